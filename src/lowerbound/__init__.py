@@ -1,0 +1,47 @@
+"""lowerbound: variational autoencoders, composed, trained, judged and looked at."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+# Each public noun and the module that holds it.  They load on first use, so that
+# `import lowerbound` and `lowerbound --help` need no torch.
+_HOME = {
+    "Bernoulli": "likelihoods",
+    "Categorical": "likelihoods",
+    "ContinuousBernoulli": "likelihoods",
+    "Gaussian": "likelihoods",
+    "StandardNormal": "priors",
+    "Deterministic": "posteriors",
+    "DiagonalGaussian": "posteriors",
+    "MLP": "networks",
+    "Convolutional": "networks",
+    "Deconvolutional": "networks",
+    "ELBO": "objectives",
+    "IWAE": "objectives",
+    "Reconstruction": "objectives",
+    "Linear": "schedules",
+    "Cyclical": "schedules",
+    "Binarise": "transforms",
+    "Dequantise": "transforms",
+    "Identity": "transforms",
+    "Scale": "transforms",
+    "Standardise": "transforms",
+    "Labels": "context",
+    "VAE": "vae",
+    "part": "parts",
+}
+__all__ = ["__version__", *_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(f"lowerbound.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'lowerbound' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,96 @@
+"""Kullback–Leibler divergences between Gaussians in closed form, and by Monte Carlo.
+
+All in nats.  Variances are passed as log-variances, log σ², where networks produce them.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.distributions import Distribution, kl_divergence
+
+
+def univariate_gaussian_kl(
+    mean_1: Tensor, sigma_1: Tensor, mean_2: Tensor, sigma_2: Tensor
+) -> Tensor:
+    """KL(N(μ₁, σ₁²) ‖ N(μ₂, σ₂²)) = log(σ₂/σ₁) + (σ₁² + (μ₁ − μ₂)²) / (2σ₂²) − ½, elementwise.
+
+    >>> one = torch.tensor(1.0)
+    >>> univariate_gaussian_kl(0 * one, one, 0 * one, one).item()
+    0.0
+    """
+    return (
+        torch.log(sigma_2 / sigma_1)
+        + (sigma_1**2 + (mean_1 - mean_2) ** 2) / (2 * sigma_2**2)
+        - 0.5
+    )
+
+
+def standard_normal_kl_terms(
+    mean: Float[Tensor, "*batch latent"], log_variance: Float[Tensor, "*batch latent"]
+) -> Float[Tensor, "*batch latent"]:
+    """KL(N(μᵢ, σᵢ²) ‖ N(0, 1)) = −½ (1 + log σᵢ² − σᵢ² − μᵢ²), for each dimension i.
+
+    Source: Kingma & Welling, Auto-Encoding Variational Bayes, 2013, appendix B, arXiv 1312.6114.
+    """
+    return -0.5 * (1 + log_variance - log_variance.exp() - mean**2)
+
+
+def diagonal_gaussian_kl_terms(
+    mean_1: Tensor, log_variance_1: Tensor, mean_2: Tensor, log_variance_2: Tensor
+) -> Tensor:
+    """KL(N(μ₁ᵢ, σ₁ᵢ²) ‖ N(μ₂ᵢ, σ₂ᵢ²)) for each dimension i, from log-variances.
+
+    ½ (log σ₂² − log σ₁² + σ₁²/σ₂² + (μ₁ − μ₂)²/σ₂² − 1)
+    """
+    return 0.5 * (
+        log_variance_2
+        - log_variance_1
+        + (log_variance_1 - log_variance_2).exp()
+        + (mean_1 - mean_2) ** 2 * (-log_variance_2).exp()
+        - 1
+    )
+
+
+def full_gaussian_kl(
+    mean_1: Float[Tensor, "*batch d"],
+    covariance_1: Float[Tensor, "*batch d d"],
+    mean_2: Float[Tensor, "*batch d"],
+    covariance_2: Float[Tensor, "*batch d d"],
+) -> Float[Tensor, "*batch"]:
+    """KL(N(μ₁, Σ₁) ‖ N(μ₂, Σ₂)) = ½ [tr Σ₂⁻¹Σ₁ + (μ₂−μ₁)ᵀ Σ₂⁻¹ (μ₂−μ₁) − d + log |Σ₂|/|Σ₁|].
+
+    Σ = L Lᵀ by Cholesky: tr Σ₂⁻¹Σ₁ = ‖L₂⁻¹L₁‖², and log |Σ| = 2 Σᵢ log Lᵢᵢ.
+    """
+    L_1, L_2 = torch.linalg.cholesky(covariance_1), torch.linalg.cholesky(covariance_2)
+    difference = (mean_2 - mean_1).unsqueeze(-1)
+    trace = torch.linalg.solve_triangular(L_2, L_1, upper=False).square().sum((-2, -1))
+    mahalanobis = torch.linalg.solve_triangular(L_2, difference, upper=False).square().sum((-2, -1))
+    log_determinants = 2 * (_log_diagonal(L_2) - _log_diagonal(L_1))
+    return 0.5 * (trace + mahalanobis - mean_1.shape[-1] + log_determinants)
+
+
+def _log_diagonal(L: Tensor) -> Tensor:
+    return L.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+
+
+def monte_carlo_kl(q: Distribution, p: Distribution, samples: int) -> tuple[Tensor, Tensor]:
+    """KL(q ‖ p) ≈ mean of log q(z) − log p(z) over z ~ q, and its standard error; in nats.
+
+    Shapes: both have q's batch shape.
+    """
+    z = q.sample((samples,))
+    log_ratio = q.log_prob(z) - p.log_prob(z)
+    return log_ratio.mean(0), log_ratio.std(0) / samples**0.5
+
+
+def kl(q: Distribution, p: Distribution, z: Tensor) -> Tensor:
+    """KL(q ‖ p): in closed form where one is known, else estimated at the given z ~ q.
+
+    Shapes: z (samples, *batch, latent); result (*batch).
+    """
+    try:
+        return kl_divergence(q, p)
+    except NotImplementedError:
+        return (q.log_prob(z) - p.log_prob(z)).mean(0)

@@ -1,0 +1,88 @@
+"""Everything lowerbound raises on purpose.
+
+    LowerboundError
+    ├── ConfigurationError  (ValueError)    a part, argument, recipe or ``--set`` that does not fit
+    │   └── ShapeError                      tensors or networks whose shapes do not fit
+    ├── DataError           (ValueError)    a data set that cannot be read or used
+    │   └── DataUnavailable                 none of its sources could be reached
+    ├── StorageError        (OSError)       a run or model folder: missing, damaged, newer, occupied
+    ├── TrainingError       (RuntimeError)
+    │   ├── NonFiniteLoss                   a term of the objective became NaN or infinite
+    │   └── Interrupted                     stopped by Ctrl-C or SIGTERM, after saving
+    └── MissingExtra        (ImportError)   an optional package is not installed
+
+Each message is a sentence: what was expected, what came, what to do.  ``exit_code`` is what the
+command line returns for it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class LowerboundError(Exception):
+    """Base of all errors raised by lowerbound."""
+
+    exit_code = 1
+
+
+class ConfigurationError(LowerboundError, ValueError):
+    """A part, argument, recipe or setting does not fit."""
+
+    exit_code = 2
+
+
+class ShapeError(ConfigurationError):
+    """Tensors or networks whose shapes do not fit together."""
+
+
+class DataError(LowerboundError, ValueError):
+    """A data set cannot be read or used."""
+
+    exit_code = 3
+
+
+class DataUnavailable(DataError):
+    """None of the sources of a data set could be reached."""
+
+
+class StorageError(LowerboundError, OSError):
+    """A run or model folder is missing, damaged, newer than this version, or occupied."""
+
+    exit_code = 4
+
+
+class TrainingError(LowerboundError, RuntimeError):
+    """Training could not go on."""
+
+    exit_code = 5
+
+
+class NonFiniteLoss(TrainingError):
+    """A term of the objective became NaN or infinite."""
+
+
+class Interrupted(TrainingError):
+    """Training was stopped from outside, after its state was saved."""
+
+    exit_code = 130
+
+
+class MissingExtra(LowerboundError, ImportError):
+    """An optional package is not installed."""
+
+    exit_code = 2
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """A hint naming the known words nearest to ``word``.
+
+    >>> near("latent_dims", ["latent_dim", "hidden"])
+    'did you mean latent_dim?'
+    >>> near("qqq", ["latent_dim", "hidden"])
+    'known: hidden, latent_dim'
+    """
+    known = sorted(known)
+    close = difflib.get_close_matches(word, known, n=3, cutoff=0.6)
+    return f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}"

@@ -1,0 +1,47 @@
+"""Calling a network on tensors with any number of batch dimensions."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from lowerbound.errors import ShapeError
+
+
+def apply(
+    network: nn.Module,
+    x: Tensor,
+    context: Tensor | None,
+    shape: tuple[int, ...],
+    batch_ndim: int = 1,
+) -> Tensor:
+    """The network's output for each example, reshaped to (*batch, *shape).
+
+    ``x`` has ``batch_ndim`` batch dimensions, which the network sees as one: codes z of shape
+    (samples, batch, latent) go through as samples × batch rows, their context (batch, features)
+    repeated to match.  Half-precision output, as autocast makes it, is returned in float32:
+    log-densities need the digits.
+
+    Raises:
+        ShapeError: the network returned another number of elements.
+    """
+    batch = x.shape[:batch_ndim]
+    rows = x if batch_ndim == 1 else x.reshape(-1, *x.shape[batch_ndim:])
+    if context is None:
+        output = network(rows)
+    else:
+        features = context.expand(*batch, context.shape[-1]).reshape(len(rows), -1)
+        output = network(rows, features)
+    if output.shape[:1] != rows.shape[:1] or output[:1].numel() != min(len(rows), 1) * math.prod(
+        shape
+    ):
+        raise ShapeError(
+            f"expected {type(network).__name__} to return {math.prod(shape)} numbers per example "
+            f"(shape {shape}), got {tuple(output.shape)} for {len(rows)} examples; "
+            "change the size of its last layer"
+        )
+    if output.dtype in (torch.float16, torch.bfloat16):
+        output = output.float()
+    return output.reshape(*batch, *shape)

@@ -1,0 +1,136 @@
+"""Convolutional networks, and their mirror images."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from lowerbound.errors import ShapeError
+from lowerbound.networks.activations import ACTIVATIONS, Activation
+from lowerbound.parts import part
+
+
+@part
+class Convolutional(nn.Module):
+    """Convolutions with an activation after each, then linear layers.
+
+    ``shape`` is (channels, height, width) of the input.  The context, if there is one, is appended
+    to the flattened maps.
+
+    >>> Convolutional((1, 28, 28), (16, 32), 4, kernel_size=3, stride=1, padding=0).maps
+    (32, 24, 24)
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        channels: tuple[int, ...],
+        out_features: int,
+        hidden: tuple[int, ...] = (),
+        kernel_size: int = 3,
+        stride: int = 2,
+        padding: int = 1,
+        activation: Activation = "relu",
+        context_dim: int = 0,
+    ) -> None:
+        super().__init__()
+        sizes = map_sizes(shape, len(channels), kernel_size, stride, padding)
+        self.maps = (channels[-1] if channels else shape[0], *sizes[-1])
+        layers: list[nn.Module] = []
+        for c_in, c_out in itertools.pairwise((shape[0], *channels)):
+            layers += [
+                nn.Conv2d(c_in, c_out, kernel_size, stride, padding),
+                ACTIVATIONS[activation](),
+            ]
+        self.convolutions = nn.Sequential(*layers)
+        features = (math.prod(self.maps) + context_dim, *hidden)
+        self.linear = nn.Sequential()
+        for n_in, n_out in itertools.pairwise(features):
+            self.linear.extend([nn.Linear(n_in, n_out), ACTIVATIONS[activation]()])
+        self.linear.append(nn.Linear(features[-1], out_features))
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch channels height width"],
+        context: Float[Tensor, "batch features"] | None = None,
+    ) -> Float[Tensor, "batch out"]:
+        h = self.convolutions(x).flatten(1)
+        return self.linear(h if context is None else torch.cat((h, context), -1))
+
+
+@part
+class Deconvolutional(nn.Module):
+    """Linear layers, then transposed convolutions: the mirror of `Convolutional`.
+
+    ``shape`` is (channels, height, width) of the output; ``channels`` are those of the maps from
+    the code outwards, so that (32, 16) mirrors an encoder of (16, 32).  The last layer is linear:
+    it returns logits, or whatever the likelihood takes.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        channels: tuple[int, ...],
+        shape: tuple[int, int, int],
+        hidden: tuple[int, ...] = (),
+        kernel_size: int = 3,
+        stride: int = 2,
+        padding: int = 1,
+        activation: Activation = "relu",
+        context_dim: int = 0,
+    ) -> None:
+        super().__init__()
+        sizes = map_sizes(shape, len(channels), kernel_size, stride, padding)[::-1]
+        self.maps = (channels[0] if channels else shape[0], *sizes[0])
+        features = (in_features + context_dim, *hidden, math.prod(self.maps))
+        self.linear = nn.Sequential()
+        for n_in, n_out in itertools.pairwise(features):
+            self.linear.extend([nn.Linear(n_in, n_out), ACTIVATIONS[activation]()])
+        layers: list[nn.Module] = []
+        for (c_in, c_out), (small, large) in zip(
+            itertools.pairwise((*channels, shape[0])), itertools.pairwise(sizes), strict=True
+        ):
+            # A strided convolution rounds its size down; this is what it rounded away.
+            rebuilt = [(n - 1) * stride - 2 * padding + kernel_size for n in small]
+            lost = (large[0] - rebuilt[0], large[1] - rebuilt[1])
+            layers += [
+                nn.ConvTranspose2d(c_in, c_out, kernel_size, stride, padding, output_padding=lost),
+                ACTIVATIONS[activation](),
+            ]
+        self.convolutions = nn.Sequential(*layers[:-1])
+
+    def forward(
+        self,
+        z: Float[Tensor, "batch latent"],
+        context: Float[Tensor, "batch features"] | None = None,
+    ) -> Float[Tensor, "batch channels height width"]:
+        h = self.linear(z if context is None else torch.cat((z, context), -1))
+        return self.convolutions(h.unflatten(1, self.maps))
+
+
+def map_sizes(
+    shape: tuple[int, int, int], layers: int, kernel_size: int, stride: int, padding: int
+) -> list[tuple[int, int]]:
+    """Height and width before and after each of ``layers`` convolutions.
+
+    Raises:
+        ShapeError: nothing is left after one of them.
+
+    >>> map_sizes((1, 28, 28), 2, kernel_size=3, stride=2, padding=1)
+    [(28, 28), (14, 14), (7, 7)]
+    """
+    sizes = [shape[1:]]
+    for _ in range(layers):
+        height, width = ((n + 2 * padding - kernel_size) // stride + 1 for n in sizes[-1])
+        if min(height, width) < 1:
+            raise ShapeError(
+                f"expected images large enough for {layers} convolutions of kernel {kernel_size}, "
+                f"stride {stride}, padding {padding}; got {shape[1]}×{shape[2]}, of which nothing "
+                f"is left after {len(sizes)}; use fewer layers or a smaller kernel"
+            )
+        sizes.append((height, width))
+    return sizes

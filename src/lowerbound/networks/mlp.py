@@ -1,0 +1,47 @@
+"""Multi-layer perceptron."""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from lowerbound.networks.activations import ACTIVATIONS, Activation
+from lowerbound.parts import part
+
+
+@part
+class MLP(nn.Module):
+    """Linear layers with an activation between them; the input is flattened to a vector.
+
+    ``MLP(784, (512,), 40)`` is 784-512-40; ``hidden=()`` is one linear layer.  The context, if
+    there is one, is appended to the input.
+
+    >>> sum(p.numel() for p in MLP(784, (512,), 40).parameters())
+    422440
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        hidden: tuple[int, ...],
+        out_features: int,
+        activation: Activation = "relu",
+        context_dim: int = 0,
+    ) -> None:
+        super().__init__()
+        sizes = (in_features + context_dim, *hidden, out_features)
+        layers: list[nn.Module] = []
+        for n_in, n_out in itertools.pairwise(sizes):
+            layers += [nn.Linear(n_in, n_out), ACTIVATIONS[activation]()]
+        self.layers = nn.Sequential(*layers[:-1])
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch ..."],
+        context: Float[Tensor, "batch features"] | None = None,
+    ) -> Float[Tensor, "batch out"]:
+        x = x.flatten(1)
+        return self.layers(x if context is None else torch.cat((x, context), -1))

@@ -1,0 +1,150 @@
+"""Objectives: per-example terms in nats, to be maximised.
+
+An objective is called with a model, prepared x (and context), and the time in epochs.  It returns
+tensors of shape (batch,):
+
+    objective       what training maximises
+    bound           the number to report and to select by: a lower bound, with no weights in it
+    reconstruction  −log p(x|z), averaged over z ~ q(z|x)
+    kl              KL(q(z|x) ‖ p(z)) ≥ 0
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from lowerbound.distributions import kl_terms
+from lowerbound.divergences import kl
+from lowerbound.errors import ConfigurationError
+from lowerbound.parts import part
+from lowerbound.schedules import Schedule
+from lowerbound.vae import VAE
+
+Terms = dict[str, Tensor]
+
+
+class Objective(ABC):
+    """What `fit` maximises."""
+
+    @abstractmethod
+    def __call__(
+        self, model: VAE, x: Tensor, context: Tensor | None = None, time: float = math.inf
+    ) -> Terms:
+        """The terms for each example, at ``time`` epochs into training."""
+
+
+@part
+@dataclass(frozen=True)
+class ELBO(Objective):
+    """E_q[log p(x|z)] − β KL(q(z|x) ‖ p(z)).
+
+    ``beta`` is a number or a schedule of time.  ``free_bits`` (in nats, per latent dimension)
+    replaces each dimension's batch-mean KL by max(free_bits, KL), so that the first nats are free.
+    The KL is exact where a closed form is known, and taken at the drawn z elsewhere.
+
+    Sources: Kingma & Welling 2013, arXiv 1312.6114; β: Higgins et al. 2017; free bits: Kingma et
+    al. 2016, arXiv 1606.04934.
+    """
+
+    beta: float | Schedule = 1.0
+    free_bits: float = 0.0
+    samples: int = 1
+
+    def __post_init__(self) -> None:
+        _at_least_one(self.samples)
+        if self.free_bits < 0:
+            raise ConfigurationError(f"expected free_bits ≥ 0 nats, got {self.free_bits}")
+
+    def __call__(
+        self, model: VAE, x: Tensor, context: Tensor | None = None, time: float = math.inf
+    ) -> Terms:
+        q, p = model.posterior(x, context), model.prior(context)
+        z = q.rsample((self.samples,))
+        log_likelihood = model.likelihood(z, context).log_prob(x).mean(0)
+        divergence = kl(q, p, z)
+        penalty = divergence
+        if self.free_bits:
+            per_dimension = kl_terms(q, p).expand(*x.shape[:1], -1)
+            penalty = per_dimension.mean(0).clamp(min=self.free_bits).sum().expand_as(divergence)
+        beta = self.beta(time) if isinstance(self.beta, Schedule) else self.beta
+        return {
+            "objective": log_likelihood - beta * penalty,
+            "bound": log_likelihood - divergence,
+            "reconstruction": -log_likelihood,
+            "kl": divergence,
+        }
+
+
+@part
+@dataclass(frozen=True)
+class IWAE(Objective):
+    """log (1/k) Σᵢ wᵢ, wᵢ = p(x, zᵢ)/q(zᵢ|x): the importance-weighted bound with k samples.
+
+    ``gradient="dreg"`` is the doubly-reparameterised estimator: the encoder's gradient is
+    Σᵢ w̃ᵢ² ∂log wᵢ/∂zᵢ ∂zᵢ/∂φ with normalised weights w̃, whose signal does not vanish as k grows.
+
+    Sources: Burda, Grosse & Salakhutdinov 2015, arXiv 1509.00519; Tucker et al. 2018, arXiv
+    1810.04152.
+    """
+
+    samples: int = 50
+    gradient: Literal["standard", "dreg"] = "standard"
+
+    def __post_init__(self) -> None:
+        _at_least_one(self.samples)
+
+    def __call__(
+        self, model: VAE, x: Tensor, context: Tensor | None = None, time: float = math.inf
+    ) -> Terms:
+        q = model.posterior(x, context)
+        z = q.rsample((self.samples,))
+        dreg = self.gradient == "dreg" and z.requires_grad
+        if dreg and not hasattr(q, "detach"):
+            raise ConfigurationError(
+                f"expected a posterior whose distribution has detach(), which the dreg gradient "
+                f"needs, got {type(q).__name__}; use gradient='standard'"
+            )
+        log_likelihood = model.likelihood(z, context).log_prob(x)
+        log_ratio = (q.detach() if dreg else q).log_prob(z) - model.prior(context).log_prob(z)
+        log_w = log_likelihood - log_ratio
+        bound = log_w.logsumexp(0) - math.log(self.samples)
+        objective = bound
+        if dreg:
+            # w̃ scales the gradient by θ; the hook scales the one by z, and so by φ, once more.
+            normalised = log_w.detach().softmax(0)
+            z.register_hook(lambda gradient: normalised.unsqueeze(-1) * gradient)
+            surrogate = (normalised * log_w).sum(0)
+            objective = bound.detach() + surrogate - surrogate.detach()
+        return {
+            "objective": objective,
+            "bound": bound,
+            "reconstruction": -log_likelihood.mean(0),
+            "kl": log_ratio.mean(0),
+        }
+
+
+@part
+@dataclass(frozen=True)
+class Reconstruction(Objective):
+    """log p(x|z) at z ~ q(z|x), with no KL: a plain autoencoder, with a deterministic posterior."""
+
+    def __call__(
+        self, model: VAE, x: Tensor, context: Tensor | None = None, time: float = math.inf
+    ) -> Terms:
+        z = model.posterior(x, context).rsample()
+        log_likelihood = model.likelihood(z, context).log_prob(x)
+        return {
+            "objective": log_likelihood,
+            "bound": log_likelihood,
+            "reconstruction": -log_likelihood,
+        }
+
+
+def _at_least_one(samples: int) -> None:
+    if samples < 1:
+        raise ConfigurationError(f"expected at least one sample, got {samples}")

@@ -1,0 +1,164 @@
+"""Parts: classes whose constructor is their one declaration.
+
+``@part`` registers a class under its name, checks its arguments against their annotations, and
+records them.  From that follow the saved JSON (`describe`), its way back (`build`), and the error
+for a wrong value.  `build` knows the registry and nothing else: it never imports what a file names.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import pydantic
+
+from lowerbound.errors import ConfigurationError, near
+
+T = TypeVar("T")
+REGISTRY: dict[str, type] = {}
+
+
+def part(cls: type[T]) -> type[T]:
+    """Register ``cls`` so that models holding it can be saved, loaded and configured.
+
+    Works on ``nn.Module`` classes and on frozen dataclasses.  Arguments must be numbers, strings,
+    booleans, None, other parts, or sequences of these.
+
+    >>> from dataclasses import dataclass
+    >>> @part
+    ... @dataclass(frozen=True)
+    ... class Box:
+    ...     width: int
+    ...     depth: float = 1.0
+    >>> describe(Box(width=3))
+    {'part': 'Box', 'width': 3, 'depth': 1.0}
+    >>> build({'part': 'Box', 'width': 3}) == Box(3)
+    True
+    >>> Box(width="wide")
+    Traceback (most recent call last):
+    lowerbound.errors.ConfigurationError: Box: width: input should be a valid integer, ...
+    >>> del REGISTRY["Box"]
+    """
+    name = cls.__name__
+    if name in REGISTRY and REGISTRY[name].__module__ != cls.__module__:
+        raise ConfigurationError(
+            f"expected a part name that is free, got {name!r}, which {REGISTRY[name].__module__} "
+            "already defines; rename your class"
+        )
+    construct: Callable[..., None] = cls.__init__
+    signature = inspect.signature(construct)
+
+    @functools.wraps(construct)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        arguments = bind(cls, signature, (self, *args), kwargs)
+        construct(self, **arguments)
+        object.__setattr__(self, "_arguments", arguments)
+
+    cls.__init__ = __init__  # type: ignore[method-assign]
+    REGISTRY[name] = cls
+    return cls
+
+
+def bind(
+    target: Callable[..., Any],
+    signature: inspect.Signature,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The validated arguments, by name, of a call of ``target`` (without ``self``)."""
+    name = target.__name__
+    known = [p for p in signature.parameters if p != "self"]
+    for key in kwargs:
+        if key not in known:
+            raise ConfigurationError(f"{name}: unknown argument {key!r}; {near(key, known)}")
+    try:
+        arguments = signature.bind_partial(*args, **kwargs)
+    except TypeError as error:
+        raise ConfigurationError(f"{name}: {error}; its arguments are {', '.join(known)}") from None
+    arguments.apply_defaults()
+    arguments.arguments.pop("self", None)
+    return validate(target, arguments.arguments)
+
+
+def validate(target: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """``arguments`` coerced to the annotations of ``target``'s parameters."""
+    try:
+        model = _schema(target).model_validate(dict(arguments))
+    except pydantic.ValidationError as error:
+        raise ConfigurationError(_explain(target.__name__, error)) from None
+    return {name: getattr(model, name) for name in arguments}
+
+
+@functools.cache
+def _schema(target: Callable[..., Any]) -> type[pydantic.BaseModel]:
+    function = target.__init__ if inspect.isclass(target) else target
+    hints = typing.get_type_hints(function, include_extras=True)
+    fields: dict[str, Any] = {
+        name: (
+            hints.get(name, Any),
+            ... if parameter.default is parameter.empty else parameter.default,
+        )
+        for name, parameter in inspect.signature(function).parameters.items()
+        if name != "self"
+    }
+    config = pydantic.ConfigDict(
+        extra="forbid", arbitrary_types_allowed=True, protected_namespaces=()
+    )
+    return pydantic.create_model(target.__name__, __config__=config, **fields)
+
+
+def _explain(name: str, error: pydantic.ValidationError) -> str:
+    """The first problem, as one sentence; a union reports one problem per member, so join those."""
+    problems = error.errors(include_url=False)
+    field = str(problems[0]["loc"][0]) if problems[0]["loc"] else ""
+    same = [p for p in problems if not p["loc"] or p["loc"][0] == problems[0]["loc"][0]]
+    if same[0]["type"] == "missing":
+        return f"{name}: missing argument {field!r}"
+    reasons = dict.fromkeys(p["msg"][0].lower() + p["msg"][1:] for p in same)
+    value = problems[0]["input"]
+    got = repr(value) if len(repr(value)) < 80 else type(value).__name__
+    return f"{name}: {field}: {' or '.join(reasons)}, got {got}"
+
+
+def describe(value: Any) -> Any:
+    """``value`` as JSON: parts become objects with a ``"part"`` name and their arguments.
+
+    Raises:
+        ConfigurationError: ``value`` holds something that is no part, such as a bare ``nn.Module``.
+    """
+    if isinstance(value, bool | int | float | str | None):
+        return value
+    if REGISTRY.get(type(value).__name__) is type(value):
+        arguments = {
+            name: describe(argument) for name, argument in vars(value)["_arguments"].items()
+        }
+        return {"part": type(value).__name__, **arguments}
+    if isinstance(value, list | tuple):
+        return [describe(item) for item in value]
+    raise ConfigurationError(
+        f"expected registered parts, got a {type(value).__module__}.{type(value).__qualname__}, "
+        "which cannot be rebuilt from a file; put it in a class of your own decorated with @lb.part"
+    )
+
+
+def build(value: Any) -> Any:
+    """The inverse of `describe`.
+
+    Raises:
+        ConfigurationError: an unknown part, or arguments that it refuses.
+    """
+    if isinstance(value, Mapping):
+        arguments = {name: build(argument) for name, argument in value.items() if name != "part"}
+        name = value.get("part")
+        if not isinstance(name, str) or name not in REGISTRY:
+            raise ConfigurationError(
+                f"expected a registered part, got {name!r} ({near(str(name), REGISTRY)}); "
+                "if it is your own, import the module that defines it first"
+            )
+        return REGISTRY[name](**arguments)
+    if isinstance(value, list):
+        return [build(item) for item in value]
+    return value

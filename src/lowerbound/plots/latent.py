@@ -1,0 +1,280 @@
+"""The latent space: where the data go, how that compares with the prior, which dimensions work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle
+
+from lowerbound.plots.checks import as_array, as_labels, as_points, finite, same_length
+from lowerbound.plots.style import (
+    BLUE,
+    DPI,
+    FAINT,
+    HALO,
+    INK,
+    LABEL_SIZE,
+    MUTED,
+    SMALL_SIZE,
+    VERMILION,
+    Array,
+    class_colours,
+    line_height,
+    new_figure,
+    styled,
+    text_width,
+)
+
+ACTIVE_KL = 0.01
+"""Nats per image above which a dimension counts as active, unless the caller knows better."""
+
+COUNTS = LinearSegmentedColormap.from_list("counts", ["#ffffff", "#8fc1e3", BLUE, "#002b47"])
+
+
+def prior_circles(axes: Axes, colour: str = MUTED) -> None:
+    """Where a standard normal's density has fallen by one and two standard deviations."""
+    for radius in (1, 2):
+        axes.add_patch(
+            Circle((0, 0), radius, fill=False, edgecolor=colour, linewidth=0.9, linestyle=(0, (5, 3)))
+        )
+        axes.annotate(
+            f"{radius}σ",
+            (0, -radius),
+            ha="center",
+            va="center",
+            fontsize=SMALL_SIZE - 1,
+            color=colour,
+            path_effects=HALO,
+        )
+
+
+def square_limits(axes: Axes, z: Array, inside: float = 0.0) -> None:
+    """Equal scales that show every point, and the disc of radius ``inside``."""
+    low = np.minimum(z.min(axis=0), -inside) if inside else z.min(axis=0)
+    high = np.maximum(z.max(axis=0), inside) if inside else z.max(axis=0)
+    half = 0.53 * max(float((high - low).max()), 1e-6)
+    (x, y) = (low + high) / 2
+    axes.set(xlim=(x - half, x + half), ylim=(y - half, y + half), aspect="equal")
+
+
+def pushed_apart(centres: Array, sizes: Array) -> Array:
+    """Boxes (n, 2) of the given sizes, moved as little as it takes for none to overlap."""
+    placed = centres.astype(float).copy()
+    for _ in range(200):
+        gaps = placed[:, None] - placed[None]
+        overlap = (sizes[:, None] + sizes[None]) / 2 - np.abs(gaps)
+        touching = (overlap > 1e-3).all(axis=-1) & ~np.eye(len(placed), dtype=bool)
+        if not touching.any():
+            break
+        first, second = np.argwhere(np.triu(touching))[0]
+        axis = int(overlap[first, second].argmin())
+        sign = 1.0 if gaps[first, second, axis] >= 0 else -1.0
+        move = sign * overlap[first, second, axis] / 2
+        placed[first, axis] += move
+        placed[second, axis] -= move
+    return placed
+
+
+def name_classes(axes: Axes, z: Array, labels: Array, names: Sequence[str]) -> None:
+    """Each class's name in its colour at the median of its points."""
+    present = np.unique(labels)
+    centres = np.stack([np.median(z[labels == label], axis=0) for label in present])
+    size = LABEL_SIZE + 1
+    boxes = np.array([(text_width(names[label], size) + 8, line_height(size)) for label in present])
+    inverse = axes.transData.inverted()
+    placed = inverse.transform(pushed_apart(axes.transData.transform(centres), boxes))
+    colours = class_colours(len(names))
+    for label, (x, y) in zip(present, placed, strict=True):
+        axes.text(
+            x,
+            y,
+            names[label],
+            ha="center",
+            va="center",
+            fontsize=size,
+            fontweight="bold",
+            color=INK,
+            bbox={
+                "boxstyle": "round,pad=0.2",
+                "facecolor": "white",
+                "edgecolor": colours[label],
+                "linewidth": 1.4,
+                "alpha": 0.92,
+            },
+            zorder=4,
+        )
+
+
+@styled
+def latent_scatter(
+    z: Array,
+    labels: Array | None = None,
+    class_names: Sequence[str] | None = None,
+    *,
+    x_name: str = "z[0]",
+    y_name: str = "z[1]",
+    prior: bool = True,
+    title: str = "The test set, encoded",
+) -> Figure:
+    """Encoded examples in two dimensions of the latent space, coloured and named by class.
+
+    Args:
+        z: (n, 2) codes.
+        labels: (n,) classes counted from 0, or None for points of one colour.
+        class_names: by class; the numbers themselves if not given.
+        x_name: of the first column of ``z``, such as "z[3], KL 2.1 nats".
+        y_name: of the second.
+        prior: draw the circles of a standard normal; not for a space without that prior.
+        title: written above.
+
+    Raises:
+        ShapeError: ``z`` is not (n, 2), or labels or names are too few.
+        ConfigurationError: ``z`` is not finite, or labels are not whole numbers from 0.
+    """
+    z = as_points(z)
+    figure = new_figure(7.4, 7.2, title)
+    axes = figure.add_subplot()
+    axes.set(xlabel=x_name, ylabel=y_name)
+    square_limits(axes, z, inside=2.1 if prior else 0.0)
+    order = np.random.default_rng(0).permutation(len(z))  # so that no class covers another
+    colours: str | list[str] = BLUE
+    if labels is not None:
+        labels = as_labels(labels, len(z))
+        names = class_names or [str(label) for label in range(int(labels.max()) + 1)]
+        if len(names) <= labels.max():
+            same_length(names, int(labels.max()) + 1, "class names", "labels run from 0")
+        palette = class_colours(len(names))
+        colours = [palette[label] for label in labels[order]]
+        name_classes(axes, z, labels, names)
+    axes.scatter(
+        *z[order].T,
+        c=colours,
+        s=float(np.clip(30_000 / len(z), 5, 30)),
+        alpha=float(np.clip((2000 / len(z)) ** 0.5, 0.25, 0.85)),
+        linewidths=0,
+        rasterized=True,
+    )
+    if prior:
+        prior_circles(axes)
+    return figure
+
+
+def marginal(axes: Axes, values: Array, bins: Array, along_y: bool) -> None:
+    """One coordinate's histogram as a density beside the standard normal's."""
+    orientation = "horizontal" if along_y else "vertical"
+    axes.hist(values, bins, density=True, color=BLUE, alpha=0.35, orientation=orientation)  # type: ignore[arg-type]
+    grid = np.linspace(bins[0], bins[-1], 200)
+    density = np.exp(-(grid**2) / 2) / np.sqrt(2 * np.pi)
+    axes.plot(*((density, grid) if along_y else (grid, density)), color=VERMILION, linewidth=1.4)
+    axes.axis("off")
+
+
+@styled
+def latent_histogram(
+    z: Array,
+    *,
+    bins: int = 50,
+    x_name: str = "z[0]",
+    y_name: str = "z[1]",
+    title: str = "Aggregate posterior against the standard normal prior",
+) -> Figure:
+    """How often each place of the latent plane is used, beside the standard normal prior.
+
+    Args:
+        z: (n, 2) codes.
+        bins: along each axis.
+        x_name: of the first column of ``z``.
+        y_name: of the second.
+        title: written above.
+
+    Raises:
+        ShapeError: ``z`` is not (n, 2).
+        ConfigurationError: ``z`` is not finite.
+    """
+    z = as_points(z)
+    figure = new_figure(7.8, 7.4, title)
+    grid = figure.add_gridspec(2, 2, width_ratios=(5, 1), height_ratios=(1, 5))
+    axes = figure.add_subplot(grid[1, 0])
+    square_limits(axes, z, inside=2.6)
+    axes.set(xlabel=x_name, ylabel=y_name)
+    edges = [np.linspace(*limits, bins + 1) for limits in (axes.get_xlim(), axes.get_ylim())]
+    *_, mesh = axes.hist2d(*z.T, bins=edges, cmap=COUNTS, rasterized=True)
+    prior_circles(axes, VERMILION)
+    above = figure.add_subplot(grid[0, 0], sharex=axes)
+    beside = figure.add_subplot(grid[1, 1], sharey=axes)
+    marginal(above, z[:, 0], edges[0], along_y=False)
+    marginal(beside, z[:, 1], edges[1], along_y=True)
+    note = figure.add_subplot(grid[0, 1])
+    note.axis("off")
+    for height, text, colour in ((0.75, "encoded data", BLUE), (0.45, "N(0, 1)", VERMILION)):
+        note.text(0.5, height, text, color=colour, fontsize=SMALL_SIZE, ha="center")
+    moments = [f"mean {column.mean():+.2f}, s.d. {column.std():.2f}" for column in z.T]
+    above.set_title(f"{x_name}: {moments[0]}      {y_name}: {moments[1]}", fontsize=SMALL_SIZE)
+    bar = figure.colorbar(mesh, ax=[axes, beside], location="right", shrink=0.8, aspect=35)
+    bar.set_label("examples per bin")
+    bar.outline.set_visible(False)  # type: ignore[operator]
+    return figure
+
+
+@styled
+def kl_per_dimension(
+    kl: Array,
+    *,
+    active: Array | None = None,
+    criterion: str = f"KL > {ACTIVE_KL} nats",
+    unit: str = "nats per image",
+    title: str = "KL to the prior, dimension by dimension",
+) -> Figure:
+    """Which latent dimensions carry information: bars in falling order, the inactive hatched.
+
+    Args:
+        kl: (K,) mean KL of each dimension.
+        active: (K,) booleans; by default those with more than 0.01 nats.
+        criterion: what made a dimension active, for the note.
+        unit: of ``kl``.
+        title: written above.
+
+    Raises:
+        ShapeError: ``kl`` or ``active`` is not one value per dimension.
+        ConfigurationError: ``kl`` is not finite.
+    """
+    kl = finite(as_array(kl, "K", "kl"), "kl")
+    active = kl > ACTIVE_KL if active is None else as_array(active, "K", "active").astype(bool)
+    same_length(active, len(kl), "active flags", "one per dimension")
+    order = np.argsort(-kl, kind="stable")
+    figure = new_figure(10, 3.4, title)
+    axes = figure.add_subplot()
+    width = 0.8 if len(kl) <= 100 else 1.0
+    for rank, dimension in enumerate(order):
+        used = bool(active[dimension])
+        axes.bar(
+            rank,
+            kl[dimension],
+            width,
+            color=BLUE if used else "white",
+            edgecolor="white" if used and len(kl) <= 100 else BLUE if used else MUTED,
+            hatch=None if used else "/////",
+            linewidth=0.6,
+        )
+    axes.set(ylabel=f"KL, {unit}", xlim=(-0.7, max(len(kl), 8) - 0.3))
+    axes.grid(axis="y")
+    every = max(1, int(np.ceil(len(kl) * 0.22 * DPI / (8.8 * DPI))))
+    axes.set_xticks(range(0, len(kl), every), [str(index) for index in order[::every]])
+    axes.tick_params(axis="x", length=0)
+    axes.set_xlabel("dimension of z, most active first")
+    axes.text(
+        0.99,
+        0.95,
+        f"{active.sum()} of {len(kl)} dimensions active ({criterion})\n"
+        f"KL in total {kl.sum():.2f} {unit}",
+        transform=axes.transAxes,
+        ha="right",
+        va="top",
+        linespacing=1.5,
+        bbox={"facecolor": "white", "edgecolor": FAINT, "boxstyle": "round,pad=0.5"},
+    )
+    return figure

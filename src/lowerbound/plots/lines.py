@@ -1,0 +1,323 @@
+"""Numbers as lines and dots: training histories, figures over a parameter, results compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Any, TypedDict
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
+
+from lowerbound.errors import ConfigurationError, ShapeError
+from lowerbound.plots.checks import as_array, same_length
+from lowerbound.plots.style import (
+    BLUE,
+    FAINT,
+    GREEN,
+    INK,
+    LINE_COLOURS,
+    MUTED,
+    SMALL_SIZE,
+    VERMILION,
+    Array,
+    LineEnd,
+    label_ends,
+    new_figure,
+    styled,
+)
+
+SPLITS = {"train": BLUE, "validation": VERMILION}
+TERMS = {
+    "elbo": "−ELBO",
+    "bound": "−bound on log p(x)",
+    "kl": "KL(q(z|x) ‖ p(z))",
+    "reconstruction": "Reconstruction, −log p(x|z)",
+    "objective": "−objective, which training minimises",
+}
+MAXIMISED = ("elbo", "bound", "objective")
+MARKED = 30  # points up to which each is marked
+DASHES = ("-", "--", ":")
+
+
+def number(value: float) -> str:
+    """A figure with the digits one compares by.
+
+    >>> [number(value) for value in (0.14773, 103.564, 807700, 0.0001234)]
+    ['0.1477', '103.56', '807,700', '0.00012']
+    """
+    size = abs(value)
+    if size >= 1000:
+        return f"{value:,.0f}"
+    if size >= 1:
+        return f"{value:.2f}"
+    return f"{value:.4f}" if size >= 0.01 or size == 0 else f"{value:.2g}"
+
+
+def line(axes: Axes, x: Array, y: Array, colour: str, dash: str = "-") -> None:
+    """One line, its points marked if they are few."""
+    axes.plot(x, y, dash, color=colour, marker="o" if len(x) <= MARKED else "", markersize=3.5)
+
+
+def term_series(history: Sequence[Mapping[str, Any]], split: str, term: str) -> tuple[Array, Array]:
+    """The epochs at which a term was measured, and its values, negated if to be maximised."""
+    points = [
+        (entry["epoch"], entry[split][term]) for entry in history if term in entry.get(split, {})
+    ]
+    epochs, values = np.array(points, float).reshape(-1, 2).T
+    return epochs, -values if term in MAXIMISED else values
+
+
+def terms_of(history: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The terms to draw, in the order of TERMS; not the objective where it is the bound itself."""
+    measured = [entry[split] for entry in history for split in SPLITS if split in entry]
+    known = dict.fromkeys(chain.from_iterable(measured))
+    if all(terms.get("objective") == terms.get("bound") for terms in measured):
+        known.pop("objective", None)
+    return [term for term in TERMS if term in known] + [term for term in known if term not in TERMS]
+
+
+def term_panel(axes: Axes, history: Sequence[Mapping[str, Any]], term: str, unit: str) -> None:
+    """One term over the epochs, for each split that has it."""
+    ends = []
+    for split, colour in SPLITS.items():
+        epochs, values = term_series(history, split, term)
+        if len(epochs):
+            line(axes, epochs, values, colour)
+            ends.append(
+                LineEnd(epochs[-1], values[-1], f"{split}\n{number(values[-1])}", colour)
+            )
+    axes.set(title=TERMS.get(term, term), ylabel=unit)
+    label_ends(axes, ends)
+
+
+@styled
+def learning_curves(
+    history: Sequence[Mapping[str, Any]],
+    *,
+    unit: str = "nats per image",
+    title: str = "Learning curves",
+) -> Figure:
+    """Every term of the objective over the epochs, for training and validation.
+
+    Args:
+        history: one mapping per epoch, ``{"epoch": 1, "train": {"bound": …, "kl": …,
+            "reconstruction": …}, "validation": {…}, "beta": …}``.  What is maximised ("bound",
+            "elbo", "objective") is drawn negated and every other term as it is; validation,
+            beta and any term may be missing.
+        unit: of the terms.
+        title: written above.
+
+    Raises:
+        ConfigurationError: the history is empty, or has no terms or no epochs.
+    """
+    terms = terms_of(history)
+    if not terms or not all("epoch" in entry for entry in history):
+        raise ConfigurationError(
+            "expected a history with 'epoch' and 'train' in every entry and at least one term, "
+            f"got {len(history)} entries with keys {sorted({key for e in history for key in e})}"
+        )
+    scheduled = [(entry["epoch"], entry["beta"]) for entry in history if "beta" in entry]
+    panels = len(terms) + bool(scheduled)
+    columns = 2 if panels == 4 else min(panels, 3)
+    rows = -(-panels // columns)
+    figure = new_figure(10, 0.5 + 2.9 * rows, title)
+    for index in range(panels):
+        axes = figure.add_subplot(rows, columns, index + 1)
+        axes.grid(axis="y")
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if index < len(terms):
+            term_panel(axes, history, terms[index], unit)
+        else:
+            epochs, beta = np.array(scheduled, float).T
+            line(axes, epochs, beta, INK)
+            axes.set(title="Weight β of the KL", ylabel="β")
+    return figure
+
+
+def as_series(
+    x: Array | Mapping[str, Array], series: Mapping[str, Array]
+) -> dict[str, tuple[Array, Array]]:
+    """x and y of each line, checked."""
+    if not series:
+        raise ShapeError("expected at least one series, got none")
+    pairs = {}
+    for name, values in series.items():
+        y = as_array(values, "n", name).astype(float)
+        across = as_array(x[name] if isinstance(x, Mapping) else x, "n", "x").astype(float)
+        same_length(y, len(across), f"values of {name}", "one per x")
+        pairs[name] = (across, y)
+    return pairs
+
+
+def logarithmic(axes: Axes, axis: str) -> None:
+    """Make one axis logarithmic, with plain numbers at its ticks."""
+    (axes.set_xscale if axis == "x" else axes.set_yscale)("log")
+    chosen = axes.xaxis if axis == "x" else axes.yaxis
+    chosen.set_major_formatter(StrMethodFormatter("{x:g}"))
+    low, high = sorted(axes.get_xlim() if axis == "x" else axes.get_ylim())
+    if high / low < 100:
+        chosen.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    chosen.set_minor_formatter(NullFormatter())
+
+
+@styled
+def curves(
+    x: Array | Mapping[str, Array],
+    series: Mapping[str, Array],
+    *,
+    xlabel: str,
+    ylabel: str,
+    title: str,
+    errors: Mapping[str, Array] | None = None,
+    logx: bool = False,
+    logy: bool = False,
+) -> Figure:
+    """Lines named at their ends, such as figures over K or error against time.
+
+    Args:
+        x: (n,) for all lines, or by name.
+        series: (n,) values by name.
+        xlabel: with its unit.
+        ylabel: with its unit.
+        title: written above.
+        errors: (n,) half-widths of a band, such as standard errors, by name of the series.
+        logx: a logarithmic x axis.
+        logy: a logarithmic y axis.
+
+    Raises:
+        ShapeError: a series or its errors do not have one value per x.
+    """
+    pairs = as_series(x, series)
+    figure = new_figure(8.4, 4.4, title)
+    axes = figure.add_subplot()
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.grid(axis="y")
+    ends = []
+    for index, (name, (across, y)) in enumerate(pairs.items()):
+        colour = LINE_COLOURS[index % len(LINE_COLOURS)]
+        line(axes, across, y, colour, DASHES[index // len(LINE_COLOURS) % len(DASHES)])
+        if errors and name in errors:
+            error = as_array(errors[name], "n", f"errors of {name}")
+            same_length(error, len(y), f"errors of {name}", "one per x")
+            axes.fill_between(across, y - error, y + error, color=colour, alpha=0.18, linewidth=0)
+        shown = np.flatnonzero(np.isfinite(y))
+        if len(shown):
+            ends.append(LineEnd(across[shown[-1]], y[shown[-1]], name, colour))
+    if logx:
+        logarithmic(axes, "x")
+    if logy:
+        logarithmic(axes, "y")
+    label_ends(axes, ends)
+    return figure
+
+
+class Row(TypedDict, total=False):
+    """A result beside the document's: all but ``label`` and ``measured`` may be None or missing."""
+
+    label: str
+    measured: float
+    document: float | None
+    standard_error: float | None
+    goal: float | None
+    holds: bool | None
+
+
+VERDICTS = {
+    True: (GREEN, "o", GREEN, "measured: the goal is met"),
+    False: (VERMILION, "D", "white", "measured: the goal is missed"),
+    None: (BLUE, "o", BLUE, "measured"),
+}
+
+
+def relative_dots(axes: Axes, height: int, row: Row) -> None:
+    """One row's measurement and goal, in per cent of the document's figure."""
+    document = row.get("document")
+    if not document:
+        return
+    edge, marker, face, _ = VERDICTS[row.get("holds")]
+    offset = 100 * (row["measured"] - document) / abs(document)
+    axes.plot([0, offset], [height, height], color=FAINT, linewidth=2.5, zorder=1)
+    goal = row.get("goal")
+    if goal is not None:
+        axes.plot(
+            100 * (goal - document) / abs(document),
+            height,
+            marker="|",
+            markersize=13,
+            markeredgewidth=1.6,
+            color=INK,
+        )
+    axes.errorbar(
+        offset,
+        height,
+        xerr=100 * (row.get("standard_error") or 0) / abs(document),
+        marker=marker,
+        markersize=7,
+        color=edge,
+        markerfacecolor=face,
+        elinewidth=1.4,
+    )
+
+
+@styled
+def comparison(
+    rows: Sequence[Row], *, title: str = "Measured figures beside the documents'"
+) -> Figure:
+    """Each row's measured figure as a distance from the document's, with the numbers beside it.
+
+    A row's dot is at (measured − document) / document in per cent, with its standard error; a
+    tick marks the goal.  A filled dot holds the goal and a hollow diamond does not.  A row
+    whose document gives no figure has its numbers only.
+
+    Args:
+        rows: see :class:`Row`; drawn from the top.
+        title: written above.
+
+    Raises:
+        ConfigurationError: there are no rows.
+    """
+    if not rows:
+        raise ConfigurationError("expected at least one row to compare, got none")
+    figure = new_figure(10, 1.4 + 0.32 * len(rows), title)
+    axes = figure.add_subplot()
+    for height, row in enumerate(rows):
+        relative_dots(axes, height, row)
+        error = row.get("standard_error")
+        cells = (
+            number(document) if (document := row.get("document")) is not None else "–",
+            number(row["measured"]) + (f" ± {number(error)}" if error else ""),
+            number(goal) if (goal := row.get("goal")) is not None else "–",
+        )
+        for place, cell in zip((1.1, 1.29, 1.4), cells, strict=True):
+            axes.text(
+                place,
+                height,
+                cell,
+                transform=axes.get_yaxis_transform(),
+                ha="right",
+                va="center",
+                fontsize=SMALL_SIZE,
+            )
+    for place, head in zip((1.1, 1.29, 1.4), ("document", "measured", "goal"), strict=True):
+        axes.text(
+            place,
+            -0.9,
+            head,
+            transform=axes.get_yaxis_transform(),
+            ha="right",
+            va="center",
+            fontsize=SMALL_SIZE,
+            color=MUTED,
+        )
+    axes.axvline(0, color=MUTED, linewidth=0.9, zorder=0)
+    axes.set_yticks(range(len(rows)), [row["label"] for row in rows])
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.grid(axis="x")
+    axes.set_xlabel("difference from the document's figure, %")
+    return figure

@@ -1,0 +1,47 @@
+"""Figures to PNG: the same bytes for the same figure, and never half a file."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from lowerbound.errors import StorageError
+from lowerbound.plots.style import styled
+
+
+@styled
+def png_bytes(figure: Figure, dpi: float | None = None) -> bytes:
+    """The figure as a PNG, without date or software version: equal figures give equal bytes.
+
+    ``dpi`` is in pixels per inch; by default the figure's own, at which images are drawn
+    pixel by pixel.
+    """
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi or figure.dpi, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def save(figure: Figure, path: str | os.PathLike[str], dpi: float | None = None) -> Path:
+    """Write the figure to ``path`` as PNG; whoever reads it finds the old file or the new one.
+
+    Raises:
+        StorageError: the folder of ``path`` does not exist.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise StorageError(f"expected a folder to save {path.name} in, got {path.parent}: make it")
+    content = png_bytes(figure, dpi)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+    return path

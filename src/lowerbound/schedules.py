@@ -1,0 +1,65 @@
+"""Weights as functions of training time t, in epochs (a float: 1.5 is the middle of the second)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from lowerbound.errors import ConfigurationError
+from lowerbound.parts import part
+
+
+class Schedule(ABC):
+    """A weight as a function of time."""
+
+    @abstractmethod
+    def __call__(self, t: float) -> float:
+        """The weight at time t, in epochs."""
+
+
+@part
+@dataclass(frozen=True)
+class Linear(Schedule):
+    """β(t) = final · min(1, max(0, (t − start)/duration)): KL annealing, or warm-up.
+
+    Source: Bowman et al., Generating sentences from a continuous space, 2016, arXiv 1511.06349.
+
+    >>> [Linear(start=4, duration=8)(t) for t in (0, 4, 8, 12, 20)]
+    [0.0, 0.0, 0.5, 1.0, 1.0]
+    """
+
+    start: float = 0.0
+    duration: float = 10.0
+    final: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.duration > 0:
+            raise ConfigurationError(f"Linear: expected a positive duration, got {self.duration}")
+
+    def __call__(self, t: float) -> float:
+        return self.final * min(1.0, max(0.0, (t - self.start) / self.duration))
+
+
+@part
+@dataclass(frozen=True)
+class Cyclical(Schedule):
+    """β rises from 0 to ``final`` in the first ``ratio`` of each period, then stays.
+
+    Source: Fu et al., Cyclical annealing schedule, 2019, arXiv 1903.10145.
+
+    >>> [Cyclical(period=4, ratio=0.5)(t) for t in (0, 1, 2, 3, 4, 5)]
+    [0.0, 0.5, 1.0, 1.0, 0.0, 0.5]
+    """
+
+    period: float = 5.0
+    ratio: float = 0.5
+    final: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (self.period > 0 and 0 < self.ratio <= 1):
+            raise ConfigurationError(
+                f"Cyclical: expected period > 0 and 0 < ratio ≤ 1, got {self.period}, {self.ratio}"
+            )
+
+    def __call__(self, t: float) -> float:
+        return self.final * min(1.0, (t % self.period) / (self.ratio * self.period))

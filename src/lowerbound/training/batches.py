@@ -1,0 +1,44 @@
+"""Which examples, in which order, with which noise: all functions of (seed, epoch, step).
+
+Nothing here has a state, so a run resumed at any step sees what it would have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+ORDER, NOISE, VALIDATION = range(3)
+
+
+def key(seed: int, stream: int, *place: int) -> int:
+    """A seed for one stream of random numbers at one place."""
+    return int(np.random.SeedSequence((seed, stream, *place)).generate_state(1, np.uint64)[0] >> 1)
+
+
+def seed_noise(device: torch.device, seed: int, stream: int, *place: int) -> None:
+    """Seed torch's global generators for one step."""
+    value = key(seed, stream, *place)
+    torch.default_generator.manual_seed(value)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(value)
+
+
+def epoch_order(n: int, seed: int, epoch: int, device: torch.device) -> Tensor:
+    """A permutation of n examples, the same for the same (seed, epoch) on every device."""
+    generator = torch.Generator().manual_seed(key(seed, ORDER, epoch))
+    return torch.randperm(n, generator=generator).to(device)
+
+
+def steps_per_epoch(n: int, batch_size: int) -> int:
+    """Batches in one pass; the last may be smaller."""
+    return -(-n // batch_size)
+
+
+def batches(order: Tensor, batch_size: int, start: int, rank: int, world: int) -> Iterator[Tensor]:
+    """This process's share of each joint batch of ``order``, from step ``start`` on."""
+    for joint in order.split(batch_size)[start:]:
+        yield joint.tensor_split(world)[rank]

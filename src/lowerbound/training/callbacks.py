@@ -1,0 +1,123 @@
+"""What can watch a run.  A callback overrides the hooks it needs."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from lowerbound.errors import MissingExtra
+from lowerbound.vae import VAE
+
+Record = dict[str, Any]
+
+
+class Callback:
+    """Hooks of `fit`, called in the first process only."""
+
+    def start(self, model: VAE, epochs: int, steps: int, step: int) -> None:
+        """Training begins at ``step`` of epochs × steps."""
+
+    def step(self, model: VAE, step: int, loss: float) -> None:
+        """A step is done; ``loss`` is the batch mean of −objective, nats."""
+
+    def epoch(self, model: VAE, record: Record) -> None:
+        """An epoch is done and validated; ``record`` is its line of ``metrics.jsonl``."""
+
+    def end(self) -> None:
+        """Training ends, for whatever reason."""
+
+
+def format_record(record: Record) -> str:
+    """One line for people.
+
+    >>> format_record({"epoch": 2, "train": {"bound": -110.5, "reconstruction": 85.5, "kl": 25.0}})
+    'epoch 2: −bound 110.50 = reconstruction 85.50 + KL 25.00'
+    """
+    line = f"epoch {record['epoch']}: {_terms(record['train'])}"
+    if record.get("validation"):
+        line += f"; validation {-record['validation']['bound']:.2f}"
+    return line
+
+
+def _terms(terms: dict[str, float]) -> str:
+    text = f"−bound {-terms['bound']:.2f}"
+    if "kl" in terms and abs(terms["bound"] + terms["reconstruction"] + terms["kl"]) < 1e-3:
+        text += f" = reconstruction {terms['reconstruction']:.2f} + KL {terms['kl']:.2f}"
+    return text
+
+
+class _Speed(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.0f} steps/s" if task.speed else "")
+
+
+class ProgressBar(Callback):
+    """A bar over all steps, and a line per epoch; without a terminal, the lines alone."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True, highlight=False)
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            _Speed(),
+            TimeRemainingColumn(),
+            console=self.console,
+            disable=not self.console.is_terminal,
+            auto_refresh=False,
+        )
+        self.refreshed = 0.0
+
+    def start(self, model: VAE, epochs: int, steps: int, step: int) -> None:
+        self.bar.start()
+        self.task = self.bar.add_task("training", total=epochs * steps, completed=step)
+
+    def step(self, model: VAE, step: int, loss: float) -> None:
+        now = time.monotonic()
+        if now - self.refreshed > 0.2:
+            self.refreshed = now
+            self.bar.update(self.task, completed=step, description=f"loss {loss:8.2f}", refresh=True)
+
+    def epoch(self, model: VAE, record: Record) -> None:
+        self.bar.update(self.task, completed=record["step"], refresh=True)
+        self.console.print(format_record(record))
+
+    def end(self) -> None:
+        self.bar.stop()
+
+
+class TensorBoard(Callback):
+    """Each epoch's terms as TensorBoard scalars in ``folder``; needs the extra of that name."""
+
+    def __init__(self, folder: str | Path) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            raise MissingExtra(
+                "TensorBoard needs the tensorboard package; "
+                "install it with: pip install 'lowerbound[tensorboard]'"
+            ) from None
+        self.writer = SummaryWriter(str(folder))
+
+    def epoch(self, model: VAE, record: Record) -> None:
+        for split in ("train", "validation"):
+            for term, value in (record.get(split) or {}).items():
+                self.writer.add_scalar(f"{term}/{split}", value, record["epoch"])
+        self.writer.add_scalar("learning_rate", record["learning_rate"], record["epoch"])
+        self.writer.flush()
+
+    def end(self) -> None:
+        self.writer.close()

@@ -1,0 +1,332 @@
+"""The one training loop."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from lowerbound import storage
+from lowerbound.data import Dataset
+from lowerbound.errors import ConfigurationError, Interrupted, NonFiniteLoss, StorageError
+from lowerbound.objectives import ELBO, Objective, Terms
+from lowerbound.parts import describe
+from lowerbound.training import batches, checkpoint
+from lowerbound.training.callbacks import Callback, ProgressBar, Record
+from lowerbound.training.processes import Processes, joined
+from lowerbound.training.settings import Training
+from lowerbound.training.state import State
+from lowerbound.training.signals import StopRequest, stop_requests
+from lowerbound.vae import VAE
+
+VALIDATION_BATCH = 1000
+SECONDS_BETWEEN_CHECKPOINTS = 300
+
+
+def fit(
+    model: VAE,
+    train: Dataset | Tensor,
+    validation: Dataset | Tensor | None = None,
+    objective: Objective = ELBO(),
+    training: Training = Training(),
+    *,
+    out: str | Path | None = None,
+    resume: bool = False,
+    callbacks: Sequence[Callback] | None = None,
+    device: str | torch.device | None = None,
+) -> list[Record]:
+    """Maximise ``objective`` over the model's parameters; return one record per epoch.
+
+    A record holds ``epoch``, ``step``, ``learning_rate``, ``seconds``, and the means per example of
+    the objective's terms, in nats, over ``train`` (as they were during the epoch) and, where given,
+    ``validation`` (at its end).
+
+    ``train`` and ``validation`` are data as kept: tensors (n, *shape), or data sets with labels.
+    With ``out``, that folder gets a checkpoint after each epoch, ``metrics.jsonl``, and in the end
+    the model (see `lowerbound.load`); ``resume=True`` goes on from its checkpoint, to weights that
+    are bit-identical to those of a run that was never stopped.  ``callbacks`` defaults to a
+    progress bar.  ``device`` defaults to a GPU where there is one.  Under torchrun, every process
+    takes its share of each batch.
+
+    Raises:
+        NonFiniteLoss: a term became NaN or infinite; the last good checkpoint stays.
+        Interrupted: Ctrl-C or SIGTERM; the step was finished, and saved if there is ``out``.
+        StorageError: ``out`` holds a run and ``resume`` is not set, or there is none to resume.
+    """
+    callbacks = [ProgressBar()] if callbacks is None else list(callbacks)
+    with joined() as processes, stop_requests() as stop:
+        where = _device(device, processes)
+        run = _Run(
+            model.to(where),
+            _dataset(train).to(where),
+            None if validation is None else _dataset(validation).to(where),
+            objective,
+            training,
+            None if out is None else Path(out),
+            callbacks if processes.is_first else [],
+            processes,
+            where,
+        )
+        with torch.random.fork_rng([where] if where.type == "cuda" else []):
+            return run.go(resume, stop)
+
+
+class _Run:
+    """One run of `fit`: its fixed choices, and its state."""
+
+    def __init__(
+        self,
+        model: VAE,
+        train: Dataset,
+        validation: Dataset | None,
+        objective: Objective,
+        training: Training,
+        out: Path | None,
+        callbacks: Sequence[Callback],
+        processes: Processes,
+        device: torch.device,
+    ) -> None:
+        if training.patience is not None and validation is None:
+            raise ConfigurationError(
+                "expected validation data, which patience needs to find the best epoch, got none"
+            )
+        self.model, self.train, self.validation = model, train, validation
+        self.objective, self.training, self.out = objective, training, out
+        self.callbacks, self.processes, self.device = callbacks, processes, device
+        self.steps = batches.steps_per_epoch(len(train), training.batch_size)
+        self.terms = _Terms(model, objective)
+        self.parallel: nn.Module = self.terms
+        if processes.world > 1:
+            self.parallel = DistributedDataParallel(
+                self.terms, [device] if device.type == "cuda" else None
+            )
+        self.state = State(model, training)
+        self.saved_at = time.monotonic()
+
+    # The loop.
+
+    def go(self, resume: bool, stop: StopRequest) -> list[Record]:
+        self._begin(resume)
+        for callback in self.callbacks:
+            callback.start(self.model, self.training.epochs, self.steps, self.state.step)
+        try:
+            while not self._finished():
+                self._epoch(stop)
+        finally:
+            for callback in self.callbacks:
+                callback.end()
+        self._end()
+        return self.state.history
+
+    def _epoch(self, stop: StopRequest) -> None:
+        state, training, processes = self.state, self.training, self.processes
+        epoch, first = divmod(state.step, self.steps)
+        order = batches.epoch_order(len(self.train), training.seed, epoch, self.device)
+        started = time.perf_counter() - state.seconds
+        self.model.train()
+        for indices in batches.batches(
+            order, training.batch_size, first, processes.rank, processes.world
+        ):
+            loss = self._step(indices)
+            state.seconds = time.perf_counter() - started
+            for callback in self.callbacks:
+                callback.step(self.model, state.step, loss)
+            self._save_or_stop(stop)
+        self._close_epoch(epoch + 1)
+
+    def _step(self, indices: Tensor) -> float:
+        """One update from this process's share of a batch; returns the mean loss, in nats."""
+        state, training, rank = self.state, self.training, self.processes.rank
+        now = state.step / self.steps
+        batches.seed_noise(self.device, training.seed, batches.NOISE, state.step, rank)
+        with self._autocast():
+            terms = self.parallel(*_take(self.train, indices), now)
+        # DDP averages gradients over processes; the mean is over the examples of all of them.
+        loss = -terms["objective"].sum() * (self.processes.world / self._joint_batch())
+        value = loss.item()
+        if not math.isfinite(value):
+            self._refuse_non_finite(terms)
+        state.update(loss, training.learning_rate_at(now))
+        _accumulate(state.sums, terms)
+        return value
+
+    def _joint_batch(self) -> int:
+        """Examples in this step's batch, over all processes."""
+        start = (self.state.step % self.steps) * self.training.batch_size
+        return min(self.training.batch_size, len(self.train) - start)
+
+    def _close_epoch(self, epoch: int) -> None:
+        state = self.state
+        record: Record = {
+            "epoch": epoch,
+            "step": state.step,
+            "learning_rate": self.training.learning_rate_at((state.step - 1) / self.steps),
+            "train": self._means(state.sums, len(self.train)),
+            "validation": self._validate(epoch),
+            "seconds": round(state.seconds, 3),
+        }
+        self._refuse_non_finite(dict(self.model.named_parameters()))
+        state.sums = {}
+        state.history.append(record)
+        if self.training.patience is not None and state.best_epoch() == epoch:
+            state.keep_best()
+        self._save()
+        for callback in self.callbacks:
+            callback.epoch(self.model, record)
+
+    def _validate(self, epoch: int) -> dict[str, float] | None:
+        data = self.validation
+        if data is None:
+            return None
+        rank, world = self.processes.rank, self.processes.world
+        sums: dict[str, Tensor] = {}
+        self.model.eval()
+        order = torch.arange(len(data), device=self.device)
+        with torch.no_grad(), self.state.averaged(), self._autocast():
+            for i, indices in enumerate(batches.batches(order, VALIDATION_BATCH, 0, rank, world)):
+                place = (epoch, i, rank)
+                batches.seed_noise(self.device, self.training.seed, batches.VALIDATION, *place)
+                _accumulate(sums, self.terms(*_take(data, indices), math.inf))
+        return self._means(sums, len(data))
+
+    def _finished(self) -> bool:
+        state, patience = self.state, self.training.patience
+        if state.step >= self.training.epochs * self.steps:
+            return True
+        return patience is not None and len(state.history) - state.best_epoch() >= patience
+
+    # Beginning, saving, ending.
+
+    def _begin(self, resume: bool) -> None:
+        if self.out is None:
+            if resume:
+                raise ConfigurationError("expected out, the folder to resume from, got none")
+            return
+        settings = self._settings()  # refuses what could not be saved, before any work
+        if resume:
+            self.state.restore(self.out, settings, self.device)
+            if not self.processes.is_first:
+                self.state.sums = {name: 0 * value for name, value in self.state.sums.items()}
+        elif (self.out / checkpoint.CHECKPOINT_FILE).exists():
+            raise StorageError(
+                f"expected a new folder, got {self.out}, which holds a run; "
+                "resume it, or choose another"
+            )
+        self.processes.wait()
+
+    def _settings(self) -> dict[str, Any]:
+        """What must be the same for a resumed run to be the same run."""
+        training = describe(self.training)
+        del training["epochs"], training["patience"]
+        return {
+            "model": describe(self.model),
+            "objective": describe(self.objective),
+            "training": training,
+            "data": [data and data.fingerprint for data in (self.train, self.validation)],
+            "processes": self.processes.world,
+        }
+
+    def _save_or_stop(self, stop: StopRequest) -> None:
+        """Save when it is time, and stop when any process was asked to; all agree on the step."""
+        overdue = time.monotonic() - self.saved_at > SECONDS_BETWEEN_CHECKPOINTS
+        if self.processes.world > 1:
+            wishes = torch.tensor([float(stop.signal), float(overdue)], device=self.device)
+            stop_wish, save_wish = self.processes.sum(wishes).tolist()
+        else:
+            stop_wish, save_wish = stop.signal, overdue
+        if save_wish or stop_wish:
+            self._save()
+        if stop_wish:
+            raise Interrupted(self._stopped_where())
+
+    def _save(self) -> None:
+        self.saved_at = time.monotonic()
+        if self.out is None:
+            return
+        sums = {name: self.processes.sum(v.clone()).item() for name, v in self.state.sums.items()}
+        if self.processes.is_first:
+            self.state.save(self.out, self._settings(), sums)
+
+    def _stopped_where(self) -> str:
+        epoch, step = divmod(self.state.step, self.steps)
+        place = f"stopped after step {step} of {self.steps} of epoch {epoch + 1}"
+        if self.out is None:
+            return f"{place}; the model keeps its weights, nothing was written"
+        return f"{place}, and saved in {self.out}; resume=True goes on from there"
+
+    def _end(self) -> None:
+        kept = self.state.settle()
+        self.model.eval()
+        if self.out is not None and self.processes.is_first:
+            storage.save(
+                self.model,
+                self.out,
+                objective=describe(self.objective),
+                training=describe(self.training),
+                data={"name": self.train.name, "sha256": self.train.fingerprint},
+                metrics=kept,
+            )
+        self.processes.wait()
+
+    # Helpers.
+
+    def _autocast(self) -> torch.autocast:
+        enabled = self.training.precision == "bfloat16"
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
+
+    def _means(self, sums: dict[str, Tensor], n: int) -> dict[str, float]:
+        return {name: self.processes.sum(value).item() / n for name, value in sums.items()}
+
+    def _refuse_non_finite(self, tensors: dict[str, Tensor]) -> None:
+        """Name the first tensor that is not finite, a term before the objective made of it."""
+        for name, tensor in reversed(tensors.items()):
+            if tensor.isfinite().all():
+                continue
+            epoch, step = divmod(self.state.step, self.steps)
+            kept = self.out is not None and (self.out / checkpoint.CHECKPOINT_FILE).exists()
+            raise NonFiniteLoss(
+                f"{name} became {'NaN' if tensor.isnan().any() else 'infinite'} at step {step + 1} "
+                f"of epoch {epoch + 1} (step {self.state.step + 1} in all); try a lower "
+                "learning_rate, clip_norm=1 or some warmup_epochs"
+                + (f"; the last good checkpoint is kept in {self.out}" if kept else "")
+            )
+
+
+class _Terms(nn.Module):
+    """Data to terms, as a module, which is what DistributedDataParallel wraps."""
+
+    def __init__(self, model: VAE, objective: Objective) -> None:
+        super().__init__()
+        self.model, self.objective = model, objective
+
+    def forward(self, x: Tensor, labels: Tensor | None, time: float) -> Terms:
+        x, context = self.model.prepare(x, labels)
+        return self.objective(self.model, x, context, time)
+
+
+def _take(data: Dataset, indices: Tensor) -> tuple[Tensor, Tensor | None]:
+    return data.x[indices], None if data.labels is None else data.labels[indices]
+
+
+def _accumulate(sums: dict[str, Tensor], terms: Terms) -> None:
+    for name, term in terms.items():
+        total = term.detach().sum(dtype=torch.float64)
+        sums[name] = sums[name] + total if name in sums else total
+
+
+def _dataset(data: Dataset | Tensor) -> Dataset:
+    return data if isinstance(data, Dataset) else Dataset(data, name="tensor")
+
+
+def _device(device: str | torch.device | None, processes: Processes) -> torch.device:
+    if device is not None:
+        return torch.device(device)
+    if torch.cuda.is_available():
+        return torch.device("cuda", processes.local_rank)
+    return torch.device("cpu")

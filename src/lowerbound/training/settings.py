@@ -1,0 +1,77 @@
+"""How to train: one frozen value, checked when it is made."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from lowerbound.errors import ConfigurationError
+from lowerbound.parts import part
+
+
+@part
+@dataclass(frozen=True)
+class Training:
+    """Settings of `fit`.
+
+    Attributes:
+        epochs: passes over the training set.
+        batch_size: examples per step, over all processes together.
+        optimizer: ``"adam"``, or ``"adamw"`` with ``weight_decay``.
+        learning_rate: the highest reached; ``schedule`` keeps it or lets it fall to 0 by a cosine.
+        warmup_epochs: epochs of linear rise to the learning rate.
+        clip_norm: largest norm of the gradient; None does not clip.
+        patience: stop after so many epochs without a better validation bound, and keep the best
+            weights; None trains to the end and keeps the last.
+        ema: decay of the exponential average of weights that is validated and kept, such as 0.999.
+        precision: ``"bfloat16"`` runs the networks in mixed precision.
+        seed: of the order of examples and of all noise.
+    """
+
+    epochs: int = 20
+    batch_size: int = 128
+    optimizer: Literal["adam", "adamw"] = "adam"
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup_epochs: float = 0.0
+    clip_norm: float | None = None
+    patience: int | None = None
+    ema: float | None = None
+    precision: Literal["float32", "bfloat16"] = "float32"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self._expect(self.epochs >= 1, "epochs", "at least 1")
+        self._expect(self.batch_size >= 1, "batch_size", "at least 1")
+        self._expect(0 < self.learning_rate < math.inf, "learning_rate", "a positive number")
+        self._expect(self.weight_decay >= 0, "weight_decay", "0 or more")
+        self._expect(self.warmup_epochs >= 0, "warmup_epochs", "0 or more")
+        self._expect(self.clip_norm is None or self.clip_norm > 0, "clip_norm", "a positive number")
+        self._expect(self.patience is None or self.patience >= 1, "patience", "at least 1")
+        self._expect(self.ema is None or 0 < self.ema < 1, "ema", "between 0 and 1")
+        self._expect(self.seed >= 0, "seed", "0 or more")
+        if self.optimizer == "adam" and self.weight_decay:
+            raise ConfigurationError("weight_decay needs optimizer='adamw', got 'adam'")
+
+    def _expect(self, holds: bool, name: str, wanted: str) -> None:
+        if not holds:
+            raise ConfigurationError(
+                f"Training: expected {name} to be {wanted}, got {getattr(self, name)}"
+            )
+
+    def learning_rate_at(self, time: float) -> float:
+        """The learning rate at ``time`` epochs.
+
+        >>> settings = Training(epochs=11, learning_rate=1.0, schedule="cosine", warmup_epochs=1)
+        >>> [round(settings.learning_rate_at(t), 3) for t in (0, 0.5, 1, 6, 11)]
+        [0.0, 0.5, 1.0, 0.5, 0.0]
+        """
+        if time < self.warmup_epochs:
+            return self.learning_rate * time / self.warmup_epochs
+        if self.schedule == "constant":
+            return self.learning_rate
+        span = max(self.epochs - self.warmup_epochs, 1e-12)
+        progress = min(1.0, (time - self.warmup_epochs) / span)
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))

@@ -1,0 +1,147 @@
+"""What changes during a run: weights, optimiser, averages, history; and its checkpoint."""
+
+from __future__ import annotations
+
+import json
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lowerbound.errors import ConfigurationError
+from lowerbound.files import write_atomic
+from lowerbound.training import checkpoint
+from lowerbound.training.averaging import WeightAverage
+from lowerbound.training.callbacks import Record
+from lowerbound.training.settings import Training
+
+METRICS_FILE = "metrics.jsonl"
+
+
+class State:
+    """``step`` counts updates; ``sums`` are those of the terms in the epoch so far."""
+
+    def __init__(self, model: nn.Module, training: Training) -> None:
+        algorithm = torch.optim.Adam if training.optimizer == "adam" else torch.optim.AdamW
+        self.model, self.clip_norm = model, training.clip_norm
+        self.optimizer = algorithm(
+            model.parameters(),
+            lr=training.learning_rate,
+            weight_decay=training.weight_decay,
+            fused=True,
+        )
+        self.average = None if training.ema is None else WeightAverage(model, training.ema)
+        self.step = 0
+        self.seconds = 0.0
+        self.sums: dict[str, Tensor] = {}
+        self.history: list[Record] = []
+        self.best: dict[str, Tensor] = {}
+
+    def update(self, loss: Tensor, learning_rate: float) -> None:
+        """One step down the gradient of ``loss``."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        self.optimizer.zero_grad()
+        loss.backward()
+        if self.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.update(self.step)
+        self.step += 1
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """The model with the weights that are to be judged, inside the ``with``."""
+        return nullcontext() if self.average is None else self.average.swapped_in()
+
+    def best_epoch(self) -> int:
+        """The epoch of the highest validation bound so far; 0 before the first."""
+        bounds = [record["validation"]["bound"] for record in self.history]
+        return 1 + bounds.index(max(bounds)) if bounds else 0
+
+    def keep_best(self) -> None:
+        """Remember the weights as they are as the best so far."""
+        with self.averaged():
+            self.best = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+
+    def settle(self) -> Record:
+        """Give the model the weights to keep; return the record of their epoch."""
+        if self.best:
+            self.model.load_state_dict(self.best)
+            return self.history[self.best_epoch() - 1]
+        if self.average is not None:
+            self.average.copy_to_model()
+        return self.history[-1]
+
+    def save(self, folder: Path, settings: dict[str, Any], sums: dict[str, float]) -> None:
+        """Write the checkpoint, and the history as JSON lines."""
+        tensors = {
+            "model": self.model.state_dict(),
+            "optimizer": {
+                f"{index}/{name}": tensor
+                for index, members in self.optimizer.state_dict()["state"].items()
+                for name, tensor in members.items()
+            },
+            "average": {} if self.average is None else self.average.state(),
+            "best": self.best,
+        }
+        state = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "sums": sums,
+            "history": self.history,
+            "settings": settings,
+        }
+        checkpoint.write(folder, tensors, state)
+        self._write_history(folder)
+
+    def restore(self, folder: Path, settings: dict[str, Any], device: torch.device) -> None:
+        """Take up what `save` wrote.
+
+        Raises:
+            ConfigurationError: it was written under other ``settings``.
+        """
+        tensors, state = checkpoint.read(folder, device)
+        for name, value in settings.items():
+            if state["settings"][name] != value:
+                raise ConfigurationError(
+                    f"expected the {name} that {folder} was started with, "
+                    f"{_difference(state['settings'][name], value)}; "
+                    "resume with the same, or start in a new folder"
+                )
+        self.model.load_state_dict(tensors["model"])
+        members: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.get("optimizer", {}).items():
+            index, _, member = name.partition("/")
+            members.setdefault(int(index), {})[member] = tensor
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": members, "param_groups": groups})
+        if self.average is not None:
+            self.average.restore(tensors["average"])
+        self.best = tensors.get("best", {})
+        self.step, self.seconds, self.history = state["step"], state["seconds"], state["history"]
+        self.sums = {
+            name: torch.tensor(value, dtype=torch.float64, device=device)
+            for name, value in state["sums"].items()
+        }
+        self._write_history(folder)
+
+    def _write_history(self, folder: Path) -> None:
+        lines = "".join(json.dumps(record) + "\n" for record in self.history)
+        write_atomic(folder / METRICS_FILE, lines.encode())
+
+
+def _difference(before: Any, now: Any) -> str:
+    """The first place where two descriptions differ.
+
+    >>> _difference({"seed": 0, "ema": None}, {"seed": 1, "ema": None})
+    'seed: 0, got 1'
+    """
+    if isinstance(before, dict) and isinstance(now, dict):
+        for name in before | now:
+            if before.get(name) != now.get(name):
+                inner = _difference(before.get(name), now.get(name))
+                return f"{name}: {inner}"
+    return f"{before!r}, got {now!r}"
