@@ -83,17 +83,19 @@ def bind(
     return validate(target, arguments.arguments)
 
 
-def validate(target: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """``arguments`` coerced to the annotations of ``target``'s parameters."""
+def validate(
+    target: Callable[..., Any], arguments: Mapping[str, Any], unchecked: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """``arguments`` coerced to the annotations of ``target``'s parameters but the unchecked ones."""
     try:
-        model = _schema(target).model_validate(dict(arguments))
+        model = _schema(target, unchecked).model_validate(dict(arguments))
     except pydantic.ValidationError as error:
         raise ConfigurationError(_explain(target.__name__, error)) from None
     return {name: getattr(model, name) for name in arguments}
 
 
 @functools.cache
-def _schema(target: Callable[..., Any]) -> type[pydantic.BaseModel]:
+def _schema(target: Callable[..., Any], unchecked: tuple[str, ...]) -> type[pydantic.BaseModel]:
     function = target.__init__ if inspect.isclass(target) else target
     hints = typing.get_type_hints(function, include_extras=True)
     fields: dict[str, Any] = {
@@ -102,7 +104,7 @@ def _schema(target: Callable[..., Any]) -> type[pydantic.BaseModel]:
             ... if parameter.default is parameter.empty else parameter.default,
         )
         for name, parameter in inspect.signature(function).parameters.items()
-        if name != "self"
+        if name not in ("self", *unchecked)
     }
     config = pydantic.ConfigDict(
         extra="forbid", arbitrary_types_allowed=True, protected_namespaces=()

@@ -60,7 +60,7 @@ class Identity(Transform):
 class Scale(Transform):
     """Grey levels 0 … maximum to [0, 1]: x/maximum."""
 
-    maximum: int = 255
+    maximum: float = 255.0
     output = "grey"
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ class Binarise(Transform):
     Source: Salakhutdinov & Murray, On the quantitative analysis of deep belief networks, 2008.
     """
 
-    maximum: int = 255
+    maximum: float = 255.0
     output = "binary"
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -122,7 +122,7 @@ class Dequantise(Transform):
 @part
 @dataclass(frozen=True)
 class Standardise(Transform):
-    """(x − mean)/deviation, column by column of a table, with the training set's figures."""
+    """(x − mean)/deviation, with the training set's figures: for each column, or one for all."""
 
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
@@ -142,11 +142,16 @@ class Standardise(Transform):
         return x * x.new_tensor(self.deviation) + x.new_tensor(self.mean)
 
     def log_volume(self, shape: tuple[int, ...]) -> float:
-        return -sum(math.log(s) for s in self.deviation)
+        repeats = math.prod(shape) / len(self.deviation)
+        return -repeats * sum(math.log(s) for s in self.deviation)
 
 
 def standardise(x: Tensor) -> Standardise:
-    """`Standardise` fitted to a table x (n, columns); constant columns are only centred."""
-    mean, deviation = x.double().mean(0), x.double().std(0)
+    """`Standardise` fitted to x: column by column of a table (n, columns), else as a whole.
+
+    Columns that do not vary are only centred.
+    """
+    x = x.double() if x.ndim == 2 else x.double().reshape(-1, 1)
+    mean, deviation = x.mean(0), x.std(0)
     deviation = torch.where(deviation > 0, deviation, 1.0)
     return Standardise(tuple(mean.tolist()), tuple(deviation.tolist()))

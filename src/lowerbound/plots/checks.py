@@ -67,3 +67,9 @@ def same_length(values: Sized, count: int, what: str, why: str) -> None:
     """Refuse ``values`` unless there are ``count`` of them."""
     if len(values) != count:
         raise ShapeError(f"expected {count} {what} ({why}), got {len(values)}")
+
+
+def at_least_one(value: int, what: str) -> None:
+    """Refuse a count below 1."""
+    if value < 1:
+        raise ConfigurationError(f"expected at least one of {what}, got {value}")

@@ -1,190 +1,38 @@
-"""Grids of images.  Every grid is one mosaic made with numpy, drawn pixel for pixel."""
+"""Grids of images, each one mosaic with labels around it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lowerbound.errors import ShapeError
-from lowerbound.plots.checks import as_array, as_images, same_length
+from lowerbound.plots.checks import as_array, as_images, at_least_one, same_length
+from lowerbound.plots.mosaic import (
+    GAP,
+    PAD,
+    Margins,
+    Range,
+    as_rows,
+    draw,
+    mosaic,
+    thinned,
+    to_rgb,
+    widest,
+    write,
+)
 from lowerbound.plots.style import (
-    DPI,
-    INK,
     LABEL_SIZE,
     MUTED,
     SMALL_SIZE,
-    TITLE_SIZE,
-    WIDTH,
     Array,
+    coordinate,
     line_height,
+    shortened,
     styled,
-    text_width,
 )
-
-GAP = 3  # pixels between images
-PAD = 9  # pixels between an image and its label, and at the figure's edge
-MAX_CELL = 128  # pixels of an image's longer side, where enlarging it can be avoided
-MAX_HEIGHT = 8 * DPI
-
-Range = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Mosaic:
-    """A picture made of equal cells: ``pixels`` (height, width, 3) and where each cell begins."""
-
-    pixels: Array
-    lefts: Array
-    tops: Array
-    cell_width: int
-    cell_height: int
-
-    @property
-    def middles_x(self) -> Array:
-        return self.lefts + self.cell_width / 2
-
-    @property
-    def middles_y(self) -> Array:
-        return self.tops + self.cell_height / 2
-
-
-def to_rgb(images: Array, value_range: Range | None) -> Array:
-    """(…, C, H, W) values to (…, H, W, 3) bytes; what lies outside the range is clipped.
-
-    The range is 0 to 255 for uint8 and 0 to 1 otherwise, unless given.
-    """
-    low, high = value_range or ((0, 255) if images.dtype == np.uint8 else (0, 1))
-    unit = (images.astype(np.float64) - low) / (high - low)
-    levels = np.rint(255 * unit.clip(0, 1)).astype(np.uint8)
-    return np.broadcast_to(
-        np.moveaxis(levels, -3, -1), (*levels.shape[:-3], *levels.shape[-2:], 3)
-    )
-
-
-def magnification(rows: int, columns: int, height: int, width: int) -> int:
-    """The whole factor at which a grid of images fits the page, at least 1."""
-    fits = (
-        (0.92 * WIDTH * DPI - GAP * (columns - 1)) // (columns * width),
-        (MAX_HEIGHT - GAP * (rows - 1)) // (rows * height),
-        MAX_CELL // max(height, width),
-    )
-    return max(1, int(min(fits)))
-
-
-def mosaic(cells: Array, gap: int = GAP, band: int | None = None, band_gap: int = 0) -> Mosaic:
-    """Lay (rows, columns, H, W, 3) bytes out on white, ``gap`` pixels apart.
-
-    Every ``band`` rows, ``band_gap`` pixels more are left.
-    """
-    rows, columns, height, width, _ = cells.shape
-    factor = magnification(rows, columns, height, width)
-    height, width = factor * height, factor * width
-    lefts = np.arange(columns) * (width + gap)
-    tops = np.arange(rows) * (height + gap) + np.arange(rows) // (band or rows) * band_gap
-    pixels = np.full((tops[-1] + height, lefts[-1] + width, 3), 255, np.uint8)
-    for top, row in zip(tops, cells, strict=True):
-        for left, cell in zip(lefts, row, strict=True):
-            enlarged = cell.repeat(factor, axis=0).repeat(factor, axis=1)
-            pixels[top : top + height, left : left + width] = enlarged
-    return Mosaic(pixels, lefts, tops, width, height)
-
-
-@dataclass(frozen=True)
-class Margins:
-    """Pixels around a mosaic."""
-
-    left: float = PAD
-    top: float = PAD
-    right: float = PAD
-    bottom: float = PAD
-
-
-def draw(picture: Mosaic, margins: Margins, title: str) -> Axes:
-    """A figure with the mosaic at its own pixels (reduced if wider than the page), and a title.
-
-    The axes' data coordinates are the mosaic's pixels, y downwards.
-    """
-    height, width, _ = picture.pixels.shape
-    top = margins.top + (1.15 * line_height(TITLE_SIZE) if title else 0)
-    shrink = min(1.0, (WIDTH * DPI - margins.left - margins.right) / width)
-    shown_width, shown_height = round(width * shrink), round(height * shrink)
-    left, bottom = round(margins.left), round(margins.bottom)
-    full_width = left + max(
-        round(shown_width + margins.right), round(text_width(title, TITLE_SIZE) + PAD)
-    )
-    full_height = bottom + shown_height + round(top)
-    figure = Figure(figsize=((full_width + 1e-3) / DPI, (full_height + 1e-3) / DPI))
-    axes = figure.add_axes(
-        (
-            left / full_width,
-            bottom / full_height,
-            shown_width / full_width,
-            shown_height / full_height,
-        )
-    )
-    axes.imshow(
-        picture.pixels,
-        extent=(0, width, height, 0),
-        interpolation="nearest" if shrink == 1 else "antialiased",
-        aspect="auto",
-    )
-    axes.set_axis_off()
-    if title:
-        figure.text(
-            left / full_width,
-            1 - PAD / full_height,
-            title,
-            va="top",
-            fontsize=TITLE_SIZE,
-        )
-    return axes
-
-
-def write(
-    axes: Axes,
-    text: str,
-    at: tuple[float, float],
-    shift: tuple[float, float],
-    size: float = SMALL_SIZE,
-    colour: str = INK,
-    rotation: float = 0,
-) -> None:
-    """A label anchored at a pixel of the mosaic and moved away from it by ``shift`` pixels."""
-    across, up = np.sign(shift)
-    axes.annotate(
-        text,
-        xy=at,
-        xytext=(shift[0] * 72 / DPI, shift[1] * 72 / DPI),
-        textcoords="offset points",
-        ha={-1: "right", 0: "center", 1: "left"}[int(across)],
-        va={-1: "top", 0: "center", 1: "bottom"}[int(up)],
-        fontsize=size,
-        color=colour,
-        rotation=rotation,
-        annotation_clip=False,
-    )
-
-
-def widest(labels: Sequence[str], size: float) -> float:
-    """Pixels of the widest label, 0 if there is none."""
-    return max((text_width(label, size) for label in labels), default=0.0)
-
-
-def thinned(labels: Sequence[str], room: float, across: bool) -> slice:
-    """Every how many labels to write so that those ``room`` pixels apart do not touch."""
-    needed = 1.25 * (widest(labels, SMALL_SIZE) if across else line_height(SMALL_SIZE))
-    return slice(None, None, max(1, int(np.ceil(needed / room))))
-
-
-def as_rows(images: Array, columns: int) -> Array:
-    """(n, H, W, 3) bytes into (rows, columns, H, W, 3), the last row filled up with white."""
-    missing = -len(images) % columns
-    filled = np.pad(images, [(0, missing), (0, 0), (0, 0), (0, 0)], constant_values=255)
-    return filled.reshape(-1, columns, *images.shape[1:])
 
 
 @styled
@@ -211,26 +59,28 @@ def image_grid(
     Raises:
         ShapeError: ``images`` or the number of labels does not fit.
     """
+    at_least_one(columns, "columns")
     images = np.asarray(images)
     if images.ndim == 5:
         cells = to_rgb(as_images(images, "rows columns C H W"), value_range)
     else:
         flat = as_images(images, "n C H W")
         cells = as_rows(to_rgb(flat, value_range), min(columns, len(flat)))
-    row_labels, column_labels = row_labels or (), column_labels or ()
-    if row_labels:
+    margins = Margins()
+    if row_labels is not None:
         same_length(row_labels, cells.shape[0], "row labels", "one per row of images")
-    if column_labels:
+        margins = replace(margins, left=2 * PAD + widest(row_labels, LABEL_SIZE))
+    if column_labels is not None:
         same_length(column_labels, cells.shape[1], "column labels", "one per column of images")
+        margins = replace(margins, top=PAD + line_height(SMALL_SIZE))
 
-    picture = mosaic(cells)
-    left = 2 * PAD + widest(row_labels, LABEL_SIZE) if row_labels else PAD
-    top = PAD + line_height(SMALL_SIZE) if column_labels else PAD
-    axes = draw(picture, Margins(left=left, top=top), title)
-    for label, y in zip(row_labels, picture.middles_y, strict=False):
+    picture = mosaic(cells, margins.room)
+    axes = draw(picture, margins, title)
+    for label, y in zip(row_labels or (), picture.middles_y, strict=False):
         write(axes, label, (0, y), (-PAD, 0), size=LABEL_SIZE)
-    chosen = thinned(column_labels, picture.cell_width + GAP, across=True)
-    for label, x in list(zip(column_labels, picture.middles_x, strict=False))[chosen]:
+    marks = list(zip(column_labels or (), picture.middles_x, strict=False))
+    room = picture.shrink * (picture.cell_width + GAP)
+    for label, x in marks[thinned(column_labels or (), room, across=True)]:
         write(axes, label, (x, 0), (0, PAD / 2), colour=MUTED)
     return axes.get_figure()  # type: ignore[return-value]
 
@@ -262,7 +112,7 @@ def reconstructions(
         rows: images (n, C, H, W) by name, first row first, such as ``{"original": x,
             "reconstruction": y}`` or ``{"clean": x, "corrupted": noisy, "restored": y}``.
         labels: written above each example, such as its class.
-        columns: examples beside each other; further ones follow in a new band below.
+        columns: most examples beside each other; more are shared out over bands.
         value_range: see :func:`image_grid`.
         title: written above.
 
@@ -271,6 +121,7 @@ def reconstructions(
     """
     if not rows:
         raise ShapeError("expected at least one row of images (n, C, H, W), got none")
+    at_least_one(columns, "columns")
     versions = [as_images(row, "n C H W", f"{name} images") for name, row in rows.items()]
     for name, version in zip(rows, versions, strict=True):
         if version.shape != versions[0].shape:
@@ -282,19 +133,20 @@ def reconstructions(
     if labels is not None:
         same_length(labels, count, "labels", "one per example")
 
-    columns = min(columns, count)
+    bands = -(-count // columns)
+    columns = -(-count // bands)
     by_band = [as_rows(to_rgb(version, value_range), columns) for version in versions]
     cells = np.stack(by_band, axis=1).reshape(-1, *by_band[0].shape[1:])
     label_height = line_height(SMALL_SIZE) if labels is not None else 0
-    picture = mosaic(cells, band=len(rows), band_gap=round(2 * PAD + label_height))
-
     margins = Margins(left=2 * PAD + widest(list(rows), LABEL_SIZE), top=PAD + label_height)
+    picture = mosaic(cells, margins.room, band=len(rows), band_gap=2 * PAD + label_height)
     axes = draw(picture, margins, title)
-    for y, name in zip(picture.middles_y, list(rows) * (len(cells) // len(rows)), strict=True):
+    for y, name in zip(picture.middles_y, list(rows) * bands, strict=True):
         write(axes, name, (0, y), (-PAD, 0), size=LABEL_SIZE)
     for index, label in enumerate(labels or ()):
-        top = picture.tops[index // columns * len(rows)]
-        write(axes, label, (picture.middles_x[index % columns], top), (0, PAD / 3), colour=MUTED)
+        above = (picture.middles_x[index % columns], picture.tops[index // columns * len(rows)])
+        short = shortened(label, picture.shrink * picture.cell_width, SMALL_SIZE)
+        write(axes, short, above, (0, PAD / 3), colour=MUTED)
     return axes.get_figure()  # type: ignore[return-value]
 
 
@@ -330,18 +182,21 @@ def manifold(
     same_length(
         as_array(x_values, "columns", "x values"), cells.shape[1], "x values", "one per column"
     )
-    picture = mosaic(cells, gap=0)
-    x_labels, y_labels = ([f"{v:.2f}" for v in values] for values in (x_values, y_values))
+    x_labels, y_labels = (
+        [coordinate(value) for value in values] for values in (x_values, y_values)
+    )
     line = line_height(SMALL_SIZE)
     left = 3 * PAD + line + widest(y_labels, SMALL_SIZE)
-    axes = draw(picture, Margins(left=left, bottom=3 * PAD + 2 * line), title)
+    margins = Margins(left=left, bottom=3 * PAD + 2 * line)
+    picture = mosaic(cells, margins.room, gap=0)
+    axes = draw(picture, margins, title)
 
     height, width, _ = picture.pixels.shape
     marks = list(zip(x_labels, picture.middles_x, strict=True))
-    for label, x in marks[thinned(x_labels, picture.cell_width, across=True)]:
+    for label, x in marks[thinned(x_labels, picture.shrink * picture.cell_width, across=True)]:
         write(axes, label, (x, height), (0, -PAD), colour=MUTED)
     marks = list(zip(y_labels, picture.middles_y[::-1], strict=True))
-    for label, y in marks[thinned(y_labels, picture.cell_height, across=False)]:
+    for label, y in marks[thinned(y_labels, picture.shrink * picture.cell_height, across=False)]:
         write(axes, label, (0, y), (-PAD, 0), colour=MUTED)
     write(axes, x_name, (width / 2, height), (0, -2 * PAD - line), size=LABEL_SIZE)
     write(axes, y_name, (0, height / 2), (PAD + line - left, 0), size=LABEL_SIZE, rotation=90)
@@ -379,7 +234,7 @@ def traversals(
     return image_grid(
         images,
         row_labels=list(names),
-        column_labels=[f"{value:.2f}" for value in values],
+        column_labels=[coordinate(value) for value in values],
         value_range=value_range,
         title=title,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,7 +14,6 @@ from matplotlib.patches import Circle
 from lowerbound.plots.checks import as_array, as_labels, as_points, finite, same_length
 from lowerbound.plots.style import (
     BLUE,
-    DPI,
     FAINT,
     HALO,
     INK,
@@ -23,6 +23,7 @@ from lowerbound.plots.style import (
     VERMILION,
     Array,
     class_colours,
+    coordinate,
     line_height,
     new_figure,
     styled,
@@ -32,14 +33,19 @@ from lowerbound.plots.style import (
 ACTIVE_KL = 0.01
 """Nats per image above which a dimension counts as active, unless the caller knows better."""
 
-COUNTS = LinearSegmentedColormap.from_list("counts", ["#ffffff", "#8fc1e3", BLUE, "#002b47"])
+NAMED = 40
+"""Dimensions up to which each bar has its number beneath it."""
+
+COUNTS = LinearSegmentedColormap.from_list("counts", ["#dcebf6", "#7fb8de", BLUE, "#002b47"])
 
 
 def prior_circles(axes: Axes, colour: str = MUTED) -> None:
     """Where a standard normal's density has fallen by one and two standard deviations."""
     for radius in (1, 2):
         axes.add_patch(
-            Circle((0, 0), radius, fill=False, edgecolor=colour, linewidth=0.9, linestyle=(0, (5, 3)))
+            Circle(
+                (0, 0), radius, fill=False, edgecolor=colour, linewidth=0.9, linestyle=(0, (5, 3))
+            )
         )
         axes.annotate(
             f"{radius}σ",
@@ -61,21 +67,20 @@ def square_limits(axes: Axes, z: Array, inside: float = 0.0) -> None:
     axes.set(xlim=(x - half, x + half), ylim=(y - half, y + half), aspect="equal")
 
 
-def pushed_apart(centres: Array, sizes: Array) -> Array:
-    """Boxes (n, 2) of the given sizes, moved as little as it takes for none to overlap."""
-    placed = centres.astype(float).copy()
-    for _ in range(200):
-        gaps = placed[:, None] - placed[None]
-        overlap = (sizes[:, None] + sizes[None]) / 2 - np.abs(gaps)
-        touching = (overlap > 1e-3).all(axis=-1) & ~np.eye(len(placed), dtype=bool)
-        if not touching.any():
-            break
-        first, second = np.argwhere(np.triu(touching))[0]
-        axis = int(overlap[first, second].argmin())
-        sign = 1.0 if gaps[first, second, axis] >= 0 else -1.0
-        move = sign * overlap[first, second, axis] / 2
-        placed[first, axis] += move
-        placed[second, axis] -= move
+def without_overlap(centres: Array, sizes: Array) -> Array:
+    """Boxes (n, 2) of the given sizes in pixels, one after the other at the nearest free place.
+
+    A box for which there is none within 200 pixels stays at its centre.
+    """
+    steps = 5.0 * np.arange(-40, 41)
+    offsets = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
+    offsets = offsets[np.argsort(np.hypot(*offsets.T), kind="stable")]
+    placed = np.empty((0, 2))
+    for index, centre in enumerate(centres):
+        places = centre + offsets
+        gaps = np.abs(places[:, None] - placed)
+        free = ~(gaps < (sizes[index] + sizes[:index]) / 2).all(axis=-1).any(axis=-1)
+        placed = np.vstack([placed, places[free.argmax()] if free.any() else centre])
     return placed
 
 
@@ -84,9 +89,11 @@ def name_classes(axes: Axes, z: Array, labels: Array, names: Sequence[str]) -> N
     present = np.unique(labels)
     centres = np.stack([np.median(z[labels == label], axis=0) for label in present])
     size = LABEL_SIZE + 1
-    boxes = np.array([(text_width(names[label], size) + 8, line_height(size)) for label in present])
+    boxes = np.array(
+        [(text_width(names[label], size) + 16, line_height(size) + 8) for label in present]
+    )
     inverse = axes.transData.inverted()
-    placed = inverse.transform(pushed_apart(axes.transData.transform(centres), boxes))
+    placed = inverse.transform(without_overlap(axes.transData.transform(centres), boxes))
     colours = class_colours(len(names))
     for label, (x, y) in zip(present, placed, strict=True):
         axes.text(
@@ -136,7 +143,7 @@ def latent_scatter(
         ConfigurationError: ``z`` is not finite, or labels are not whole numbers from 0.
     """
     z = as_points(z)
-    figure = new_figure(7.4, 7.2, title)
+    figure = new_figure(7.0, 7.25, title)
     axes = figure.add_subplot()
     axes.set(xlabel=x_name, ylabel=y_name)
     square_limits(axes, z, inside=2.1 if prior else 0.0)
@@ -144,14 +151,16 @@ def latent_scatter(
     colours: str | list[str] = BLUE
     if labels is not None:
         labels = as_labels(labels, len(z))
-        names = class_names or [str(label) for label in range(int(labels.max()) + 1)]
-        if len(names) <= labels.max():
-            same_length(names, int(labels.max()) + 1, "class names", "labels run from 0")
+        classes = int(labels.max()) + 1
+        names = [str(label) for label in range(classes)] if class_names is None else class_names
+        if len(names) < classes:
+            same_length(names, classes, "class names", f"labels run from 0 to {classes - 1}")
         palette = class_colours(len(names))
         colours = [palette[label] for label in labels[order]]
         name_classes(axes, z, labels, names)
     axes.scatter(
-        *z[order].T,
+        z[order, 0],
+        z[order, 1],
         c=colours,
         s=float(np.clip(30_000 / len(z), 5, 30)),
         alpha=float(np.clip((2000 / len(z)) ** 0.5, 0.25, 0.85)),
@@ -163,14 +172,28 @@ def latent_scatter(
     return figure
 
 
-def marginal(axes: Axes, values: Array, bins: Array, along_y: bool) -> None:
-    """One coordinate's histogram as a density beside the standard normal's."""
-    orientation = "horizontal" if along_y else "vertical"
-    axes.hist(values, bins, density=True, color=BLUE, alpha=0.35, orientation=orientation)  # type: ignore[arg-type]
+def marginal(
+    axes: Axes, values: Array, bins: Array, orientation: Literal["vertical", "horizontal"]
+) -> None:
+    """One coordinate's histogram as a density, beside the standard normal's."""
+    axes.hist(values, list(bins), density=True, color=BLUE, alpha=0.35, orientation=orientation)
     grid = np.linspace(bins[0], bins[-1], 200)
     density = np.exp(-(grid**2) / 2) / np.sqrt(2 * np.pi)
-    axes.plot(*((density, grid) if along_y else (grid, density)), color=VERMILION, linewidth=1.4)
+    points = (grid, density) if orientation == "vertical" else (density, grid)
+    axes.plot(*points, color=VERMILION, linewidth=1.4)
     axes.axis("off")
+
+
+def histogram_notes(above: Axes, corner: Axes, z: Array, names: tuple[str, str]) -> None:
+    """What the two colours are, and the moments of each coordinate."""
+    corner.axis("off")
+    for height, text, colour in ((0.75, "encoded data", BLUE), (0.45, "N(0, 1)", VERMILION)):
+        corner.text(0.5, height, text, color=colour, fontsize=SMALL_SIZE, ha="center")
+    moments = [
+        f"{name}: mean {coordinate(column.mean())}, s.d. {coordinate(column.std())}"
+        for name, column in zip(names, z.T, strict=True)
+    ]
+    above.set_title(";   ".join(moments), fontsize=SMALL_SIZE, color=MUTED)
 
 
 @styled
@@ -202,22 +225,33 @@ def latent_histogram(
     square_limits(axes, z, inside=2.6)
     axes.set(xlabel=x_name, ylabel=y_name)
     edges = [np.linspace(*limits, bins + 1) for limits in (axes.get_xlim(), axes.get_ylim())]
-    *_, mesh = axes.hist2d(*z.T, bins=edges, cmap=COUNTS, rasterized=True)
+    *_, mesh = axes.hist2d(z[:, 0], z[:, 1], bins=edges, cmin=1, cmap=COUNTS, rasterized=True)
     prior_circles(axes, VERMILION)
     above = figure.add_subplot(grid[0, 0], sharex=axes)
     beside = figure.add_subplot(grid[1, 1], sharey=axes)
-    marginal(above, z[:, 0], edges[0], along_y=False)
-    marginal(beside, z[:, 1], edges[1], along_y=True)
-    note = figure.add_subplot(grid[0, 1])
-    note.axis("off")
-    for height, text, colour in ((0.75, "encoded data", BLUE), (0.45, "N(0, 1)", VERMILION)):
-        note.text(0.5, height, text, color=colour, fontsize=SMALL_SIZE, ha="center")
-    moments = [f"mean {column.mean():+.2f}, s.d. {column.std():.2f}" for column in z.T]
-    above.set_title(f"{x_name}: {moments[0]}      {y_name}: {moments[1]}", fontsize=SMALL_SIZE)
+    marginal(above, z[:, 0], edges[0], "vertical")
+    marginal(beside, z[:, 1], edges[1], "horizontal")
+    histogram_notes(above, figure.add_subplot(grid[0, 1]), z, (x_name, y_name))
     bar = figure.colorbar(mesh, ax=[axes, beside], location="right", shrink=0.8, aspect=35)
     bar.set_label("examples per bin")
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     return figure
+
+
+def shade_inactive(axes: Axes, first: float, last: float) -> None:
+    """Hatch the ranks of the dimensions that carry nothing, whose bars are too low to see."""
+    axes.axvspan(
+        first, last, facecolor="#f6f6f6", edgecolor=FAINT, hatch="////", linewidth=0, zorder=0
+    )
+    axes.annotate(
+        "inactive",
+        ((first + last) / 2, 0.95),
+        xycoords=axes.get_xaxis_transform(),
+        ha="center",
+        va="top",
+        color=MUTED,
+        path_effects=HALO,
+    )
 
 
 @styled
@@ -245,36 +279,27 @@ def kl_per_dimension(
     kl = finite(as_array(kl, "K", "kl"), "kl")
     active = kl > ACTIVE_KL if active is None else as_array(active, "K", "active").astype(bool)
     same_length(active, len(kl), "active flags", "one per dimension")
-    order = np.argsort(-kl, kind="stable")
-    figure = new_figure(10, 3.4, title)
+    order = np.lexsort((-kl, ~active))
+    used = int(active.sum())
+    figure = new_figure(float(np.clip(0.42 * len(kl) + 2, 6, 10)), 3.6, title)
     axes = figure.add_subplot()
-    width = 0.8 if len(kl) <= 100 else 1.0
-    for rank, dimension in enumerate(order):
-        used = bool(active[dimension])
-        axes.bar(
-            rank,
-            kl[dimension],
-            width,
-            color=BLUE if used else "white",
-            edgecolor="white" if used and len(kl) <= 100 else BLUE if used else MUTED,
-            hatch=None if used else "/////",
-            linewidth=0.6,
-        )
-    axes.set(ylabel=f"KL, {unit}", xlim=(-0.7, max(len(kl), 8) - 0.3))
-    axes.grid(axis="y")
-    every = max(1, int(np.ceil(len(kl) * 0.22 * DPI / (8.8 * DPI))))
-    axes.set_xticks(range(0, len(kl), every), [str(index) for index in order[::every]])
-    axes.tick_params(axis="x", length=0)
-    axes.set_xlabel("dimension of z, most active first")
-    axes.text(
-        0.99,
-        0.95,
-        f"{active.sum()} of {len(kl)} dimensions active ({criterion})\n"
-        f"KL in total {kl.sum():.2f} {unit}",
-        transform=axes.transAxes,
-        ha="right",
-        va="top",
-        linespacing=1.5,
-        bbox={"facecolor": "white", "edgecolor": FAINT, "boxstyle": "round,pad=0.5"},
+    axes.set_title(
+        f"{used} of {len(kl)} dimensions active ({criterion}); {kl.sum():.2f} {unit} in total",
+        fontsize=SMALL_SIZE,
+        color=MUTED,
     )
+    ranks = np.arange(len(kl))
+    width = 0.8 if len(kl) <= NAMED else 1.0
+    axes.bar(ranks[:used], kl[order[:used]], width, color=BLUE)
+    axes.bar(ranks[used:], kl[order[used:]], width, color=MUTED)
+    if used < len(kl):
+        shade_inactive(axes, used - 0.5, len(kl) - 0.5)
+    axes.set(ylabel=f"KL, {unit}", xlim=(-0.6, len(kl) - 0.4))
+    axes.grid(axis="y")
+    if len(kl) <= NAMED:
+        axes.set_xticks(ranks, [str(index) for index in order])
+        axes.tick_params(axis="x", length=0)
+        axes.set_xlabel("dimension of z, most active first")
+    else:
+        axes.set_xlabel("dimensions of z, most active first, by rank")
     return figure

@@ -9,7 +9,14 @@ from typing import Any, TypedDict
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
+from matplotlib.lines import Line2D
+from matplotlib.ticker import (
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    NullLocator,
+    StrMethodFormatter,
+)
 
 from lowerbound.errors import ConfigurationError, ShapeError
 from lowerbound.plots.checks import as_array, same_length
@@ -42,18 +49,18 @@ MARKED = 30  # points up to which each is marked
 DASHES = ("-", "--", ":")
 
 
-def number(value: float) -> str:
-    """A figure with the digits one compares by.
+def number(value: float, like: float | None = None) -> str:
+    """A figure with the digits one compares by, or with those of another.
 
-    >>> [number(value) for value in (0.14773, 103.564, 807700, 0.0001234)]
+    >>> [number(value) for value in (0.14773, 103.564, 807700, 0.00012)]
     ['0.1477', '103.56', '807,700', '0.00012']
+    >>> number(0.3, like=103.564)
+    '0.30'
     """
-    size = abs(value)
-    if size >= 1000:
-        return f"{value:,.0f}"
-    if size >= 1:
-        return f"{value:.2f}"
-    return f"{value:.4f}" if size >= 0.01 or size == 0 else f"{value:.2g}"
+    size = abs(value if like is None else like)
+    if 0 < size < 0.001:
+        return f"{value:.2g}"
+    return f"{value:,.{0 if size >= 1000 else 2 if size >= 1 else 4}f}"
 
 
 def line(axes: Axes, x: Array, y: Array, colour: str, dash: str = "-") -> None:
@@ -86,9 +93,7 @@ def term_panel(axes: Axes, history: Sequence[Mapping[str, Any]], term: str, unit
         epochs, values = term_series(history, split, term)
         if len(epochs):
             line(axes, epochs, values, colour)
-            ends.append(
-                LineEnd(epochs[-1], values[-1], f"{split}\n{number(values[-1])}", colour)
-            )
+            ends.append(LineEnd(epochs[-1], values[-1], f"{split}\n{number(values[-1])}", colour))
     axes.set(title=TERMS.get(term, term), ylabel=unit)
     label_ends(axes, ends)
 
@@ -123,17 +128,22 @@ def learning_curves(
     panels = len(terms) + bool(scheduled)
     columns = 2 if panels == 4 else min(panels, 3)
     rows = -(-panels // columns)
+    epochs = sorted(entry["epoch"] for entry in history)
+    pad = max(0.5, 0.04 * (epochs[-1] - epochs[0]))
     figure = new_figure(10, 0.5 + 2.9 * rows, title)
     for index in range(panels):
         axes = figure.add_subplot(rows, columns, index + 1)
         axes.grid(axis="y")
         axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(
+            MaxNLocator(6, integer=True, steps=[1, 2, 5, 10], min_n_ticks=1)
+        )
+        axes.set_xlim(epochs[0] - pad, epochs[-1] + pad)
         if index < len(terms):
             term_panel(axes, history, terms[index], unit)
         else:
-            epochs, beta = np.array(scheduled, float).T
-            line(axes, epochs, beta, INK)
+            times, beta = np.array(scheduled, float).T
+            line(axes, times, beta, INK)
             axes.set(title="Weight β of the KL", ylabel="β")
     return figure
 
@@ -153,13 +163,16 @@ def as_series(
     return pairs
 
 
-def logarithmic(axes: Axes, axis: str) -> None:
-    """Make one axis logarithmic, with plain numbers at its ticks."""
-    (axes.set_xscale if axis == "x" else axes.set_yscale)("log")
+def logarithmic(axes: Axes, axis: str, values: Array) -> None:
+    """Make one axis logarithmic, with plain numbers: at the values where they are few."""
     chosen = axes.xaxis if axis == "x" else axes.yaxis
+    axes.set(**{f"{axis}scale": "log"})
     chosen.set_major_formatter(StrMethodFormatter("{x:g}"))
-    low, high = sorted(axes.get_xlim() if axis == "x" else axes.get_ylim())
-    if high / low < 100:
+    places = np.unique(values)
+    if axis == "x" and len(places) <= 12:
+        chosen.set_ticks(places)
+        chosen.set_minor_locator(NullLocator())
+    elif np.nanmax(values) < 100 * np.nanmin(values):
         chosen.set_major_locator(LogLocator(subs=(1, 2, 5)))
     chosen.set_minor_formatter(NullFormatter())
 
@@ -208,9 +221,9 @@ def curves(
         if len(shown):
             ends.append(LineEnd(across[shown[-1]], y[shown[-1]], name, colour))
     if logx:
-        logarithmic(axes, "x")
+        logarithmic(axes, "x", np.concatenate([across for across, _ in pairs.values()]))
     if logy:
-        logarithmic(axes, "y")
+        logarithmic(axes, "y", np.concatenate([y for _, y in pairs.values()]))
     label_ends(axes, ends)
     return figure
 
@@ -227,8 +240,8 @@ class Row(TypedDict, total=False):
 
 
 VERDICTS = {
-    True: (GREEN, "o", GREEN, "measured: the goal is met"),
-    False: (VERMILION, "D", "white", "measured: the goal is missed"),
+    True: (GREEN, "o", GREEN, "goal met"),
+    False: (VERMILION, "D", "white", "goal missed"),
     None: (BLUE, "o", BLUE, "measured"),
 }
 
@@ -263,6 +276,35 @@ def relative_dots(axes: Axes, height: int, row: Row) -> None:
     )
 
 
+def row_numbers(row: Row) -> tuple[str, str, str]:
+    """A row's document, measured and goal figures as text."""
+    document, goal, error = row.get("document"), row.get("goal"), row.get("standard_error")
+    spread = "" if error is None else f" ± {number(error, like=row['measured'])}"
+    return (
+        "–" if document is None else number(document),
+        number(row["measured"]) + spread,
+        "–" if goal is None else number(goal),
+    )
+
+
+def number_columns(axes: Axes, rows: Sequence[Row]) -> None:
+    """The figures of each row as text, under their headings."""
+    axes.set_xlim(0, 1)
+    axes.axis("off")
+    table = [("document", "measured", "goal"), *map(row_numbers, rows)]
+    for height, cells in enumerate(table, start=-1):
+        for place, cell in zip((0.26, 0.74, 1.0), cells, strict=True):
+            axes.text(
+                place,
+                height,
+                cell,
+                ha="right",
+                va="center_baseline",
+                fontsize=SMALL_SIZE,
+                color=MUTED if height < 0 else INK,
+            )
+
+
 @styled
 def comparison(
     rows: Sequence[Row], *, title: str = "Measured figures beside the documents'"
@@ -270,8 +312,8 @@ def comparison(
     """Each row's measured figure as a distance from the document's, with the numbers beside it.
 
     A row's dot is at (measured − document) / document in per cent, with its standard error; a
-    tick marks the goal.  A filled dot holds the goal and a hollow diamond does not.  A row
-    whose document gives no figure has its numbers only.
+    tick marks the goal.  A filled green dot meets the goal and a hollow diamond misses it.  A
+    row whose document gives no figure has its numbers only.
 
     Args:
         rows: see :class:`Row`; drawn from the top.
@@ -282,42 +324,35 @@ def comparison(
     """
     if not rows:
         raise ConfigurationError("expected at least one row to compare, got none")
-    figure = new_figure(10, 1.4 + 0.32 * len(rows), title)
-    axes = figure.add_subplot()
+    figure = new_figure(10, 1.5 + 0.32 * len(rows), title)
+    axes, numbers = figure.subplots(1, 2, sharey=True, width_ratios=(2, 1))
+    number_columns(numbers, rows)
     for height, row in enumerate(rows):
         relative_dots(axes, height, row)
-        error = row.get("standard_error")
-        cells = (
-            number(document) if (document := row.get("document")) is not None else "–",
-            number(row["measured"]) + (f" ± {number(error)}" if error else ""),
-            number(goal) if (goal := row.get("goal")) is not None else "–",
-        )
-        for place, cell in zip((1.1, 1.29, 1.4), cells, strict=True):
-            axes.text(
-                place,
-                height,
-                cell,
-                transform=axes.get_yaxis_transform(),
-                ha="right",
-                va="center",
-                fontsize=SMALL_SIZE,
-            )
-    for place, head in zip((1.1, 1.29, 1.4), ("document", "measured", "goal"), strict=True):
-        axes.text(
-            place,
-            -0.9,
-            head,
-            transform=axes.get_yaxis_transform(),
-            ha="right",
-            va="center",
-            fontsize=SMALL_SIZE,
-            color=MUTED,
-        )
     axes.axvline(0, color=MUTED, linewidth=0.9, zorder=0)
     axes.set_yticks(range(len(rows)), [row["label"] for row in rows])
-    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_ylim(len(rows) - 0.4, -1.4)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x")
-    axes.set_xlabel("difference from the document's figure, %")
+    axes.set_xlabel("measured − document, % of the document's figure")
+    verdicts = {row.get("holds") for row in rows if row.get("document")}
+    marks = [
+        Line2D([], [], linestyle="", marker=marker, color=edge, markerfacecolor=face, label=label)
+        for verdict, (edge, marker, face, label) in VERDICTS.items()
+        if verdict in verdicts
+    ]
+    if any(row.get("goal") is not None and row.get("document") for row in rows):
+        marks.append(
+            Line2D([], [], linestyle="", marker="|", markersize=11, color=INK, label="goal")
+        )
+    figure.legend(
+        handles=marks,
+        loc="outside upper right",
+        ncols=4,
+        frameon=False,
+        fontsize=SMALL_SIZE,
+        handletextpad=0.1,
+        columnspacing=1.2,
+    )
     return figure

@@ -21,9 +21,12 @@ from lowerbound.plots.style import (
     SMALL_SIZE,
     VERMILION,
     Array,
+    coordinate,
     line_height,
     new_figure,
+    shortened,
     styled,
+    text_width,
 )
 
 PANELS = 12
@@ -52,10 +55,13 @@ def column_panels(columns: Sequence[str], title: str) -> tuple[Figure, list[Axes
     down = -(-shown // across)
     if len(columns) > shown:
         title = f"{title} (the first {shown} of {len(columns)} columns)"
-    figure = new_figure(2.5 * max(across, 3), 0.6 + 2.1 * down, title)
+    width = 2.5 * max(across, 3)
+    figure = new_figure(width, 0.6 + 2.1 * down, title)
     panels = [figure.add_subplot(down, across, index + 1) for index in range(shown)]
     for axes, name in zip(panels, columns, strict=False):
-        axes.set_title(name, fontsize=SMALL_SIZE + 0.5)
+        axes.set_title(
+            shortened(name, 0.72 * DPI * width / across, SMALL_SIZE), fontsize=SMALL_SIZE
+        )
         axes.tick_params(labelsize=SMALL_SIZE - 1)
         axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.yaxis.set_major_locator(MaxNLocator(4))
@@ -64,10 +70,18 @@ def column_panels(columns: Sequence[str], title: str) -> tuple[Figure, list[Axes
 
 def key(figure: Figure, names: dict[str, str]) -> None:
     """Names in their colours at the figure's top right."""
-    for index, (name, colour) in enumerate(reversed(names.items())):
+    right = figure.bbox.width - 12
+    for name, colour in reversed(names.items()):
         figure.text(
-            0.99 - 0.13 * index, 0.985, name, color=colour, ha="right", va="top", fontweight="bold"
+            right / figure.bbox.width,
+            1 - 12 / figure.bbox.height,
+            name,
+            color=colour,
+            ha="right",
+            va="top",
+            fontweight="bold",
         )
+        right -= 1.15 * text_width(name, LABEL_SIZE) + 24
 
 
 @styled
@@ -94,9 +108,10 @@ def marginals(
     figure, panels = column_panels(columns, title)
     for axes, data, drawn in zip(panels, original.T, generated.T, strict=False):
         low, high = np.percentile(np.concatenate([data, drawn]), [0.2, 99.8])
-        bins = np.linspace(low, high if high > low else low + 1, 31)
-        axes.hist(data, bins, density=True, color="#bdbdbd")
-        axes.hist(drawn, bins, density=True, histtype="step", color=BLUE, linewidth=1.6)
+        edges = int(np.clip(len(data) ** 0.5, 10, 40)) + 1
+        bins = np.linspace(low, high if high > low else low + 1, edges)
+        axes.hist(data, list(bins), density=True, color="#bdbdbd")
+        axes.hist(drawn, list(bins), density=True, histtype="step", color=BLUE, linewidth=1.6)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
     key(figure, {"data": MUTED, "generated": BLUE})
@@ -186,14 +201,16 @@ def profile_traversals(
 
     change = (rows - rows[:, steps // 2 : steps // 2 + 1]) / scale
     limit = max(float(np.abs(change).max()), 1e-6)
-    across = min(dimensions, 5)
-    down = -(-dimensions // across)
+    down = -(-dimensions // 5)
+    across = -(-dimensions // down)
     every = max(1, width // 40)
     panel = 0.7 + max(1.4, line_height(SMALL_SIZE) / DPI * min(width, 40))
     figure = new_figure(10 if across > 2 else 7, 0.5 + panel * down, title)
     panels = np.asarray(figure.subplots(down, across, sharex=True, sharey=True, squeeze=False))
     for axes in panels.flat[dimensions:]:
         axes.set_visible(False)
+    for axes in panels.flat[dimensions - across : dimensions]:
+        axes.tick_params(labelbottom=True)
     for axes, name, table in zip(panels.flat, names, change, strict=False):
         image = axes.imshow(
             table.T,
@@ -203,7 +220,9 @@ def profile_traversals(
             interpolation="nearest",
         )
         axes.set_title(name)
-        axes.set_xticks([0, steps // 2, steps - 1], [f"{values[i]:.1f}" for i in (0, steps // 2, -1)])
+        axes.set_xticks(
+            [0, steps // 2, steps - 1], [coordinate(values[i], 1) for i in (0, steps // 2, -1)]
+        )
         axes.set_yticks(range(0, width, every), columns[::every])
         axes.tick_params(length=0)
         for spine in axes.spines.values():
@@ -211,5 +230,5 @@ def profile_traversals(
     figure.supxlabel("value of the dimension", fontsize=LABEL_SIZE)
     bar = figure.colorbar(image, ax=panels, shrink=0.7, aspect=30)
     bar.set_label("change, standard deviations")
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     return figure

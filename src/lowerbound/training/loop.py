@@ -19,6 +19,7 @@ from lowerbound.objectives import ELBO, Objective, Terms
 from lowerbound.parts import describe
 from lowerbound.training import batches, checkpoint
 from lowerbound.training.callbacks import Callback, ProgressBar, Record
+from lowerbound.training.examples import Examples, examples
 from lowerbound.training.processes import Processes, joined
 from lowerbound.training.settings import Training
 from lowerbound.training.state import State
@@ -64,8 +65,8 @@ def fit(
         where = _device(device, processes)
         run = _Run(
             model.to(where),
-            _dataset(train).to(where),
-            None if validation is None else _dataset(validation).to(where),
+            examples(train, where),
+            None if validation is None else examples(validation, where),
             objective,
             training,
             None if out is None else Path(out),
@@ -83,8 +84,8 @@ class _Run:
     def __init__(
         self,
         model: VAE,
-        train: Dataset,
-        validation: Dataset | None,
+        train: Examples,
+        validation: Examples | None,
         objective: Objective,
         training: Training,
         out: Path | None,
@@ -146,7 +147,7 @@ class _Run:
         now = state.step / self.steps
         batches.seed_noise(self.device, training.seed, batches.NOISE, state.step, rank)
         with self._autocast():
-            terms = self.parallel(*_take(self.train, indices), now)
+            terms = self.parallel(*self.train.at(indices), now)
         # DDP averages gradients over processes; the mean is over the examples of all of them.
         loss = -terms["objective"].sum() * (self.processes.world / self._joint_batch())
         value = loss.item()
@@ -192,7 +193,7 @@ class _Run:
             for i, indices in enumerate(batches.batches(order, VALIDATION_BATCH, 0, rank, world)):
                 place = (epoch, i, rank)
                 batches.seed_noise(self.device, self.training.seed, batches.VALIDATION, *place)
-                _accumulate(sums, self.terms(*_take(data, indices), math.inf))
+                _accumulate(sums, self.terms(*data.at(indices), math.inf))
         return self._means(sums, len(data))
 
     def _finished(self) -> bool:
@@ -310,18 +311,10 @@ class _Terms(nn.Module):
         return self.objective(self.model, x, context, time)
 
 
-def _take(data: Dataset, indices: Tensor) -> tuple[Tensor, Tensor | None]:
-    return data.x[indices], None if data.labels is None else data.labels[indices]
-
-
 def _accumulate(sums: dict[str, Tensor], terms: Terms) -> None:
     for name, term in terms.items():
         total = term.detach().sum(dtype=torch.float64)
         sums[name] = sums[name] + total if name in sums else total
-
-
-def _dataset(data: Dataset | Tensor) -> Dataset:
-    return data if isinstance(data, Dataset) else Dataset(data, name="tensor")
 
 
 def _device(device: str | torch.device | None, processes: Processes) -> torch.device:

@@ -1,0 +1,71 @@
+"""The application: its commands, and how their errors reach the user."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+import lowerbound
+from lowerbound.cli import data, inspect, train
+from lowerbound.errors import LowerboundError
+
+app = typer.Typer(
+    name="lowerbound",
+    help="Train, judge and look at variational autoencoders.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+app.command()(train.train)
+app.command()(inspect.evaluate)
+app.command()(inspect.report)
+app.command()(inspect.reconstruct)
+app.command()(inspect.sample)
+app.command()(inspect.embed)
+app.command()(train.recipes)
+app.add_typer(data.app, name="data")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"lowerbound {lowerbound.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Options of every command."""
+
+
+def run() -> NoReturn:
+    """Run the command line; exit with 0, or with the error's own code."""
+    try:
+        app()
+    except LowerboundError as error:
+        fail(str(error), error.exit_code)
+    except BrokenPipeError:
+        # The reader of a pipe, such as head, has gone.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        fail(f"{where}{error.strerror or error}", 1)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error).lower():
+            raise
+        fail("out of memory; use a smaller batch_size or model", 1)
+    raise SystemExit(0)
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """Print one error and exit."""
+    typer.echo(f"error: {message}", err=True)
+    raise SystemExit(code)

@@ -1,0 +1,83 @@
+"""Arrays into the files that a user names."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lowerbound.errors import ConfigurationError
+from lowerbound.files import write_atomic
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from torch import Tensor
+
+
+def write_examples(
+    out: Path,
+    values: np.ndarray,
+    columns: Sequence[str] | None,
+    draw: Callable[[], Figure],
+) -> None:
+    """Examples as .npy, .csv (a table), or .png (images, in the figure that ``draw`` returns)."""
+    _check_suffix(out, (".png", ".npy") if values.ndim == 4 else (".npy", ".csv"))
+    if out.suffix == ".npy":
+        write_array(out, values)
+    elif out.suffix == ".csv":
+        names = columns or [f"x{i + 1}" for i in range(values.shape[1])]
+        write_table(out, names, values)
+    else:
+        from lowerbound import plots
+
+        plots.save(draw(), out)
+
+
+def value_range(images: np.ndarray) -> tuple[float, float]:
+    """Black and white for images in the data's units: 0–1, 0–255, or the range that is there.
+
+    >>> value_range(np.array([0.0, 200.0])), value_range(np.array([-1.0, 2.0]))
+    ((0.0, 255.0), (-1.0, 2.0))
+    """
+    low, high = float(images.min()), float(images.max())
+    if low < 0 or high > 255:
+        return low, high
+    return (0.0, 255.0) if high > 1 else (0.0, 1.0)
+
+
+def write_codes(out: Path, codes: np.ndarray, labels: Tensor | None) -> None:
+    """Latent codes as .npy, or as .csv with the labels in a last column."""
+    _check_suffix(out, (".npy", ".csv"))
+    if out.suffix == ".npy":
+        write_array(out, codes)
+        return
+    names = [f"z{i + 1}" for i in range(codes.shape[1])]
+    if labels is not None:
+        names, codes = [*names, "label"], np.column_stack((codes, labels.numpy()))
+    write_table(out, names, codes)
+
+
+def write_array(out: Path, values: np.ndarray) -> None:
+    """An .npy file."""
+    buffer = io.BytesIO()
+    np.save(buffer, values, allow_pickle=False)
+    write_atomic(out, buffer.getvalue())
+
+
+def write_table(out: Path, names: Sequence[str], values: np.ndarray) -> None:
+    """A .csv file with a header."""
+    import pyarrow as pa
+    import pyarrow.csv
+
+    table = pa.table({name: values[:, i] for i, name in enumerate(names)})
+    buffer = io.BytesIO()
+    pyarrow.csv.write_csv(table, buffer)
+    write_atomic(out, buffer.getvalue())
+
+
+def _check_suffix(out: Path, known: tuple[str, ...]) -> None:
+    if out.suffix not in known:
+        raise ConfigurationError(f"expected a file ending in {' or '.join(known)}, got {out}")

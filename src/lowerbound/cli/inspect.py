@@ -1,0 +1,158 @@
+"""Commands on a finished run: ``evaluate``, ``report``, ``reconstruct``, ``sample``, ``embed``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from lowerbound.cli.output import evaluation_table, note, print_json, progress, show_notes
+from lowerbound.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from lowerbound.data import Dataset
+
+Folder = Annotated[Path, typer.Argument(help="The folder that `lowerbound train` made.")]
+Split = Annotated[
+    Literal["train", "validation", "test"], typer.Option(help="Which part of the run's data.")
+]
+Data = Annotated[
+    str | None, typer.Option(help="Other data, all of which are used, instead of the run's.")
+]
+Device = Annotated[str | None, typer.Option(help="cpu or cuda.")]
+Seed = Annotated[int, typer.Option(help="Seed of all noise.")]
+
+
+def evaluate(
+    run: Folder,
+    samples: Annotated[int, typer.Option(help="k of the importance-weighted bound.")] = 100,
+    split: Split = "test",
+    data: Data = None,
+    seed: Seed = 0,
+    device: Device = None,
+    json: Annotated[bool, typer.Option(help="Print the figures as JSON.")] = False,
+) -> None:
+    """Measure a trained model on held-out data, in nats per example with standard errors."""
+    from lowerbound import evaluation, runs
+
+    show_notes()
+    with progress("evaluating") as advance:
+        if data is None and split == "test":
+            values = runs.evaluate(
+                run, samples=samples, seed=seed, device=device, progress=advance
+            )
+        else:
+            model, examples = runs.load_model(run, device), _examples(run, split, data)
+            result = evaluation.evaluate(
+                model, examples, samples=samples, seed=seed, progress=advance
+            )
+            values = {"data": data or split, "seed": seed, **result.as_dict()}
+    if json:
+        print_json(values)
+    else:
+        typer.echo(evaluation_table(values))
+
+
+def report(
+    run: Folder,
+    device: Device = None,
+    json: Annotated[bool, typer.Option(help="Print where it is as JSON.")] = False,
+) -> None:
+    """Write one page about a run: curves, reconstructions, samples, latent space, figures."""
+    from lowerbound.report import write_report
+
+    show_notes()
+    with progress("reporting") as advance:
+        page = write_report(run, device=device, progress=advance)
+    if json:
+        print_json({"report": str(page)})
+    else:
+        typer.echo(str(page))
+
+
+def reconstruct(
+    run: Folder,
+    out: Annotated[Path, typer.Option(help="A .png (images), .npy or .csv file to write.")],
+    n: Annotated[int, typer.Option("-n", min=1, help="How many examples.")] = 20,
+    split: Split = "test",
+    data: Data = None,
+    device: Device = None,
+) -> None:
+    """Write reconstructions of the first n examples (for a .png, beside the originals)."""
+    from lowerbound import plots, runs
+    from lowerbound.cli.arrays import value_range, write_examples
+
+    show_notes()
+    model = runs.load_model(run, device)
+    examples = _examples(run, split, data).take(n)
+    where = next(model.parameters()).device
+    labels = None if examples.labels is None else examples.labels.to(where)
+    rebuilt = model.reconstruct(examples.x.to(where), labels).cpu().numpy()
+    original = examples.x.numpy()
+    pairs = {"original": original, "reconstruction": rebuilt}
+    write_examples(
+        out,
+        rebuilt,
+        examples.columns,
+        lambda: plots.reconstructions(pairs, value_range=value_range(original)),
+    )
+    note(f"wrote {out}")
+
+
+def sample(
+    run: Folder,
+    out: Annotated[Path, typer.Option(help="A .png (images), .npy or .csv file to write.")],
+    n: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 64,
+    label: Annotated[
+        int | None, typer.Option(help="The class to draw, from a conditional model.")
+    ] = None,
+    mean: Annotated[bool, typer.Option(help="The decoder's mean at z ~ p(z), not a draw.")] = False,
+    seed: Seed = 0,
+    device: Device = None,
+) -> None:
+    """Write draws x ~ p(x|z), z ~ p(z)."""
+    import torch
+
+    from lowerbound import plots, runs
+    from lowerbound.cli.arrays import value_range, write_examples
+
+    show_notes()
+    model = runs.load_model(run, device)
+    if label is not None and model.context is None:
+        raise ConfigurationError("expected no --label, as this model is not conditional")
+    where = next(model.parameters()).device
+    context = None if label is None else torch.full((n,), label, device=where)
+    drawn = model.sample(n, context, seed=seed, mean=mean).cpu().numpy()
+    write_examples(
+        out, drawn, None, lambda: plots.samples(drawn, value_range=value_range(drawn))
+    )
+    note(f"wrote {out}")
+
+
+def embed(
+    run: Folder,
+    out: Annotated[Path, typer.Option(help="A .npy or .csv file to write.")],
+    split: Split = "test",
+    data: Data = None,
+    device: Device = None,
+) -> None:
+    """Write the posterior means of data, (n, latent); a .csv also gets the labels."""
+    from lowerbound import evaluation, runs
+    from lowerbound.cli.arrays import write_codes
+
+    show_notes()
+    model = runs.load_model(run, device)
+    examples = _examples(run, split, data)
+    write_codes(out, evaluation.embed(model, examples).numpy(), examples.labels)
+    note(f"wrote {out}: {len(examples):,} × {model.latent_dim}")
+
+
+def _examples(run: Path, split: Literal["train", "validation", "test"], data: str | None) -> Dataset:
+    """The run's own split, or all of the data named instead."""
+    from lowerbound import runs
+    from lowerbound.data import read
+
+    if data is None:
+        return runs.split_of(runs.read(run), split)
+    return read(data)

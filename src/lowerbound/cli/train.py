@@ -1,0 +1,141 @@
+"""``train`` and ``recipes``."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lowerbound.cli.output import note, print_json, show_notes
+from lowerbound.errors import ConfigurationError, Interrupted
+
+Recipe = Annotated[str | None, typer.Argument(help="A name that `lowerbound recipes` lists.")]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        help="digits, mnist, fashion-mnist, or your own: .npy, .npz, IDX, .csv, .parquet, "
+        "a folder of images."
+    ),
+]
+Out = Annotated[Path, typer.Option(help="The new folder of the run.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="A setting of the recipe or of training."),
+]
+
+
+def train(
+    out: Out,
+    recipe: Recipe = None,
+    data: Data = None,
+    set_: Set = None,
+    resume: Annotated[bool, typer.Option(help="Go on with the run in --out.")] = False,
+    labels: Annotated[
+        str | None, typer.Option(help="The column or array that holds class labels.")
+    ] = None,
+    validation: Annotated[
+        float, typer.Option(help="Hold out this fraction, or number, of the training data.")
+    ] = 0.1,
+    test: Annotated[
+        float | None, typer.Option(help="Hold out this fraction, or number, of your data. [0.1]")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Look for a known data set's files here first.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda; a GPU where there is one.")] = None,
+    tensorboard: Annotated[bool, typer.Option(help="Also log for TensorBoard.")] = False,
+    json: Annotated[bool, typer.Option(help="Print the last record as JSON.")] = False,
+) -> None:
+    """Train a RECIPE on --data, into the folder --out.
+
+    The test data are held out for `lowerbound evaluate`.  Ctrl-C saves and says how to resume.
+    """
+    from lowerbound import recipes, runs
+    from lowerbound.training import ProgressBar, TensorBoard
+    from lowerbound.training.callbacks import Callback
+
+    show_notes()
+    if resume:
+        if recipe or data or set_:
+            raise ConfigurationError(
+                "expected --resume with --out alone, as recipe, data and settings are those that "
+                "the run began with"
+            )
+        run = runs.read(out)
+    else:
+        if recipe is None or data is None:
+            raise ConfigurationError(
+                "expected a recipe and --data, as in: lowerbound train mlp --data mnist --out "
+                "runs/first; lowerbound recipes lists the recipes"
+            )
+        settings = recipes.parse(set_ or [])
+        recipes.check(recipe, settings)
+        known_folder = None if folder is None else str(folder.absolute())
+        source = runs.Source(_absolute(data), known_folder, labels, validation, test)
+        command = shlex.join(["lowerbound", *sys.argv[1:]])
+        run = runs.Run(recipe, settings, source, command)
+    callbacks: list[Callback] = [ProgressBar()]
+    if tensorboard:
+        callbacks.append(TensorBoard(out / "tensorboard"))
+    try:
+        records = runs.train(
+            run, out, resume=resume, callbacks=callbacks, device=device, announce=note
+        )
+    except Interrupted as error:
+        message = str(error).partition("; ")[0]
+        again = shlex.join(["lowerbound", "train", "--resume", "--out", str(out)])
+        raise Interrupted(f"{message}; go on with: {again}") from None
+    if json:
+        print_json(records[-1])
+    else:
+        typer.echo(f"trained; now: {shlex.join(['lowerbound', 'evaluate', str(out)])}")
+
+
+def _absolute(data: str) -> str:
+    """A path as an absolute one, so that the run finds its data from anywhere."""
+    return str(Path(data).absolute()) if Path(data).exists() else data
+
+
+def recipes(
+    json: Annotated[bool, typer.Option(help="Print them as JSON.")] = False,
+) -> None:
+    """List the recipes and their settings."""
+    import dataclasses
+    import inspect
+
+    from lowerbound.parts import describe
+    from lowerbound.recipes import RECIPES, arguments_of
+    from lowerbound.training import Training
+
+    training = {field.name: field.default for field in dataclasses.fields(Training)}
+    if json:
+        print_json(
+            {
+                name: {
+                    "description": inspect.getdoc(recipe),
+                    "settings": {
+                        key: describe(parameter.default)
+                        for key, parameter in arguments_of(recipe).items()
+                    },
+                }
+                for name, recipe in RECIPES.items()
+            }
+            | {"training": training}
+        )
+        return
+    for name, recipe in RECIPES.items():
+        typer.echo(f"{name}: {(inspect.getdoc(recipe) or '').splitlines()[0]}")
+        for key, parameter in arguments_of(recipe).items():
+            typer.echo(f"    {key}={_shown(parameter.default)}")
+    typer.echo("settings of training, for every recipe:")
+    for key, value in training.items():
+        typer.echo(f"    {key}={_shown(value)}")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value)

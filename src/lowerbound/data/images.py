@@ -1,0 +1,183 @@
+"""Folders of images, decoded by Pillow.
+
+Grey images stay one channel; all others become RGB, and grey ones beside them too.  Transparent
+pixels are laid on white, the orientation in EXIF is applied, and of an animation the first frame is
+read.  Images lie in the folder itself, or in one sub-folder per class; ``train`` and ``test``
+folders, each laid out so, are the parts.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lowerbound.data.inference import check_memory
+from lowerbound.data.parts import FOLDER_NAMES, Arrays, Part, Parts
+from lowerbound.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SUFFIXES = frozenset(
+    (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
+)
+GREY_MODES = ("1", "L", "LA")
+COLOUR_MODES = ("P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV")
+TURNED = (5, 6, 7, 8)
+ORIENTATION = 0x0112
+
+
+def read_images(folder: Path) -> Parts:
+    """The images in a folder, uint8 (n, C, H, W), in the order of their names.
+
+    Raises:
+        DataError: no images, images of different sizes or of more than 8 bits, or a damaged one.
+    """
+    found: dict[Part, Path] = {}
+    for part, names in FOLDER_NAMES.items():
+        if named := [folder / name for name in names if (folder / name).is_dir()]:
+            found[part] = named[0]
+    folders: dict[Part, Path] = found if "train" in found else {"all": folder}
+    listed = {part: _list(path) for part, path in folders.items()}
+    every = [path for paths, _ in listed.values() for path in paths]
+    channels, size = _survey(every)
+    check_memory(len(every) * channels * size[0] * size[1], str(folder))
+    return {
+        part: Arrays(
+            _decode(paths, channels, size, every[0]),
+            str(folders[part]),
+            labels,
+            None if labels is None else "the names of the folders",
+        )
+        for part, (paths, labels) in listed.items()
+    }
+
+
+def _list(folder: Path) -> tuple[list[Path], np.ndarray | None]:
+    """The images in a folder, and the name of the sub-folder of each where there are such."""
+    paths = _images_in(folder)
+    classes = {sub.name: _images_in(sub) for sub in sorted(folder.iterdir()) if _is_class(sub)}
+    if paths and any(classes.values()):
+        name = next(name for name, inside in classes.items() if inside)
+        raise DataError(
+            f"{folder}: expected images in the folder itself or in one sub-folder per class, got "
+            f"both ({paths[0].name} and {name}/{classes[name][0].name}); move them"
+        )
+    if paths:
+        return paths, None
+    if not any(classes.values()):
+        raise DataError(
+            f"{folder}: expected images ({', '.join(sorted(SUFFIXES))}), in the folder itself or "
+            "in one sub-folder per class, got none"
+        )
+    for name, inside in classes.items():
+        if not inside:
+            raise DataError(
+                f"{folder}: expected images in every sub-folder, one per class, got none in "
+                f"{name}/; remove it"
+            )
+    labels = np.repeat(list(classes), [len(inside) for inside in classes.values()])
+    return [path for inside in classes.values() for path in inside], labels
+
+
+def _is_class(path: Path) -> bool:
+    return path.is_dir() and not path.name.startswith(".")
+
+
+def _images_in(folder: Path) -> list[Path]:
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
+    )
+
+
+def _survey(paths: list[Path]) -> tuple[int, tuple[int, int]]:
+    """The channels (1 or 3) that hold all images, and their one (width, height), from headers."""
+    grey, size = True, (0, 0)
+    for path in paths:
+        with _opened(path) as image:
+            if image.mode not in GREY_MODES + COLOUR_MODES:
+                raise DataError(
+                    f"{path}: expected an image of 8 bits per channel, got mode {image.mode}; "
+                    "convert the images to 8 bits, or save their values in an .npy file"
+                )
+            grey = grey and _is_grey(image)
+            size = size if any(size) else _upright_size(image)
+            _check_size(path, _upright_size(image), paths[0], size)
+    return (1 if grey else 3), size
+
+
+def _check_size(path: Path, size: tuple[int, int], first: Path, expected: tuple[int, int]) -> None:
+    if size != expected:
+        raise DataError(
+            f"{path}: expected {expected[0]}×{expected[1]} pixels (width × height) as in "
+            f"{first.name}, got {size[0]}×{size[1]}; resize the images to one size"
+        )
+
+
+def _is_grey(image: Image) -> bool:
+    if image.mode != "P":
+        return image.mode in GREY_MODES
+    palette = np.reshape(image.getpalette("RGB") or [0, 0, 1], (-1, 3))
+    return bool((palette == palette[:, :1]).all())
+
+
+def _upright_size(image: Image) -> tuple[int, int]:
+    # The EXIF of PNG may follow the pixels; asking for it would decode them.
+    if image.format != "PNG" and image.getexif().get(ORIENTATION) in TURNED:
+        return image.size[1], image.size[0]
+    return image.size
+
+
+def _decode(paths: list[Path], channels: int, size: tuple[int, int], first: Path) -> np.ndarray:
+    from PIL import ImageOps
+
+    out = np.empty((len(paths), size[1], size[0], channels), np.uint8)
+    for i, path in enumerate(paths):
+        with _opened(path) as image:
+            upright = ImageOps.exif_transpose(image)
+            _check_size(path, upright.size, first, size)
+            pixels = np.asarray(_on_white(upright).convert("L" if channels == 1 else "RGB"))
+            out[i] = pixels.reshape(out.shape[1:])
+    return np.ascontiguousarray(np.moveaxis(out, 3, 1))
+
+
+def _on_white(image: Image) -> Image:
+    from PIL import Image as images
+
+    if not image.has_transparency_data:
+        return image
+    white = images.new("RGBA", image.size, "white")
+    white.alpha_composite(image.convert("RGBA"))
+    return white
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image]:
+    """The image in a file; what Pillow refuses, and its guard against huge images, as DataError."""
+    from PIL import Image as images
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", images.DecompressionBombWarning)
+            with images.open(path) as image:
+                yield image
+    except (DataError, MemoryError, PermissionError):
+        raise
+    except (images.DecompressionBombError, images.DecompressionBombWarning) as error:
+        raise DataError(
+            f"{path}: expected at most {images.MAX_IMAGE_PIXELS:,} pixels, got more ({error}); "
+            "make it smaller"
+        ) from None
+    except Exception as error:  # a decoder that meets damage can raise anything
+        raise DataError(
+            f"{path}: expected a whole image, got one that is truncated or damaged ({error}); "
+            "replace or remove it"
+        ) from None

