@@ -11,12 +11,11 @@ from lowerbound.vae import VAE
 
 
 @torch.no_grad()
-def embed(model: VAE, data: Dataset) -> Tensor:
-    """Posterior means of all the data, (n, latent), on the CPU, a batch at a time."""
+def embed(model: VAE, data: Dataset, *, sample: bool = False) -> Tensor:
+    """Posterior means of all the data, or one draw z ~ q(z|x) each; (n, latent), on the CPU."""
     device = next(model.parameters()).device
-    return torch.cat(
-        [model.posterior(x, c).mean.cpu() for x, c in prepared_batches(model, data, device)]
-    )
+    posteriors = (model.posterior(x, c) for x, c in prepared_batches(model, data, device))
+    return torch.cat([(q.sample() if sample else q.mean).cpu() for q in posteriors])
 
 
 def most_active(evaluation: Evaluation) -> list[int]:

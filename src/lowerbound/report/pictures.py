@@ -43,7 +43,8 @@ class Subject:
     data: Dataset
     evaluation: dict[str, Any]
     history: list[Record]
-    codes: np.ndarray = field(repr=False)
+    means: np.ndarray = field(repr=False)
+    draws: np.ndarray = field(repr=False)
 
     @property
     def is_image(self) -> bool:
@@ -104,8 +105,9 @@ class Subject:
 def subject(
     model: VAE, data: Dataset, figures: dict[str, Any], history: list[Record]
 ) -> Subject:
-    """The subject, its data encoded."""
-    return Subject(model, data, figures, history, evaluation.embed(model, data).numpy())
+    """The subject, its data encoded as posterior means and as one draw from each posterior."""
+    means, draws = (evaluation.embed(model, data, sample=s).numpy() for s in (False, True))
+    return Subject(model, data, figures, history, means, draws)
 
 
 def pictures(subject: Subject) -> Iterator[Picture]:
@@ -216,7 +218,7 @@ def codes(subject: Subject) -> Picture:
     first, second = subject.ranked[:2]
     labels = None if subject.data.labels is None else subject.data.labels.numpy()
     figure = plots.latent_scatter(
-        subject.codes[:, [first, second]],
+        subject.means[:, [first, second]],
         labels,
         subject.class_names or None,
         x_name=subject.name_of(first),
@@ -231,13 +233,13 @@ def codes(subject: Subject) -> Picture:
 def aggregate_posterior(subject: Subject) -> Picture:
     first, second = subject.ranked[:2]
     figure = plots.latent_histogram(
-        subject.codes[:, [first, second]],
+        subject.draws[:, [first, second]],
         x_name=subject.name_of(first),
         y_name=subject.name_of(second),
     )
     caption = (
-        "How often each place is used. Posterior means vary less than the prior, by the posterior's "
-        "own variance; places that no example uses decode badly."
+        "One draw z ~ q(z|x) for each test example. Where the prior is likely and no example is, "
+        "samples are unlike the data."
     )
     return Picture("aggregate", "Aggregate posterior", caption, figure)
 
@@ -267,8 +269,8 @@ def _steps(subject: Subject, dimensions: list[int]) -> tuple[Tensor, Tensor]:
     quantiles = evaluation.normal_quantiles(TRAVERSAL_STEPS, 0.02, 0.98)
     if subject.has_prior:
         return torch.zeros(subject.model.latent_dim), quantiles
-    spread = float(subject.codes[:, dimensions].std())
-    return torch.from_numpy(subject.codes.mean(0)), quantiles * spread
+    spread = float(subject.means[:, dimensions].std())
+    return torch.from_numpy(subject.means.mean(0)), quantiles * spread
 
 
 def traversals(subject: Subject) -> Picture:
