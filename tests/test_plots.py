@@ -106,7 +106,7 @@ def test_values_to_bytes(images, value_range, expected):
 
 def test_a_mosaic_wider_than_the_page_is_reduced_to_it():
     figure = plots.image_grid(RNG.random((12, 3, 200, 200)), columns=12, row_labels=["row"])
-    assert pixels(figure).shape[1] == 10 * plots.DPI
+    assert 10 * plots.DPI - 12 <= pixels(figure).shape[1] <= 10 * plots.DPI
 
 
 def test_labels_leave_images_whole_pixels():
@@ -286,7 +286,7 @@ def test_learning_curves_turn_bounds_round_and_keep_losses():
 
 
 def test_learning_curves_without_validation_or_with_one_epoch():
-    entries = [{"epoch": 1, "train": {"elbo": -5.0, "kl": 1.0}}]
+    entries = [{"epoch": 1, "train": {"elbo": -5.0, "kl": 1.0}, "validation": None}]
     total, kl = plots.learning_curves(entries, unit="nats per row").axes
     assert len(total.lines) == len(kl.lines) == 1
     assert total.lines[0].get_ydata().tolist() == [5.0]

@@ -32,14 +32,23 @@ _HOME = {
     "Standardise": "transforms",
     "Labels": "context",
     "VAE": "vae",
+    "Training": "training",
+    "fit": "training",
+    "Evaluation": "evaluation",
+    "evaluate": "evaluation",
+    "load": "storage",
+    "save": "storage",
     "part": "parts",
 }
-__all__ = ["__version__", *_HOME]
+_MODULES = ("data", "divergences", "evaluation", "plots", "recipes")
+__all__ = ["__version__", *_HOME, *_MODULES]
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(importlib.import_module(f"lowerbound.{_HOME[name]}"), name)
+    if name in _MODULES:
+        return importlib.import_module(f"lowerbound.{name}")
     raise AttributeError(f"module 'lowerbound' has no attribute {name!r}")
 
 

@@ -86,7 +86,7 @@ def bind(
 def validate(
     target: Callable[..., Any], arguments: Mapping[str, Any], unchecked: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """``arguments`` coerced to the annotations of ``target``'s parameters but the unchecked ones."""
+    """``arguments`` coerced to the annotations of ``target``'s parameters, where checked."""
     try:
         model = _schema(target, unchecked).model_validate(dict(arguments))
     except pydantic.ValidationError as error:

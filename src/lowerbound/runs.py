@@ -1,11 +1,11 @@
 """A run: a folder that holds what was trained on what, its checkpoint, its model and its figures.
 
-    run.json                 recipe, settings, data, command, versions
-    checkpoint.safetensors   the state of training
-    metrics.jsonl            a record per epoch
-    model.json, weights-….safetensors
-    evaluation.json          what `evaluate` measured
-    report/                  the page and its pictures
+run.json                 recipe, settings, data, command, versions
+checkpoint.safetensors   the state of training
+metrics.jsonl            a record per epoch
+model.json, weights-….safetensors
+evaluation.json          what `evaluate` measured
+report/                  the page and its pictures
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from lowerbound import evaluation, storage
 from lowerbound.data import Dataset, Splits
 from lowerbound.data import load as load_data
 from lowerbound.errors import ConfigurationError, DataError, StorageError
+from lowerbound.evaluation import Evaluation
 from lowerbound.files import write_json
 from lowerbound.recipes import prepare
 from lowerbound.training import CHECKPOINT_FILE, METRICS_FILE, Callback, Record, fit
@@ -169,13 +170,12 @@ def evaluate(
     seed: int = 0,
     device: str | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> dict[str, Any]:
-    """`lowerbound.evaluation.evaluate` on the run's test set, kept in ``evaluation.json``."""
+) -> Evaluation:
+    """`lowerbound.evaluate` on the run's test set, kept in ``evaluation.json``."""
     model, data = load_model(folder, device), split_of(read(folder), "test")
     result = evaluation.evaluate(model, data, samples=samples, seed=seed, progress=progress)
-    values = {"data": "test", "seed": seed, **result.as_dict()}
-    write_json(folder / EVALUATION_FILE, values)
-    return values
+    write_json(folder / EVALUATION_FILE, {"data": "test", "seed": seed, **result.as_dict()})
+    return result
 
 
 def history(folder: Path) -> list[Record]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from lowerbound.cli.output import evaluation_table, note, print_json, progress, show_notes
+from lowerbound.cli.output import note, print_json, progress, show_notes
 from lowerbound.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -39,19 +39,19 @@ def evaluate(
     show_notes()
     with progress("evaluating") as advance:
         if data is None and split == "test":
-            values = runs.evaluate(
-                run, samples=samples, seed=seed, device=device, progress=advance
-            )
+            result = runs.evaluate(run, samples=samples, seed=seed, device=device, progress=advance)
         else:
-            model, examples = runs.load_model(run, device), _examples(run, split, data)
             result = evaluation.evaluate(
-                model, examples, samples=samples, seed=seed, progress=advance
+                runs.load_model(run, device),
+                _examples(run, split, data),
+                samples=samples,
+                seed=seed,
+                progress=advance,
             )
-            values = {"data": data or split, "seed": seed, **result.as_dict()}
     if json:
-        print_json(values)
+        print_json({"data": data or split, "seed": seed, **result.as_dict()})
     else:
-        typer.echo(evaluation_table(values))
+        typer.echo(str(result))
 
 
 def report(
@@ -124,9 +124,7 @@ def sample(
     where = next(model.parameters()).device
     context = None if label is None else torch.full((n,), label, device=where)
     drawn = model.sample(n, context, seed=seed, mean=mean).cpu().numpy()
-    write_examples(
-        out, drawn, None, lambda: plots.samples(drawn, value_range=value_range(drawn))
-    )
+    write_examples(out, drawn, None, lambda: plots.samples(drawn, value_range=value_range(drawn)))
     note(f"wrote {out}")
 
 
@@ -148,7 +146,9 @@ def embed(
     note(f"wrote {out}: {len(examples):,} × {model.latent_dim}")
 
 
-def _examples(run: Path, split: Literal["train", "validation", "test"], data: str | None) -> Dataset:
+def _examples(
+    run: Path, split: Literal["train", "validation", "test"], data: str | None
+) -> Dataset:
     """The run's own split, or all of the data named instead."""
     from lowerbound import runs
     from lowerbound.data import read

@@ -35,30 +35,18 @@ def show_notes() -> None:
 def progress(title: str) -> Iterator[Callable[[int, int], None]]:
     """A bar on standard error, moved by calling with what is done and the total."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     console = Console(stderr=True)
     columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+    with Progress(
+        *columns, console=console, disable=not console.is_terminal, transient=True
+    ) as bar:
         task = bar.add_task(title)
         yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-def evaluation_table(values: dict[str, Any]) -> str:
-    """`Evaluation.as_dict` as lines of text."""
-    rows = [
-        ("ELBO", values["elbo"], "nats"),
-        ("KL", values["kl"], "nats"),
-        ("reconstruction (−log p(x|z))", values["reconstruction"], "nats"),
-        (f"importance-weighted, k={values['samples']}", values["importance_weighted"], "nats"),
-        ("bits per dimension", values["bits_per_dimension"], "bits"),
-    ]
-    lines = [f"{values['examples']:,} examples; bounds on the {values['measures']}"]
-    for name, estimate, unit in rows:
-        if estimate is not None:
-            digits = 4 if unit == "bits" else 2
-            value, error = estimate["value"], estimate["standard_error"]
-            lines.append(f"  {name:<32}{value:>12.{digits}f} ± {error:.{digits}f} {unit}")
-    active = f"{values['active_units']} of {values['latent_dim']}"
-    lines.append(f"  {'active units':<32}{active:>12}")
-    return "\n".join(lines)

@@ -45,7 +45,9 @@ def train(
     folder: Annotated[
         Path | None, typer.Option(help="Look for a known data set's files here first.")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu or cuda; a GPU where there is one.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu or cuda; a GPU where there is one.")
+    ] = None,
     tensorboard: Annotated[bool, typer.Option(help="Also log for TensorBoard.")] = False,
     json: Annotated[bool, typer.Option(help="Print the last record as JSON.")] = False,
 ) -> None:

@@ -1,4 +1,4 @@
-"""Bounds on held-out data, with standard errors, in memory that grows with neither data nor samples."""
+"""Bounds on held-out data, with standard errors, in memory that does not grow with samples."""
 
 from __future__ import annotations
 
@@ -27,9 +27,6 @@ class Estimate:
 
     value: float
     standard_error: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.2f} ± {self.standard_error:.2f}"
 
     def scaled(self, factor: float, offset: float = 0.0) -> Estimate:
         """factor × (this + offset)."""
@@ -71,6 +68,23 @@ class Evaluation:
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return asdict(self)
+
+    def __str__(self) -> str:
+        rows = [
+            ("ELBO", self.elbo, "nats"),
+            ("KL", self.kl, "nats"),
+            ("reconstruction (−log p(x|z))", self.reconstruction, "nats"),
+            (f"importance-weighted, k={self.samples}", self.importance_weighted, "nats"),
+            ("bits per dimension", self.bits_per_dimension, "bits"),
+        ]
+        lines = [f"{self.examples:,} examples; bounds on the {self.measures}"]
+        for name, estimate, unit in rows:
+            if estimate is not None:
+                digits = 4 if unit == "bits" else 2
+                value, error = estimate.value, estimate.standard_error
+                lines.append(f"  {name:<32}{value:>12.{digits}f} ± {error:.{digits}f} {unit}")
+        active = f"{self.active_units} of {self.latent_dim}"
+        return "\n".join([*lines, f"  {'active units':<32}{active:>12}"])
 
 
 def evaluate(

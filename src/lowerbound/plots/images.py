@@ -79,7 +79,7 @@ def image_grid(
     for label, y in zip(row_labels or (), picture.middles_y, strict=False):
         write(axes, label, (0, y), (-PAD, 0), size=LABEL_SIZE)
     marks = list(zip(column_labels or (), picture.middles_x, strict=False))
-    room = picture.shrink * (picture.cell_width + GAP)
+    room = picture.cell_width + GAP
     for label, x in marks[thinned(column_labels or (), room, across=True)]:
         write(axes, label, (x, 0), (0, PAD / 2), colour=MUTED)
     return axes.get_figure()  # type: ignore[return-value]
@@ -139,13 +139,13 @@ def reconstructions(
     cells = np.stack(by_band, axis=1).reshape(-1, *by_band[0].shape[1:])
     label_height = line_height(SMALL_SIZE) if labels is not None else 0
     margins = Margins(left=2 * PAD + widest(list(rows), LABEL_SIZE), top=PAD + label_height)
-    picture = mosaic(cells, margins.room, band=len(rows), band_gap=2 * PAD + label_height)
+    picture = mosaic(cells, margins.room, band=len(rows), band_gap=round(2 * PAD + label_height))
     axes = draw(picture, margins, title)
     for y, name in zip(picture.middles_y, list(rows) * bands, strict=True):
         write(axes, name, (0, y), (-PAD, 0), size=LABEL_SIZE)
     for index, label in enumerate(labels or ()):
         above = (picture.middles_x[index % columns], picture.tops[index // columns * len(rows)])
-        short = shortened(label, picture.shrink * picture.cell_width, SMALL_SIZE)
+        short = shortened(label, picture.cell_width, SMALL_SIZE)
         write(axes, short, above, (0, PAD / 3), colour=MUTED)
     return axes.get_figure()  # type: ignore[return-value]
 
@@ -193,10 +193,10 @@ def manifold(
 
     height, width, _ = picture.pixels.shape
     marks = list(zip(x_labels, picture.middles_x, strict=True))
-    for label, x in marks[thinned(x_labels, picture.shrink * picture.cell_width, across=True)]:
+    for label, x in marks[thinned(x_labels, picture.cell_width, across=True)]:
         write(axes, label, (x, height), (0, -PAD), colour=MUTED)
     marks = list(zip(y_labels, picture.middles_y[::-1], strict=True))
-    for label, y in marks[thinned(y_labels, picture.shrink * picture.cell_height, across=False)]:
+    for label, y in marks[thinned(y_labels, picture.cell_height, across=False)]:
         write(axes, label, (0, y), (-PAD, 0), colour=MUTED)
     write(axes, x_name, (width / 2, height), (0, -2 * PAD - line), size=LABEL_SIZE)
     write(axes, y_name, (0, height / 2), (PAD + line - left, 0), size=LABEL_SIZE, rotation=90)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
+from math import isclose
 from typing import Any, TypedDict
 
 import numpy as np
@@ -45,6 +46,7 @@ TERMS = {
     "objective": "−objective, which training minimises",
 }
 MAXIMISED = ("elbo", "bound", "objective")
+EQUAL = {"objective", "bound"}  # where nothing weights the bound
 MARKED = 30  # points up to which each is marked
 DASHES = ("-", "--", ":")
 
@@ -68,10 +70,17 @@ def line(axes: Axes, x: Array, y: Array, colour: str, dash: str = "-") -> None:
     axes.plot(x, y, dash, color=colour, marker="o" if len(x) <= MARKED else "", markersize=3.5)
 
 
+def measured(entry: Mapping[str, Any], split: str) -> Mapping[str, float]:
+    """The terms of an epoch on one split; none where it was not measured."""
+    return entry.get(split) or {}
+
+
 def term_series(history: Sequence[Mapping[str, Any]], split: str, term: str) -> tuple[Array, Array]:
     """The epochs at which a term was measured, and its values, negated if to be maximised."""
     points = [
-        (entry["epoch"], entry[split][term]) for entry in history if term in entry.get(split, {})
+        (entry["epoch"], measured(entry, split)[term])
+        for entry in history
+        if term in measured(entry, split)
     ]
     epochs, values = np.array(points, float).reshape(-1, 2).T
     return epochs, -values if term in MAXIMISED else values
@@ -79,10 +88,11 @@ def term_series(history: Sequence[Mapping[str, Any]], split: str, term: str) -> 
 
 def terms_of(history: Sequence[Mapping[str, Any]]) -> list[str]:
     """The terms to draw, in the order of TERMS; not the objective where it is the bound itself."""
-    measured = [entry[split] for entry in history for split in SPLITS if split in entry]
-    known = dict.fromkeys(chain.from_iterable(measured))
-    if all(terms.get("objective") == terms.get("bound") for terms in measured):
-        known.pop("objective", None)
+    epochs = [measured(entry, split) for entry in history for split in SPLITS]
+    known = dict.fromkeys(chain.from_iterable(epochs))
+    both = [(terms["objective"], terms["bound"]) for terms in epochs if terms.keys() >= EQUAL]
+    if both and all(isclose(objective, bound, rel_tol=1e-5) for objective, bound in both):
+        known.pop("objective")
     return [term for term in TERMS if term in known] + [term for term in known if term not in TERMS]
 
 
@@ -110,8 +120,8 @@ def learning_curves(
     Args:
         history: one mapping per epoch, ``{"epoch": 1, "train": {"bound": …, "kl": …,
             "reconstruction": …}, "validation": {…}, "beta": …}``.  What is maximised ("bound",
-            "elbo", "objective") is drawn negated and every other term as it is; validation,
-            beta and any term may be missing.
+            "elbo", "objective") is drawn negated and every other term as it is; validation
+            may be None; it, beta and any term may be missing.
         unit: of the terms.
         title: written above.
 

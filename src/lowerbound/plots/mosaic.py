@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
 from lowerbound.plots.style import (
     DPI,
@@ -37,8 +38,6 @@ class Mosaic:
     tops: Array
     cell_width: int
     cell_height: int
-    shrink: float
-    """Pixels of the figure to a pixel of the mosaic: 1 unless it is wider than the page."""
 
     @property
     def middles_x(self) -> Array:
@@ -75,78 +74,68 @@ class Margins:
         return WIDTH * DPI - self.left - self.right
 
 
-def magnification(shape: tuple[int, int, int, int], gap: int, room: float) -> int:
-    """The whole factor at which (rows, columns, height, width) fit the page, at least 1."""
-    rows, columns, height, width = shape
-    fits = (
-        (room - gap * (columns - 1)) // (columns * width),
-        (MAX_HEIGHT - gap * (rows - 1)) // (rows * height),
-        MAX_CELL // max(height, width),
-    )
-    return max(1, int(min(fits)))
+def fitted(cells: Array, room: float, gap: int) -> Array:
+    """(rows, columns, H, W, 3) bytes enlarged by the largest whole factor that fits the page.
+
+    Where they are too wide even at their own size, they are reduced to ``room`` pixels.
+    """
+    rows, columns, height, width, _ = cells.shape
+    across = (room - gap * (columns - 1)) / columns
+    if width > across:
+        shrink = max(1.0, across) / width
+        return resized(cells, max(1, int(height * shrink)), int(width * shrink))
+    down = (MAX_HEIGHT - gap * (rows - 1)) / rows
+    factor = max(1, int(min(across / width, down / height, MAX_CELL / max(height, width))))
+    return cells.repeat(factor, axis=2).repeat(factor, axis=3)
+
+
+def resized(cells: Array, height: int, width: int) -> Array:
+    """Each of (rows, columns, H, W, 3) images averaged over areas to the given size."""
+    small = [
+        np.asarray(Image.fromarray(cell).resize((width, height), Image.Resampling.BOX))
+        for cell in cells.reshape(-1, *cells.shape[2:])
+    ]
+    return np.stack(small).reshape(*cells.shape[:2], height, width, 3)
 
 
 def mosaic(
-    cells: Array, room: float, gap: int = GAP, band: int | None = None, band_gap: float = 0
+    cells: Array, room: float, gap: int = GAP, band: int | None = None, band_gap: int = 0
 ) -> Mosaic:
-    """Lay (rows, columns, H, W, 3) bytes out on white, ``gap`` pixels apart.
+    """Lay (rows, columns, H, W, 3) bytes out on white, ``gap`` pixels apart, ``room`` wide at most.
 
-    Images are enlarged by a whole factor for which ``room`` pixels of width are enough; where
-    even their own size is too wide, the figure will show the mosaic reduced.  Every ``band``
-    rows, ``band_gap`` pixels more of the figure are left.
+    Every ``band`` rows, ``band_gap`` pixels more are left.
     """
+    cells = fitted(cells, room, gap)
     rows, columns, height, width, _ = cells.shape
-    factor = magnification((rows, columns, height, width), gap, room)
-    height, width = factor * height, factor * width
     lefts = np.arange(columns) * (width + gap)
-    shrink = min(1.0, room / float(lefts[-1] + width))
-    bands = np.arange(rows) // (band or rows)
-    tops = np.arange(rows) * (height + gap) + bands * round(band_gap / shrink)
+    tops = np.arange(rows) * (height + gap) + np.arange(rows) // (band or rows) * band_gap
     pixels = np.full((tops[-1] + height, lefts[-1] + width, 3), 255, np.uint8)
     for top, row in zip(tops, cells, strict=True):
         for left, cell in zip(lefts, row, strict=True):
-            enlarged = cell.repeat(factor, axis=0).repeat(factor, axis=1)
-            pixels[top : top + height, left : left + width] = enlarged
-    return Mosaic(pixels, lefts, tops, width, height, shrink)
+            pixels[top : top + height, left : left + width] = cell
+    return Mosaic(pixels, lefts, tops, width, height)
 
 
 def draw(picture: Mosaic, margins: Margins, title: str) -> Axes:
-    """A figure with the mosaic at its own pixels (reduced if wider than the page), and a title.
+    """A figure with the mosaic pixel for pixel, and a title.
 
-    The axes' data coordinates are the mosaic's pixels, y downwards.
+    The axes are empty; their data coordinates are the mosaic's pixels, y downwards.
     """
     height, width, _ = picture.pixels.shape
-    top = margins.top + (1.15 * line_height(TITLE_SIZE) if title else 0)
-    shown_width, shown_height = round(width * picture.shrink), round(height * picture.shrink)
+    title_height = 1.15 * line_height(TITLE_SIZE) if title else 0
     left, bottom = round(margins.left), round(margins.bottom)
-    full_width = left + max(
-        round(shown_width + margins.right), round(text_width(title, TITLE_SIZE) + PAD)
-    )
-    full_height = bottom + shown_height + round(top)
+    full_width = left + round(max(width + margins.right, text_width(title, TITLE_SIZE) + PAD))
+    full_height = bottom + height + round(margins.top + title_height)
     figure = Figure(figsize=((full_width + 1e-3) / DPI, (full_height + 1e-3) / DPI))
+    figure.figimage(picture.pixels, left, bottom)
     axes = figure.add_axes(
-        (
-            left / full_width,
-            bottom / full_height,
-            shown_width / full_width,
-            shown_height / full_height,
-        )
+        (left / full_width, bottom / full_height, width / full_width, height / full_height)
     )
-    axes.imshow(
-        picture.pixels,
-        extent=(0, width, height, 0),
-        interpolation="nearest" if picture.shrink == 1 else "antialiased",
-        aspect="auto",
-    )
+    axes.set(xlim=(0, width), ylim=(height, 0))
     axes.set_axis_off()
     if title:
-        figure.text(
-            left / full_width,
-            1 - PAD / full_height,
-            title,
-            va="top",
-            fontsize=TITLE_SIZE,
-        )
+        place = (left / full_width, 1 - PAD / full_height)
+        figure.text(*place, title, va="top", fontsize=TITLE_SIZE)
     return axes
 
 

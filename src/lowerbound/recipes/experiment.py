@@ -38,7 +38,7 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Observation:
-    """How x is observed: the likelihood's name and the transform that brings data to its support."""
+    """How x is observed: a likelihood, and the transform that brings data to its support."""
 
     name: str
     transform: Transform
@@ -51,10 +51,10 @@ class Observation:
         return math.prod(self.shape) * (256 if self.name == "Categorical" else 1)
 
     @property
-    def output_shape(self) -> tuple[int, ...]:
+    def maps(self) -> tuple[int, int, int]:
         """The same, as the shape of maps for images (C, H, W)."""
-        levels = 256 if self.name == "Categorical" else 1
-        return (levels * self.shape[0], *self.shape[1:])
+        channels, height, width = self.shape
+        return self.outputs // (height * width), height, width
 
     def likelihood(self, network: nn.Module) -> nn.Module:
         """The likelihood whose parameters ``network`` returns."""
@@ -86,7 +86,11 @@ def observe(
     """
     kind = "binary" if binarise else data.kind
     if likelihood == "auto":
-        fitting = {"binary": "Bernoulli", "grey": "ContinuousBernoulli", "unit": "ContinuousBernoulli"}
+        fitting = {
+            "binary": "Bernoulli",
+            "grey": "ContinuousBernoulli",
+            "unit": "ContinuousBernoulli",
+        }
         likelihood = fitting.get(kind, "Gaussian")  # type: ignore[assignment]
     if binarise and data.kind not in ("binary", "grey", "unit"):
         raise ConfigurationError(

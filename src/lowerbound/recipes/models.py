@@ -93,7 +93,7 @@ def convolutional(
     decoder = Deconvolutional(
         latent_dim,
         channels[::-1],
-        observation.output_shape,
+        observation.maps,
         hidden[::-1],
         **convolution,
         activation=activation,
@@ -132,7 +132,9 @@ def iwae(
     Source: Burda, Grosse & Salakhutdinov, 2015, arXiv 1509.00519.
     """
     objective = objective or IWAE(samples)
-    experiment = mlp(data, latent_dim, hidden, "tanh", "Bernoulli", binarise=True, objective=objective)
+    experiment = mlp(
+        data, latent_dim, hidden, "tanh", "Bernoulli", binarise=True, objective=objective
+    )
     return Experiment(experiment.model, experiment.objective, Training(batch_size=20))
 
 

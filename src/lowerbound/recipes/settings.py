@@ -1,7 +1,7 @@
 """``--set key=value``: a recipe's arguments and the fields of `Training`, merged and checked once.
 
-A key names an argument (``latent_dim=3``), a field of `Training` (``epochs=5``), or an argument of a
-part (``objective.beta=4``).  A part is named by its class (``objective=IWAE``).
+A key names an argument (``latent_dim=3``), a field of `Training` (``epochs=5``), or an argument of
+a part (``objective.beta=4``).  A part is named by its class (``objective=IWAE``).
 """
 
 from __future__ import annotations
@@ -111,7 +111,9 @@ def _merge(recipe: Recipe, settings: Mapping[str, Any]) -> tuple[Settings, Setti
                 value = [value]
             _assign(arguments, [first, *path], value, key)
         else:
-            raise ConfigurationError(f"unknown setting {key!r}; {near(key, fields | set(parameters))}")
+            raise ConfigurationError(
+                f"unknown setting {key!r}; {near(key, fields | set(parameters))}"
+            )
     return {name: build(value) for name, value in arguments.items()}, training
 
 

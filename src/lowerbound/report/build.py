@@ -42,7 +42,7 @@ def write_report(
     if path.exists():
         figures = storage.read_json(path, "an evaluation")
     else:
-        figures = runs.evaluate(folder, device=device, progress=progress)
+        figures = runs.evaluate(folder, device=device, progress=progress).as_dict()
     history = runs.history(folder)
     out = folder / REPORT_FOLDER
     drawn = []
@@ -87,7 +87,7 @@ def _page(
     return environment.get_template("page.html").render(
         title=f"{run.recipe} on {Path(run.source.source).name}",
         lead=f"{run.data_summary}. Trained for {len(history)} epochs.",
-        measures=f"{figures['examples']:,} held-out examples. Bounds are on the {figures['measures']}.",
+        measures=f"{figures['examples']:,} held-out examples. Bounds on the {figures['measures']}.",
         cards=_cards(figures, what),
         figures=_figures(figures, what),
         pictures=[

@@ -102,9 +102,7 @@ class Subject:
         return f"z[{dimension}], {unit.format(self.score[dimension])}"
 
 
-def subject(
-    model: VAE, data: Dataset, figures: dict[str, Any], history: list[Record]
-) -> Subject:
+def subject(model: VAE, data: Dataset, figures: dict[str, Any], history: list[Record]) -> Subject:
     """The subject, its data encoded as posterior means and as one draw from each posterior."""
     means, draws = (evaluation.embed(model, data, sample=s).numpy() for s in (False, True))
     return Subject(model, data, figures, history, means, draws)
@@ -136,8 +134,8 @@ def learning_curves(subject: Subject) -> Picture:
     history = [_without_copy(record) for record in subject.history]
     figure = plots.learning_curves(history, unit=subject.unit)
     caption = (
-        "Each term of the objective after each epoch. Training figures are averages over the epoch, "
-        "while the weights were changing; validation figures are taken at its end."
+        "Each term of the objective after each epoch. Training figures are averages over the "
+        "epoch, while the weights were changing; validation figures are taken at its end."
     )
     return Picture("curves", "Learning curves", caption, figure)
 
@@ -265,7 +263,7 @@ def manifold(subject: Subject) -> Picture:
 
 
 def _steps(subject: Subject, dimensions: list[int]) -> tuple[Tensor, Tensor]:
-    """Where walks start, and their steps: about the prior, or about the codes where there is none."""
+    """Where walks start, and their steps: about the prior, or the codes where there is none."""
     quantiles = evaluation.normal_quantiles(TRAVERSAL_STEPS, 0.02, 0.98)
     if subject.has_prior:
         return torch.zeros(subject.model.latent_dim), quantiles
@@ -301,8 +299,8 @@ def table_traversals(subject: Subject) -> Picture:
         np.where(deviation > 0, deviation, 1.0),
     )
     caption = (
-        "One dimension at a time, the others fixed: the change of each column from the middle step, "
-        f"in its standard deviations.{subject.at_label}"
+        "One dimension at a time, the others fixed: the change of each column from the middle "
+        f"step, in its standard deviations.{subject.at_label}"
     )
     return Picture("traversals", "Traversals", caption, figure)
 

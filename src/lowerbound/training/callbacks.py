@@ -89,7 +89,9 @@ class ProgressBar(Callback):
         now = time.monotonic()
         if now - self.refreshed > 0.2:
             self.refreshed = now
-            self.bar.update(self.task, completed=step, description=f"loss {loss:8.2f}", refresh=True)
+            self.bar.update(
+                self.task, completed=step, description=f"loss {loss:8.2f}", refresh=True
+            )
 
     def epoch(self, model: VAE, record: Record) -> None:
         self.bar.update(self.task, completed=record["step"], refresh=True)

@@ -22,8 +22,8 @@ from lowerbound.training.callbacks import Callback, ProgressBar, Record
 from lowerbound.training.examples import Examples, examples
 from lowerbound.training.processes import Processes, joined
 from lowerbound.training.settings import Training
-from lowerbound.training.state import State
 from lowerbound.training.signals import StopRequest, stop_requests
+from lowerbound.training.state import State
 from lowerbound.vae import VAE
 
 VALIDATION_BATCH = 1000
