@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from lowerbound import plots
-from lowerbound.errors import ConfigurationError, ShapeError, StorageError
+from lowerbound.errors import ConfigurationError, ShapeError
 from lowerbound.plots.latent import without_overlap
 from lowerbound.plots.mosaic import GAP, as_rows, mosaic, to_rgb
 from lowerbound.plots.style import CLASS_COLOURS, spread
@@ -533,9 +533,9 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatc
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_saving_needs_a_folder(tmp_path):
-    with pytest.raises(StorageError, match="expected a folder"):
-        plots.save(plots.samples(X), tmp_path / "absent" / "figure.png")
+def test_saving_makes_the_folder(tmp_path):
+    path = plots.save(plots.samples(X), tmp_path / "absent" / "figure.png")
+    assert path.read_bytes() == plots.png_bytes(plots.samples(X))
 
 
 def test_the_callers_settings_neither_matter_nor_change():

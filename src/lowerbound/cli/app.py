@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import lowerbound
-from lowerbound.cli import data, inspect, train
+from lowerbound.cli import data, inspect, reproduce, train
 from lowerbound.errors import LowerboundError
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app.command()(inspect.reconstruct)
 app.command()(inspect.sample)
 app.command()(inspect.embed)
 app.command()(train.recipes)
+app.command()(reproduce.reproduce)
 app.add_typer(data.app, name="data")
 
 

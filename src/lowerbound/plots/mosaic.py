@@ -25,6 +25,7 @@ GAP = 3  # pixels between images
 PAD = 9  # pixels between an image and its label, and at the figure's edge
 MAX_CELL = 128  # pixels of an image's longer side, where enlarging it can be avoided
 MAX_HEIGHT = 8 * DPI
+HAIR = 1e-3  # pixels by which sizes keep clear of the next whole number, which is rounded to
 
 Range = tuple[float, float]
 
@@ -119,19 +120,25 @@ def mosaic(
 def draw(picture: Mosaic, margins: Margins, title: str) -> Axes:
     """A figure with the mosaic pixel for pixel, and a title.
 
-    The axes are empty; their data coordinates are the mosaic's pixels, y downwards.
+    The axes' data coordinates are the mosaic's pixels, y downwards.
     """
     height, width, _ = picture.pixels.shape
     title_height = 1.15 * line_height(TITLE_SIZE) if title else 0
     left, bottom = round(margins.left), round(margins.bottom)
     full_width = left + round(max(width + margins.right, text_width(title, TITLE_SIZE) + PAD))
     full_height = bottom + height + round(margins.top + title_height)
-    figure = Figure(figsize=((full_width + 1e-3) / DPI, (full_height + 1e-3) / DPI))
-    figure.figimage(picture.pixels, left, bottom)
+    figure = Figure(figsize=((full_width + HAIR) / DPI, (full_height + HAIR) / DPI))
     axes = figure.add_axes(
-        (left / full_width, bottom / full_height, width / full_width, height / full_height)
+        (
+            (left + HAIR) / full_width,
+            (bottom + HAIR) / full_height,
+            (width - 2 * HAIR) / full_width,
+            (height - 2 * HAIR) / full_height,
+        )
     )
-    axes.set(xlim=(0, width), ylim=(height, 0))
+    axes.imshow(
+        picture.pixels, extent=(0, width, height, 0), interpolation="nearest", aspect="auto"
+    )
     axes.set_axis_off()
     if title:
         place = (left / full_width, 1 - PAD / full_height)

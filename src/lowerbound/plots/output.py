@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import io
 import os
-import tempfile
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from lowerbound.errors import StorageError
+from lowerbound.files import write_atomic
 from lowerbound.plots.style import styled
 
 
@@ -26,22 +25,7 @@ def png_bytes(figure: Figure, dpi: float | None = None) -> bytes:
 
 
 def save(figure: Figure, path: str | os.PathLike[str], dpi: float | None = None) -> Path:
-    """Write the figure to ``path`` as PNG; whoever reads it finds the old file or the new one.
-
-    Raises:
-        StorageError: the folder of ``path`` does not exist.
-    """
+    """Write the figure to ``path`` as PNG; whoever reads it finds the old file or the new one."""
     path = Path(path)
-    if not path.parent.is_dir():
-        raise StorageError(f"expected a folder to save {path.name} in, got {path.parent}: make it")
-    content = png_bytes(figure, dpi)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+    write_atomic(path, png_bytes(figure, dpi))
     return path

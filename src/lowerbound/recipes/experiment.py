@@ -53,7 +53,7 @@ class Observation:
     @property
     def maps(self) -> tuple[int, int, int]:
         """The same, as the shape of maps for images (C, H, W)."""
-        channels, height, width = self.shape
+        _, height, width = self.shape
         return self.outputs // (height * width), height, width
 
     def likelihood(self, network: nn.Module) -> nn.Module:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import torch
 
 import lowerbound
 from lowerbound import plots, runs, storage
 from lowerbound.files import write_atomic, write_json
+from lowerbound.pages import data_uri, render
 from lowerbound.report.pictures import Picture, pictures, subject
 
 REPORT_FOLDER = "report"
@@ -66,27 +65,23 @@ def write_report(
             ],
         },
     )
-    write_atomic(out / PAGE_FILE, _page(folder, run, figures, drawn, facts, history).encode())
+    write_atomic(out / PAGE_FILE, _page(folder, run, model, figures, drawn, facts).encode())
     return out / PAGE_FILE
 
 
 def _page(
     folder: Path,
     run: runs.Run,
+    model: lowerbound.VAE,
     figures: dict[str, Any],
     drawn: list[tuple[Picture, bytes]],
     facts: list[tuple[str, str]],
-    history: list[dict[str, Any]],
 ) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("lowerbound.report", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    what = "image" if len(storage_shape(folder)) == 3 else "row"
-    return environment.get_template("page.html").render(
+    what = "image" if len(model.shape) == 3 else "row"
+    return render(
+        "report.html",
         title=f"{run.recipe} on {Path(run.source.source).name}",
-        lead=f"{run.data_summary}. Trained for {len(history)} epochs.",
+        lead=f"{run.data_summary}.",
         measures=f"{figures['examples']:,} held-out examples. Bounds on the {figures['measures']}.",
         cards=_cards(figures, what),
         figures=_figures(figures, what),
@@ -95,7 +90,7 @@ def _page(
                 "name": picture.name,
                 "heading": picture.heading,
                 "caption": picture.caption,
-                "data": base64.b64encode(png).decode(),
+                "data": data_uri(png),
             }
             for picture, png in drawn
         ],
@@ -103,11 +98,6 @@ def _page(
         model=json.dumps(storage.read_information(folder)["model"], indent=2),
         version=lowerbound.__version__,
     )
-
-
-def storage_shape(folder: Path) -> list[int]:
-    """The shape of one x, from the saved model."""
-    return storage.read_information(folder)["model"]["likelihood"]["shape"]
 
 
 def _figures(figures: dict[str, Any], what: str) -> list[dict[str, str]]:

@@ -1,0 +1,17 @@
+"""Every system of the course documents, on the documents' data, its figures beside theirs."""
+
+from lowerbound.reproduce import homework3
+from lowerbound.reproduce.run import line, reproduce, results
+from lowerbound.reproduce.system import DOCUMENTS, SYSTEMS, System, chosen, order
+
+__all__ = [
+    "DOCUMENTS",
+    "SYSTEMS",
+    "System",
+    "chosen",
+    "homework3",
+    "line",
+    "order",
+    "reproduce",
+    "results",
+]

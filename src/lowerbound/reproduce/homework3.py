@@ -1,0 +1,157 @@
+"""D1–D4: homework 3, a Bernoulli VAE on MNIST, 784-512-K-512-784."""
+
+from __future__ import annotations
+
+import torch
+
+from lowerbound import plots
+from lowerbound.data import Dataset
+from lowerbound.evaluation import Evaluation
+from lowerbound.objectives import ELBO
+from lowerbound.recipes import mlp
+from lowerbound.reproduce.bench import Bench
+from lowerbound.reproduce.system import system
+from lowerbound.training import Training
+from lowerbound.vae import VAE
+
+UNIT = "nats per image"
+CODES = ((-2.0, 4.0), (-0.2, 0.4), (0.1, 0.1))
+LATENT_DIMS = (1, 2, 3, 5, 10, 20, 50)
+DOCUMENTS = Training(epochs=20, batch_size=128, learning_rate=1e-3)
+IN_20_EPOCHS = Training(
+    epochs=20, batch_size=128, learning_rate=2e-3, schedule="cosine", warmup_epochs=0.5, ema=0.999
+)
+LONG = Training(
+    epochs=200, batch_size=128, learning_rate=2e-3, schedule="cosine", warmup_epochs=1, ema=0.999
+)
+
+
+def bernoulli_vae(data: Dataset, latent_dim: int) -> VAE:
+    """784-512-K-512-784, ReLU, grey levels as soft targets."""
+    return mlp(data, latent_dim, (512,), likelihood="Bernoulli").model
+
+
+def trained(bench: Bench, latent_dim: int, setting: str, training: Training) -> VAE:
+    """The homework's VAE with K latent dimensions, trained in one of the settings."""
+    train = bench.data("mnist").train
+    model, _ = bench.train(
+        f"homework3-{latent_dim}-{setting}",
+        lambda: bernoulli_vae(train, latent_dim),
+        train,
+        ELBO(),
+        training,
+    )
+    return model
+
+
+def measured(bench: Bench, latent_dim: int, setting: str, training: Training) -> Evaluation:
+    """Its figures on the test set."""
+    return bench.evaluate(trained(bench, latent_dim, setting, training), bench.data("mnist").test)
+
+
+@system("D1", "Bernoulli VAE on MNIST, 3 latent dimensions")
+def d1(bench: Bench) -> None:
+    figures(bench, 3, (7.89, 131.80, 139.69), in_20=136, converged=130, stretch=121)
+
+
+@system("D2", "Bernoulli VAE on MNIST, 20 latent dimensions")
+def d2(bench: Bench) -> None:
+    figures(bench, 20, (25.23, 78.33, 103.56), in_20=100, converged=97, stretch=90)
+    for latent_dim, document in ((2, 807_700), (20, 835_384)):
+        model = bernoulli_vae(bench.data("mnist").train, latent_dim)
+        count = sum(p.numel() for p in model.parameters())
+        bench.row(f"parameters, K = {latent_dim}", count, "", document=document, setting="exact")
+
+
+def figures(
+    bench: Bench,
+    latent_dim: int,
+    document: tuple[float, float, float],
+    in_20: float,
+    converged: float,
+    stretch: float,
+) -> None:
+    """KL, reconstruction and sum in the document's setting; the sum in the better ones."""
+    as_document = measured(bench, latent_dim, "document", DOCUMENTS)
+    assert as_document.kl is not None
+    assert as_document.elbo is not None
+    kl, reconstruction, total = document
+    told = "as the document trained it"
+    bench.row("KL", as_document.kl, UNIT, goal=kl + 2, document=kl, setting=told)
+    bench.row(
+        "reconstruction",
+        as_document.reconstruction,
+        UNIT,
+        goal=reconstruction + 2,
+        document=reconstruction,
+        setting=told,
+    )
+    bench.row("sum", as_document.elbo.scaled(-1), UNIT, document=total, setting=told)
+    for name, training, goal in (("20", IN_20_EPOCHS, in_20), ("long", LONG, converged)):
+        elbo = measured(bench, latent_dim, name, training).elbo
+        assert elbo is not None
+        bench.row(
+            f"sum, {training.epochs} epochs",
+            elbo.scaled(-1),
+            UNIT,
+            document=total,
+            goal=goal,
+            stretch=stretch,
+            setting="best",
+        )
+
+
+@system("D3", "Samples for chosen codes, K = 2")
+def d3(bench: Bench) -> None:
+    model = trained(bench, 2, "document", DOCUMENTS)
+    z = torch.tensor(CODES)
+    with torch.no_grad():
+        p = model.likelihood(z)
+        torch.manual_seed(bench.seed)
+        drawn = p.sample((9,)).transpose(0, 1)
+        grid = torch.cat((p.mean.unsqueeze(1), drawn), 1)
+    figure = plots.image_grid(
+        grid.numpy(),
+        row_labels=[f"z = [{a:g}, {b:g}]" for a, b in CODES],
+        column_labels=["mean", *(f"draw {i + 1}" for i in range(9))],
+        title="Decoded codes: the mean, and draws from Bernoulli(mean)",
+    )
+    bench.picture("codes", "Chosen codes", "The document's three codes, K = 2.", figure)
+    bench.note(
+        "The code [−2, 4] lies 4.5 standard deviations from the prior's centre, where the decoder "
+        "was hardly trained; the other two lie near the centre, where classes meet."
+    )
+
+
+@system("D4", "Originals and reconstructions; KL and reconstruction over K")
+def d4(bench: Bench) -> None:
+    test = bench.data("mnist").test
+    some = test.take(10)
+    rows = {"original": some.x.numpy()}
+    evaluations: dict[int, Evaluation] = {}
+    for latent_dim in LATENT_DIMS:
+        model = trained(bench, latent_dim, "document", DOCUMENTS)
+        evaluations[latent_dim] = bench.evaluate(model, test)
+        if latent_dim in (2, 3, 20):
+            rows[f"K = {latent_dim}"] = model.reconstruct(some.x).numpy()
+    figure = plots.reconstructions(rows, value_range=(0, 255), title="Reconstructions with K codes")
+    bench.picture("reconstructions", "Reconstructions", "The first ten test images.", figure)
+    kl = [e.kl.value for e in evaluations.values() if e.kl]
+    reconstruction = [e.reconstruction.value for e in evaluations.values()]
+    figure = plots.curves(
+        LATENT_DIMS,
+        {
+            "KL": kl,
+            "reconstruction": reconstruction,
+            "sum": [a + b for a, b in zip(kl, reconstruction, strict=True)],
+        },
+        xlabel="latent dimensions K",
+        ylabel=UNIT,
+        logx=True,
+        title="KL grows and reconstruction falls with K",
+    )
+    bench.picture("over-k", "KL and reconstruction over K", "Test set, 20 epochs each.", figure)
+    for latent_dim, evaluation in evaluations.items():
+        assert evaluation.elbo is not None
+        bench.row(f"sum, K = {latent_dim}", evaluation.elbo.scaled(-1), UNIT)
+        bench.row(f"active units, K = {latent_dim}", evaluation.active_units, "", better="higher")

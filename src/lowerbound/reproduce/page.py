@@ -1,0 +1,79 @@
+"""One page over all systems: the documents' figures beside ours, and the pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lowerbound.files import write_atomic
+from lowerbound.pages import data_uri, render
+
+PAGE_FILE = "index.html"
+
+
+def write_page(out: Path, results: list[dict[str, Any]]) -> Path:
+    """Write ``out``/index.html, with the pictures in it; return its path."""
+    rows = [row for result in results for row in result["rows"]]
+    judged = [row for row in rows if row["holds"] is not None]
+    page = render(
+        "reproduce.html",
+        title="The course documents' systems",
+        lead="Each system on the document's data, its figures beside the document's.",
+        cards=[
+            {"name": "systems", "value": len(results), "unit": "reproduced"},
+            {
+                "name": "goals met",
+                "value": f"{sum(row['holds'] for row in judged)} of {len(judged)}",
+                "unit": "figures with a goal",
+            },
+            {"name": "figures", "value": len(rows), "unit": "measured"},
+        ],
+        systems=[_system(out, result) for result in results],
+    )
+    write_atomic(out / PAGE_FILE, page.encode())
+    return out / PAGE_FILE
+
+
+def _system(out: Path, result: dict[str, Any]) -> dict[str, Any]:
+    pictures = [
+        picture | {"data": data_uri((out / result["id"] / picture["file"]).read_bytes())}
+        for picture in result["pictures"]
+    ]
+    return result | {"pictures": pictures, "rows": [shown(row) for row in result["rows"]]}
+
+
+def shown(row: dict[str, Any]) -> dict[str, str]:
+    """A row as text, its figures with the digits that fit their size."""
+    digits = _digits(row["measured"])
+    figures = {
+        name: "" if row[name] is None else _number(row[name], digits)
+        for name in ("measured", "document", "goal", "stretch")
+    }
+    error = row["standard_error"]
+    verdict = {True: "✓", False: "✗ missed", None: ""}[row["holds"]]
+    return {
+        "quantity": row["quantity"],
+        "setting": row["setting"],
+        "unit": row["unit"],
+        **figures,
+        "error": "" if error is None else f" ± {error:.{digits}f}",
+        "verdict": verdict,
+    }
+
+
+def _digits(value: float) -> int:
+    """Decimals worth showing.
+
+    >>> [_digits(v) for v in (835384, 103.56, 0.1734, 1e-7)]
+    [0, 2, 4, 4]
+    """
+    if value == int(value) and abs(value) >= 1:
+        return 0
+    return 2 if abs(value) >= 1 else 4
+
+
+def _number(value: float, digits: int) -> str:
+    """A figure; very small ones in powers of ten."""
+    if value and abs(value) < 1e-3:
+        return f"{value:.1e}"
+    return f"{value:,.{digits}f}".replace("-", "−")

@@ -1,0 +1,93 @@
+"""What a system measured: rows of figures, pictures, and notes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from lowerbound.evaluation import Estimate
+
+Better = Literal["lower", "higher"]
+Setting = Literal["as the document trained it", "best", "exact", "ours"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure.
+
+    Attributes:
+        quantity: what was measured, in words.
+        unit: its unit.
+        measured: the figure.
+        standard_error: over examples; None for what has no sampling error.
+        document: the document's figure, in the same unit; None where it gives none.
+        goal: what it should reach; None where there is no goal but the document's figure.
+        stretch: what it could reach.
+        better: which side of the goal is the good one.
+        setting: how the system was trained.
+    """
+
+    quantity: str
+    unit: str
+    measured: float
+    standard_error: float | None = None
+    document: float | None = None
+    goal: float | None = None
+    stretch: float | None = None
+    better: Better = "lower"
+    setting: Setting = "ours"
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether the goal, or else the document's figure, is met; None where there is neither."""
+        target = self.document if self.goal is None else self.goal
+        return None if target is None else self.meets(target)
+
+    def meets(self, target: float) -> bool:
+        """Whether the figure is at least as good as ``target``."""
+        return self.measured <= target if self.better == "lower" else self.measured >= target
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A picture: its file in the result's folder, and what it shows."""
+
+    file: str
+    heading: str
+    caption: str
+
+
+@dataclass
+class Result:
+    """All that one system gave."""
+
+    id: str
+    title: str
+    document: str
+    quick: bool = False
+    rows: list[Row] = field(default_factory=list)
+    pictures: list[Shown] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: each row carries the system's id, and whether it holds."""
+        return {
+            "id": self.id,
+            "title": self.title,
+            "document": self.document,
+            "quick": self.quick,
+            "rows": [{"id": self.id, **self._row(row)} for row in self.rows],
+            "pictures": [asdict(picture) for picture in self.pictures],
+            "notes": self.notes,
+        }
+
+    def _row(self, row: Row) -> dict[str, Any]:
+        """A smoke run's figures are not judged."""
+        return asdict(row) | {"holds": None if self.quick else row.holds}
+
+
+def parts(value: Estimate | float) -> tuple[float, float | None]:
+    """A figure and its standard error, if it has one."""
+    if isinstance(value, Estimate):
+        return value.value, value.standard_error
+    return float(value), None

@@ -1,0 +1,94 @@
+"""Running systems: each into its folder, with a page over all."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import lowerbound
+from lowerbound import storage
+from lowerbound.errors import StorageError
+from lowerbound.files import write_json
+from lowerbound.reproduce.bench import Bench
+from lowerbound.reproduce.page import write_page
+from lowerbound.reproduce.result import Result
+from lowerbound.reproduce.system import System
+
+RESULT_FILE = "result.json"
+
+
+def reproduce(
+    systems: Sequence[System],
+    out: Path,
+    *,
+    quick: bool = False,
+    seed: int = 0,
+    command: str = "",
+    announce: Callable[[str], None] = lambda line: None,
+) -> Path:
+    """Run ``systems``, write ``out``/ID/result.json and pictures, and one page over all in ``out``.
+
+    Models are kept in ``out``/models: a run that was stopped goes on where it was, and systems that
+    share a model train it once.  Returns the page's path.
+    """
+    for system in systems:
+        announce(f"{system.id}: {system.title}")
+        started = time.perf_counter()
+        result = Result(system.id, system.title, system.document, quick)
+        bench = Bench(out / system.id, out / "models", result, quick, seed)
+        with torch.random.fork_rng():
+            system.run(bench)
+        values: dict[str, Any] = result.as_dict() | {
+            "seed": seed,
+            "seconds": round(time.perf_counter() - started, 1),
+            "cores": os.cpu_count(),
+            "command": command,
+            "versions": {
+                "lowerbound": lowerbound.__version__,
+                "torch": torch.__version__,
+                "python": platform.python_version(),
+            },
+        }
+        write_json(out / system.id / RESULT_FILE, values)
+        for row in values["rows"]:
+            announce(f"  {line(row)}")
+    return write_page(out, results(out))
+
+
+def results(out: Path) -> list[dict[str, Any]]:
+    """All results in ``out``, in the documents' order."""
+    from lowerbound.reproduce.system import SYSTEMS, order
+
+    found = []
+    for id in sorted(SYSTEMS, key=order):
+        path = out / id / RESULT_FILE
+        if path.exists():
+            found.append(storage.read_json(path, "a result"))
+    if not found:
+        raise StorageError(f"expected results in {out}, got none")
+    return found
+
+
+def line(row: dict[str, Any]) -> str:
+    """A row for people.
+
+    >>> line({"quantity": "KL", "unit": "nats", "measured": 7.5, "document": 7.89, "goal": None,
+    ...       "holds": True, "setting": "best", "standard_error": 0.02})
+    'KL (best): 7.500 ± 0.020 nats; document 7.89: holds'
+    """
+    error = "" if row["standard_error"] is None else f" ± {row['standard_error']:.3f}"
+    text = (
+        f"{row['quantity']} ({row['setting']}): {row['measured']:,.3f}{error} {row['unit']}".strip()
+    )
+    for name in ("document", "goal"):
+        if row[name] is not None:
+            text += f"; {name} {row[name]:,g}"
+    if row["holds"] is not None:
+        text += ": holds" if row["holds"] else ": does not hold"
+    return text
