@@ -70,14 +70,20 @@ def load(
             f"expected folder= only with a known data set ({', '.join(sorted(known()))}), "
             f"got it with {path}; leave it out"
         )
-    try:
-        parts = _assemble(path, _read(path, labels))
-    except MemoryError:
-        raise DataError(f"{path}: expected data that fit in memory, got more; use less") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+    parts = _parts(path, labels)
     train = parts["all"] if "all" in parts else parts["train"]
     return _divide(train, parts.get("validation"), parts.get("test"), validation, test, seed)
+
+
+def read(source: str | Path, *, labels: str | None = None) -> Dataset:
+    """All the examples of a file or folder, undivided; its test part where it has one.
+
+    Of digits, mnist and fashion-mnist, the test part.  Arguments and errors are those of `load`.
+    """
+    if str(source) in known() and not isinstance(source, Path):
+        return load(source, labels=labels).test
+    parts = _parts(_existing(source), labels)
+    return parts["all"] if "all" in parts else parts["test"]
 
 
 def split(
@@ -100,6 +106,16 @@ def split(
     """
     _check_seed(seed)
     return _divide(dataset, None, None, validation, test, seed)
+
+
+def _parts(path: Path, labels: str | None) -> dict[Part, Dataset]:
+    """The parts of a file or folder, as data sets."""
+    try:
+        return _assemble(path, _read(path, labels))
+    except MemoryError:
+        raise DataError(f"{path}: expected data that fit in memory, got more; use less") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
 def _load_known(

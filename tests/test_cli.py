@@ -1,0 +1,261 @@
+"""The command line, as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lowerbound import cli
+
+SMALL = ("--set", "hidden=32", "--set", "epochs=2", "--set", "latent_dim=2")
+
+
+@pytest.fixture
+def run(monkeypatch, capfd):
+    """Call the command line; return its exit code, output and errors."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["lowerbound", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.run()
+        out, err = capfd.readouterr()
+        assert "Traceback" not in err
+        return int(stop.value.code or 0), out, err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """A run on digits."""
+    folder = tmp_path_factory.mktemp("runs") / "digits"
+    arguments = ["train", "mlp", "--data", "digits", "--out", str(folder), *SMALL]
+    subprocess.run([sys.executable, "-m", "lowerbound", *arguments], check=True)
+    return folder
+
+
+def test_help_needs_no_torch():
+    code = (
+        "import sys; sys.argv = ['lowerbound', '--help']\n"
+        "from lowerbound.__main__ import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "assert not {'torch', 'numpy', 'matplotlib', 'pydantic'} & set(sys.modules)"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert "Train a RECIPE" in shown.stdout
+
+
+def test_version(run):
+    code, out, _ = run("--version")
+    assert (code, out.split()[0]) == (0, "lowerbound")
+
+
+def test_recipes_lists_every_setting(run):
+    code, out, _ = run("recipes")
+    assert code == 0
+    assert "latent_dim=20" in out
+    assert "learning_rate=0.001" in out
+    values = json.loads(run("recipes", "--json")[1])
+    assert values["mlp"]["settings"]["hidden"] == [512]
+
+
+def test_evaluate(run, trained):
+    code, out, _ = run("evaluate", trained, "--samples", 5)
+    assert code == 0
+    assert "± " in out
+    assert "bits per dimension" in out
+    values = json.loads(run("evaluate", trained, "--samples", 5, "--json")[1])
+    assert values["examples"] == 360
+    assert values["importance_weighted"]["value"] >= values["elbo"]["value"]
+    kept = json.loads((trained / "evaluation.json").read_text())
+    assert kept == values
+
+
+def test_evaluate_other_data(run, trained, tmp_path):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).integers(0, 256, (20, 8, 8), np.uint8))
+    data = tmp_path / "x.npy"
+    values = json.loads(run("evaluate", trained, "--data", data, "--samples", 2, "--json")[1])
+    assert values["examples"] == 20
+
+
+def test_report_is_one_self_contained_page(run, trained):
+    code, out, _ = run("report", trained)
+    assert code == 0
+    page = Path(out.strip())
+    html = page.read_text()
+    pictures = sorted(p.name for p in page.parent.glob("*.png"))
+    assert pictures == sorted(
+        f"{name}.png"
+        for name in (
+            *("curves", "reconstructions", "samples", "latent", "aggregate", "manifold"),
+            *("traversals", "kl"),
+        )
+    )
+    assert html.count("data:image/png;base64,") == len(pictures)
+    assert "src=\"http" not in html
+    assert "lowerbound train" in html or "command" in html
+    report = json.loads((page.parent / "report.json").read_text())
+    assert [p["file"] for p in report["pictures"]]
+    assert len(report["history"]) == 2
+    first = page.read_bytes()
+    run("report", trained)
+    assert page.read_bytes() == first
+
+
+def test_embed_sample_reconstruct(run, trained, tmp_path):
+    assert run("embed", trained, "--out", tmp_path / "z.npy")[0] == 0
+    assert np.load(tmp_path / "z.npy").shape == (360, 2)
+    assert run("embed", trained, "--out", tmp_path / "z.csv")[0] == 0
+    lines = (tmp_path / "z.csv").read_text().splitlines()
+    assert lines[0].replace('"', "") == "z1,z2,label"
+    assert len(lines) == 361
+    for command, n in (("sample", 7), ("reconstruct", 5)):
+        assert run(command, trained, "--out", tmp_path / "x.npy", "-n", n)[0] == 0
+        assert np.load(tmp_path / "x.npy").shape == (n, 1, 8, 8)
+        assert run(command, trained, "--out", tmp_path / "x.png", "-n", n)[0] == 0
+        assert Image.open(tmp_path / "x.png").width > 100
+
+
+def test_samples_are_seeded(run, trained, tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        run("sample", trained, "--out", tmp_path / f"{name}.npy", "--seed", seed)
+    a, b, c = (np.load(tmp_path / f"{name}.npy") for name in "abc")
+    assert np.array_equal(a, b)
+    assert not np.array_equal(a, c)
+
+
+def write_table(folder: Path) -> Path:
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(200, 1))
+    x = np.hstack([z + 0.1 * rng.normal(size=(200, 1)), 3 - 2 * z, rng.normal(size=(200, 1))])
+    rows = [",".join(f"{v:.5f}" for v in row) + f",{int(row[0] > 0)}" for row in x]
+    path = folder / "table.csv"
+    path.write_text("height,weight,noise,label\n" + "\n".join(rows) + "\n")
+    return path
+
+
+def write_array(folder: Path) -> Path:
+    path = folder / "images.npy"
+    np.save(path, np.random.default_rng(0).integers(0, 256, (120, 12, 12), np.uint8))
+    return path
+
+
+def write_images(folder: Path) -> Path:
+    rng = np.random.default_rng(0)
+    for kind in ("cats", "dogs"):
+        (folder / "pictures" / kind).mkdir(parents=True)
+        for i in range(40):
+            pixels = rng.integers(0, 256, (8, 8, 3), np.uint8)
+            Image.fromarray(pixels).save(folder / "pictures" / kind / f"{i}.png")
+    return folder / "pictures"
+
+
+@pytest.mark.parametrize("write", [write_table, write_array, write_images])
+def test_a_users_own_data_go_from_train_to_report(run, tmp_path, write):
+    data, out = write(tmp_path), tmp_path / "run"
+    code, _, err = run("train", "mlp", "--data", data, "--out", out, *SMALL)
+    assert code == 0, err
+    assert "for test" in err
+    assert run("evaluate", out, "--samples", 3)[0] == 0
+    code, page, err = run("report", out)
+    assert code == 0, err
+    assert Path(page.strip()).exists()
+
+
+def test_a_conditional_model(run, tmp_path):
+    out = tmp_path / "run"
+    conditional = ("--set", "conditional=true")
+    assert run("train", "mlp", "--data", "digits", "--out", out, *SMALL, *conditional)[0] == 0
+    assert run("sample", out, "--out", tmp_path / "x.npy", "--label", 5, "-n", 4)[0] == 0
+    code, _, err = run("sample", out, "--out", tmp_path / "x.npy", "--label", 10)
+    assert (code, "expected class labels from 0 to 9, got 10" in err) == (2, True)
+    code, _, err = run("sample", out, "--out", tmp_path / "x.npy")
+    assert (code, "conditional" in err) == (2, True)
+    assert run("report", out)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["train", "mpl", "--data", "digits", "--out", "r"], 2, "did you mean mlp"),
+        (["train", "mlp", "--data", "digit", "--out", "r"], 3, "did you mean digits"),
+        (["train", "mlp", "--out", "r"], 2, "expected a recipe and --data"),
+        (["train", "--resume", "--out", "r"], 4, "expected a run"),
+        (["train", "mlp", "--data", "x.npy", "--out", "r"], 3, "x.npy"),
+        (["train", "mlp", "--data", "digits", "--out", "r", "--set", "epoch=1"], 2, "epochs"),
+        (["train", "mlp", "--data", "digits", "--out", "r", "--validation", "-1"], 2, "hold out"),
+        (["evaluate", "nowhere"], 4, "expected a"),
+        (["report", "nowhere"], 4, "expected a run"),
+        (["data", "get", "minst"], 3, "did you mean mnist"),
+    ],
+)
+def test_errors_are_one_sentence_with_a_code(run, tmp_path, monkeypatch, arguments, code, message):
+    monkeypatch.chdir(tmp_path)
+    found, _, err = run(*arguments)
+    assert found == code
+    last = err.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    assert message in last
+    assert not (tmp_path / "r").exists()
+
+
+def test_an_occupied_folder_is_left_alone(run, trained, tmp_path):
+    before = {p: p.stat().st_mtime_ns for p in trained.rglob("*")}
+    code, _, err = run("train", "mlp", "--data", "digits", "--out", trained)
+    assert (code, "holds a run" in err) == (4, True)
+    assert {p: p.stat().st_mtime_ns for p in trained.rglob("*")} == before
+    (tmp_path / "mine.txt").write_text("precious")
+    code, _, err = run("train", "mlp", "--data", "digits", "--out", tmp_path)
+    assert (code, "empty folder" in err) == (4, True)
+
+
+def test_wrong_file_endings_are_refused(run, trained, tmp_path):
+    code, _, err = run("embed", trained, "--out", tmp_path / "z.txt")
+    assert (code, "ending in .npy or .csv" in err) == (2, True)
+
+
+def test_changed_data_are_refused(run, tmp_path):
+    data, out = write_array(tmp_path), tmp_path / "run"
+    assert run("train", "mlp", "--data", data, "--out", out, *SMALL)[0] == 0
+    np.save(data, np.random.default_rng(1).integers(0, 256, (120, 12, 12), np.uint8))
+    code, _, err = run("evaluate", out)
+    assert (code, "have changed" in err) == (3, True)
+
+
+def test_ctrl_c_saves_and_resume_ends_where_an_unbroken_run_does(tmp_path):
+    command = [sys.executable, "-m", "lowerbound", "train"]
+    settings = ["--set", "hidden=32", "--set", "epochs=60", "--set", "latent_dim=2"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    fresh = [*command, "mlp", "--data", "digits", *settings, "--out"]
+    subprocess.run([*fresh, str(whole)], check=True, env=environment, capture_output=True)
+    process = subprocess.Popen([*fresh, str(broken)], stderr=subprocess.PIPE, env=environment)
+    metrics = broken / "metrics.jsonl"
+    while process.poll() is None and not (metrics.exists() and metrics.stat().st_size):
+        time.sleep(0.002)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    assert process.returncode == 130, err.decode()
+    assert b"lowerbound train --resume --out" in err
+    assert b"Traceback" not in err
+    resume = [*command, "--resume", "--out", str(broken)]
+    subprocess.run(resume, check=True, env=environment, capture_output=True)
+    (weights,) = whole.glob("weights-*.safetensors")
+    assert (broken / weights.name).read_bytes() == weights.read_bytes()
+
+
+def test_data_list_names_every_source(run):
+    code, out, _ = run("data", "list")
+    assert code == 0
+    assert {"digits", "mnist", "fashion-mnist"} <= set(out.split())
+    assert json.loads(run("data", "list", "--json")[1])["digits"][0]["state"] == "found"

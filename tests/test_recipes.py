@@ -1,0 +1,131 @@
+"""Recipes: the documents' sizes, what follows from the data, and the settings' checks."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import lowerbound as lb
+from lowerbound import recipes
+from lowerbound.data import Dataset
+from lowerbound.errors import ConfigurationError
+
+GREY = Dataset(torch.randint(0, 256, (30, 1, 28, 28), dtype=torch.uint8), torch.arange(30) % 10)
+BINARY = Dataset(torch.randint(0, 2, (30, 1, 8, 8), dtype=torch.uint8))
+UNIT = Dataset(torch.rand(30, 4))
+REAL = Dataset(torch.randn(30, 4) * 3 + 5)
+COUNTS = Dataset(torch.poisson(torch.full((30, 4), 3.0)))
+
+
+def parameters(module: torch.nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+@pytest.mark.parametrize(
+    ("latent_dim", "encoder", "decoder"), [(2, 403_972, 403_728), (20, 422_440, 412_944)]
+)
+def test_homework_3_has_exactly_the_documents_parameters(latent_dim, encoder, decoder):
+    model = recipes.mlp(GREY, latent_dim, (512,), likelihood="Bernoulli").model
+    assert parameters(model.posterior) == encoder
+    assert parameters(model.likelihood) == decoder
+    assert parameters(model) == {2: 807_700, 20: 835_384}[latent_dim]
+
+
+@pytest.mark.parametrize(
+    ("data", "likelihood", "transform"),
+    [
+        (GREY, lb.ContinuousBernoulli, lb.Dequantise),
+        (BINARY, lb.Bernoulli, lb.Binarise),
+        (UNIT, lb.ContinuousBernoulli, lb.Identity),
+        (REAL, lb.Gaussian, lb.Standardise),
+        (COUNTS, lb.Gaussian, lb.Standardise),
+    ],
+)
+def test_the_likelihood_fits_the_values_and_is_a_density_of_them(data, likelihood, transform):
+    model = recipes.mlp(data, 2, (8,)).model
+    assert isinstance(model.likelihood, likelihood)
+    assert isinstance(model.transform, transform)
+    assert model.is_density
+
+
+@pytest.mark.parametrize("name", ["Bernoulli", "ContinuousBernoulli", "Gaussian", "Categorical"])
+@pytest.mark.parametrize("recipe", [recipes.mlp, recipes.convolutional])
+def test_every_likelihood_of_grey_images_trains_a_step(name, recipe):
+    sizes = {"hidden": (8,)} | ({"channels": (4, 4)} if recipe is recipes.convolutional else {})
+    model = recipe(GREY, 2, likelihood=name, conditional=True, **sizes).model
+    terms = lb.ELBO()(model, *model.prepare(GREY.x, GREY.labels))
+    terms["objective"].sum().backward()
+    assert all(p.grad is not None for p in model.parameters())
+    assert model.sample(3, torch.tensor([0, 5, 9])).shape == (3, 1, 28, 28)
+
+
+def test_standardised_values_have_mean_0_and_variance_1_and_come_back():
+    transform = recipes.mlp(REAL).model.transform
+    y = transform(REAL.x)
+    torch.testing.assert_close(y.mean(0), torch.zeros(4), atol=1e-5, rtol=0)
+    torch.testing.assert_close(y.var(0), torch.ones(4))
+    torch.testing.assert_close(transform.inverse(y), REAL.x)
+
+
+def test_settings_reach_the_parts():
+    settings = recipes.parse(
+        ["hidden=64,32", "objective.beta=Linear", "objective.beta.duration=5", "epochs=3"]
+    )
+    experiment = recipes.prepare("mlp", GREY, settings)
+    assert experiment.objective == lb.ELBO(beta=lb.Linear(duration=5))
+    assert experiment.training.epochs == 3
+    assert experiment.model.posterior.network.layers[2].out_features == 32
+
+
+def test_a_part_is_chosen_by_name_and_one_number_is_a_list():
+    settings = recipes.parse(["objective=IWAE", "objective.samples=5", "hidden=16"])
+    assert recipes.prepare("mlp", GREY, settings).objective == lb.IWAE(samples=5)
+
+
+def test_iwae_is_the_papers_network():
+    experiment = recipes.prepare("iwae", GREY, {})
+    layers = experiment.model.posterior.network.layers
+    assert [layer.out_features for layer in layers[::2]] == [200, 200, 100]
+    assert experiment.objective == lb.IWAE(samples=50)
+    assert isinstance(experiment.model.transform, lb.Binarise)
+    assert experiment.training.batch_size == 20
+
+
+@pytest.mark.parametrize(
+    ("assignments", "message"),
+    [
+        (["epoch=3"], "unknown setting 'epoch'; did you mean epochs"),
+        (["latent=3"], "did you mean latent_dim"),
+        (["epochs=many"], "epochs: input should be a valid integer"),
+        (["epochs=0"], "expected epochs to be at least 1, got 0"),
+        (["hidden=a"], "hidden"),
+        (["objective.betta=4"], "unknown argument 'betta'; did you mean beta"),
+        (["objective.beta.duration=4"], "expected a part with arguments"),
+        (["likelihood=Poisson"], "likelihood"),
+        (["epochs"], "expected --set key=value"),
+        (["objective=IWAE", "objective.gradient=drag"], "gradient"),
+    ],
+)
+def test_wrong_settings_are_refused_without_data(assignments, message):
+    with pytest.raises(ConfigurationError, match=message):
+        recipes.check("mlp", recipes.parse(assignments))
+
+
+def test_an_unknown_recipe_lists_the_near_ones():
+    with pytest.raises(ConfigurationError, match="did you mean mlp"):
+        recipes.check("mpl", {})
+
+
+@pytest.mark.parametrize(
+    ("recipe", "data", "settings", "message"),
+    [
+        ("convolutional", REAL, {}, "expected images"),
+        ("mlp", REAL, {"likelihood": "Bernoulli"}, "use likelihood=auto"),
+        ("mlp", UNIT, {"likelihood": "Categorical"}, "use likelihood=auto"),
+        ("mlp", REAL, {"binarise": True}, "to binarise"),
+        ("mlp", REAL, {"conditional": True}, "expected class labels"),
+    ],
+)
+def test_data_that_do_not_fit_are_refused(recipe, data, settings, message):
+    with pytest.raises(ConfigurationError, match=message):
+        recipes.prepare(recipe, data, settings)
