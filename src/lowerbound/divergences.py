@@ -27,9 +27,7 @@ def univariate_gaussian_kl(
     )
 
 
-def standard_normal_kl_terms(
-    mean: Float[Tensor, "*batch latent"], log_variance: Float[Tensor, "*batch latent"]
-) -> Float[Tensor, "*batch latent"]:
+def standard_normal_kl_terms(mean: Tensor, log_variance: Tensor) -> Tensor:
     """KL(N(μᵢ, σᵢ²) ‖ N(0, 1)) = −½ (1 + log σᵢ² − σᵢ² − μᵢ²), for each dimension i.
 
     Source: Kingma & Welling, Auto-Encoding Variational Bayes, 2013, appendix B, arXiv 1312.6114.

@@ -71,19 +71,19 @@ def load(
             f"got it with {path}; leave it out"
         )
     parts = _parts(path, labels)
-    train = parts["all"] if "all" in parts else parts["train"]
+    train = parts.get("all") or parts["train"]
     return _divide(train, parts.get("validation"), parts.get("test"), validation, test, seed)
 
 
 def read(source: str | Path, *, labels: str | None = None) -> Dataset:
-    """All the examples of a file or folder, undivided; its test part where it has one.
+    """All the examples of a file or folder, undivided; its test part where it comes divided.
 
     Of digits, mnist and fashion-mnist, the test part.  Arguments and errors are those of `load`.
     """
     if str(source) in known() and not isinstance(source, Path):
         return load(source, labels=labels).test
     parts = _parts(_existing(source), labels)
-    return parts["all"] if "all" in parts else parts["test"]
+    return parts.get("all") or parts.get("test") or parts["train"]
 
 
 def split(

@@ -1,0 +1,18 @@
+"""Shapes in annotations are checked at every call; each test starts from the same seed."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import settings
+from jaxtyping import install_import_hook
+
+install_import_hook("lowerbound", "beartype.beartype")
+settings.register_profile("lowerbound", deadline=None, derandomize=True)
+settings.load_profile("lowerbound")
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.set_num_threads(1)
+    torch.manual_seed(0)

@@ -1,0 +1,170 @@
+"""Bounds on models whose evidence is known, and the identities between objectives."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from test_evaluation import draw, evidence, linear_gaussian
+
+import lowerbound as lb
+from lowerbound.errors import ConfigurationError
+
+
+def exact(posterior_scale: float = 1.3, n: int = 64):
+    model, W = linear_gaussian(posterior_scale)
+    data = draw(W, n)
+    return model.double(), data.x.double(), evidence(W, data).double()
+
+
+def test_log_weights_at_the_exact_posterior_are_the_evidence():
+    model, x, log_p = exact(posterior_scale=1.0)
+    log_w = model.log_weights(x, 5)
+    torch.testing.assert_close(log_w, log_p.expand(5, -1), atol=2e-5, rtol=0)
+
+
+def test_elbo_plus_divergence_from_the_posterior_is_the_evidence():
+    model, x, log_p = exact()
+    terms = lb.ELBO(samples=4000)(model, x)
+    gap = 2 * (0.5 * (1.3**2 - 1) - math.log(1.3))
+    torch.testing.assert_close(terms["bound"].mean(), (log_p - gap).mean(), atol=0.02, rtol=0)
+
+
+def test_iwae_with_one_sample_is_the_sampled_elbo_and_rises_with_k():
+    model, x, log_p = exact()
+    torch.manual_seed(3)
+    one = lb.IWAE(samples=1)(model, x)["bound"]
+    torch.manual_seed(3)
+    torch.testing.assert_close(one, model.log_weights(x, 1).squeeze(0))
+    bounds = [
+        torch.stack([lb.IWAE(samples=k)(model, x)["bound"].mean() for _ in range(200)]).mean()
+        for k in (1, 3, 10, 100)
+    ]
+    assert bounds == sorted(bounds)
+    assert bounds[-1].item() == pytest.approx(log_p.mean().item(), abs=0.01)
+    elbo = lb.ELBO(samples=2000)(model, x)["bound"].mean()
+    assert bounds[0].item() == pytest.approx(elbo.item(), abs=0.03)
+
+
+def gradients(model: lb.VAE, x: torch.Tensor, objective: lb.IWAE) -> torch.Tensor:
+    model.zero_grad()
+    objective(model, x)["objective"].mean().backward()
+    return torch.cat([p.grad.flatten() for p in model.parameters()])
+
+
+def test_dreg_has_the_same_expected_gradient_and_less_noise_in_the_encoder():
+    model, x, _ = exact(n=8)
+    # Away from any optimum, so that gradients are not zero.
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(0.2 * torch.randn_like(p))
+    draws = {
+        name: torch.stack([gradients(model, x, lb.IWAE(8, name)) for _ in range(3000)])
+        for name in ("standard", "dreg")
+    }
+    means = {name: g.mean(0) for name, g in draws.items()}
+    error = sum(g.var(0) / len(g) for g in draws.values()).sqrt()
+    assert ((means["standard"] - means["dreg"]).abs() < 4.5 * error + 1e-9).all()
+    encoder = sum(p.numel() for p in model.posterior.parameters())
+    noise = {name: g[:, :encoder].var(0).sum() for name, g in draws.items()}
+    assert noise["dreg"] < 0.7 * noise["standard"]
+
+
+def test_dreg_leaves_the_value_alone():
+    model, x, _ = exact()
+    values = []
+    for gradient in ("standard", "dreg"):
+        torch.manual_seed(2)
+        values.append(lb.IWAE(5, gradient)(model, x))
+    for name in values[0]:
+        torch.testing.assert_close(values[0][name], values[1][name])
+
+
+def test_beta_weighs_the_kl_alone():
+    model, x, _ = exact()
+    torch.manual_seed(0)
+    plain = lb.ELBO()(model, x)
+    torch.manual_seed(0)
+    weighted = lb.ELBO(beta=4.0)(model, x)
+    torch.testing.assert_close(plain["objective"], plain["bound"])
+    torch.testing.assert_close(plain["bound"], -plain["reconstruction"] - plain["kl"])
+    torch.testing.assert_close(weighted["bound"], plain["bound"])
+    torch.testing.assert_close(weighted["objective"], plain["bound"] - 3 * plain["kl"])
+
+
+def test_a_schedule_gives_beta_at_the_time():
+    model, x, _ = exact()
+    objective = lb.ELBO(beta=lb.Linear(start=4, duration=8))
+    for time, beta in ((0.0, 0.0), (4.0, 0.0), (8.0, 0.5), (30.0, 1.0), (math.inf, 1.0)):
+        terms = objective(model, x, None, time)
+        expected = -terms["reconstruction"] - beta * terms["kl"]
+        torch.testing.assert_close(terms["objective"], expected)
+
+
+def test_free_bits_hold_each_dimension_above_the_floor():
+    model, x, _ = exact()
+    with torch.no_grad():
+        q = model.posterior(x)
+    kls = -0.5 * (1 + q.log_variance - q.variance - q.mean**2)
+    floor = float(kls.mean(0).min() + 0.2)
+    torch.manual_seed(0)
+    terms = lb.ELBO(free_bits=floor)(model, x)
+    expected = -terms["reconstruction"] - kls.mean(0).clamp(min=floor).sum()
+    torch.testing.assert_close(terms["objective"], expected)
+    torch.testing.assert_close(terms["bound"], -terms["reconstruction"] - kls.sum(1))
+    torch.manual_seed(0)
+    low = lb.ELBO(free_bits=float(kls.mean(0).min()) / 2)(model, x)
+    torch.testing.assert_close(low["objective"].mean(), low["bound"].mean())
+
+
+def test_terms_are_sums_over_pixels_and_dimensions():
+    """Twice the pixels, twice the reconstruction; twice the dimensions, twice the KL."""
+    for pixels, dims in ((10, 3), (20, 6)):
+        decoder, encoder = lb.MLP(dims, (), pixels), lb.MLP(pixels, (), 2 * dims)
+        with torch.no_grad():
+            for layer in (*decoder.layers, *encoder.layers):
+                layer.weight.zero_()
+                layer.bias.zero_()
+            encoder.layers[0].bias[:dims] = 1
+        model = lb.VAE(
+            lb.StandardNormal(dims),
+            lb.DiagonalGaussian(encoder, dims),
+            lb.Bernoulli(decoder, (pixels,)),
+        )
+        terms = lb.ELBO()(model, torch.zeros(4, pixels))
+        torch.testing.assert_close(terms["reconstruction"], torch.full((4,), pixels * math.log(2)))
+        torch.testing.assert_close(terms["kl"], torch.full((4,), 0.5 * dims))
+
+
+def test_reconstruction_has_no_kl():
+    model, x, _ = exact()
+    torch.manual_seed(0)
+    terms = lb.Reconstruction()(model, x)
+    assert set(terms) == {"objective", "bound", "reconstruction"}
+    torch.manual_seed(0)
+    torch.testing.assert_close(terms["reconstruction"], lb.ELBO()(model, x)["reconstruction"])
+
+
+def test_a_deterministic_posterior_is_refused_by_the_elbo():
+    posterior = lb.Deterministic(lb.MLP(5, (), 2), 2)
+    model = lb.VAE(lb.StandardNormal(2), posterior, lb.Gaussian(lb.MLP(2, (), 5), (5,)))
+    with pytest.raises(ConfigurationError, match="Reconstruction objective"):
+        lb.ELBO()(model, torch.randn(3, 5))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: lb.ELBO(samples=0),
+        lambda: lb.IWAE(samples=0),
+        lambda: lb.ELBO(free_bits=-1),
+        lambda: lb.Linear(duration=0),
+        lambda: lb.Cyclical(ratio=0),
+        lambda: lb.IWAE(gradient="dregs"),
+    ],
+)
+def test_wrong_values_are_refused_when_made(make):
+    with pytest.raises(ConfigurationError, match="expected|should"):
+        make()
