@@ -7,7 +7,12 @@ import torch
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
-install_import_hook("lowerbound", "beartype.beartype")
+# The modules whose annotations name shapes.  Arguments of dataclasses are coerced, not checked.
+MATHEMATICS = (
+    *("context", "distributions", "divergences", "evaluation", "likelihoods", "networks"),
+    *("posteriors", "priors", "vae"),
+)
+install_import_hook([f"lowerbound.{name}" for name in MATHEMATICS], "checking.checked")
 settings.register_profile("lowerbound", deadline=None, derandomize=True)
 settings.load_profile("lowerbound")
 

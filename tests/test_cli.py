@@ -102,7 +102,7 @@ def test_report_is_one_self_contained_page(run, trained):
         )
     )
     assert html.count("data:image/png;base64,") == len(pictures)
-    assert "src=\"http" not in html
+    assert 'src="http' not in html
     assert "lowerbound train" in html or "command" in html
     report = json.loads((page.parent / "report.json").read_text())
     assert [p["file"] for p in report["pictures"]]

@@ -88,7 +88,9 @@ def test_diagonal_and_standard_normal_are_torchs():
     mean, log_variance = torch.randn(2, 4, 3)
     z = torch.randn(5, 4, 3)
     expected = torch.distributions.Normal(mean, (0.5 * log_variance).exp()).log_prob(z).sum(-1)
-    torch.testing.assert_close(distributions.DiagonalNormal(mean, log_variance).log_prob(z), expected)
+    torch.testing.assert_close(
+        distributions.DiagonalNormal(mean, log_variance).log_prob(z), expected
+    )
     expected = torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(-1)
     torch.testing.assert_close(distributions.StandardNormal(torch.zeros(3)).log_prob(z), expected)
 
@@ -116,7 +118,9 @@ def test_the_optimal_variance_is_the_mean_squared_error_and_maximises_the_likeli
 def test_the_gradient_at_the_optimal_variance_is_that_of_the_profile_likelihood():
     mean = torch.randn(40, dtype=torch.float64, requires_grad=True)
     x = torch.randn(40, dtype=torch.float64)
-    distributions.OptimalNormal(mean, torch.ones((), dtype=torch.float64)).log_prob(x).sum().backward()
+    distributions.OptimalNormal(mean, torch.ones((), dtype=torch.float64)).log_prob(
+        x
+    ).sum().backward()
     found, mean.grad = mean.grad, None
     (-20 * (x - mean).square().mean().log()).backward()
     torch.testing.assert_close(found, mean.grad)

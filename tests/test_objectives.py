@@ -6,10 +6,10 @@ import math
 
 import pytest
 import torch
-from test_evaluation import draw, evidence, linear_gaussian
 
 import lowerbound as lb
 from lowerbound.errors import ConfigurationError
+from test_evaluation import draw, evidence, linear_gaussian
 
 
 def exact(posterior_scale: float = 1.3, n: int = 64):
@@ -166,5 +166,5 @@ def test_a_deterministic_posterior_is_refused_by_the_elbo():
     ],
 )
 def test_wrong_values_are_refused_when_made(make):
-    with pytest.raises(ConfigurationError, match="expected|should"):
+    with pytest.raises(ConfigurationError, match=r"expected|should"):
         make()

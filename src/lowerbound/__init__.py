@@ -40,7 +40,7 @@ _HOME = {
     "save": "storage",
     "part": "parts",
 }
-_MODULES = ("data", "divergences", "evaluation", "plots", "recipes")
+_MODULES = ("data", "errors", "divergences", "evaluation", "networks", "plots", "recipes")
 __all__ = ["__version__", *_HOME, *_MODULES]
 
 

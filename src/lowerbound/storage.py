@@ -18,6 +18,9 @@ import safetensors.torch
 import torch
 
 import lowerbound
+
+# Their parts must be registered for `load` to find them.
+from lowerbound import context, likelihoods, networks, posteriors, priors, transforms  # noqa: F401
 from lowerbound.errors import ConfigurationError, StorageError
 from lowerbound.files import write_atomic, write_json
 from lowerbound.parts import build, describe

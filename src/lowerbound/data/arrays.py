@@ -34,7 +34,7 @@ def read_npy(path: Path) -> np.ndarray:
     Raises:
         DataError: a damaged file, or one of Python objects.
     """
-    return _guarded(path, lambda: np.load(path, mmap_mode="r", allow_pickle=False))
+    return _guarded(path, lambda: np.lib.format.open_memmap(path, mode="r"))
 
 
 def read_npz(path: Path, labels: str | None = None) -> Parts:
@@ -105,7 +105,7 @@ def _guarded(path: Path, read: Callable[[], T]) -> T:
     except (DataError, MemoryError, PermissionError):
         raise
     except Exception as error:  # numpy parses headers as Python: a damaged one can raise anything
-        if "allow_pickle" in str(error):
+        if "allow_pickle" in str(error) or "Python objects" in str(error):
             raise DataError(
                 f"{path}: expected numbers, got pickled Python objects, which are not read; "
                 "save it as an array of uint8 or float32"

@@ -10,14 +10,15 @@ import gzip
 import math
 import re
 import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
 from lowerbound.data.inference import check_memory
 from lowerbound.errors import DataError
 
+Read = Callable[[int], bytes]
 GZIP = b"\x1f\x8b"
 TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 # No deflate stream expands more than this: RFC 1951 codes 258 bytes in two bits at best.
@@ -45,9 +46,9 @@ def read_idx(path: Path) -> np.ndarray:
             file.seek(0)
             most = path.stat().st_size * (MOST_EXPANSION if packed else 1)
             if not packed:
-                return _read(file, most, path)
+                return _parse(file.read, most, path)
             with gzip.GzipFile(fileobj=file) as unpacked:
-                return _read(unpacked, most, path)
+                return _parse(unpacked.read, most, path)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(
             f"{path}: expected a whole gzip file, got one that is truncated or damaged "
@@ -57,15 +58,15 @@ def read_idx(path: Path) -> np.ndarray:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
-def _read(file: BinaryIO | gzip.GzipFile, most: int, path: Path) -> np.ndarray:
-    magic = file.read(4)
+def _parse(read: Read, most: int, path: Path) -> np.ndarray:
+    magic = read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in TYPES or not 1 <= magic[3] <= 8:
         raise DataError(
             f"{path}: expected an IDX file, which begins with 00 00, a type 08–0e and a rank, "
             f"got {magic.hex(' ') or 'an empty file'}; check what the file is"
         )
     dtype = np.dtype(TYPES[magic[2]])
-    shape = tuple(int(size) for size in np.frombuffer(_exactly(file, 4 * magic[3], path), ">u4"))
+    shape = tuple(int(size) for size in np.frombuffer(_exactly(read, 4 * magic[3], path), ">u4"))
     size = math.prod(shape) * dtype.itemsize
     if size > most:
         raise DataError(
@@ -73,8 +74,8 @@ def _read(file: BinaryIO | gzip.GzipFile, most: int, path: Path) -> np.ndarray:
             f"cannot hold more than {most:,}; it is truncated or damaged, get it again"
         )
     check_memory(size, str(path))
-    values = np.frombuffer(_exactly(file, size, path), dtype)
-    if file.read(1):
+    values = np.frombuffer(_exactly(read, size, path), dtype)
+    if read(1):
         raise DataError(
             f"{path}: expected the file to end after its {size:,} bytes of values for shape "
             f"{shape}, got more; check what wrote it"
@@ -82,8 +83,8 @@ def _read(file: BinaryIO | gzip.GzipFile, most: int, path: Path) -> np.ndarray:
     return values.reshape(shape).astype(dtype.newbyteorder("="), copy=False)
 
 
-def _exactly(file: BinaryIO | gzip.GzipFile, size: int, path: Path) -> bytes:
-    data = file.read(size)
+def _exactly(read: Read, size: int, path: Path) -> bytes:
+    data = read(size)
     if len(data) < size:
         raise DataError(
             f"{path}: expected {size:,} more bytes, got {len(data):,}; the file is truncated, "

@@ -29,6 +29,7 @@ from lowerbound.errors import DataError, DataUnavailable, near
 
 log = logging.getLogger("lowerbound")
 
+DEBIAN = Path("/etc/debian_version")
 State = Literal["found", "failed", "damaged", "not tried"]
 NAMES = {
     "cache": "the cache",
@@ -253,7 +254,7 @@ def _replace(path: Path, data: bytes) -> None:
 def _unavailable(entry: KnownSet, attempts: list[Attempt]) -> str:
     lines = [f"{entry.name}: none of its sources could be used:"]
     lines += [f"  {attempt}" for attempt in attempts]
-    if entry.package and Path("/etc/debian_version").exists():
+    if entry.package and DEBIAN.exists():
         lines.append(f"`apt-get install {entry.package}` provides it; or")
     names = ", ".join(file.name for file in entry.files)
     lines.append(

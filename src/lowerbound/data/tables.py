@@ -24,7 +24,7 @@ log = logging.getLogger("lowerbound")
 
 LABELS = ("label", "class")
 MISSING = ["", "NA", "N/A", "nan", "NaN", "NAN", "null", "NULL"]
-NUMBER = r"^\s*-?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[iI]nf(inity)?)\s*$"
+NUMBER = r"^\s*[-+]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[iI]nf(inity)?)\s*$"
 FEWEST_COUNTED = 4
 
 

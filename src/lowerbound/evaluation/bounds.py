@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -109,13 +110,23 @@ def evaluate(
         raise ConfigurationError(f"expected at least one sample, got {samples}")
     if len(data) < 2:
         raise ConfigurationError(f"expected at least two examples to evaluate, got {len(data)}")
+    with judging(model, seed) as device:
+        return _evaluate(model, data, samples, device, progress)
+
+
+@contextmanager
+def judging(model: VAE, seed: int) -> Iterator[torch.device]:
+    """The model's device, in evaluation mode, without gradients and with seeded noise.
+
+    The model's mode and torch's generators are left as they were.
+    """
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
     try:
         with torch.no_grad(), torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
-            return _evaluate(model, data, samples, device, progress)
+            yield device
     finally:
         model.train(was_training)
 
@@ -134,7 +145,7 @@ def _evaluate(
     for x, context in prepared_batches(model, data, device):
         q, p = model.posterior(x, context), model.prior(context)
         moments.add(q.mean)
-        for name, column in _bounds(model, x, context, q, p, samples).items():
+        for name, column in example_bounds(model, x, context, q, p, samples).items():
             columns.setdefault(name, []).append(column.cpu())
         terms = _kl_terms(q, p)
         if terms is not None:
@@ -172,7 +183,7 @@ def prepared_batches(
         yield model.prepare(data.x[start:stop].to(device), labels)
 
 
-def _bounds(
+def example_bounds(
     model: VAE, x: Tensor, context: Tensor | None, q: Distribution, p: Distribution, samples: int
 ) -> dict[str, Tensor]:
     """Per example: −E log p(x|z), and with a density q(z|x) also KL, ELBO, and log (1/k) Σ w."""

@@ -7,6 +7,15 @@ context features (batch, context_dim) as a second argument.
 from lowerbound.networks.activations import ACTIVATIONS, Activation
 from lowerbound.networks.apply import apply
 from lowerbound.networks.convolutional import Convolutional, Deconvolutional
+from lowerbound.networks.heads import GaussianHeads
 from lowerbound.networks.mlp import MLP
 
-__all__ = ["ACTIVATIONS", "MLP", "Activation", "Convolutional", "Deconvolutional", "apply"]
+__all__ = [
+    "ACTIVATIONS",
+    "MLP",
+    "Activation",
+    "Convolutional",
+    "Deconvolutional",
+    "GaussianHeads",
+    "apply",
+]

@@ -19,7 +19,7 @@ class Convolutional(nn.Module):
     """Convolutions with an activation after each, then linear layers.
 
     ``shape`` is (channels, height, width) of the input.  The context, if there is one, is appended
-    to the flattened maps.
+    to the flattened maps.  ``out_features=None`` leaves the last linear layer out.
 
     >>> Convolutional((1, 28, 28), (16, 32), 4, kernel_size=3, stride=1, padding=0).maps
     (32, 24, 24)
@@ -29,7 +29,7 @@ class Convolutional(nn.Module):
         self,
         shape: tuple[int, int, int],
         channels: tuple[int, ...],
-        out_features: int,
+        out_features: int | None,
         hidden: tuple[int, ...] = (),
         kernel_size: int = 3,
         stride: int = 2,
@@ -51,7 +51,8 @@ class Convolutional(nn.Module):
         self.linear = nn.Sequential()
         for n_in, n_out in itertools.pairwise(features):
             self.linear.extend([nn.Linear(n_in, n_out), ACTIVATIONS[activation]()])
-        self.linear.append(nn.Linear(features[-1], out_features))
+        if out_features is not None:
+            self.linear.append(nn.Linear(features[-1], out_features))
 
     def forward(
         self,

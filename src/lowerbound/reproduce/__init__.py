@@ -1,6 +1,6 @@
 """Every system of the course documents, on the documents' data, its figures beside theirs."""
 
-from lowerbound.reproduce import homework3
+from lowerbound.reproduce import homework3, problem_set, uses
 from lowerbound.reproduce.run import line, reproduce, results
 from lowerbound.reproduce.system import DOCUMENTS, SYSTEMS, System, chosen, order
 
@@ -12,6 +12,8 @@ __all__ = [
     "homework3",
     "line",
     "order",
+    "problem_set",
     "reproduce",
     "results",
+    "uses",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from lowerbound import plots
@@ -22,7 +23,7 @@ IN_20_EPOCHS = Training(
     epochs=20, batch_size=128, learning_rate=5e-3, schedule="cosine", warmup_epochs=1, ema=0.999
 )
 LONG = Training(
-    epochs=100, batch_size=256, learning_rate=5e-3, schedule="cosine", warmup_epochs=1, ema=0.999
+    epochs=60, batch_size=256, learning_rate=5e-3, schedule="cosine", warmup_epochs=1, ema=0.999
 )
 
 
@@ -136,14 +137,14 @@ def d4(bench: Bench) -> None:
             rows[f"K = {latent_dim}"] = model.reconstruct(some.x).numpy()
     figure = plots.reconstructions(rows, value_range=(0, 255), title="Reconstructions with K codes")
     bench.picture("reconstructions", "Reconstructions", "The first ten test images.", figure)
-    kl = [e.kl.value for e in evaluations.values() if e.kl]
-    reconstruction = [e.reconstruction.value for e in evaluations.values()]
+    kl = np.array([e.kl.value for e in evaluations.values() if e.kl])
+    reconstruction = np.array([e.reconstruction.value for e in evaluations.values()])
     figure = plots.curves(
-        LATENT_DIMS,
+        np.array(LATENT_DIMS),
         {
             "KL": kl,
             "reconstruction": reconstruction,
-            "sum": [a + b for a, b in zip(kl, reconstruction, strict=True)],
+            "sum": kl + reconstruction,
         },
         xlabel="latent dimensions K",
         ylabel=UNIT,

@@ -1,0 +1,152 @@
+"""Is the aggregate posterior q(z) = (1/n) Σᵢ q(z|xᵢ) the prior?  Moments, a test, and the KL."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lowerbound.data import Dataset
+from lowerbound.distributions import LOG_2PI, DiagonalNormal
+from lowerbound.errors import ConfigurationError, ShapeError
+from lowerbound.evaluation.bounds import Estimate, prepared_batches
+from lowerbound.vae import VAE
+
+ROWS = 500
+FEWEST = 20
+
+
+@dataclass(frozen=True)
+class Normality:
+    """How far one-dimensional values are from N(0, 1).
+
+    Attributes:
+        mean, variance: 0 and 1 under N(0, 1).
+        skewness, excess_kurtosis: standardised third and fourth moments, 0 under any normal.
+        distance: Kolmogorov–Smirnov, the largest difference of distribution functions from
+            N(0, 1)'s, in [0, 1]: the size of the effect, which does not grow with n.
+        p_value: of D'Agostino and Pearson's test that the values are normal, whatever their mean
+            and variance; it falls with n for any fixed departure.
+    """
+
+    mean: float
+    variance: float
+    skewness: float
+    excess_kurtosis: float
+    distance: float
+    p_value: float
+
+
+def normality(values: Float[Tensor, " n"]) -> Normality:
+    """Moments of ``values``, and how well N(0, 1) describes them.
+
+    Source of the test: D'Agostino & Pearson, Tests for departure from normality, Biometrika 1973.
+
+    Raises:
+        ConfigurationError: fewer than 20 values, too few for the test.
+    """
+    from scipy import stats
+
+    if len(values) < FEWEST:
+        raise ConfigurationError(
+            f"expected at least {FEWEST} values to judge their normality, got {len(values)}"
+        )
+    array = values.double().numpy()
+    return Normality(
+        float(array.mean()),
+        float(array.var(ddof=1)),
+        float(stats.skew(array)),
+        float(stats.kurtosis(array)),
+        float(stats.kstest(array, "norm").statistic),
+        float(stats.normaltest(array).pvalue),
+    )
+
+
+@dataclass(frozen=True)
+class AggregateKL:
+    """KL(q(z) ‖ p(z)) between two bounds, nats.
+
+    With q(z) the mean of q(z|x) over all x that there could be, of which n are at hand, the two
+    estimates lie in expectation below and above it, by Jensen's inequality; they close as n grows.
+
+    Attributes:
+        lower: each z judged by the posteriors of the other n − 1 examples.
+        upper: each z judged by all n, its own among them: the KL of the sample's own mixture.
+    """
+
+    lower: Estimate
+    upper: Estimate
+
+
+def aggregate_kl(
+    mean: Float[Tensor, "n latent"], log_variance: Float[Tensor, "n latent"], seed: int = 0
+) -> AggregateKL:
+    """KL((1/n) Σᵢ N(μᵢ, diag σᵢ²) ‖ N(0, I)), from one draw z of each posterior.
+
+    log q(z) = log Σⱼ N(z; μⱼ, σⱼ²) − log n: the log-mean-exp over all examples, not a batch.
+
+    Source: Hoffman & Johnson, ELBO surgery: yet another way to carve up the variational evidence
+    lower bound, 2016.
+
+    Raises:
+        ShapeError: fewer than two examples, or shapes that differ.
+    """
+    if len(mean) < 2 or mean.shape != log_variance.shape:
+        raise ShapeError(
+            "expected means and log-variances (n, latent) of at least two examples, got "
+            f"{tuple(mean.shape)} and {tuple(log_variance.shape)}"
+        )
+    n = len(mean)
+    mean, log_variance = mean.double(), log_variance.double()
+    noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(seed)).to(mean)
+    z = mean + (0.5 * log_variance).exp() * noise
+    log_p = -0.5 * (z**2 + LOG_2PI).sum(-1)
+    log_all, log_others = _log_mixtures(z, mean, log_variance)
+    return AggregateKL(
+        lower=_estimate(log_others - math.log(n - 1) - log_p),
+        upper=_estimate(log_all - math.log(n) - log_p),
+    )
+
+
+def _log_mixtures(z: Tensor, mean: Tensor, log_variance: Tensor) -> tuple[Tensor, Tensor]:
+    """log Σⱼ N(zᵢ; μⱼ, σⱼ²), over all j and over j ≠ i.
+
+    Σ (z − μ)²/σ² = z²·(1/σ²) − 2 z·(μ/σ²) + Σ μ²/σ² makes all pairs a product of matrices.
+    """
+    precision = (-log_variance).exp()
+    constant = (mean**2 * precision + log_variance + LOG_2PI).sum(-1)
+    log_all, log_others = [], []
+    for start in range(0, len(z), ROWS):
+        rows = z[start : start + ROWS]
+        log_q = -0.5 * (rows**2 @ precision.T - 2 * rows @ (mean * precision).T + constant)
+        log_all.append(log_q.logsumexp(1))
+        log_q.diagonal(start).fill_(-math.inf)
+        log_others.append(log_q.logsumexp(1))
+    return torch.cat(log_all), torch.cat(log_others)
+
+
+def _estimate(values: Tensor) -> Estimate:
+    return Estimate(values.mean().item(), values.std().item() / len(values) ** 0.5)
+
+
+@torch.no_grad()
+def gaussian_posteriors(model: VAE, data: Dataset) -> tuple[Tensor, Tensor]:
+    """μ and log σ² of q(z|x) for all the data, (n, latent) each, on the CPU.
+
+    Raises:
+        ConfigurationError: the posterior is not a diagonal Gaussian.
+    """
+    device = next(model.parameters()).device
+    means, log_variances = [], []
+    for x, context in prepared_batches(model, data, device):
+        q = model.posterior(x, context)
+        if not isinstance(q, DiagonalNormal):
+            raise ConfigurationError(
+                f"expected a diagonal Gaussian posterior, got {type(q).__name__}"
+            )
+        means.append(q.mean.cpu())
+        log_variances.append(q.log_variance.cpu())
+    return torch.cat(means), torch.cat(log_variances)

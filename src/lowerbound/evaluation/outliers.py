@@ -1,0 +1,68 @@
+"""Telling data of another kind by a score, and the trivial scores that a model has to beat.
+
+Scores are per example.  An outlier is expected to cost more nats, to be brighter, or to be more
+complex; an AUROC below ½ says that the opposite holds.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lowerbound.data import Dataset
+from lowerbound.evaluation.bounds import example_bounds, judging, prepared_batches
+from lowerbound.vae import VAE
+
+Scores = Float[Tensor, " n"]
+
+
+def example_scores(
+    model: VAE, data: Dataset, *, samples: int = 10, seed: int = 0
+) -> dict[str, Tensor]:
+    """Each example's reconstruction, kl, elbo and importance_weighted, as `evaluate` averages them.
+
+    Nats, (n,) each, on the CPU, from ``samples`` draws z ~ q(z|x) per example.
+    """
+    columns: dict[str, list[Tensor]] = {}
+    with judging(model, seed) as device:
+        for x, context in prepared_batches(model, data, device):
+            q, p = model.posterior(x, context), model.prior(context)
+            for name, column in example_bounds(model, x, context, q, p, samples).items():
+                columns.setdefault(name, []).append(column.cpu())
+    return {name: torch.cat(column) for name, column in columns.items()}
+
+
+def grey_entropy(data: Dataset) -> Scores:
+    """H(x) = −Σ [x log x + (1 − x) log(1 − x)] of levels in [0, 1], nats per example.
+
+    The least that −log p(x|z) can be under a Bernoulli likelihood with grey levels as targets: what
+    it has above H(x) is the divergence of the decoder's pixels from the image's own.
+    """
+    x = (data.x.double() / data.scale).flatten(1)
+    return -(torch.xlogy(x, x) + torch.xlogy(1 - x, 1 - x)).sum(1).float()
+
+
+def mean_level(data: Dataset) -> Scores:
+    """The mean pixel, in [0, 1]: a score that knows nothing but brightness."""
+    return (data.x.float() / data.scale).flatten(1).mean(1)
+
+
+def compressed_size(data: Dataset) -> Scores:
+    """Bytes of each example's values after deflate (zlib, level 9): how complex it is."""
+    rows = data.x.flatten(1).numpy()
+    return torch.tensor([len(zlib.compress(row.tobytes(), 9)) for row in rows]).float()
+
+
+def auroc(inliers: Float[Tensor, " n"], outliers: Float[Tensor, " m"]) -> float:
+    """P(score of an outlier > score of an inlier) + ½ P(equal): the area under the ROC curve.
+
+    >>> auroc(torch.tensor([0.0, 1.0]), torch.tensor([1.0, 2.0]))
+    0.875
+    """
+    from sklearn.metrics import roc_auc_score
+
+    truth = torch.cat((torch.zeros(len(inliers)), torch.ones(len(outliers))))
+    return float(roc_auc_score(truth, torch.cat((inliers, outliers))))

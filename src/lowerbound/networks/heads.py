@@ -1,0 +1,31 @@
+"""The last layers of an encoder that keeps mean and standard deviation apart."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from lowerbound.parts import part
+
+
+@part
+class GaussianHeads(nn.Module):
+    """μ = mean(h) and log σ = std(h), two linear layers on features h = network(x).
+
+    Returns μ, then log σ² = 2 std(h), as `DiagonalGaussian` takes them.
+    """
+
+    def __init__(self, network: nn.Module, in_features: int, latent_dim: int) -> None:
+        super().__init__()
+        self.network = network
+        self.mean = nn.Linear(in_features, latent_dim)
+        self.std = nn.Linear(in_features, latent_dim)
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch ..."],
+        context: Float[Tensor, "batch features"] | None = None,
+    ) -> Float[Tensor, "batch out"]:
+        h = self.network(x) if context is None else self.network(x, context)
+        return torch.cat((self.mean(h), 2 * self.std(h)), -1)

@@ -1,0 +1,191 @@
+"""The user's CSV and Parquet files."""
+
+import logging
+
+import numpy as np
+import pytest
+
+from lowerbound.data import load, read
+from lowerbound.errors import ConfigurationError, DataError
+
+pa = pytest.importorskip("pyarrow")
+parquet = pytest.importorskip("pyarrow.parquet")
+
+
+def csv(tmp_path, text, name="t.csv"):
+    path = tmp_path / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a,b\n1,2.5\n3,-4\n",
+        "a;b\r\n1;2.5\r\n3;-4\r\n",
+        "a\tb\r1\t2.5\r3\t-4",
+        '\n"a" , b\n\n1, 2.5\n 3,-4\n\n\n',
+        "\ufeffa,b\n1,2.5e0\n3,-4",
+    ],
+)
+def test_csv_with_header(tmp_path, text):
+    data = read(csv(tmp_path, text))
+    assert data.x.tolist() == [[1, 2.5], [3, -4]]
+    assert data.columns == ("a", "b")
+    assert data.labels is None
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("1,2\n3,4\n", [[1, 2], [3, 4]]),
+        ("\ufeff1,2\n3,4\n", [[1, 2], [3, 4]]),
+        ("0,1\n2,3\n", [[0, 1], [2, 3]]),
+        ("0,1,2,3\n5,6,7,8\n", [[5, 6, 7, 8]]),
+        ("1,2,3,4\n5,6,7,8\n", [[5, 6, 7, 8]]),
+        ("7\n8\n", [[7], [8]]),
+    ],
+)
+def test_csv_without_header(tmp_path, text, rows):
+    assert read(csv(tmp_path, text)).x.tolist() == rows
+
+
+def test_csv_types_are_those_of_the_whole_column(tmp_path):
+    rows = [f"{i},{i}" for i in range(200_000)]
+    data = read(csv(tmp_path, "a,b\n" + "\n".join(rows) + "\n0.5,1\n"))
+    assert data.x[-1].tolist() == [0.5, 1]
+    assert data.kind == "real"
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"), [("0\n1\n", "binary"), ("3\n0\n", "counts"), ("0.5\n1\n", "unit")]
+)
+def test_csv_kinds(tmp_path, values, kind):
+    assert read(csv(tmp_path, f"a\n{values}")).kind == kind
+
+
+@pytest.mark.parametrize("name", ["label", "class", "Class", "LABEL"])
+def test_a_column_called_label_or_class_is_the_labels(tmp_path, name, caplog):
+    with caplog.at_level(logging.INFO, "lowerbound"):
+        data = read(csv(tmp_path, f"a,{name},b\n1,x,2\n3,y,4\n5,x,6\n"))
+    assert data.labels.tolist() == [0, 1, 0]
+    assert data.classes == ("x", "y")
+    assert data.columns == ("a", "b")
+    assert data.x.tolist() == [[1, 2], [3, 4], [5, 6]]
+    assert f"from column {name!r}" in data.summary()
+    assert f"t.csv: column {name!r} is taken for the class labels" in caplog.text
+
+
+def test_csv_labels_are_named(tmp_path):
+    path = csv(tmp_path, "a,target\n1,9\n3,10\n")
+    assert read(path).columns == ("a", "target")
+    data = read(path, labels="target")
+    assert data.classes == ("9", "10")
+    assert data.x.tolist() == [[1], [3]]
+    with pytest.raises(
+        ConfigurationError, match=r"name a column, got 'taget'; did you mean target"
+    ):
+        read(path, labels="taget")
+
+
+def test_csv_labels_by_number_without_a_header(tmp_path):
+    data = read(csv(tmp_path, "1,2,7\n3,4,8\n"), labels="2")
+    assert data.x.tolist() == [[1, 2], [3, 4]]
+    assert data.classes == ("7", "8")
+    assert data.columns is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "expected a table of numbers, got an empty file"),
+        ("\n\n", "got an empty file"),
+        ("a,b\n", "expected at least one row of numbers, got none"),
+        ("a,b\n1,2\n\n3,x\n", r"numbers in column 'b', got 'x' in line 4; .*--labels b\)"),
+        ("1,2\n3,x\n", "column '1', got 'x' in line 2"),
+        ("a;b\n1;2\n3;4,5\n", "got '4,5' in line 3"),
+        ("a,b\n1,2\n3,\n", "expected a finite number, got no value in line 3, column 'b'"),
+        ("a,b\n1,2\n3,NaN\n", "got no value in line 3, column 'b'"),
+        ("a,b\n\n\n-inf,2\n3,4\n", "got -inf in line 4, column 'a'"),
+        (
+            "a,b\n1,1e99\n",
+            r"expected numbers that fit float32 .* 1e\+99 in row 0, column 'b'",
+        ),
+        ("a,b\n1,2\n3\n4,5\n", "expected 2 fields in every line, got 1 in line 3"),
+        ("a,b\n1,2\n3,4,5\n", "got 3 in line 3"),
+        ("a,,c\n1,2,3\n", r"a name for every column, got '' for column 1 .*index=False"),
+        ("a,b,a\n1,2,3\n", "columns of different names, got 'a' 2 times"),
+        ("label\n1\n2\n", "one column of numbers besides the labels, got only 'label'"),
+        ("a,label\n1,x\n2,\n", "expected a class label, got none in line 3, column 'label'"),
+        (b"a,b\n1,\xff\n", "expected text in UTF-8, got byte ff"),
+        (b"\xff\xfea\x00", "expected text in UTF-8, got byte ff"),
+        ("a,b\n1,2\n", "expected at least 2 examples"),
+    ],
+)
+def test_csv_contents_that_are_refused(tmp_path, text, message):
+    with pytest.raises(DataError, match=rf"t\.csv: (.*{message}|{message})"):
+        load(csv(tmp_path, text))
+
+
+def write(tmp_path, columns, **options):
+    path = tmp_path / "t.parquet"
+    parquet.write_table(pa.table(columns), path, **options)
+    return path
+
+
+def test_parquet_round_trip(tmp_path):
+    columns = {
+        "f": pa.array([0.5, 1.5, 2.5]),
+        "i": pa.array([1, 2, 3], pa.int8()),
+        "b": pa.array([True, False, True]),
+        "class": pa.array(["x", "y", "x"]).dictionary_encode(),
+    }
+    data = read(write(tmp_path, columns))
+    assert data.x.tolist() == [[0.5, 1, 1], [1.5, 2, 0], [2.5, 3, 1]]
+    assert data.columns == ("f", "i", "b")
+    assert data.classes == ("x", "y")
+    assert data.labels.tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    "labels", [pa.array([4, 2, 4]), pa.array(["4", "2", "4"]), pa.array([4.0, 2.0, 4.0])]
+)
+def test_parquet_labels(tmp_path, labels):
+    path = write(tmp_path, {"a": [1, 2, 3], "k": labels})
+    data = read(path, labels="k")
+    assert data.classes == ("2", "4")
+    assert data.labels.tolist() == [1, 0, 1]
+
+
+def test_hive_names_in_the_path_are_no_columns(tmp_path):
+    folder = tmp_path / "year=2020"
+    folder.mkdir()
+    assert read(write(folder, {"a": [1, 2]})).columns == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"a": [1, 2], "s": ["x", "y"]}, r"in column 's', got 'x' in row 0; .*labels='s'"),
+        ({"a": [[1], [2]]}, r"in column 'a', got \[1\] in row 0"),
+        ({"a": pa.array([1, 2], pa.timestamp("s"))}, "numbers in column 'a', got datetime"),
+        ({"a": [1.0, None]}, r"got no value in row 1 \(counted from 0\), column 'a'"),
+        ({"a": [1.0, float("nan")]}, "got nan in row 1"),
+        ({"a": pa.array([], pa.float64())}, "at least one row of numbers, got none"),
+        ({"a": [1, 2], "label": ["x", None]}, "expected a class label, got none in row 1"),
+        ({"a": [1, 2], "label": [[1], [2]]}, "class labels, .*, in column 'label', got list"),
+        ({"a": [1, 2], "label": [0.5, 1.0]}, r" labels: .*got 0\.5 in row 0"),
+        ({"a": [1, 2], "__index_level_0__": [1, 2]}, "a name for every column"),
+    ],
+)
+def test_parquet_contents_that_are_refused(tmp_path, columns, message):
+    with pytest.raises(DataError, match=rf"t\.parquet.*{message}"):
+        load(write(tmp_path, columns))
+
+
+@pytest.mark.parametrize("kept", [0, 3, 100, -1])
+def test_parquet_truncated(tmp_path, kept):
+    path = write(tmp_path, {"a": np.arange(50.0)})
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(DataError, match=r"t\.parquet: expected a whole Parquet file"):
+        load(path)

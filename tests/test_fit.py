@@ -1,0 +1,327 @@
+"""The loop: what it reaches, what it keeps, what it refuses."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+import torch
+from torch import nn
+
+import lowerbound as lb
+from lowerbound.errors import ConfigurationError, NonFiniteLoss, StorageError
+from lowerbound.training import Callback, TensorBoard, batches, fit
+
+
+def data(n: int = 203) -> torch.Tensor:
+    return torch.randn(n, 3) @ torch.randn(3, 6) + 0.3 * torch.randn(n, 6)
+
+
+def model(**settings) -> lb.VAE:
+    torch.manual_seed(1)
+    return lb.VAE(
+        lb.StandardNormal(2),
+        lb.DiagonalGaussian(lb.MLP(6, (8,), 4), 2),
+        lb.Gaussian(lb.MLP(2, (8,), 6), (6,), **settings),
+    )
+
+
+def quick(**settings) -> lb.Training:
+    return lb.Training(**{"epochs": 3, "batch_size": 50} | settings)
+
+
+def parameters(module: nn.Module) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in module.parameters()])
+
+
+def test_a_linear_vae_reaches_the_evidence_of_probabilistic_pca():
+    """Tipping & Bishop 1999: the maximum of log p(x) in closed form, from eigenvalues."""
+    n, d, k = 1000, 6, 2
+    torch.manual_seed(0)
+    x = torch.randn(n, k) @ (torch.randn(k, d) * torch.tensor([[2.0], [1.0]]))
+    x = x + 0.5 * torch.randn(n, d) + 1
+    centred = (x - x.mean(0)).double()
+    eigenvalues = torch.linalg.eigvalsh(centred.T @ centred / n).flip(0)
+    variance = eigenvalues[k:].mean()
+    evidence = -0.5 * (
+        d * math.log(2 * math.pi) + eigenvalues[:k].log().sum() + (d - k) * variance.log() + d
+    )
+    torch.manual_seed(0)
+    vae = lb.VAE(
+        lb.StandardNormal(k),
+        lb.DiagonalGaussian(lb.MLP(d, (), 2 * k), k),
+        lb.Gaussian(lb.MLP(k, (), d), (d,)),
+    )
+    training = lb.Training(
+        epochs=400, batch_size=250, learning_rate=3e-2, schedule="cosine", ema=0.99
+    )
+    fit(vae, x, objective=lb.ELBO(samples=8), training=training, callbacks=[])
+    assert exact_elbo(vae, x) == pytest.approx(evidence.item(), abs=1e-3)
+    W = vae.likelihood.network.layers[0].weight.double()
+    cosine = torch.cosine_similarity(W[:, 0], W[:, 1], dim=0)
+    assert abs(cosine.item()) < 0.03
+
+
+@torch.no_grad()
+def exact_elbo(vae: lb.VAE, x: torch.Tensor) -> float:
+    """The ELBO of a linear decoder, whose expectation over q is closed."""
+    q, layer = vae.encode(x), vae.likelihood.network.layers[0]
+    mean, variance, W = q.mean.double(), q.variance.double(), layer.weight.double()
+    noise = 2 * vae.likelihood.log_sigma.double()
+    error = (x - mean @ W.T - layer.bias.double()).square().sum(1) + variance @ W.square().sum(0)
+    log_p = -0.5 * (error * (-noise).exp() + x.shape[1] * (noise + math.log(2 * math.pi)))
+    kl = 0.5 * (mean.square() + variance - variance.log() - 1).sum(1)
+    return (log_p - kl).mean().item()
+
+
+def test_records_are_means_per_example_over_all_batches():
+    x, vae = data(), model(sigma=1.0)
+    vae.posterior = lb.Deterministic(lb.MLP(6, (8,), 2), 2)
+    still = quick(epochs=1, learning_rate=1e-30)
+    (record,) = fit(vae, x, x[:70], lb.Reconstruction(), still, callbacks=[])
+    for split, part in (("train", x), ("validation", x[:70])):
+        expected = lb.Reconstruction()(vae, part)["reconstruction"].mean().item()
+        assert record[split]["reconstruction"] == pytest.approx(expected, rel=1e-6)
+        assert record[split]["bound"] == -record[split]["reconstruction"]
+    assert record["step"] == 5
+
+
+def test_every_epoch_sees_every_example_once_in_another_order():
+    orders = [batches.epoch_order(100, 3, epoch, torch.device("cpu")) for epoch in range(3)]
+    assert all(sorted(order.tolist()) == list(range(100)) for order in orders)
+    assert not torch.equal(orders[0], orders[1])
+    shares = [list(batches.batches(orders[0], 30, 0, rank, 2)) for rank in (0, 1)]
+    joint = [torch.cat(pair) for pair in zip(*shares, strict=True)]
+    assert torch.equal(torch.cat(joint), orders[0])
+    assert [len(batch) for batch in joint] == [30, 30, 30, 10]
+
+
+def test_training_is_a_function_of_the_seed_alone():
+    x = data()
+    ends = []
+    for seed, validation in ((0, None), (0, x[:50]), (1, None)):
+        vae = model()
+        fit(vae, x, validation, training=quick(seed=seed), callbacks=[])
+        ends.append(parameters(vae))
+    assert torch.equal(ends[0], ends[1])
+    assert not torch.equal(ends[0], ends[2])
+
+
+def test_the_users_generator_is_left_alone():
+    before = torch.get_rng_state()
+    x, vae = data(), model()
+    torch.set_rng_state(before)
+    fit(vae, x, training=quick(), callbacks=[])
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_fit_is_adam_on_the_mean_objective():
+    x, ours, by_hand = data(120), model(), model()
+    settings = quick(epochs=2, batch_size=40, clip_norm=0.5, seed=4)
+    fit(ours, x, training=settings, callbacks=[])
+    optimizer = torch.optim.Adam(by_hand.parameters(), lr=1e-3)
+    step = 0
+    for epoch in range(2):
+        for indices in batches.epoch_order(120, 4, epoch, torch.device("cpu")).split(40):
+            batches.seed_noise(torch.device("cpu"), 4, batches.NOISE, step, 0)
+            loss = -lb.ELBO()(by_hand, x[indices])["objective"].mean()
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(by_hand.parameters(), 0.5)
+            optimizer.step()
+            step += 1
+    torch.testing.assert_close(parameters(ours), parameters(by_hand))
+
+
+def test_averaged_weights_follow_their_recursion():
+    x, seen = data(), []
+
+    class Watch(Callback):
+        def step(self, vae, step, loss):
+            seen.append(parameters(vae).clone())
+
+    vae = model()
+    average = parameters(vae).clone()
+    fit(vae, x, training=quick(ema=0.9), callbacks=[Watch()])
+    for t, weights in enumerate(seen):
+        decay = min(0.9, (1 + t) / (10 + t))
+        average = decay * average + (1 - decay) * weights
+    torch.testing.assert_close(parameters(vae), average)
+
+
+def test_early_stopping_keeps_the_best_weights(tmp_path):
+    x, kept = data(60), {}
+
+    class Watch(Callback):
+        def epoch(self, vae, record):
+            kept[record["epoch"]] = parameters(vae).clone()
+
+    vae = model()
+    settings = quick(epochs=500, learning_rate=0.05, patience=4)
+    history = fit(vae, x, data(60), training=settings, callbacks=[Watch()], out=tmp_path)
+    bounds = [record["validation"]["bound"] for record in history]
+    best = bounds.index(max(bounds)) + 1
+    assert len(history) == best + 4 < 500
+    assert torch.equal(parameters(vae), kept[best])
+    assert json.loads((tmp_path / "model.json").read_text())["metrics"]["epoch"] == best
+
+
+def test_the_learning_rate_is_scheduled():
+    rates = []
+
+    class Watch(Callback):
+        def epoch(self, vae, record):
+            rates.append(record["learning_rate"])
+
+    settings = quick(epochs=4, learning_rate=1.0, schedule="cosine", warmup_epochs=1)
+    assert settings.learning_rate_at(0.5) == 0.5
+    assert settings.learning_rate_at(1) == 1
+    assert settings.learning_rate_at(2.5) == pytest.approx(0.5)
+    assert settings.learning_rate_at(4) == pytest.approx(0)
+    fit(model(), data(), training=settings, callbacks=[Watch()])
+    assert rates == [settings.learning_rate_at((5 * e - 1) / 5) for e in (1, 2, 3, 4)]
+
+
+def test_callbacks_are_called_in_order():
+    calls = []
+
+    class Watch(Callback):
+        def start(self, vae, epochs, steps, step):
+            calls.append(("start", epochs, steps, step))
+
+        def step(self, vae, step, loss):
+            assert math.isfinite(loss)
+            calls.append(("step", step))
+
+        def epoch(self, vae, record):
+            calls.append(("epoch", record["epoch"]))
+
+        def end(self):
+            calls.append(("end",))
+
+    fit(model(), data(), training=quick(epochs=2, batch_size=150), callbacks=[Watch()])
+    steps = [("step", 1), ("step", 2), ("epoch", 1), ("step", 3), ("step", 4), ("epoch", 2)]
+    assert calls == [("start", 2, 2, 0), *steps, ("end",)]
+
+
+def test_a_term_that_is_not_finite_is_named_and_the_checkpoint_stays(tmp_path):
+    x = data()
+
+    class Poison(Callback):
+        def step(self, vae, step, loss):
+            if step == 7:
+                with torch.no_grad():
+                    vae.likelihood.log_sigma.fill_(math.nan)
+
+    with pytest.raises(NonFiniteLoss, match="reconstruction became NaN at step 3 of epoch 2"):
+        fit(model(), x, training=quick(), callbacks=[Poison()], out=tmp_path)
+    assert not (tmp_path / "model.json").exists()
+    history = fit(model(), x, training=quick(), callbacks=[], out=tmp_path, resume=True)
+    assert len(history) == 3
+
+
+def test_weights_that_are_not_finite_are_not_saved(tmp_path):
+    class Poison(Callback):
+        def step(self, vae, step, loss):
+            if step == 10:
+                with torch.no_grad():
+                    next(vae.parameters()).fill_(math.inf)
+
+    with pytest.raises(NonFiniteLoss, match=r"network\.layers.* became infinite"):
+        fit(model(), data(), training=quick(), callbacks=[Poison()], out=tmp_path)
+
+
+def test_an_occupied_folder_is_refused(tmp_path):
+    fit(model(), data(), training=quick(epochs=1), callbacks=[], out=tmp_path)
+    with pytest.raises(StorageError, match="holds a run"):
+        fit(model(), data(), training=quick(epochs=1), callbacks=[], out=tmp_path)
+
+
+def test_resuming_with_other_settings_is_refused_by_name(tmp_path):
+    x = data()
+    fit(model(), x, training=quick(), callbacks=[], out=tmp_path)
+    changes = [
+        ({"training": quick(seed=3)}, "the training .*seed: 0, got 3"),
+        ({"objective": lb.ELBO(beta=2.0), "training": quick()}, "the objective .*beta: 1.0, got 2"),
+    ]
+    for change, message in changes:
+        with pytest.raises(ConfigurationError, match=message):
+            fit(model(), x, callbacks=[], out=tmp_path, resume=True, **change)
+    with pytest.raises(ConfigurationError, match="the data"):
+        fit(model(), x + 1, training=quick(), callbacks=[], out=tmp_path, resume=True)
+    with pytest.raises(ConfigurationError, match="the model"):
+        fit(model(sigma=1.0), x, training=quick(), callbacks=[], out=tmp_path, resume=True)
+
+
+def test_a_finished_run_can_be_trained_longer(tmp_path):
+    x, whole = data(), model()
+    fit(whole, x, training=quick(epochs=4), callbacks=[])
+    longer = model()
+    fit(longer, x, training=quick(epochs=2), callbacks=[], out=tmp_path)
+    fit(longer, x, training=quick(epochs=4), callbacks=[], out=tmp_path, resume=True)
+    assert torch.equal(parameters(longer), parameters(whole))
+
+
+def test_nothing_to_resume_is_refused(tmp_path):
+    with pytest.raises(StorageError, match="expected a checkpoint"):
+        fit(model(), data(), training=quick(), callbacks=[], out=tmp_path, resume=True)
+    with pytest.raises(ConfigurationError, match="expected out"):
+        fit(model(), data(), training=quick(), callbacks=[], resume=True)
+
+
+def test_patience_needs_validation():
+    with pytest.raises(ConfigurationError, match="expected validation data"):
+        fit(model(), data(), training=quick(patience=2), callbacks=[])
+
+
+def test_any_module_is_a_network_and_any_loop_will_do():
+    network = nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 4))
+    vae = model()
+    vae.posterior = lb.DiagonalGaussian(network, 2)
+    x = data()
+    history = fit(vae, x, training=quick(epochs=20, learning_rate=1e-2), callbacks=[])
+    assert history[-1]["train"]["bound"] > history[0]["train"]["bound"] + 1
+    optimizer = torch.optim.SGD(vae.parameters(), lr=1e-4)
+    before = parameters(vae)
+    (-lb.ELBO()(vae, *vae.prepare(x))["objective"].mean()).backward()
+    optimizer.step()
+    assert not torch.equal(parameters(vae), before)
+
+
+def test_what_could_not_be_saved_is_refused_before_training(tmp_path):
+    vae = lb.VAE(
+        lb.StandardNormal(2),
+        lb.DiagonalGaussian(nn.Sequential(nn.Linear(6, 4)), 2),
+        lb.Gaussian(lb.MLP(2, (8,), 6), (6,)),
+    )
+    before = parameters(vae)
+    with pytest.raises(ConfigurationError, match=r"Sequential.*@lb\.part"):
+        fit(vae, data(), training=quick(), callbacks=[], out=tmp_path)
+    assert torch.equal(parameters(vae), before)
+
+
+def test_a_network_of_the_wrong_size_is_named():
+    vae = lb.VAE(
+        lb.StandardNormal(2),
+        lb.DiagonalGaussian(lb.MLP(6, (8,), 5), 2),
+        lb.Gaussian(lb.MLP(2, (8,), 6), (6,)),
+    )
+    with pytest.raises(ConfigurationError, match="expected MLP to return 4 numbers per example"):
+        fit(vae, data(), training=quick(), callbacks=[])
+
+
+def test_mixed_precision_trains():
+    history = fit(model(), data(), training=quick(epochs=30, precision="bfloat16"), callbacks=[])
+    assert history[-1]["train"]["bound"] > history[0]["train"]["bound"]
+
+
+def test_tensorboard_gets_every_term(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    x = data()
+    fit(model(), x, x[:20], training=quick(epochs=2), callbacks=[TensorBoard(tmp_path)])
+    events = EventAccumulator(str(tmp_path)).Reload()
+    tags = set(events.Tags()["scalars"])
+    assert {"bound/train", "bound/validation", "kl/train", "learning_rate"} <= tags
+    assert [e.step for e in events.Scalars("bound/train")] == [1, 2]

@@ -1,0 +1,125 @@
+"""A run that is killed at any moment and resumed ends like one that was not, bit for bit."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+SCRIPT = """
+import sys, torch, lowerbound as lb
+torch.set_num_threads(1)
+torch.manual_seed(7)
+data = lb.data.load("digits", validation=200)
+model = lb.VAE(
+    lb.StandardNormal(3),
+    lb.DiagonalGaussian(lb.MLP(64, (48,), 6), 3),
+    lb.{likelihood}(lb.MLP(3, (48,), 64), shape=(1, 8, 8)),
+    lb.{transform}(),
+)
+training = lb.Training(epochs=12, batch_size=50, {settings})
+objective = {objective}
+try:
+    lb.fit(model, data.train, data.validation, objective, training,
+           out=sys.argv[1], resume=sys.argv[2] == "resume", callbacks=[])
+except lb.errors.Interrupted as stop:
+    print(stop)
+    sys.exit(stop.exit_code)
+"""
+VARIANTS = {
+    "averaged, clipped, annealed": {
+        "likelihood": "Bernoulli",
+        "transform": "Binarise",
+        "settings": "ema=0.99, clip_norm=1.0, schedule='cosine', warmup_epochs=1.5, patience=9",
+        "objective": "lb.ELBO(beta=lb.Linear(1, 5), free_bits=0.01)",
+    },
+    "importance-weighted, optimal variance": {
+        "likelihood": "Gaussian",
+        "transform": "Dequantise",
+        "settings": "optimizer='adamw', weight_decay=0.01",
+        "objective": "lb.IWAE(samples=4, gradient='dreg')",
+    },
+}
+
+
+def start(script: str, folder: Path, how: str) -> subprocess.Popen:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-c", script, str(folder), how],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen) -> str:
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    return out
+
+
+def outcome(folder: Path) -> tuple[bytes, list[dict]]:
+    (weights,) = folder.glob("weights-*.safetensors")
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    for record in records:
+        del record["seconds"]
+    return weights.read_bytes(), records
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_killed_at_random_moments(tmp_path, variant):
+    values = VARIANTS[variant]
+    script = SCRIPT.format(**values).replace(
+        "lb.Gaussian(lb.MLP(3, (48,), 64), shape=(1, 8, 8))",
+        "lb.Gaussian(lb.MLP(3, (48,), 64), (1, 8, 8), 'optimal')",
+    )
+    finish(start(script, tmp_path / "whole", "new"))
+    broken = tmp_path / "broken"
+    moments = random.Random(5)
+    kills = 0
+    while kills < 4:
+        checkpoint = broken / "checkpoint.safetensors"
+        before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+        process = start(script, broken, "resume" if before else "new")
+        # Wait until training is under way, then kill at a moment of its own.
+        while process.poll() is None and not (
+            checkpoint.exists() and checkpoint.stat().st_mtime_ns > before
+        ):
+            time.sleep(0.001)
+        time.sleep(moments.uniform(0, 0.15))
+        process.kill()
+        process.communicate()
+        kills += 1
+        if (broken / "model.json").exists():
+            break
+    finish(start(script, broken, "resume"))
+    assert kills
+    assert outcome(broken) == outcome(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_asked_to_stop_in_the_middle_of_an_epoch(tmp_path, number):
+    script = SCRIPT.format(**VARIANTS["averaged, clipped, annealed"]).replace(
+        "epochs=12", "epochs=60"
+    )
+    finish(start(script, tmp_path / "whole", "new"))
+    broken = tmp_path / "broken"
+    process = start(script, broken, "new")
+    while process.poll() is None and not (broken / "metrics.jsonl").exists():
+        time.sleep(0.001)
+    process.send_signal(number)
+    out, err = process.communicate()
+    assert process.returncode == 130, err
+    assert "saved in" in out
+    assert "resume" in out
+    finish(start(script, broken, "resume"))
+    assert outcome(broken) == outcome(tmp_path / "whole")

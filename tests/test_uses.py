@@ -1,0 +1,112 @@
+"""Clustering, classification and outlier scores, where the answer is known."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+import lowerbound as lb
+from lowerbound import evaluation
+from lowerbound.data import Dataset
+
+
+def blobs(n: int, spread: float = 0.1) -> tuple[torch.Tensor, torch.Tensor]:
+    """Three classes around three corners."""
+    labels = torch.arange(n) % 3
+    corners = torch.tensor([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]])
+    return corners[labels] + spread * torch.randn(n, 2), labels
+
+
+@pytest.mark.parametrize("method", ["k-means", "mixture"])
+def test_clusters_are_the_classes_where_these_lie_apart(method):
+    codes, labels = blobs(300)
+    found = evaluation.cluster(codes, labels, 3, method=method)
+    assert found.adjusted_rand == pytest.approx(1)
+    assert found.mutual_information == pytest.approx(1)
+    for index in range(3):
+        mean = codes[found.assignment == index].mean(0)
+        torch.testing.assert_close(found.centres[index], mean, rtol=1e-3, atol=1e-3)
+
+
+def test_clusters_agree_with_nothing_where_labels_are_random():
+    codes, _ = blobs(3000)
+    found = evaluation.cluster(codes, torch.randint(0, 3, (3000,)), 3)
+    assert found.adjusted_rand == pytest.approx(0, abs=0.01)
+    assert found.mutual_information == pytest.approx(0, abs=0.01)
+
+
+def test_accuracy_of_both_classifiers():
+    train, train_labels = blobs(300)
+    test, test_labels = blobs(99)
+    wrong = test_labels.clone()
+    wrong[:33] = (wrong[:33] + 1) % 3
+    for classifier in ("nearest", "linear"):
+        right = evaluation.accuracy(train, train_labels, test, test_labels, classifier=classifier)
+        assert right.value == 1
+        some = evaluation.accuracy(train, train_labels, test, wrong, classifier=classifier)
+        assert some.value == pytest.approx(2 / 3)
+        assert some.standard_error == pytest.approx(math.sqrt(2 / 9 / 99))
+
+
+def test_nearest_neighbours_follow_a_ring_and_the_linear_classifier_does_not():
+    z = torch.randn(2000, 2)
+    labels = (z.norm(dim=1) > 1.2).long()
+    halves = (z[:1000], labels[:1000], z[1000:], labels[1000:])
+    assert evaluation.accuracy(*halves, classifier="nearest").value > 0.95
+    assert evaluation.accuracy(*halves, classifier="linear").value < 0.7
+
+
+def test_principal_codes_keep_the_directions_of_highest_variance():
+    x = torch.randn(500, 3) * torch.tensor([1.0, 5.0, 0.1])
+    (codes,) = evaluation.principal_codes(x, x[:50], dimensions=1)
+    expected = x[:50, 1] - x[:, 1].mean()
+    torch.testing.assert_close(codes[:, 0].abs(), expected.abs(), rtol=0.05, atol=0.1)
+
+
+def test_auroc_counts_ordered_pairs():
+    inside, outside = torch.randn(60), torch.randn(40) + 1
+    pairs = (outside.unsqueeze(1) > inside).double().mean().item()
+    assert evaluation.auroc(inside, outside) == pytest.approx(pairs)
+    assert evaluation.auroc(outside, inside) == pytest.approx(1 - pairs)
+
+
+def grey(n: int) -> Dataset:
+    x = torch.randint(0, 256, (n, 1, 4, 4), dtype=torch.uint8)
+    return Dataset(x, name="grey", declared_kind="grey")
+
+
+def test_example_scores_average_to_the_evaluation():
+    some = grey(700)
+    model = lb.recipes.mlp(some, 2, (8,), likelihood="Bernoulli").model
+    result = evaluation.evaluate(model, some, samples=3, seed=2)
+    terms = evaluation.example_scores(model, some, samples=3, seed=2)
+    for name, column in terms.items():
+        assert column.shape == (700,)
+        assert column.mean().item() == pytest.approx(getattr(result, name).value, rel=1e-5)
+
+
+def test_grey_entropy_is_the_least_cost_under_a_bernoulli_likelihood():
+    some = grey(5)
+    x = some.x.float() / 255
+    p = torch.distributions.Bernoulli(probs=x.clamp(1e-6, 1 - 1e-6), validate_args=False)
+    torch.testing.assert_close(
+        evaluation.grey_entropy(some), -p.log_prob(x).flatten(1).sum(1), rtol=1e-3, atol=1e-3
+    )
+    black = Dataset(torch.zeros(2, 1, 4, 4, dtype=torch.uint8), declared_kind="grey")
+    assert evaluation.grey_entropy(black).tolist() == [0, 0]
+
+
+def test_scores_without_a_model():
+    x = torch.zeros(3, 1, 28, 28, dtype=torch.uint8)
+    x[1] = 255
+    x[2] = torch.randint(0, 256, (1, 28, 28), dtype=torch.uint8)
+    some = Dataset(x, declared_kind="grey")
+    black, white, noise = evaluation.mean_level(some).tolist()
+    assert (black, white) == (0, 1)
+    assert 0.4 < noise < 0.6
+    black, white, noise = evaluation.compressed_size(some).tolist()
+    assert black < 30
+    assert white < 30
+    assert noise > 784
