@@ -163,6 +163,7 @@ def test_distance_agreement_is_one_on_a_line_and_lower_on_a_walk_that_returns():
     z = torch.linspace(-1.6, 1.6, 7).unsqueeze(1)
     line = z.reshape(7, 1, 1, 1) * torch.rand(1, 1, 5, 5)
     assert evaluation.distance_agreement(z, line) == pytest.approx(1)
+    assert evaluation.distance_agreement(z, 3 * z) == pytest.approx(1)
     assert evaluation.distance_agreement(z, line.square()) < 0.9
 
 

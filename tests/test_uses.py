@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 import lowerbound as lb
-from lowerbound import evaluation
+from lowerbound import evaluation, plots
 from lowerbound.data import Dataset
 
 
@@ -110,3 +111,32 @@ def test_scores_without_a_model():
     assert black < 30
     assert white < 30
     assert noise > 784
+
+
+def test_bars_fall_and_carry_their_names_and_figures():
+    values = np.array([0.5, 2.0, 1.0])
+    figure = plots.ranked_bars(values, ["a", "b", "c"], ylabel="v", chosen=1, title="t")
+    (axes,) = figure.axes
+    assert [bar.get_height() for bar in axes.patches] == [2.0, 1.0, 0.5]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["b", "c", "a"]
+    assert [text.get_text() for text in axes.texts] == ["2.00", "1.00", "0.50"]
+    assert axes.patches[0].get_facecolor() != axes.patches[1].get_facecolor()
+
+
+@pytest.mark.parametrize("logx", [False, True])
+def test_histograms_hold_every_example(logx):
+    near, far = np.linspace(1, 2, 1000), np.linspace(5, 60, 500)
+    figure = plots.score_histograms(
+        {"a": {"near": near, "far": far}, "b": {"far": far}}, xlabel="nats", logx=logx, title="t"
+    )
+    first, second = figure.axes
+    heights = [patch.get_height() for patch in first.patches]
+    assert sum(heights) == pytest.approx(2)
+    assert sum(patch.get_height() for patch in second.patches) == pytest.approx(1)
+
+
+def test_histograms_of_nothing_and_logarithms_of_nought_are_refused():
+    with pytest.raises(lb.errors.ConfigurationError, match="at least one set"):
+        plots.score_histograms({"a": {}}, xlabel="nats", title="t")
+    with pytest.raises(lb.errors.ConfigurationError, match="positive scores"):
+        plots.score_histograms({"a": {"b": np.zeros(3)}}, xlabel="n", logx=True, title="t")

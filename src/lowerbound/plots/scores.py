@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from lowerbound.errors import ConfigurationError
 from lowerbound.plots.checks import as_array, finite, same_length
+from lowerbound.plots.lines import logarithmic
 from lowerbound.plots.style import (
     BLUE,
     LINE_COLOURS,
@@ -65,42 +66,58 @@ def ranked_bars(
 
 @styled
 def score_histograms(
-    panels: Mapping[str, Mapping[str, Array]], *, xlabel: str, title: str
+    panels: Mapping[str, Mapping[str, Array]], *, xlabel: str, logx: bool = False, title: str
 ) -> Figure:
     """How scores of several sets of examples are distributed, one panel above the other.
+
+    Heights are shares of a set per bin; the outermost bins hold all that lies beyond.
 
     Args:
         panels: by heading, the scores (n,) of each named set.
         xlabel: the score, with its unit.
+        logx: a logarithmic x axis, for positive scores.
         title: written above.
 
     Raises:
-        ConfigurationError: there are no panels or sets, or a score is not finite.
+        ConfigurationError: there are no panels or sets, or a score is not finite, or not positive
+            on a logarithmic axis.
     """
     if not panels or not all(panels.values()):
         raise ConfigurationError("expected at least one set of scores per panel, got none")
-    figure = new_figure(8.4, 0.8 + 2.5 * len(panels), title)
-    for axes, (heading, sets) in zip(
-        np.atleast_1d(figure.subplots(len(panels), 1)), panels.items(), strict=True
-    ):
+    figure = new_figure(8.4, 0.8 + 1.9 * len(panels), title)
+    rows = np.atleast_1d(figure.subplots(len(panels), 1))
+    for axes, (heading, sets) in zip(rows, panels.items(), strict=True):
         scores = {
             name: finite(as_array(values, "n", name), f"scores of {name}")
             for name, values in sets.items()
         }
-        low, high = np.percentile(np.concatenate(list(scores.values())), [0.1, 99.9])
-        edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
+        edges = bin_edges(np.concatenate(list(scores.values())), logx)
         for (name, values), colour in zip(scores.items(), LINE_COLOURS, strict=False):
             axes.hist(
                 np.clip(values, edges[0], edges[-1]),
                 list(edges),
-                density=True,
+                weights=np.full(len(values), 1 / len(values)),
                 color=colour,
                 alpha=0.45,
                 label=name,
             )
+        if logx:
+            logarithmic(axes, "x", edges)
         axes.set_title(heading)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
         axes.legend(frameon=False, fontsize=SMALL_SIZE)
-        axes.set_xlabel(xlabel)
+    rows[-1].set_xlabel(xlabel)
     return figure
+
+
+def bin_edges(scores: Array, logx: bool) -> Array:
+    """Edges of bins from the lowest to the highest score, less one in a thousand at each end."""
+    low, high = np.percentile(scores, [0.1, 99.9])
+    if not logx:
+        return np.linspace(low, high if high > low else low + 1, BINS + 1)
+    if scores.min() <= 0:
+        raise ConfigurationError(
+            f"expected positive scores for a logarithmic axis, got {scores.min():g}"
+        )
+    return np.geomspace(low, high if high > low else 2 * low, BINS + 1)

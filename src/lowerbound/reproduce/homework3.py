@@ -11,6 +11,7 @@ from lowerbound.evaluation import Evaluation
 from lowerbound.objectives import ELBO
 from lowerbound.recipes import mlp
 from lowerbound.reproduce.bench import Bench
+from lowerbound.reproduce.result import Setting
 from lowerbound.reproduce.system import system
 from lowerbound.training import Training
 from lowerbound.vae import VAE
@@ -75,7 +76,7 @@ def figures(
     assert as_document.kl is not None
     assert as_document.elbo is not None
     kl, reconstruction, total = document
-    told = "as the document trained it"
+    told: Setting = "as the document trained it"
     bench.row("KL", as_document.kl, UNIT, goal=kl + 2, document=kl, setting=told)
     bench.row(
         "reconstruction",

@@ -245,11 +245,11 @@ def verdict(dimensions: list[Normality], n: int, kl: AggregateKL) -> str:
     distances = " and ".join(f"{z.distance:.3f}" for z in dimensions)
     answer = "yes" if max(z.distance for z in dimensions) < ROUGHLY else "no"
     return (
-        f"Centred on 0 and roughly normal: {answer}. The two dimensions are centred to within {centre:.2f} of 0, with variances {variances}. "
-        f"Their distribution functions differ from the prior's by at most {distances}, where "
-        f"with {n:,} draws {1.36 / n**0.5:.3f} could be chance. So many draws make the normality test "
-        "reject any shape that is not exactly normal: its p-value says that there is a "
-        "departure, the distance how large it is. "
+        f"Centred on 0 and roughly normal: {answer}. The two dimensions are centred to within "
+        f"{centre:.2f} of 0, with variances {variances}. Their distribution functions differ from "
+        f"the prior's by at most {distances}, where with {n:,} draws {1.36 / n**0.5:.3f} could be "
+        "chance. So many draws make the normality test reject any shape that is not exactly "
+        "normal: its p-value says that there is a departure, the distance how large it is. "
         f"Over all dimensions together the aggregate posterior is between {kl.lower.value:.1f} "
         f"and {kl.upper.value:.1f} nats from the prior, bounds that {n:,} images leave this far "
         "apart: how far samples from the prior are from the codes of images, which a view of two "
