@@ -194,6 +194,7 @@ def test_a_conditional_model(run, tmp_path):
         (["train", "mlp", "--data", "x.npy", "--out", "r"], 3, "x.npy"),
         (["train", "mlp", "--data", "digits", "--out", "r", "--set", "epoch=1"], 2, "epochs"),
         (["train", "mlp", "--data", "digits", "--out", "r", "--validation", "-1"], 2, "hold out"),
+        (["train", "mlp", "--data", "digits", "--out", "r", "--device", "tpu"], 2, "use cpu"),
         (["evaluate", "nowhere"], 4, "expected a"),
         (["report", "nowhere"], 4, "expected a run"),
         (["data", "get", "minst"], 3, "did you mean mnist"),

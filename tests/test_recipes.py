@@ -103,6 +103,8 @@ def test_iwae_is_the_papers_network():
         (["objective.beta.duration=4"], "expected a part with arguments"),
         (["likelihood=Poisson"], "likelihood"),
         (["epochs"], "expected --set key=value"),
+        (["latent_dim=0"], "latent_dim: input should be greater than or equal to 1, got 0"),
+        (["hidden=-3"], "hidden: input should be greater than or equal to 1"),
         (["objective=IWAE", "objective.gradient=drag"], "gradient"),
     ],
 )

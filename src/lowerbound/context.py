@@ -6,14 +6,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lowerbound.errors import ConfigurationError
-from lowerbound.parts import part
+from lowerbound.parts import Size, part
 
 
 @part
 class Labels(nn.Module):
     """Class labels 0 … classes − 1, (batch,), to one-hot features (batch, classes)."""
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, classes: Size) -> None:
         super().__init__()
         self.classes = classes
 

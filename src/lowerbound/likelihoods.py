@@ -21,7 +21,7 @@ from torch.distributions import Distribution, Independent
 from lowerbound import distributions
 from lowerbound.errors import ConfigurationError
 from lowerbound.networks import apply
-from lowerbound.parts import part
+from lowerbound.parts import Size, part
 
 Support = Literal["binary", "grey", "continuous"]
 Context = Float[Tensor, "... features"] | None
@@ -38,7 +38,7 @@ class Bernoulli(nn.Module):
 
     support: ClassVar[Support] = "binary"
 
-    def __init__(self, network: nn.Module, shape: tuple[int, ...]) -> None:
+    def __init__(self, network: nn.Module, shape: tuple[Size, ...]) -> None:
         super().__init__()
         self.network, self.shape = network, shape
 
@@ -57,7 +57,7 @@ class ContinuousBernoulli(nn.Module):
 
     support: ClassVar[Support] = "continuous"
 
-    def __init__(self, network: nn.Module, shape: tuple[int, ...]) -> None:
+    def __init__(self, network: nn.Module, shape: tuple[Size, ...]) -> None:
         super().__init__()
         self.network, self.shape = network, shape
 
@@ -83,7 +83,7 @@ class Gaussian(nn.Module):
     def __init__(
         self,
         network: nn.Module,
-        shape: tuple[int, ...],
+        shape: tuple[Size, ...],
         sigma: float | Literal["learned", "optimal"] = "learned",
     ) -> None:
         super().__init__()
@@ -118,7 +118,7 @@ class Categorical(nn.Module):
 
     support: ClassVar[Support] = "grey"
 
-    def __init__(self, network: nn.Module, shape: tuple[int, ...], levels: int = 256) -> None:
+    def __init__(self, network: nn.Module, shape: tuple[Size, ...], levels: Size = 256) -> None:
         super().__init__()
         self.network, self.shape, self.levels = network, shape, levels
 

@@ -11,13 +11,16 @@ import functools
 import inspect
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import pydantic
 
 from lowerbound.errors import ConfigurationError, near
 
 T = TypeVar("T")
+Size = Annotated[int, pydantic.Field(ge=1)]
+"""A number of things of which there must be one."""
+NonNegative = Annotated[int, pydantic.Field(ge=0)]
 REGISTRY: dict[str, type] = {}
 
 

@@ -11,7 +11,7 @@ from torch.distributions import Distribution
 
 from lowerbound import distributions
 from lowerbound.networks import apply
-from lowerbound.parts import part
+from lowerbound.parts import Size, part
 
 Context = Float[Tensor, "batch features"] | None
 
@@ -25,7 +25,7 @@ class DiagonalGaussian(nn.Module):
     Source: Kingma & Welling, Auto-Encoding Variational Bayes, 2013, arXiv 1312.6114.
     """
 
-    def __init__(self, network: nn.Module, latent_dim: int) -> None:
+    def __init__(self, network: nn.Module, latent_dim: Size) -> None:
         super().__init__()
         self.network, self.latent_dim = network, latent_dim
 
@@ -42,7 +42,7 @@ class Deterministic(nn.Module):
     ``network`` returns latent_dim numbers per example.
     """
 
-    def __init__(self, network: nn.Module, latent_dim: int) -> None:
+    def __init__(self, network: nn.Module, latent_dim: Size) -> None:
         super().__init__()
         self.network, self.latent_dim = network, latent_dim
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from lowerbound import distributions
-from lowerbound.parts import part
+from lowerbound.parts import Size, part
 
 
 @part
@@ -21,7 +21,7 @@ class StandardNormal(nn.Module):
 
     origin: Tensor
 
-    def __init__(self, latent_dim: int) -> None:
+    def __init__(self, latent_dim: Size) -> None:
         super().__init__()
         self.latent_dim = latent_dim
         self.register_buffer("origin", torch.zeros(latent_dim), persistent=False)

@@ -22,7 +22,7 @@ from typing import Any, Literal
 import torch
 
 import lowerbound
-from lowerbound import evaluation, storage
+from lowerbound import devices, evaluation, storage
 from lowerbound.data import Dataset, Splits
 from lowerbound.data import load as load_data
 from lowerbound.errors import ConfigurationError, DataError, StorageError
@@ -94,6 +94,7 @@ def train(
     """
     if not resume:
         refuse_occupied(folder)
+    devices.choose(device)
     splits = run.source.load(run.seed)
     announce(splits.summary())
     torch.manual_seed(run.seed)
@@ -140,7 +141,7 @@ def load_model(folder: Path, device: str | None = None) -> VAE:
             f"expected a finished run, got {folder}, which was stopped before its end; go on with: "
             f"lowerbound train --resume --out {folder}"
         )
-    return storage.load(folder, device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    return storage.load(folder, device)
 
 
 def split_of(run: Run, name: SplitName) -> Dataset:

@@ -20,7 +20,7 @@ import torch
 import lowerbound
 
 # Their parts must be registered for `load` to find them.
-from lowerbound import context, likelihoods, networks, posteriors, priors, transforms  # noqa: F401
+from lowerbound import context, devices, likelihoods, networks, posteriors, priors, transforms  # noqa: F401
 from lowerbound.errors import ConfigurationError, StorageError
 from lowerbound.files import write_atomic, write_json
 from lowerbound.parts import build, describe
@@ -64,15 +64,17 @@ def save(model: VAE, folder: str | Path, **information: Any) -> Path:
     return folder
 
 
-def load(folder: str | Path, device: str | torch.device = "cpu") -> VAE:
+def load(folder: str | Path, device: str | torch.device | None = "cpu") -> VAE:
     """The model saved in ``folder``, in evaluation mode on ``device``.
+
+    ``device=None`` takes a GPU where there is one.
 
     Parts of your own must be imported first; nothing in the folder is executed.
 
     Raises:
         StorageError: a file is missing, damaged, or of a newer format, or a part is unknown.
     """
-    folder = Path(folder)
+    folder, device = Path(folder), devices.choose(device)
     information = read_information(folder)
     try:
         model = build(information["model"])

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lowerbound.errors import ShapeError
 from lowerbound.networks.activations import ACTIVATIONS, Activation
-from lowerbound.parts import part
+from lowerbound.parts import NonNegative, Size, part
 
 
 @part
@@ -27,13 +27,13 @@ class Convolutional(nn.Module):
 
     def __init__(
         self,
-        shape: tuple[int, int, int],
-        channels: tuple[int, ...],
-        out_features: int | None,
-        hidden: tuple[int, ...] = (),
-        kernel_size: int = 3,
-        stride: int = 2,
-        padding: int = 1,
+        shape: tuple[Size, Size, Size],
+        channels: tuple[Size, ...],
+        out_features: Size | None,
+        hidden: tuple[Size, ...] = (),
+        kernel_size: Size = 3,
+        stride: Size = 2,
+        padding: NonNegative = 1,
         activation: Activation = "relu",
         context_dim: int = 0,
     ) -> None:
@@ -74,13 +74,13 @@ class Deconvolutional(nn.Module):
 
     def __init__(
         self,
-        in_features: int,
-        channels: tuple[int, ...],
-        shape: tuple[int, int, int],
-        hidden: tuple[int, ...] = (),
-        kernel_size: int = 3,
-        stride: int = 2,
-        padding: int = 1,
+        in_features: Size,
+        channels: tuple[Size, ...],
+        shape: tuple[Size, Size, Size],
+        hidden: tuple[Size, ...] = (),
+        kernel_size: Size = 3,
+        stride: Size = 2,
+        padding: NonNegative = 1,
         activation: Activation = "relu",
         context_dim: int = 0,
     ) -> None:

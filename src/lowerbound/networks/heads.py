@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from lowerbound.parts import part
+from lowerbound.parts import Size, part
 
 
 @part
@@ -16,7 +16,7 @@ class GaussianHeads(nn.Module):
     Returns μ, then log σ² = 2 std(h), as `DiagonalGaussian` takes them.
     """
 
-    def __init__(self, network: nn.Module, in_features: int, latent_dim: int) -> None:
+    def __init__(self, network: nn.Module, in_features: Size, latent_dim: Size) -> None:
         super().__init__()
         self.network = network
         self.mean = nn.Linear(in_features, latent_dim)

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lowerbound.networks.activations import ACTIVATIONS, Activation
-from lowerbound.parts import part
+from lowerbound.parts import Size, part
 
 
 @part
@@ -25,9 +25,9 @@ class MLP(nn.Module):
 
     def __init__(
         self,
-        in_features: int,
-        hidden: tuple[int, ...],
-        out_features: int,
+        in_features: Size,
+        hidden: tuple[Size, ...],
+        out_features: Size,
         activation: Activation = "relu",
         context_dim: int = 0,
     ) -> None:

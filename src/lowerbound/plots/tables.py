@@ -45,7 +45,7 @@ def as_tables(
             f"got {second.shape}"
         )
     same_length(columns, first.shape[1], "column names", "one per column")
-    return first, second
+    return first.astype(np.float64), second.astype(np.float64)
 
 
 def column_panels(columns: Sequence[str], title: str) -> tuple[Figure, list[Axes]]:

@@ -13,6 +13,7 @@ from lowerbound.data import Dataset
 from lowerbound.errors import ConfigurationError
 from lowerbound.networks import MLP, Activation, Convolutional, Deconvolutional
 from lowerbound.objectives import ELBO, IWAE, Objective
+from lowerbound.parts import NonNegative, Size
 from lowerbound.posteriors import DiagonalGaussian
 from lowerbound.priors import StandardNormal
 from lowerbound.recipes.experiment import Experiment, LikelihoodName, Sigma, observe
@@ -24,8 +25,8 @@ Recipe = Callable[..., Experiment]
 
 def mlp(
     data: Dataset,
-    latent_dim: int = 20,
-    hidden: tuple[int, ...] = (512,),
+    latent_dim: Size = 20,
+    hidden: tuple[Size, ...] = (512,),
     activation: Activation = "relu",
     likelihood: LikelihoodName = "auto",
     sigma: Sigma = "learned",
@@ -55,12 +56,12 @@ def mlp(
 
 def convolutional(
     data: Dataset,
-    latent_dim: int = 20,
-    channels: tuple[int, ...] = (32, 64),
-    hidden: tuple[int, ...] = (256,),
-    kernel_size: int = 3,
-    stride: int = 2,
-    padding: int = 1,
+    latent_dim: Size = 20,
+    channels: tuple[Size, ...] = (32, 64),
+    hidden: tuple[Size, ...] = (256,),
+    kernel_size: Size = 3,
+    stride: Size = 2,
+    padding: NonNegative = 1,
     activation: Activation = "relu",
     likelihood: LikelihoodName = "auto",
     sigma: Sigma = "learned",
@@ -110,7 +111,7 @@ def convolutional(
 
 
 def linear(
-    data: Dataset, latent_dim: int = 2, sigma: Sigma = "learned", objective: Objective = ELBO()
+    data: Dataset, latent_dim: Size = 2, sigma: Sigma = "learned", objective: Objective = ELBO()
 ) -> Experiment:
     """A linear Gaussian VAE, which at its optimum is probabilistic PCA.
 
@@ -121,9 +122,9 @@ def linear(
 
 def iwae(
     data: Dataset,
-    latent_dim: int = 50,
-    hidden: tuple[int, ...] = (200, 200),
-    samples: int = 50,
+    latent_dim: Size = 50,
+    hidden: tuple[Size, ...] = (200, 200),
+    samples: Size = 50,
     objective: Objective | None = None,
 ) -> Experiment:
     """The one-layer importance-weighted autoencoder, on binarised images.

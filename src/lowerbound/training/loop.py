@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from lowerbound import storage
+from lowerbound import devices, storage
 from lowerbound.data import Dataset
 from lowerbound.errors import ConfigurationError, Interrupted, NonFiniteLoss, StorageError
 from lowerbound.objectives import ELBO, Objective, Terms
@@ -62,7 +62,7 @@ def fit(
     """
     callbacks = [ProgressBar()] if callbacks is None else list(callbacks)
     with joined() as processes, stop_requests() as stop:
-        where = _device(device, processes)
+        where = devices.choose(device, processes.local_rank)
         run = _Run(
             model.to(where),
             examples(train, where),
@@ -315,11 +315,3 @@ def _accumulate(sums: dict[str, Tensor], terms: Terms) -> None:
     for name, term in terms.items():
         total = term.detach().sum(dtype=torch.float64)
         sums[name] = sums[name] + total if name in sums else total
-
-
-def _device(device: str | torch.device | None, processes: Processes) -> torch.device:
-    if device is not None:
-        return torch.device(device)
-    if torch.cuda.is_available():
-        return torch.device("cuda", processes.local_rank)
-    return torch.device("cpu")

@@ -1,0 +1,26 @@
+"""The device that a user names, or the one to take when none is named."""
+
+from __future__ import annotations
+
+import torch
+
+from lowerbound.errors import ConfigurationError
+
+
+def choose(device: str | torch.device | None, index: int = 0) -> torch.device:
+    """``device``, or a GPU (the one at ``index``) where there is one, else the CPU.
+
+    Raises:
+        ConfigurationError: no such device, or none here.
+    """
+    if device is None:
+        return torch.device("cuda", index) if torch.cuda.is_available() else torch.device("cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise ConfigurationError(
+            f"expected a device that torch can use here, got {str(device)!r}; "
+            f"use {'cuda or ' if torch.cuda.is_available() else ''}cpu"
+        ) from None
+    return chosen
