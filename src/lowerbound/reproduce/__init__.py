@@ -1,6 +1,6 @@
 """Every system of the course documents, on the documents' data, its figures beside theirs."""
 
-from lowerbound.reproduce import homework3, problem_set, uses
+from lowerbound.reproduce import homework3, problem_set, slides, uses
 from lowerbound.reproduce.run import line, reproduce, results
 from lowerbound.reproduce.system import DOCUMENTS, SYSTEMS, System, chosen, order
 
@@ -15,5 +15,6 @@ __all__ = [
     "problem_set",
     "reproduce",
     "results",
+    "slides",
     "uses",
 ]
