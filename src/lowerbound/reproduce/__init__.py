@@ -1,6 +1,15 @@
 """Every system of the course documents, on the documents' data, its figures beside theirs."""
 
-from lowerbound.reproduce import assignment, homework3, lab11, problem_set, slides, uses
+from lowerbound.reproduce import (
+    assignment,
+    homework3,
+    lab11,
+    linear_models,
+    problem_set,
+    slides,
+    theory,
+    uses,
+)
 from lowerbound.reproduce.run import line, reproduce, results
 from lowerbound.reproduce.system import DOCUMENTS, SYSTEMS, System, chosen, order
 
@@ -13,10 +22,12 @@ __all__ = [
     "homework3",
     "lab11",
     "line",
+    "linear_models",
     "order",
     "problem_set",
     "reproduce",
     "results",
     "slides",
+    "theory",
     "uses",
 ]
