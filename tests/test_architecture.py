@@ -17,7 +17,16 @@ SOURCE = Path(lb.__file__).parent
 LAYERS = [
     ["errors"],
     ["devices", "files", "parts", "pages"],
-    ["data", "plots", "transforms", "context", "schedules", "divergences", "networks"],
+    [
+        "data",
+        "plots",
+        "transforms",
+        "context",
+        "corruptions",
+        "schedules",
+        "divergences",
+        "networks",
+    ],
     ["distributions"],
     ["priors", "posteriors", "likelihoods"],
     ["vae"],
@@ -34,7 +43,8 @@ LEVEL = {name: i for i, names in enumerate(LAYERS) for name in names}
 PUBLIC = {
     "Bernoulli", "Binarise", "Categorical", "ContinuousBernoulli", "Convolutional", "Cyclical",
     "Deconvolutional", "Dequantise", "Deterministic", "DiagonalGaussian", "ELBO", "Evaluation",
-    "Gaussian", "IWAE", "Identity", "Labels", "Linear", "MLP", "Reconstruction", "Scale",
+    "Gaussian", "GaussianNoise", "IWAE", "Identity", "Labels", "Linear", "MLP", "Masking",
+    "Reconstruction", "Scale",
     "StandardNormal", "Standardise", "Training", "VAE", "evaluate", "fit", "load", "part", "save",
     "data", "divergences", "errors", "evaluation", "networks", "plots", "recipes", "__version__",
 }  # fmt: skip

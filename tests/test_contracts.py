@@ -64,6 +64,7 @@ OBJECTIVES = {
     "IWAE": lb.IWAE(samples=3),
     "IWAE dreg": lb.IWAE(samples=3, gradient="dreg"),
     "Reconstruction": lb.Reconstruction(),
+    "Reconstruction penalised": lb.Reconstruction(lb.Masking(0.3), 0.1, 0.1),
 }
 TRANSFORMS = {
     "Identity": lb.Identity(),
@@ -74,6 +75,8 @@ TRANSFORMS = {
 }
 OTHERS = {
     "Labels": lb.Labels(CLASSES),
+    "GaussianNoise": lb.GaussianNoise(0.3),
+    "Masking": lb.Masking(0.2),
     "Training": lb.Training(epochs=3, ema=0.9),
     "Linear": lb.Linear(2, 3, 0.5),
     "Cyclical": lb.Cyclical(4, 0.25),
@@ -191,7 +194,7 @@ def test_decoders(name, width):
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_objectives(name, width):
     objective = OBJECTIVES[name]
-    which = "Deterministic" if name == "Reconstruction" else "DiagonalGaussian"
+    which = "Deterministic" if name.startswith("Reconstruction") else "DiagonalGaussian"
     model = lb.VAE(
         PRIORS["StandardNormal"](width), POSTERIORS[which](width), LIKELIHOODS["Bernoulli"](width)
     )

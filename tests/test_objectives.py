@@ -147,6 +147,41 @@ def test_reconstruction_has_no_kl():
     torch.testing.assert_close(terms["reconstruction"], lb.ELBO()(model, x)["reconstruction"])
 
 
+def test_penalties_are_what_they_say():
+    """A linear encoder's Jacobian is its weight; the estimate of its norm has no bias."""
+    encoder = lb.MLP(5, (), 2)
+    W = encoder.layers[0].weight.detach()
+    model = lb.VAE(
+        lb.StandardNormal(2), lb.Deterministic(encoder, 2), lb.Gaussian(lb.MLP(2, (), 5), (5,))
+    )
+    x = torch.randn(20_000, 5)
+    terms = lb.Reconstruction(contraction=1.0)(model, x)
+    error = 4.5 * terms["penalty"].std() / 20_000**0.5
+    assert (terms["penalty"].mean() - W.square().sum()).abs() < error + 1e-6
+    torch.testing.assert_close(terms["objective"], terms["bound"] - terms["penalty"])
+    sparse = lb.Reconstruction(sparsity=0.3)(model, x)
+    torch.testing.assert_close(sparse["penalty"], 0.3 * model.encode(x).mean.abs().sum(-1))
+
+
+def test_denoising_encodes_the_corrupted_and_scores_the_clean():
+    model = lb.VAE(
+        lb.StandardNormal(2),
+        lb.Deterministic(lb.MLP(5, (), 2), 2),
+        lb.Gaussian(lb.MLP(2, (), 5), (5,), 1.0),
+    )
+    x, objective = torch.rand(6, 5), lb.Reconstruction(lb.Masking(0.5))
+    model.train()
+    torch.manual_seed(1)
+    found = objective(model, x)["bound"]
+    torch.manual_seed(1)
+    seen = lb.Masking(0.5)(x)
+    assert 0 < (seen == 0).float().mean() < 1
+    expected = model.likelihood(model.posterior(seen).mean).log_prob(x)
+    torch.testing.assert_close(found, expected)
+    model.eval()
+    torch.testing.assert_close(objective(model, x)["bound"], lb.Reconstruction()(model, x)["bound"])
+
+
 def test_a_deterministic_posterior_is_refused_by_the_elbo():
     posterior = lb.Deterministic(lb.MLP(5, (), 2), 2)
     model = lb.VAE(lb.StandardNormal(2), posterior, lb.Gaussian(lb.MLP(2, (), 5), (5,)))

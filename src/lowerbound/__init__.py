@@ -32,6 +32,8 @@ _HOME = {
     "Standardise": "transforms",
     "Labels": "context",
     "VAE": "vae",
+    "GaussianNoise": "corruptions",
+    "Masking": "corruptions",
     "Training": "training",
     "fit": "training",
     "Evaluation": "evaluation",

@@ -16,8 +16,10 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
 
+from lowerbound.corruptions import Corruption
 from lowerbound.distributions import kl_terms
 from lowerbound.divergences import kl
 from lowerbound.errors import ConfigurationError
@@ -131,18 +133,57 @@ class IWAE(Objective):
 @part
 @dataclass(frozen=True)
 class Reconstruction(Objective):
-    """log p(x|z) at z ~ q(z|x), with no KL: a plain autoencoder, with a deterministic posterior."""
+    """log p(x|z) − penalty at z ~ q(z|x̃), with no KL: an autoencoder, with Deterministic posterior.
+
+    x̃ is x, or with ``corruption`` a fresh corruption of it while the model is in training mode,
+    which makes a denoising autoencoder.  ``sparsity`` weighs ‖z‖₁ and ``contraction`` weighs
+    ‖∂z/∂x‖², estimated without bias by ‖∂(vᵀz)/∂x‖² with random signs v.
+
+    Sources: denoising: Vincent et al. 2008; contractive: Rifai et al. 2011.
+    """
+
+    corruption: Corruption | None = None
+    sparsity: float = 0.0
+    contraction: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("sparsity", "contraction"):
+            if getattr(self, name) < 0:
+                raise ConfigurationError(
+                    f"Reconstruction: expected {name} ≥ 0, got {getattr(self, name)}"
+                )
 
     def __call__(
         self, model: VAE, x: Tensor, context: Tensor | None = None, time: float = math.inf
     ) -> Terms:
-        z = model.posterior(x, context).rsample()
+        seen = self.corruption(x) if self.corruption and model.training else x
+        if self.contraction:
+            seen = seen.detach().requires_grad_()
+        with torch.set_grad_enabled(torch.is_grad_enabled() or self.contraction > 0):
+            z = model.posterior(seen, context).rsample()
         log_likelihood = model.likelihood(z, context).log_prob(x)
-        return {
+        terms = {
             "objective": log_likelihood,
             "bound": log_likelihood,
             "reconstruction": -log_likelihood,
         }
+        penalty = self.sparsity * z.abs().sum(-1)
+        if self.contraction:
+            penalty = penalty + self.contraction * squared_jacobian(z, seen)
+        if self.sparsity or self.contraction:
+            terms |= {"objective": log_likelihood - penalty, "penalty": penalty}
+        return terms
+
+
+def squared_jacobian(z: Tensor, x: Tensor) -> Tensor:
+    """An unbiased estimate of ‖∂z/∂x‖² for each example, (batch,): E_v ‖∂(vᵀz)/∂x‖², vᵢ = ±1.
+
+    Source: Hutchinson, A stochastic estimator of the trace of the influence matrix, 1989.
+    """
+    signs = torch.randint_like(z, 2) * 2 - 1
+    with torch.enable_grad():
+        (gradient,) = torch.autograd.grad((signs * z).sum(), x, create_graph=True)
+    return gradient.flatten(1).square().sum(1)
 
 
 def _at_least_one(samples: int) -> None:

@@ -2,6 +2,7 @@
 
 from lowerbound.reproduce import (
     assignment,
+    autoencoders,
     homework3,
     lab11,
     linear_models,
@@ -18,6 +19,7 @@ __all__ = [
     "SYSTEMS",
     "System",
     "assignment",
+    "autoencoders",
     "chosen",
     "homework3",
     "lab11",

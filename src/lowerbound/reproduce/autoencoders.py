@@ -1,0 +1,159 @@
+"""A7 and A8: denoising autoencoders, and overcomplete ones that must not copy."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from sklearn.decomposition import PCA
+from torch import Tensor
+
+from lowerbound import plots
+from lowerbound.corruptions import Corruption, GaussianNoise, Masking
+from lowerbound.data import Splits
+from lowerbound.likelihoods import Bernoulli, Gaussian
+from lowerbound.networks import MLP
+from lowerbound.objectives import Reconstruction
+from lowerbound.posteriors import Deterministic
+from lowerbound.priors import StandardNormal
+from lowerbound.reproduce.bench import Bench
+from lowerbound.reproduce.system import system
+from lowerbound.training import Training
+from lowerbound.transforms import Scale
+from lowerbound.vae import VAE
+
+PIXELS, SHAPE, SHOWN = 784, (1, 28, 28), 10
+PER_PIXEL = "per pixel"
+CODE, WIDE = 64, 1024
+
+
+def denoiser() -> VAE:
+    """784-512-64-512-784, ReLU, grey levels as soft targets."""
+    return VAE(
+        StandardNormal(CODE),
+        Deterministic(MLP(PIXELS, (512,), CODE), CODE),
+        Bernoulli(MLP(CODE, (512,), PIXELS), SHAPE),
+        Scale(),
+    )
+
+
+def squared_error(x: Tensor, y: Tensor) -> float:
+    """Mean over images and pixels of (x − y)²."""
+    return (x - y).square().mean(dtype=torch.float64).item()
+
+
+@torch.no_grad()
+def restored(model: VAE, seen: Tensor) -> Tensor:
+    """The decoder's mean for prepared, possibly corrupted, images."""
+    return model.likelihood(model.posterior(seen).mean).mean
+
+
+@system("A7", "Denoising autoencoder")
+def a7(bench: Bench) -> None:
+    data = bench.data("mnist")
+    clean = data.test.x / 255
+    corruptions: dict[str, Corruption] = {
+        "Gaussian noise": GaussianNoise(0.5),
+        "masking": Masking(0.5),
+    }
+    for name, corruption in corruptions.items():
+        model, _ = bench.train(
+            f"denoising-{name.replace(' ', '-')}",
+            denoiser,
+            data.train,
+            Reconstruction(corruption),
+            Training(epochs=20, learning_rate=2e-3, schedule="cosine"),
+        )
+        torch.manual_seed(bench.seed)
+        seen = corruption(clean)
+        found, by_pca = restored(model, seen), pca_denoised(data, corruption, seen, bench)
+        noisy = squared_error(seen, clean)
+        ours, theirs = squared_error(found, clean), squared_error(by_pca, clean)
+        bench.row(f"squared error, {name}: as seen", noisy, PER_PIXEL)
+        bench.row(f"squared error, {name}: PCA", theirs, PER_PIXEL)
+        bench.row(f"squared error, {name}: restored", ours, PER_PIXEL, goal=min(noisy, theirs))
+        figure = plots.reconstructions(
+            {
+                "clean": clean[:SHOWN].numpy(),
+                "corrupted": seen[:SHOWN].numpy(),
+                "PCA": by_pca[:SHOWN].numpy(),
+                "restored": found[:SHOWN].numpy(),
+            },
+            value_range=(0, 1),
+            title=f"Denoising: {name}",
+        )
+        bench.picture(name.replace(" ", "-"), name.capitalize(), "Ten test images.", figure)
+
+
+def pca_denoised(data: Splits, corruption: Corruption, seen: Tensor, bench: Bench) -> Tensor:
+    """Projection on the leading components of clean images, as many as are best in training."""
+    train = (data.train.x / 255).flatten(1)
+    pca = PCA(bench.few(200, 50), random_state=0).fit(train[:20_000].numpy())
+    held = train[-2_000:]
+    held_codes = pca.transform(corruption(held).numpy())
+
+    def back(codes: np.ndarray, k: int) -> Tensor:
+        return torch.from_numpy(codes[:, :k] @ pca.components_[:k] + pca.mean_)
+
+    best = min(
+        range(1, pca.n_components_ + 1, 3), key=lambda k: squared_error(back(held_codes, k), held)
+    )
+    codes = pca.transform(seen.flatten(1).numpy())
+    return back(codes, best).clamp(0, 1).float().view(-1, *SHAPE)
+
+
+def overcomplete() -> VAE:
+    """784-1024-784 with linear layers: the code is wider than the image."""
+    return VAE(
+        StandardNormal(WIDE),
+        Deterministic(MLP(PIXELS, (), WIDE), WIDE),
+        Gaussian(MLP(WIDE, (), PIXELS), SHAPE, sigma=1.0),
+        Scale(),
+    )
+
+
+@system("A8", "Overcomplete autoencoder: the copying solution, and how to prevent it")
+def a8(bench: Bench) -> None:
+    data = bench.data("mnist")
+    digits = data.test.x / 255
+    generator = torch.Generator().manual_seed(bench.seed)
+    # Each digit with its pixels in one random order: the same grey levels, but no digit.
+    scrambled = digits.flatten(1)[:, torch.randperm(PIXELS, generator=generator)].view_as(digits)
+    objectives = {
+        "plain": Reconstruction(),
+        "sparse": Reconstruction(sparsity=0.3),
+        "contractive": Reconstruction(contraction=0.3),
+        "denoising": Reconstruction(GaussianNoise(0.5)),
+    }
+    pictured = {"digit": digits[:5], "scrambled": scrambled[:5]}
+    rows = {"input": torch.cat(list(pictured.values())).numpy()}
+    copied = {}
+    for name, objective in objectives.items():
+        model, _ = bench.train(
+            f"overcomplete-{name}",
+            overcomplete,
+            data.train,
+            objective,
+            Training(epochs=10, learning_rate=1e-3, schedule="cosine"),
+        )
+        shares = [explained(restored(model, x), x) for x in (digits, scrambled)]
+        copied[name] = shares[1]
+        bench.row(f"variance of digits explained, {name}", shares[0], "", better="higher")
+        bench.row(f"variance of scrambled digits explained, {name}", shares[1], "")
+        both = torch.cat([restored(model, x) for x in pictured.values()])
+        rows[name] = both.numpy()
+    for name in ("sparse", "contractive", "denoising"):
+        bench.row(f"scrambled: {name} − plain", copied[name] - copied["plain"], "", goal=0)
+    figure = plots.reconstructions(
+        rows, value_range=(0, 1), title="Five digits, and scrambled ones"
+    )
+    bench.picture("copying", "Who copies", "Test digits, and their pixels in random order.", figure)
+    bench.note(
+        "A code wider than the image can copy: the plain one reproduces scrambled digits, which it "
+        "never saw, nearly as well as digits. A penalty or noise makes it pay for directions that "
+        "digits do not use, and it reproduces less of what is no digit."
+    )
+
+
+def explained(y: Tensor, x: Tensor) -> float:
+    """1 − squared error over the variance of x about its mean image."""
+    return 1 - squared_error(y, x) / squared_error(x.mean(0).expand_as(x), x)
