@@ -1,0 +1,131 @@
+"""Every system runs, and the exact ones are exact."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+import lowerbound as lb
+from lowerbound import reproduce
+from lowerbound.errors import ConfigurationError
+from lowerbound.evaluation.markov_chains import (
+    effective_sample_size,
+    gaussian_gibbs,
+    metropolis_hastings,
+)
+from lowerbound.reproduce import lab11, theory
+from lowerbound.reproduce.bench import Bench
+from lowerbound.reproduce.result import Result, Row
+
+IDS = [
+    *(f"A{i}" for i in range(1, 12)),
+    *(f"B{i}" for i in range(1, 4)),
+    *(f"C{i}" for i in range(1, 7)),
+    *(f"D{i}" for i in range(1, 5)),
+    *(f"E{i}" for i in range(1, 8)),
+]
+
+
+def test_every_system_of_the_documents_is_there():
+    assert [system.id for system in reproduce.chosen(["all"])] == IDS
+    with pytest.raises(ConfigurationError, match="unknown system 'D9'"):
+        reproduce.chosen(["D9"])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("reproduce")
+
+
+@pytest.mark.parametrize("id", IDS)
+def test_a_smoke_run_writes_rows_and_pictures(id, folder):
+    page = reproduce.reproduce(reproduce.chosen([id]), folder, quick=True)
+    result = json.loads((folder / id / "result.json").read_text())
+    assert result["rows"] or result["pictures"]
+    assert result["quick"]
+    assert all(row["holds"] is None for row in result["rows"])
+    for picture in result["pictures"]:
+        assert (folder / id / picture["file"]).stat().st_size > 1000
+        assert picture["file"].removesuffix(".png") in (folder / id / picture["file"]).name
+    assert f'id="{id}"' in page.read_text()
+
+
+@pytest.mark.parametrize("id", ["A10", "B1", "B2", "C1", "E1"])
+def test_exact_systems_hold(id, tmp_path):
+    result = Result(id, "", "")
+    reproduce.SYSTEMS[id].run(Bench(tmp_path, tmp_path, result, quick=False))
+    judged = [row for row in result.rows if row.holds is not None]
+    assert judged
+    assert all(row.holds for row in judged), judged
+
+
+def test_a_row_holds_on_its_good_side():
+    assert Row("x", "", 3.0, document=3.5).holds
+    assert not Row("x", "", 3.0, document=3.5, goal=2.5).holds
+    assert Row("x", "", 3.0, goal=2.5, better="higher").holds
+    assert Row("x", "", 3.0).holds is None
+
+
+def test_chains_sample_their_target_and_count_their_worth():
+    model = theory.Sum(x=1.5, sigma=0.5)
+    start = torch.zeros(2, dtype=torch.float64)
+    gibbs = gaussian_gibbs(model.mean, model.precision, start, 20_000)
+    walk, accepted = metropolis_hastings(model.log_joint, start, 20_000, 0.9)
+    for chain in (gibbs, walk):
+        size = effective_sample_size(chain[:, 0])
+        assert 200 < size < 20_000
+        error = 4.5 * (model.covariance.diagonal() / size).sqrt()
+        assert ((chain.mean(0) - model.mean).abs() < error).all()
+        torch.testing.assert_close(chain.T.cov(), model.covariance, rtol=0.25, atol=0.05)
+    assert 0.2 < accepted < 0.6
+
+
+def test_the_effective_size_of_an_autoregression_is_known():
+    """AR(1) with coefficient ρ: n (1 − ρ)/(1 + ρ)."""
+    n, rho = 200_000, 0.8
+    noise, chain = torch.randn(n).tolist(), [0.0]
+    for e in noise:
+        chain.append(rho * chain[-1] + e)
+    found = effective_sample_size(torch.tensor(chain))
+    assert found == pytest.approx(n * (1 - rho) / (1 + rho), rel=0.1)
+
+
+@pytest.mark.parametrize(("sigma", "weight"), [(lab11.DIVIDED, 1 / 784), (lab11.UNDIVIDED, 1.0)])
+def test_the_labs_loss_is_our_objective(sigma, weight):
+    """MSE per pixel + weight·KL has the gradient of −ELBO, but for a constant factor."""
+    model = lab11.gaussian_vae(sigma)
+    x = torch.rand(8, 1, 28, 28)
+    factor = {1 / 784: 784, 1.0: 1}[weight]
+    torch.manual_seed(0)
+    ours = -lb.ELBO()(model, x)["objective"].mean()
+    torch.manual_seed(0)
+    q = model.posterior(x)
+    error = (model.likelihood(q.rsample()).mean - x).square().mean((1, 2, 3))
+    kl = -0.5 * (1 + q.log_variance - q.variance - q.mean.square()).sum(1)
+    theirs = factor * (error + weight * kl).mean()
+    for a, b in zip(
+        torch.autograd.grad(ours, model.parameters(), retain_graph=True),
+        torch.autograd.grad(theirs, model.parameters()),
+        strict=True,
+    ):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_annealing_is_the_labs_formula():
+    schedule = lb.Linear(start=4, duration=8)
+    for epoch in range(20):
+        assert schedule(epoch) == pytest.approx(max(0, min(1, (epoch - 4) / 8)))
+
+
+def test_a_dense_layer_of_ones_own_is_torchs():
+    own, torchs = lab11.Dense(5, 3), torch.nn.Linear(5, 3)
+    with torch.no_grad():
+        torchs.weight.copy_(own.weight.T)
+        torchs.bias.copy_(own.bias)
+    x = torch.randn(7, 5)
+    torch.testing.assert_close(own(x), torchs(x))
+    wide = lab11.Dense(400, 600)
+    assert wide.weight.std().item() == pytest.approx((2 / 1000) ** 0.5, rel=0.02)
+    assert not wide.bias.any()
