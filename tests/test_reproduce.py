@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 import torch
 
 import lowerbound as lb
 from lowerbound import reproduce
-from lowerbound.errors import ConfigurationError
+from lowerbound.errors import ConfigurationError, DataError
 from lowerbound.evaluation.markov_chains import (
     effective_sample_size,
     gaussian_gibbs,
@@ -41,7 +42,12 @@ def folder(tmp_path_factory):
 
 @pytest.mark.parametrize("id", IDS)
 def test_a_smoke_run_writes_rows_and_pictures(id, folder):
-    page = reproduce.reproduce(reproduce.chosen([id]), folder, quick=True)
+    try:
+        page = reproduce.reproduce(reproduce.chosen([id]), folder, quick=True)
+    except DataError as missing:
+        if "CI" in os.environ:
+            raise
+        pytest.skip(str(missing))
     result = json.loads((folder / id / "result.json").read_text())
     assert result["rows"] or result["pictures"]
     assert result["quick"]

@@ -28,11 +28,11 @@ def univariate_gaussian_kl(
 
 
 def standard_normal_kl_terms(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL(N(μᵢ, σᵢ²) ‖ N(0, 1)) = −½ (1 + log σᵢ² − σᵢ² − μᵢ²), for each dimension i.
+    """KL(N(μᵢ, σᵢ²) ‖ N(0, 1)) = ½ (σᵢ² + μᵢ² − 1 − log σᵢ²), for each dimension i.
 
     Source: Kingma & Welling, Auto-Encoding Variational Bayes, 2013, appendix B, arXiv 1312.6114.
     """
-    return -0.5 * (1 + log_variance - log_variance.exp() - mean**2)
+    return 0.5 * (log_variance.exp() + mean**2 - 1 - log_variance)
 
 
 def diagonal_gaussian_kl_terms(

@@ -1,4 +1,4 @@
-"""HTML pages: self-contained, from templates that escape what they are given."""
+"""Pages from templates: HTML, self-contained and escaped, and Markdown."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ def render(template: str, **values: Any) -> str:
     """The page that ``template`` makes of ``values``; a missing value is an error."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("lowerbound.pages", "."),
-        autoescape=True,
+        autoescape=template.endswith(".html"),
         undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
     )
+    environment.filters["cell"] = lambda text: text.replace("|", "\\|")
     return environment.get_template(template).render(values)
 
 

@@ -8,18 +8,17 @@ from typing import Any
 from lowerbound.files import write_atomic
 from lowerbound.pages import data_uri, render
 
-PAGE_FILE = "index.html"
+PAGE_FILE, MARKDOWN_FILE = "index.html", "README.md"
 
 
 def write_page(out: Path, results: list[dict[str, Any]]) -> Path:
-    """Write ``out``/index.html, with the pictures in it; return its path."""
+    """Write ``out``/index.html, which holds the pictures, and README.md; return the former."""
     rows = [row for result in results for row in result["rows"]]
     judged = [row for row in rows if row["holds"] is not None]
-    page = render(
-        "reproduce.html",
-        title="The course documents' systems",
-        lead="Each system on the document's data, its figures beside the document's.",
-        cards=[
+    values = {
+        "title": "The course documents' systems",
+        "lead": "Each system on the document's data, its figures beside the document's.",
+        "cards": [
             {"name": "systems", "value": len(results), "unit": "reproduced"},
             {
                 "name": "goals met",
@@ -28,9 +27,10 @@ def write_page(out: Path, results: list[dict[str, Any]]) -> Path:
             },
             {"name": "figures", "value": len(rows), "unit": "measured"},
         ],
-        systems=[_system(out, result) for result in results],
-    )
-    write_atomic(out / PAGE_FILE, page.encode())
+        "systems": [_system(out, result) for result in results],
+    }
+    write_atomic(out / PAGE_FILE, render("reproduce.html", **values).encode())
+    write_atomic(out / MARKDOWN_FILE, render("reproduce.md", **values).encode())
     return out / PAGE_FILE
 
 
@@ -50,7 +50,7 @@ def shown(row: dict[str, Any]) -> dict[str, str]:
         for name in ("measured", "document", "goal", "stretch")
     }
     error = row["standard_error"]
-    verdict = {True: "✓", False: "✗ missed", None: ""}[row["holds"]]
+    verdict = {True: "✓", False: "✗", None: ""}[row["holds"]]
     return {
         "quantity": row["quantity"],
         "setting": row["setting"],

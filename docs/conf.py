@@ -1,0 +1,56 @@
+"""Sphinx settings: Markdown pages, mathematics as MathML (no script, no network)."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from docutils.nodes import SkipNode
+from latex2mathml.converter import convert
+
+import lowerbound
+
+project = "lowerbound"
+version = release = lowerbound.__version__
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = "lowerbound"
+html_show_copyright = False
+html_math_renderer = "mathml"
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+copybutton_prompt_text = ">>> "
+
+
+def mathml(node: Any, display: str) -> str:
+    """A formula, with the space after a logarithm that the converter leaves out."""
+    markup = convert(node.astext(), display=display)
+    return markup.replace("<mi>log</mi>", '<mi>log</mi><mspace width="0.17em"/>')
+
+
+def inline(translator: Any, node: Any) -> None:
+    """A formula in a sentence."""
+    translator.body.append(mathml(node, "inline"))
+    raise SkipNode
+
+
+def block(translator: Any, node: Any) -> None:
+    """A formula on a line of its own."""
+    translator.body.append(f'<p class="formula">{mathml(node, "block")}</p>')
+    raise SkipNode
+
+
+def escape(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Docstrings are plain text: their * and | are no markup."""
+    for i, line in enumerate(lines):
+        if not line.lstrip().startswith((">>>", "...")):
+            lines[i] = re.sub(r"(``.*?``)|([*|])", lambda m: m[1] or "\\" + m[2], line)
+
+
+def setup(app: Any) -> None:
+    """Register the renderer, and the reading of docstrings before napoleon's."""
+    app.connect("autodoc-process-docstring", escape, priority=900)
+    app.add_html_math_renderer("mathml", (inline, None), (block, None))
