@@ -294,7 +294,9 @@ def kl_per_dimension(
     axes.bar(ranks[used:], kl[order[used:]], width, color=MUTED)
     if used < len(kl):
         shade_inactive(axes, used - 0.5, len(kl) - 0.5)
-    axes.set(ylabel=f"KL, {unit}", xlim=(-0.6, len(kl) - 0.4))
+    # A collapsed model's tiny bars are to look tiny.
+    top = 1.05 * max(kl.max(), 10 * ACTIVE_KL)
+    axes.set(ylabel=f"KL, {unit}", xlim=(-0.6, len(kl) - 0.4), ylim=(min(kl.min(), 0), top))
     axes.grid(axis="y")
     if len(kl) <= NAMED:
         axes.set_xticks(ranks, [str(index) for index in order])

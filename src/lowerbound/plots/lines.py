@@ -230,8 +230,11 @@ def curves(
         shown = np.flatnonzero(np.isfinite(y))
         if len(shown):
             ends.append(LineEnd(across[shown[-1]], y[shown[-1]], name, colour))
+    all_x = np.concatenate([across for across, _ in pairs.values()])
     if logx:
-        logarithmic(axes, "x", np.concatenate([across for across, _ in pairs.values()]))
+        logarithmic(axes, "x", all_x)
+    elif (all_x == all_x.round()).all():
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if logy:
         logarithmic(axes, "y", np.concatenate([y for _, y in pairs.values()]))
     label_ends(axes, ends)

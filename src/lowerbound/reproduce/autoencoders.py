@@ -148,9 +148,10 @@ def a8(bench: Bench) -> None:
     )
     bench.picture("copying", "Who copies", "Test digits, and their pixels in random order.", figure)
     bench.note(
-        "A code wider than the image can copy: the plain one reproduces scrambled digits, which it "
-        "never saw, nearly as well as digits. A penalty or noise makes it pay for directions that "
-        "digits do not use, and it reproduces less of what is no digit."
+        "A code wider than the image can copy: the plain one reproduces digits without error, and "
+        "most of scrambled digits, the like of which it never saw. (It never learned to copy the "
+        "pixels that are black in all digits.) A penalty or noise makes it pay for directions that "
+        "digits do not use: it still reproduces digits, but nothing of what is no digit."
     )
 
 

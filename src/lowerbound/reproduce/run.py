@@ -16,7 +16,7 @@ from lowerbound import storage
 from lowerbound.errors import StorageError
 from lowerbound.files import write_json
 from lowerbound.reproduce.bench import Bench
-from lowerbound.reproduce.page import write_page
+from lowerbound.reproduce.page import shown, write_page
 from lowerbound.reproduce.result import Result
 from lowerbound.reproduce.system import System
 
@@ -79,16 +79,11 @@ def line(row: dict[str, Any]) -> str:
     """A row for people.
 
     >>> line({"quantity": "KL", "unit": "nats", "measured": 7.5, "document": 7.89, "goal": None,
-    ...       "holds": True, "setting": "best", "standard_error": 0.02})
-    'KL (best): 7.500 ± 0.020 nats; document 7.89: holds'
+    ...       "stretch": None, "holds": True, "setting": "best", "standard_error": 0.02})
+    'KL (best): 7.50 ± 0.02 nats; document 7.89: holds'
     """
-    error = "" if row["standard_error"] is None else f" ± {row['standard_error']:.3f}"
-    text = (
-        f"{row['quantity']} ({row['setting']}): {row['measured']:,.3f}{error} {row['unit']}".strip()
-    )
-    for name in ("document", "goal"):
-        if row[name] is not None:
-            text += f"; {name} {row[name]:,g}"
-    if row["holds"] is not None:
-        text += ": holds" if row["holds"] else ": does not hold"
-    return text
+    cells = shown(row)
+    figure = f"{cells['measured']}{cells['error']} {row['unit']}".strip()
+    targets = "".join(f"; {name} {cells[name]}" for name in ("document", "goal") if cells[name])
+    verdict = {True: ": holds", False: ": does not hold", None: ""}[row["holds"]]
+    return f"{row['quantity']} ({row['setting']}): {figure}{targets}{verdict}"
