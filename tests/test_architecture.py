@@ -15,7 +15,7 @@ import lowerbound as lb
 SOURCE = Path(lb.__file__).parent
 # From the bottom up: a module may import from lines above its own, and from its own package.
 LAYERS = [
-    ["errors"],
+    ["errors", "threads"],
     ["devices", "files", "parts", "pages"],
     [
         "data",
@@ -41,7 +41,7 @@ LAYERS = [
 ]
 LEVEL = {name: i for i, names in enumerate(LAYERS) for name in names}
 PUBLIC = {
-    "Bernoulli", "Binarise", "Categorical", "ContinuousBernoulli", "Convolutional", "Cyclical",
+    "Bernoulli", "BernoulliDraw", "Binarise", "Categorical", "ContinuousBernoulli", "Convolutional", "Cyclical",
     "Deconvolutional", "Dequantise", "Deterministic", "DiagonalGaussian", "ELBO", "Evaluation",
     "Gaussian", "GaussianNoise", "IWAE", "Identity", "Labels", "Linear", "MLP", "Masking",
     "Reconstruction", "Scale",

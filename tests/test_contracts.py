@@ -61,6 +61,7 @@ DECODERS = {
 OBJECTIVES = {
     "ELBO": lb.ELBO(beta=lb.Cyclical(2.0), samples=2),
     "ELBO free bits": lb.ELBO(beta=lb.Linear(0, 4), free_bits=0.1),
+    "ELBO corrupted": lb.ELBO(corruption=lb.GaussianNoise(0.1)),
     "IWAE": lb.IWAE(samples=3),
     "IWAE dreg": lb.IWAE(samples=3, gradient="dreg"),
     "Reconstruction": lb.Reconstruction(),
@@ -75,6 +76,7 @@ TRANSFORMS = {
 }
 OTHERS = {
     "Labels": lb.Labels(CLASSES),
+    "BernoulliDraw": lb.BernoulliDraw(),
     "GaussianNoise": lb.GaussianNoise(0.3),
     "Masking": lb.Masking(0.2),
     "Training": lb.Training(epochs=3, ema=0.9),

@@ -23,8 +23,8 @@ from lowerbound import distributions, divergences
 PAGE = Path(__file__).parent.parent / "docs" / "derivations.md"
 HALF = Rational(1, 2)
 
-x, z, m, u, v = sp.symbols("x z m u v", real=True)
-m1, m2, h, h1, h2 = sp.symbols("mu1 mu2 h h1 h2", real=True)
+x, z, m = sp.symbols("x z m", real=True)
+m1, m2, h1, h2 = sp.symbols("mu1 mu2 h1 h2", real=True)
 s, s1, s2, S, t = sp.symbols("s sigma1 sigma2 S t", positive=True)
 
 
@@ -63,7 +63,7 @@ def average(polynomial, x, mean, sigma):
     """E over N(mean, sigma²) of a polynomial in x, by linearity."""
     terms = sp.Poly(expand(polynomial), x).terms()
     values = {m: mean, s: sigma}
-    return sum(a * moment(k).subs(values, simultaneous=True) for (k,), a in terms)
+    return sum(factor * moment(k).subs(values, simultaneous=True) for (k,), factor in terms)
 
 
 def assert_same_numbers(formula, symbols, function) -> None:
@@ -129,7 +129,7 @@ def test_step_1_5_the_mean_square_about_another_point():
 
 
 def test_step_1_6_the_divergence():
-    assert zero(average((LOG_RATIO), x, m1, s1) - UNIVARIATE)
+    assert zero(average(LOG_RATIO, x, m1, s1) - UNIVARIATE)
     assert_same_numbers(UNIVARIATE, FOUR, divergences.univariate_gaussian_kl)
     from_logs = UNIVARIATE.subs({s1: exp(h1 / 2), s2: exp(h2 / 2)})
     assert_same_numbers(from_logs, (m1, h1, m2, h2), divergences.diagonal_gaussian_kl_terms)
@@ -149,9 +149,9 @@ def test_step_1_7_the_divergence_is_zero_for_equal_gaussians_only():
 # 2. A diagonal Gaussian to N(0, I), in two dimensions.
 
 z1, z2 = sp.symbols("z1 z2", real=True)
-CODES, MEANS, SIGMAS = (z1, z2), (m1, m2), (s1, s2)
-RATIOS = [density(c, a, b) / density(c, 0, 1) for c, a, b in zip(CODES, MEANS, SIGMAS, strict=True)]
-TO_STANDARD = -HALF * sum(1 + log(b**2) - b**2 - a**2 for a, b in zip(MEANS, SIGMAS, strict=True))
+DIMENSIONS = ((z1, m1, s1), (z2, m2, s2))
+RATIOS = [density(*each) / density(each[0], 0, 1) for each in DIMENSIONS]
+TO_STANDARD = -HALF * sum(1 + log(b**2) - b**2 - a**2 for _, a, b in DIMENSIONS)
 
 
 def standard_kl(*arguments: torch.Tensor) -> torch.Tensor:
@@ -161,10 +161,10 @@ def standard_kl(*arguments: torch.Tensor) -> torch.Tensor:
 
 
 def test_step_2_1_the_logarithms_add():
-    of_pair = sp.prod(density(c, a, b) for c, a, b in zip(CODES, MEANS, SIGMAS, strict=True))
+    of_pair = sp.prod(density(*each) for each in DIMENSIONS)
     # The joint density of two dimensions, from its covariance matrix.
     covariance = sp.diag(s1**2, s2**2)
-    off = Matrix(CODES) - Matrix(MEANS)
+    off = Matrix([z1 - m1, z2 - m2])
     joint = exp(-(off.T * covariance.inv() * off)[0] / 2) / (2 * pi * sqrt(covariance.det()))
     standard = exp(-(z1**2 + z2**2) / 2) / (2 * pi)
     assert zero(logs(joint) - logs(of_pair))
@@ -173,9 +173,9 @@ def test_step_2_1_the_logarithms_add():
 
 def test_step_2_2_the_divergences_add():
     def over_both(f):
-        return average((average((f), z1, m1, s1)), z2, m2, s2)
+        return average(average(f, z1, m1, s1), z2, m2, s2)
 
-    alone = [average((logs(RATIOS[i])), CODES[i], MEANS[i], SIGMAS[i]) for i in (0, 1)]
+    alone = [average(logs(ratio), *each) for ratio, each in zip(RATIOS, DIMENSIONS, strict=True)]
     assert zero(over_both(logs(RATIOS[0])) - alone[0])
     assert zero(over_both(logs(RATIOS[0]) + logs(RATIOS[1])) - sum(alone))
     assert_same_numbers(sum(alone), FOUR, standard_kl)
@@ -188,12 +188,9 @@ def test_step_2_3_one_dimension():
 
 
 def test_step_2_4_the_sum():
-    of_each = [UNIVARIATE.subs({m1: a, s1: b, m2: 0, s2: 1}, simultaneous=True) for a, b in PAIRS]
-    assert zero(TO_STANDARD - sum(of_each))
+    to_standard = UNIVARIATE.subs({m2: 0, s2: 1})
+    assert zero(TO_STANDARD - sum(to_standard.subs({m1: a, s1: b}) for _, a, b in DIMENSIONS))
     assert_same_numbers(TO_STANDARD, FOUR, standard_kl)
-
-
-PAIRS = list(zip(MEANS, SIGMAS, strict=True))
 
 
 def test_step_2_5_the_gradient():
@@ -205,9 +202,8 @@ def test_step_2_5_the_gradient():
 
     def gradient(argument: int):
         def by(mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Tensor:
-            return torch.func.grad(divergences.standard_normal_kl_terms, argument)(
-                mean, log_variance
-            )
+            slope = torch.func.grad(divergences.standard_normal_kl_terms, argument)
+            return slope(mean, log_variance)
 
         return by
 
@@ -219,7 +215,7 @@ def test_step_2_5_the_gradient():
 
 a, c, d, f = sp.symbols("a c d f", positive=True)
 b, e, n1, n2, w1, w2, w3 = sp.symbols("b e n1 n2 w1 w2 w3", real=True)
-MU_1, MU_2, X = Matrix([m1, m2]), Matrix([n1, n2]), Matrix(CODES)
+MU_1, MU_2, X = Matrix([m1, m2]), Matrix([n1, n2]), Matrix([z1, z2])
 L_1, L_2 = Matrix([[a, 0], [b, c]]), Matrix([[d, 0], [e, f]])
 SIGMA_1, SIGMA_2 = L_1 * L_1.T, L_2 * L_2.T
 
@@ -236,7 +232,7 @@ def gaussian_mean(polynomial, x, mean, L):
     draws = sp.symbols(f"u1:{len(x) + 1}", real=True)
     changed = polynomial.subs(dict(zip(x, mean + L * Matrix(draws), strict=True)))
     terms = sp.Poly(expand(changed), *draws).terms()
-    return sum(a * sp.prod(moment(k).subs(at_zero) for k in powers) for powers, a in terms)
+    return sum(factor * sp.prod(moment(k).subs(at_zero) for k in ks) for ks, factor in terms)
 
 
 def quadratic(v, A):
@@ -244,7 +240,7 @@ def quadratic(v, A):
 
 
 def points_of(mean):
-    return Matrix(CODES if len(mean) == 2 else [w1, w2, w3])
+    return X if len(mean) == 2 else Matrix([w1, w2, w3])
 
 
 def log_density(x, mean, covariance):
@@ -374,7 +370,7 @@ def discrete_kl(q, p):
 
 def gaussian(f):
     """E_q f(z), q = N(m, s²)."""
-    return average((expand_log(f, force=True)), z, m, s)
+    return average(expand_log(f, force=True), z, m, s)
 
 
 def discrete_elbo():

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import lowerbound as lb
+from lowerbound.divergences import kl
 from lowerbound.errors import ConfigurationError
 from test_evaluation import draw, evidence, linear_gaussian
 
@@ -203,3 +204,26 @@ def test_a_deterministic_posterior_is_refused_by_the_elbo():
 def test_wrong_values_are_refused_when_made(make):
     with pytest.raises(ConfigurationError, match=r"expected|should"):
         make()
+
+
+def test_a_corrupted_elbo_codes_the_corrupted_and_reconstructs_the_clean():
+    """It is E_q(z|x̃) log p(x|z) − KL(q(z|x̃) ‖ p): still a bound, and the plain one in evaluation."""
+    model = lb.VAE(
+        lb.StandardNormal(2),
+        lb.DiagonalGaussian(lb.MLP(5, (), 4), 2),
+        lb.Gaussian(lb.MLP(2, (), 5), (5,), 1.0),
+    )
+    x, objective = torch.rand(6, 5), lb.ELBO(corruption=lb.BernoulliDraw())
+    model.train()
+    torch.manual_seed(0)
+    found = objective(model, x)["bound"]
+    torch.manual_seed(0)
+    q = model.posterior(torch.bernoulli(x))
+    z = q.rsample((1,))
+    expected = model.likelihood(z).log_prob(x)[0] - kl(q, model.prior(), z)
+    torch.testing.assert_close(found, expected)
+    model.eval()
+    torch.manual_seed(0)
+    found = objective(model, x)["bound"]
+    torch.manual_seed(0)
+    torch.testing.assert_close(found, lb.ELBO()(model, x)["bound"])

@@ -5,6 +5,10 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from lowerbound.threads import choose_waiting
+
+choose_waiting()
+
 __version__ = "0.1.0"
 
 # Each public noun and the module that holds it.  They load on first use, so that
@@ -32,6 +36,7 @@ _HOME = {
     "Standardise": "transforms",
     "Labels": "context",
     "VAE": "vae",
+    "BernoulliDraw": "corruptions",
     "GaussianNoise": "corruptions",
     "Masking": "corruptions",
     "Training": "training",

@@ -48,3 +48,12 @@ class Masking(Corruption):
 
     def __call__(self, x: Tensor) -> Tensor:
         return x * (torch.rand_like(x) >= self.rate)
+
+
+@part
+@dataclass(frozen=True)
+class BernoulliDraw(Corruption):
+    """A draw from Bernoulli(x), for x in [0, 1]: a black-and-white image whose mean is x."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return torch.bernoulli(x)

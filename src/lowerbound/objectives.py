@@ -49,13 +49,18 @@ class ELBO(Objective):
     replaces each dimension's batch-mean KL by max(free_bits, KL), so that the first nats are free.
     The KL is exact where a closed form is known, and taken at the drawn z elsewhere.
 
+    With ``corruption`` the encoder sees a fresh corruption x̃ of x while the model is in training
+    mode.  Any q gives a lower bound, so q(z|x̃) does; it keeps the encoder from learning the
+    training set by heart.
+
     Sources: Kingma & Welling 2013, arXiv 1312.6114; β: Higgins et al. 2017; free bits: Kingma et
-    al. 2016, arXiv 1606.04934.
+    al. 2016, arXiv 1606.04934; corruption: Im et al. 2015, arXiv 1511.06406.
     """
 
     beta: float | Schedule = 1.0
     free_bits: float = 0.0
     samples: int = 1
+    corruption: Corruption | None = None
 
     def __post_init__(self) -> None:
         _at_least_one(self.samples)
@@ -65,7 +70,8 @@ class ELBO(Objective):
     def __call__(
         self, model: VAE, x: Tensor, context: Tensor | None = None, time: float = math.inf
     ) -> Terms:
-        q, p = model.posterior(x, context), model.prior(context)
+        seen = self.corruption(x) if self.corruption and model.training else x
+        q, p = model.posterior(seen, context), model.prior(context)
         z = q.rsample((self.samples,))
         log_likelihood = model.likelihood(z, context).log_prob(x).mean(0)
         divergence = kl(q, p, z)
