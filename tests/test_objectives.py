@@ -207,7 +207,7 @@ def test_wrong_values_are_refused_when_made(make):
 
 
 def test_a_corrupted_elbo_codes_the_corrupted_and_reconstructs_the_clean():
-    """It is E_q(z|x̃) log p(x|z) − KL(q(z|x̃) ‖ p): still a bound, and the plain one in evaluation."""
+    """E_q(z|x̃) log p(x|z) − KL(q(z|x̃) ‖ p) in training, and the plain ELBO in evaluation."""
     model = lb.VAE(
         lb.StandardNormal(2),
         lb.DiagonalGaussian(lb.MLP(5, (), 4), 2),
