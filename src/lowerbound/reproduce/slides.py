@@ -155,7 +155,7 @@ def a5(bench: Bench) -> None:
     figure = plots.samples(images, columns=12, value_range=(0, 255))
     bench.picture("samples", "Samples", "60 draws z ~ N(0, I) through A4's decoder.", figure)
 
-    flat = homework3.trained(bench, 2, "document", homework3.DOCUMENTS)
+    flat = homework3.trained(bench, 2, "document")
     ranges = {
         "document": (torch.linspace(-15, 15, 15), "from −15 to 15, the document's range"),
         "quantiles": (evaluation.normal_quantiles(15, 0.02, 0.98), "at the prior's quantiles"),

@@ -1,0 +1,68 @@
+"""JAX by hand: one compiled scan over the batches of an epoch, Adam written out."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import protocol
+
+told = protocol.task()
+x = jnp.asarray(protocol.images(told))
+steps = len(x) // told.batch
+rng = np.random.default_rng(0)
+
+
+def layers(sizes):
+    return [
+        (
+            jnp.asarray(rng.uniform(-1, 1, (a, b)) / np.sqrt(a), jnp.float32),
+            jnp.asarray(rng.uniform(-1, 1, b) / np.sqrt(a), jnp.float32),
+        )
+        for a, b in zip(sizes, sizes[1:], strict=False)
+    ]
+
+
+def mlp(layers, h):
+    for W, b in layers[:-1]:
+        h = jax.nn.relu(h @ W + b)
+    W, b = layers[-1]
+    return h @ W + b
+
+
+def loss(params, x, key):
+    encoder, decoder = params
+    mean, log_variance = jnp.split(mlp(encoder, x), 2, 1)
+    z = mean + jnp.exp(0.5 * log_variance) * jax.random.normal(key, mean.shape)
+    logits = mlp(decoder, z)
+    bce = jnp.sum(jnp.maximum(logits, 0) - logits * x + jnp.log1p(jnp.exp(-jnp.abs(logits))), 1)
+    kl = 0.5 * jnp.sum(jnp.exp(log_variance) + mean**2 - 1 - log_variance, 1)
+    return jnp.mean(bce + kl)
+
+
+def step(carry, indices):
+    params, m, v, t, key = carry
+    key, noise = jax.random.split(key)
+    value, g = jax.value_and_grad(loss)(params, x[indices].astype(jnp.float32) / 255, noise)
+    t = t + 1
+    m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, g)
+    v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, v, g)
+    rate = told.rate * jnp.sqrt(1 - 0.999**t) / (1 - 0.9**t)
+    params = jax.tree.map(lambda p, m, v: p - rate * m / (jnp.sqrt(v) + 1e-8), params, m, v)
+    return (params, m, v, t, key), value
+
+
+@jax.jit
+def epoch(carry, order):
+    return jax.lax.scan(step, carry, order)
+
+
+params = (
+    layers([784, *told.hidden, 2 * told.latent]),
+    layers([told.latent, *told.hidden[::-1], 784]),
+)
+zeros = jax.tree.map(jnp.zeros_like, params)
+carry = (params, zeros, zeros, jnp.zeros(()), jax.random.key(0))
+report = protocol.Reporter()
+for _ in range(told.epochs):
+    order = jnp.asarray(rng.permutation(len(x))[: steps * told.batch].reshape(steps, told.batch))
+    carry, values = epoch(carry, order)
+    report(steps * told.batch, values.mean())

@@ -1,0 +1,66 @@
+"""pythae's VAE with the same layers and its own trainer."""
+
+import logging
+import tempfile
+
+import protocol
+import torch
+from pythae.models import VAE, VAEConfig
+from pythae.models.base.base_utils import ModelOutput
+from pythae.models.nn import BaseDecoder, BaseEncoder
+from pythae.pipelines import TrainingPipeline
+from pythae.trainers import BaseTrainerConfig
+from pythae.trainers.training_callbacks import TrainingCallback
+from torch import nn
+
+logging.disable(logging.CRITICAL)
+told = protocol.task()
+x = torch.from_numpy(protocol.images(told)).float().div(255).view(-1, 1, 28, 28)
+
+
+def mlp(sizes):
+    layers = [nn.Linear(sizes[0], sizes[1])]
+    for a, b in zip(sizes[1:], sizes[2:], strict=False):
+        layers += [nn.ReLU(), nn.Linear(a, b)]
+    return nn.Sequential(*layers)
+
+
+class Encoder(BaseEncoder):
+    def __init__(self):
+        super().__init__()
+        self.net = mlp([784, *told.hidden, 2 * told.latent])
+
+    def forward(self, x):
+        mean, log_variance = self.net(x.flatten(1)).chunk(2, 1)
+        return ModelOutput(embedding=mean, log_covariance=log_variance)
+
+
+class Decoder(BaseDecoder):
+    def __init__(self):
+        super().__init__()
+        self.net = mlp([told.latent, *told.hidden[::-1], 784])
+
+    def forward(self, z):
+        return ModelOutput(reconstruction=self.net(z).sigmoid().view(-1, 1, 28, 28))
+
+
+class Report(TrainingCallback):
+    def on_train_begin(self, training_config, **kwargs):
+        self.report = protocol.Reporter()
+
+    def on_log(self, training_config, logs, **kwargs):
+        if "train_epoch_loss" in logs:
+            self.report(len(x), logs["train_epoch_loss"])
+
+
+config = VAEConfig(input_dim=(1, 28, 28), latent_dim=told.latent, reconstruction_loss="bce")
+with tempfile.TemporaryDirectory() as folder:
+    training = BaseTrainerConfig(
+        output_dir=folder,
+        num_epochs=told.epochs,
+        learning_rate=told.rate,
+        per_device_train_batch_size=told.batch,
+        optimizer_cls="Adam",
+    )
+    pipeline = TrainingPipeline(VAE(config, Encoder(), Decoder()), training)
+    pipeline(train_data=x, callbacks=[Report()])
