@@ -13,6 +13,7 @@ MATHEMATICS = (
     *("posteriors", "priors", "vae"),
 )
 install_import_hook([f"lowerbound.{name}" for name in MATHEMATICS], "checking.checked")
+collect_ignore = ["conftest.py"]
 settings.register_profile("lowerbound", deadline=None, derandomize=True)
 settings.load_profile("lowerbound")
 

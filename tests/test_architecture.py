@@ -41,7 +41,7 @@ LAYERS = [
 ]
 LEVEL = {name: i for i, names in enumerate(LAYERS) for name in names}
 PUBLIC = {
-    "Bernoulli", "BernoulliDraw", "Binarise", "Categorical", "ContinuousBernoulli",
+    "Bernoulli", "BernoulliDraw", "Binarise", "Binary", "Categorical", "ContinuousBernoulli",
     "Convolutional", "Cyclical", "Deconvolutional", "Dequantise", "Deterministic",
     "DiagonalGaussian", "ELBO", "Evaluation",
     "Gaussian", "GaussianNoise", "IWAE", "Identity", "Labels", "Linear", "MLP", "Masking",

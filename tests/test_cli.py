@@ -78,7 +78,8 @@ def test_evaluate(run, trained):
     assert values["examples"] == 360
     assert values["importance_weighted"]["value"] >= values["elbo"]["value"]
     kept = json.loads((trained / "evaluation.json").read_text())
-    assert kept == values
+    weights = json.loads((trained / "model.json").read_text())["weights"]["sha256"]
+    assert kept == values | {"weights": weights}
 
 
 def test_evaluate_other_data(run, trained, tmp_path):
@@ -223,6 +224,47 @@ def test_an_occupied_folder_is_left_alone(run, trained, tmp_path):
 def test_wrong_file_endings_are_refused(run, trained, tmp_path):
     code, _, err = run("embed", trained, "--out", tmp_path / "z.txt")
     assert (code, "ending in .npy or .csv" in err) == (2, True)
+
+
+def test_other_data_are_matched_to_the_run(run, tmp_path):
+    """Classes by their names, values by their range."""
+    x = np.random.default_rng(0).integers(0, 256, (40, 6, 6), np.uint8)
+    np.savez(tmp_path / "ten.npz", x=x, labels=np.arange(40) % 10)
+    model = tmp_path / "run"
+    settings = ["--set", "conditional=true", "--set", "epochs=1", "--set", "hidden=8"]
+    assert run("train", "mlp", "--data", tmp_path / "ten.npz", "--out", model, *settings)[0] == 0
+    np.savez(tmp_path / "two.npz", x=x, labels=np.where(np.arange(40) % 2, 3, 7))
+    np.savez(tmp_path / "odd.npz", x=x, labels=np.full(40, 12))
+    np.savez(tmp_path / "unit.npz", x=x / 255.0, labels=np.arange(40) % 10)
+    assert run("embed", model, "--data", tmp_path / "two.npz", "--out", tmp_path / "z.csv")[0] == 0
+    labels = {line.split(",")[-1] for line in (tmp_path / "z.csv").read_text().split()[1:]}
+    assert {float(label) for label in labels} == {3.0, 7.0}
+    code, _, err = run("evaluate", model, "--data", tmp_path / "odd.npz")
+    assert (code, "got '12'" in err) == (3, True)
+    code, _, err = run("evaluate", model, "--data", tmp_path / "unit.npz")
+    assert (code, "expected grey values up to 255" in err) == (3, True)
+    code, _, err = run("evaluate", model, "--labels", "y")
+    assert (code, "expected --labels with --data" in err) == (2, True)
+
+
+def test_a_refused_start_leaves_the_folder_free_and_tensorboard_may_be_in_it(run, tmp_path):
+    start = ["train", "mlp", "--data", "digits", "--out", tmp_path / "run", "--set", "epochs=1"]
+    code, _, err = run(*start, "--set", "patience=2", "--validation", 0)
+    assert (code, "expected validation data" in err) == (2, True)
+    assert run(*start, "--tensorboard")[0] == 0
+    assert list((tmp_path / "run/tensorboard").glob("events*"))
+
+
+def test_an_evaluation_of_older_weights_is_not_reported(run, tmp_path):
+    folder = tmp_path / "run"
+    start = ["train", "mlp", "--data", "digits", "--out", folder, "--set", "epochs=1"]
+    assert run(*start)[0] == 0
+    assert run("evaluate", folder, "--samples", 2)[0] == 0
+    path = folder / "evaluation.json"
+    stale = json.loads(path.read_text()) | {"weights": "0" * 64, "samples": 2}
+    path.write_text(json.dumps(stale))
+    assert run("report", folder)[0] == 0
+    assert json.loads(path.read_text())["samples"] == 100
 
 
 def test_changed_data_are_refused(run, tmp_path):

@@ -14,6 +14,7 @@ from torch.distributions import Distribution
 
 import lowerbound as lb
 from lowerbound import parts
+from lowerbound.errors import ConfigurationError
 from lowerbound.parts import build, describe
 
 SHAPE, LATENT, CLASSES, BATCH, SAMPLES = (1, 8, 8), 3, 4, 5, 2
@@ -70,6 +71,7 @@ OBJECTIVES = {
 TRANSFORMS = {
     "Identity": lb.Identity(),
     "Scale": lb.Scale(),
+    "Binary": lb.Binary(),
     "Binarise": lb.Binarise(),
     "Dequantise": lb.Dequantise(),
     "Standardise": lb.Standardise((100.0,), (50.0,)),
@@ -222,6 +224,27 @@ def test_transforms(name):
         assert set(y.unique().tolist()) <= {0.0, 1.0}
 
 
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_codes_are_repeatable_whatever_the_transform(name):
+    transform = TRANSFORMS[name]
+    x = torch.randint(0, 256, (BATCH, *SHAPE), dtype=torch.uint8)
+    y = torch.stack([transform(x) for _ in range(4000)]).mean(0)
+    torch.testing.assert_close(transform.noiseless(x), y, atol=0.05, rtol=0)
+    model = lb.VAE(
+        lb.StandardNormal(LATENT),
+        POSTERIORS["DiagonalGaussian"](0),
+        LIKELIHOODS["Bernoulli"](0),
+        transform,
+    )
+    assert torch.equal(model.embed(x), model.embed(x))
+
+
+def test_the_standardised_levels_do_not_wrap_round():
+    x = torch.tensor([[0], [127], [255]], dtype=torch.uint8)
+    expected = (x.float() - 127.5) / 50
+    torch.testing.assert_close(lb.Standardise((127.5,), (50.0,))(x), expected)
+
+
 def test_binarisation_has_the_grey_level_as_its_mean():
     x = torch.tensor([[0, 64, 255]], dtype=torch.uint8).expand(20_000, 3)
     mean = lb.Binarise()(x).mean(0)
@@ -313,6 +336,40 @@ def test_a_users_own_parts_train_save_and_load(tmp_path):
     again = lb.load(tmp_path)
     torch.testing.assert_close(again.reconstruct(x), model.reconstruct(x))
     assert again.is_density
+
+
+def test_parts_need_named_arguments_and_any_name_of_self():
+    with pytest.raises(ConfigurationError, match=r"names of their own, got \*sizes"):
+
+        @lb.part
+        class Many(nn.Module):
+            def __init__(self, *sizes: int) -> None:
+                super().__init__()
+
+    @lb.part
+    class Named(nn.Module):
+        def __init__(this, width: int) -> None:
+            super().__init__()
+            this.width = width
+
+    assert build(describe(Named(3))).width == 3
+
+
+def test_a_part_without_what_the_model_asks_is_named():
+    class Bare(nn.Module):
+        def forward(self, z, context=None):
+            return torch.distributions.Normal(z, 1.0)
+
+    with pytest.raises(ConfigurationError, match="expected Bare to have shape"):
+        lb.VAE(lb.StandardNormal(LATENT), POSTERIORS["DiagonalGaussian"](0), Bare())
+
+
+def test_each_sample_has_its_label():
+    model = lb.recipes.mlp(
+        lb.data.Dataset(torch.rand(6, 4), torch.arange(6) % 3), conditional=True
+    ).model
+    with pytest.raises(ConfigurationError, match="a label for each of 5 samples, got 3"):
+        model.sample(5, torch.tensor([0, 1, 2]))
 
 
 def test_arguments_are_checked_when_a_part_is_made():

@@ -230,6 +230,7 @@ def test_idx_contents_that_are_refused(tmp_path, data, message):
         (gzip.compress(idx(IMAGES) + b"1"), "expected the file to end after its 400 bytes"),
         (gzip.compress(claiming((60_000, 2**15, 2**15))), "cannot hold more than"),
     ],
+    ids=["cut", "header only", "junk behind", "a byte short", "a byte more", "too large"],
 )
 def test_packed_idx_contents_that_are_refused(tmp_path, data, message):
     (tmp_path / "a.idx.gz").write_bytes(data)

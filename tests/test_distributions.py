@@ -61,7 +61,7 @@ def test_continuous_bernoulli_is_torchs(eta):
         distributions.DiagonalNormal(torch.tensor([0.3, -2.0]), torch.tensor([0.7, -1.5])),
         distributions.StandardNormal(torch.zeros(2)),
         distributions.Delta(torch.tensor([1.0, 2.0])),
-        distributions.OptimalNormal(torch.tensor(0.5), torch.tensor(4.0)),
+        distributions.OptimalNormal(torch.tensor(0.5), torch.tensor(4.0), torch.zeros(())),
     ],
     ids=lambda p: type(p).__name__,
 )
@@ -105,7 +105,7 @@ def test_reparameterised_draws_carry_gradients_to_both_parameters():
 def test_the_optimal_variance_is_the_mean_squared_error_and_maximises_the_likelihood():
     mean, x = torch.randn(2, 50, dtype=torch.float64)
     running = torch.ones((), dtype=torch.float64)
-    found = distributions.OptimalNormal(mean, running).log_prob(x).sum()
+    found = distributions.OptimalNormal(mean, running, torch.zeros(())).log_prob(x).sum()
     optimum = (x - mean).square().mean()
     for factor in (0.8, 1.0, 1.25):
         sigma = (factor * optimum).sqrt()
@@ -118,9 +118,8 @@ def test_the_optimal_variance_is_the_mean_squared_error_and_maximises_the_likeli
 def test_the_gradient_at_the_optimal_variance_is_that_of_the_profile_likelihood():
     mean = torch.randn(40, dtype=torch.float64, requires_grad=True)
     x = torch.randn(40, dtype=torch.float64)
-    distributions.OptimalNormal(mean, torch.ones((), dtype=torch.float64)).log_prob(
-        x
-    ).sum().backward()
+    running, batches = torch.ones((), dtype=torch.float64), torch.zeros(())
+    distributions.OptimalNormal(mean, running, batches).log_prob(x).sum().backward()
     found, mean.grad = mean.grad, None
     (-20 * (x - mean).square().mean().log()).backward()
     torch.testing.assert_close(found, mean.grad)
@@ -137,6 +136,28 @@ def test_the_running_variance_comes_to_the_error_and_is_used_afterwards():
     likelihood.eval()
     expected = torch.distributions.Normal(z, likelihood.running_variance.sqrt()).log_prob(x).sum(-1)
     torch.testing.assert_close(likelihood(z).log_prob(x), expected)
+
+
+def test_the_running_variance_is_the_mean_of_few_batches():
+    likelihood = lb.Gaussian(torch.nn.Identity(), (4,), sigma="optimal")
+    z = torch.zeros(50, 4)
+    errors = []
+    for scale in (0.1, 0.2, 0.3):
+        x = scale * torch.randn(50, 4)
+        errors.append(x.square().mean())
+        likelihood(z).log_prob(x)
+    torch.testing.assert_close(likelihood.running_variance, torch.stack(errors).mean())
+
+
+def test_continuous_bernoulli_draws_are_exact_near_zero_and_have_gradients():
+    eta = torch.tensor([0.099, -0.05, 0.0], dtype=torch.float64, requires_grad=True)
+    p = distributions.ContinuousBernoulli(eta)
+    torch.manual_seed(0)
+    x = p.rsample((400_000,))
+    error = (p.variance / len(x)).sqrt()
+    assert ((x.mean(0) - p.mean).abs() < 4 * error).all()
+    (gradient,) = torch.autograd.grad(x.mean(0).sum(), eta)
+    torch.testing.assert_close(gradient, p.variance.detach(), rtol=1e-2, atol=0)
 
 
 def test_bernoulli_on_grey_levels_is_the_mean_over_binarised_images():

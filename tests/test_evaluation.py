@@ -180,10 +180,31 @@ def test_walks_decode_the_codes_they_name():
     grid = evaluation.manifold(model, values)
     assert grid.shape == (3, 3, 5)
     torch.testing.assert_close(grid[0, 2], W @ torch.tensor([2.0, -1.0]))
-    walk = evaluation.traversals(model, [1, 0], values, origin=torch.tensor([5.0, 7.0]))
+    walk = evaluation.traversals(model, [1, 0], values)
     assert walk.shape == (2, 3, 5)
-    torch.testing.assert_close(walk[0, 2], W @ torch.tensor([5.0, 2.0]))
-    torch.testing.assert_close(walk[1, 0], W @ torch.tensor([-1.0, 7.0]))
+    torch.testing.assert_close(walk[0, 2], W @ torch.tensor([0.0, 2.0]))
+    torch.testing.assert_close(walk[1, 0], W @ torch.tensor([-1.0, 0.0]))
+
+
+def test_what_the_bounds_measure_is_told_by_the_data_and_the_likelihood():
+    grey = Dataset(torch.randint(0, 256, (40, 1, 4, 4), dtype=torch.uint8))
+    binary = Dataset(255 * torch.randint(0, 2, (40, 1, 4, 4), dtype=torch.uint8))
+
+    def told(data: Dataset, **settings) -> tuple[str, bool]:
+        result = evaluation.evaluate(lb.recipes.mlp(data, **settings).model, data, samples=2)
+        return result.measures, result.bits_per_dimension is not None
+
+    assert told(binary) == ("log-probability of x", True)
+    assert told(grey, binarise=True) == ("log-probability of a random binarisation of x", False)
+    assert told(grey, likelihood="Categorical") == ("log-probability of x", True)
+    assert told(grey, likelihood="Bernoulli")[1] is False
+    few = lb.VAE(
+        lb.StandardNormal(2),
+        lb.DiagonalGaussian(lb.MLP(16, (), 4), 2),
+        lb.likelihoods.Categorical(lb.MLP(2, (), 16 * 16), (1, 4, 4), levels=16),
+        lb.Scale(),
+    )
+    assert not few.is_density
 
 
 def test_embed_gives_means_and_draws():

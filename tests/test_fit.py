@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import signal
 
 import pytest
+import safetensors
 import torch
 from torch import nn
 
 import lowerbound as lb
-from lowerbound.errors import ConfigurationError, NonFiniteLoss, StorageError
+from lowerbound.errors import (
+    ConfigurationError,
+    DataError,
+    LowerboundError,
+    NonFiniteLoss,
+    StorageError,
+)
 from lowerbound.training import Callback, TensorBoard, batches, fit
 
 
@@ -325,3 +334,85 @@ def test_tensorboard_gets_every_term(tmp_path):
     tags = set(events.Tags()["scalars"])
     assert {"bound/train", "bound/validation", "kl/train", "learning_rate"} <= tags
     assert [e.step for e in events.Scalars("bound/train")] == [1, 2]
+
+
+def test_a_validation_figure_that_is_not_finite_is_named():
+    wild = data(20)
+    wild[3] = 1e25
+    with pytest.raises(NonFiniteLoss, match="in validation after epoch 1"):
+        fit(model(), data(), wild, training=quick(), callbacks=[])
+
+
+def test_weights_that_are_not_finite_are_not_saved_when_stopped(tmp_path):
+    class Spoil(Callback):
+        def step(self, model, step, loss):
+            if step == 7:
+                with torch.no_grad():
+                    next(model.parameters()).fill_(math.nan)
+                os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(NonFiniteLoss):
+        fit(model(), data(), training=quick(), out=tmp_path, callbacks=[Spoil()])
+    with safetensors.safe_open(tmp_path / "checkpoint.safetensors", "pt") as file:
+        assert all(file.get_tensor(name).isfinite().all() for name in file.keys())  # noqa: SIM118
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (torch.empty(0, 6), "expected a tensor of examples"),
+        (torch.zeros(6).numpy(), "expected a Dataset or a tensor"),
+        (torch.full((4, 6), math.nan), "expected finite values"),
+    ],
+)
+def test_what_is_no_data_is_refused(x, message):
+    with pytest.raises(DataError, match=message):
+        fit(model(), x, callbacks=[])
+    if isinstance(x, torch.Tensor):
+        with pytest.raises(LowerboundError):
+            lb.evaluate(model(), x)
+
+
+def test_evaluate_takes_a_tensor_and_refuses_infinite_bounds():
+    vae, x = model(), data(40)
+    from_tensor = lb.evaluate(vae, x, samples=3)
+    assert from_tensor == lb.evaluate(vae, lb.data.Dataset(x), samples=3)
+    x[17] = 1e25
+    with pytest.raises(DataError, match="for example 17"):
+        lb.evaluate(vae, x, samples=3)
+
+
+def test_tied_weights_are_checkpointed_and_saved(tmp_path):
+    class Tied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one = nn.Linear(2, 6)
+            self.two = self.one
+
+        def forward(self, z):
+            return self.one(z) + self.two(z)
+
+    @lb.part
+    class TiedNetwork(Tied):
+        def __init__(self):
+            super().__init__()
+
+    encoder = lb.DiagonalGaussian(lb.MLP(6, (), 4), 2)
+    vae = lb.VAE(lb.StandardNormal(2), encoder, lb.Gaussian(TiedNetwork(), (6,)))
+    fit(vae, data(), training=quick(), out=tmp_path, callbacks=[])
+    loaded = lb.load(tmp_path).likelihood.network
+    assert loaded.one.weight is loaded.two.weight
+
+
+@pytest.mark.parametrize(
+    ("begun", "resumed", "message"),
+    [
+        ({"schedule": "cosine"}, {"schedule": "cosine", "epochs": 5}, "epochs: 3, got 5"),
+        ({"patience": 4}, {"patience": 2}, "patience: 4, got 2"),
+    ],
+)
+def test_what_is_part_of_a_run_stays_when_it_is_resumed(tmp_path, begun, resumed, message):
+    x = data()
+    fit(model(), x, x, training=quick(**begun), out=tmp_path, callbacks=[])
+    with pytest.raises(ConfigurationError, match=message):
+        fit(model(), x, x, training=quick(**resumed), out=tmp_path, resume=True, callbacks=[])

@@ -35,7 +35,7 @@ def test_homework_3_has_exactly_the_documents_parameters(latent_dim, encoder, de
     ("data", "likelihood", "transform"),
     [
         (GREY, lb.ContinuousBernoulli, lb.Dequantise),
-        (BINARY, lb.Bernoulli, lb.Binarise),
+        (BINARY, lb.Bernoulli, lb.Binary),
         (UNIT, lb.ContinuousBernoulli, lb.Identity),
         (REAL, lb.Gaussian, lb.Standardise),
         (COUNTS, lb.Gaussian, lb.Standardise),
@@ -122,8 +122,8 @@ def test_an_unknown_recipe_lists_the_near_ones():
     ("recipe", "data", "settings", "message"),
     [
         ("convolutional", REAL, {}, "expected images"),
-        ("mlp", REAL, {"likelihood": "Bernoulli"}, "use likelihood=auto"),
-        ("mlp", UNIT, {"likelihood": "Categorical"}, "use likelihood=auto"),
+        ("mlp", REAL, {"likelihood": "Bernoulli"}, "likelihood=auto fits them"),
+        ("mlp", UNIT, {"likelihood": "Categorical"}, "likelihood=auto fits them"),
         ("mlp", REAL, {"binarise": True}, "to binarise"),
         ("mlp", REAL, {"conditional": True}, "expected class labels"),
     ],

@@ -12,6 +12,10 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
+
+import lowerbound as lb
+import lowerbound.training
 
 SCRIPT = """
 import sys, torch, lowerbound as lb
@@ -123,3 +127,43 @@ def test_asked_to_stop_in_the_middle_of_an_epoch(tmp_path, number):
     assert "resume" in out
     finish(start(script, broken, "resume"))
     assert outcome(broken) == outcome(tmp_path / "whole")
+
+
+class StopAt(lb.training.Callback):
+    """Sends this process a signal after one step."""
+
+    def __init__(self, step: int) -> None:
+        self.at = step
+
+    def step(self, model: lb.VAE, step: int, loss: float) -> None:
+        if step == self.at:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize("batch_size", [20, 60])
+def test_stopped_after_any_step_the_last_of_an_epoch_too(tmp_path, batch_size):
+    torch.manual_seed(0)
+    x, steps = torch.randn(60, 4), -(-60 // batch_size)
+
+    def run(folder: Path, stop: int | None, resume: bool = False) -> list[dict]:
+        torch.manual_seed(0)
+        model = lb.VAE(
+            lb.StandardNormal(2),
+            lb.DiagonalGaussian(lb.MLP(4, (), 4), 2),
+            lb.Gaussian(lb.MLP(2, (), 4), (4,)),
+        )
+        training = lb.Training(epochs=2, batch_size=batch_size, patience=5)
+        callbacks = [] if stop is None else [StopAt(stop)]
+        options = {"training": training, "resume": resume, "callbacks": callbacks}
+        return lb.fit(model, x, x[:30], out=folder, **options)
+
+    run(tmp_path / "whole", None)
+    for stop in range(1, 2 * steps + 1):
+        folder = tmp_path / str(stop)
+        if stop < 2 * steps:
+            with pytest.raises(lb.errors.Interrupted):
+                run(folder, stop)
+            run(folder, None, resume=True)
+        else:
+            run(folder, stop)
+        assert outcome(folder) == outcome(tmp_path / "whole"), stop

@@ -30,6 +30,7 @@ _HOME = {
     "Linear": "schedules",
     "Cyclical": "schedules",
     "Binarise": "transforms",
+    "Binary": "transforms",
     "Dequantise": "transforms",
     "Identity": "transforms",
     "Scale": "transforms",

@@ -8,7 +8,7 @@ from lowerbound.errors import ConfigurationError
 
 
 def choose(device: str | torch.device | None, index: int = 0) -> torch.device:
-    """``device``, or a GPU (the one at ``index``) where there is one, else the CPU.
+    """``device``, or a GPU where there is one, else the CPU; a GPU without number is ``index``.
 
     Raises:
         ConfigurationError: no such device, or none here.
@@ -17,6 +17,8 @@ def choose(device: str | torch.device | None, index: int = 0) -> torch.device:
         return torch.device("cuda", index) if torch.cuda.is_available() else torch.device("cpu")
     try:
         chosen = torch.device(device)
+        if chosen.type == "cuda" and chosen.index is None:
+            chosen = torch.device("cuda", index)
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError, NotImplementedError):
         raise ConfigurationError(

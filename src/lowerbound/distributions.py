@@ -203,14 +203,19 @@ class ContinuousBernoulli(Unvalidated):
         return torch.where(small, series, exact)
 
     def rsample(self, sample_shape: Any = Size()) -> Tensor:
-        """x = 1 + log(u + (1 − u) e^−η)/η for η > 0, mirrored for η < 0."""
+        """x = 1 + log(u + (1 − u) e^−η)/η for η > 0, mirrored for η < 0.
+
+        Near 0, u + η u(1 − u)/2 + η² u(1 − u)(1 − 2u)/6 + ….
+        """
         shape = self._extended_shape(sample_shape)
         u = torch.rand(shape, dtype=self.logits.dtype, device=self.logits.device)
         eta, small = self.logits, self._small
         safe = torch.where(small, 1.0, eta.abs())
         upper = 1 + (u + (1 - u) * (-safe).exp()).log() / safe
         upper = upper.clamp(0, 1)
-        return torch.where(small, u, torch.where(eta > 0, upper, 1 - upper))
+        spread = u * (1 - u)
+        series = u + eta * spread / 2 + eta**2 * spread * (1 - 2 * u) / 6
+        return torch.where(small, series, torch.where(eta > 0, upper, 1 - upper))
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> ContinuousBernoulli:
         return ContinuousBernoulli(self.logits.expand(batch_shape))
@@ -262,8 +267,9 @@ class GreyLevels(Unvalidated):
 class OptimalNormal(Unvalidated):
     """N(μ, σ*²) elementwise, with σ*² = mean (x − μ)² of the batch that `log_prob` is given.
 
-    At σ* the derivative by σ is zero, so σ* may be taken as a constant in the gradient.  `log_prob`
-    also moves ``variance`` towards σ*², for use once training is over.
+    At σ* the derivative of the mean log p(x|z) by σ is zero, so the ELBO's gradient may take σ* as
+    a constant.  `log_prob` also averages σ*² into ``running_variance``, for use once training is
+    over; ``batches`` counts them, and the mean of all is taken while they are few.
 
     Source: Rybkin, Daniilidis & Levine, Simple and effective VAE training with calibrated
     decoders, 2020, arXiv 2006.13202.
@@ -271,8 +277,11 @@ class OptimalNormal(Unvalidated):
 
     support = constraints.real
 
-    def __init__(self, mean: Tensor, running_variance: Tensor, momentum: float = 0.05) -> None:
-        self._mean, self.running_variance, self.momentum = mean, running_variance, momentum
+    def __init__(
+        self, mean: Tensor, running_variance: Tensor, batches: Tensor, momentum: float = 0.05
+    ) -> None:
+        self._mean, self.running_variance = mean, running_variance
+        self.batches, self.momentum = batches, momentum
         super().__init__(mean.shape, validate_args=False)
 
     @property
@@ -286,7 +295,9 @@ class OptimalNormal(Unvalidated):
     def log_prob(self, value: Tensor) -> Tensor:
         squared = (value - self.mean) ** 2
         optimum = squared.detach().mean()
-        self.running_variance.lerp_(optimum.to(self.running_variance), self.momentum)
+        self.batches += 1
+        weight = (1 / self.batches).clamp(min=self.momentum)
+        self.running_variance.lerp_(optimum.to(self.running_variance), weight)
         return -0.5 * (squared / optimum + optimum.log() + LOG_2PI)
 
     def sample(self, sample_shape: Any = Size()) -> Tensor:

@@ -79,6 +79,7 @@ class Gaussian(nn.Module):
 
     support: ClassVar[Support] = "continuous"
     running_variance: Tensor
+    batches: Tensor
 
     def __init__(
         self,
@@ -94,12 +95,14 @@ class Gaussian(nn.Module):
             self.log_sigma = nn.Parameter(torch.zeros(()))
         elif sigma == "optimal":
             self.register_buffer("running_variance", torch.ones(()))
+            self.register_buffer("batches", torch.zeros(()))
 
     def forward(self, z: Codes, context: Context = None) -> Distribution:
         """p(x|z,c), batch shape that of z, event shape ``shape``."""
         mean = apply(self.network, z, context, self.shape, z.ndim - 1)
         if self.sigma == "optimal" and self.training:
-            return independent(distributions.OptimalNormal(mean, self.running_variance), self)
+            optimal = distributions.OptimalNormal(mean, self.running_variance, self.batches)
+            return independent(optimal, self)
         if self.sigma == "optimal":
             sigma: Tensor | float = self.running_variance.sqrt()
         elif self.sigma == "learned":

@@ -6,7 +6,7 @@ tensors of shape (batch,):
     objective       what training maximises
     bound           the number to report and to select by: a lower bound, with no weights in it
     reconstruction  −log p(x|z), averaged over z ~ q(z|x)
-    kl              KL(q(z|x) ‖ p(z)) ≥ 0
+    kl              KL(q(z|x) ‖ p(z)), or an estimate of it from the drawn z
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ class ELBO(Objective):
 
     ``beta`` is a number or a schedule of time.  ``free_bits`` (in nats, per latent dimension)
     replaces each dimension's batch-mean KL by max(free_bits, KL), so that the first nats are free.
-    The KL is exact where a closed form is known, and taken at the drawn z elsewhere.
+    The KL is exact where a closed form is known, and taken at the drawn z elsewhere.  With several
+    processes, free bits are counted in each one's share of the batch.
 
     With ``corruption`` the encoder sees a fresh corruption x̃ of x while the model is in training
     mode.  Any q gives a lower bound, so q(z|x̃) does; it keeps the encoder from learning the
@@ -64,8 +65,10 @@ class ELBO(Objective):
 
     def __post_init__(self) -> None:
         _at_least_one(self.samples)
-        if self.free_bits < 0:
+        if not 0 <= self.free_bits < math.inf:
             raise ConfigurationError(f"expected free_bits ≥ 0 nats, got {self.free_bits}")
+        if not isinstance(self.beta, Schedule) and not 0 <= self.beta < math.inf:
+            raise ConfigurationError(f"expected a weight beta ≥ 0, got {self.beta}")
 
     def __call__(
         self, model: VAE, x: Tensor, context: Tensor | None = None, time: float = math.inf

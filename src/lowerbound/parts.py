@@ -52,11 +52,17 @@ def part(cls: type[T]) -> type[T]:
             "already defines; rename your class"
         )
     construct: Callable[..., None] = cls.__init__
-    signature = inspect.signature(construct)
+    signature = _of_constructor(cls)
+    for parameter in signature.parameters.values():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise ConfigurationError(
+                f"{name}: expected arguments with names of their own, got {parameter}; a part is "
+                "rebuilt from its arguments by name, so take a tuple instead"
+            )
 
     @functools.wraps(construct)
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        arguments = bind(cls, signature, (self, *args), kwargs)
+        arguments = bind(cls, signature, args, kwargs)
         construct(self, **arguments)
         object.__setattr__(self, "_arguments", arguments)
 
@@ -65,15 +71,20 @@ def part(cls: type[T]) -> type[T]:
     return cls
 
 
+def _of_constructor(cls: type) -> inspect.Signature:
+    """The signature of the class's constructor, without ``self``."""
+    signature = inspect.signature(cls.__init__)  # type: ignore[misc]
+    return signature.replace(parameters=list(signature.parameters.values())[1:])
+
+
 def bind(
     target: Callable[..., Any],
     signature: inspect.Signature,
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The validated arguments, by name, of a call of ``target`` (without ``self``)."""
-    name = target.__name__
-    known = [p for p in signature.parameters if p != "self"]
+    """The validated arguments, by name, of a call of ``target``."""
+    name, known = target.__name__, list(signature.parameters)
     for key in kwargs:
         if key not in known:
             raise ConfigurationError(f"{name}: unknown argument {key!r}; {near(key, known)}")
@@ -82,7 +93,6 @@ def bind(
     except TypeError as error:
         raise ConfigurationError(f"{name}: {error}; its arguments are {', '.join(known)}") from None
     arguments.apply_defaults()
-    arguments.arguments.pop("self", None)
     return validate(target, arguments.arguments)
 
 
@@ -99,15 +109,18 @@ def validate(
 
 @functools.cache
 def _schema(target: Callable[..., Any], unchecked: tuple[str, ...]) -> type[pydantic.BaseModel]:
-    function = target.__init__ if inspect.isclass(target) else target
+    if inspect.isclass(target):
+        function, signature = target.__init__, _of_constructor(target)
+    else:
+        function, signature = target, inspect.signature(target)
     hints = typing.get_type_hints(function, include_extras=True)
     fields: dict[str, Any] = {
         name: (
             hints.get(name, Any),
             ... if parameter.default is parameter.empty else parameter.default,
         )
-        for name, parameter in inspect.signature(function).parameters.items()
-        if name not in ("self", *unchecked)
+        for name, parameter in signature.parameters.items()
+        if name not in unchecked
     }
     config = pydantic.ConfigDict(
         extra="forbid", arbitrary_types_allowed=True, protected_namespaces=()

@@ -10,6 +10,7 @@ report/                  the page and its pictures
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 import os
@@ -25,11 +26,13 @@ import lowerbound
 from lowerbound import devices, evaluation, storage
 from lowerbound.data import Dataset, Splits
 from lowerbound.data import load as load_data
-from lowerbound.errors import ConfigurationError, DataError, StorageError
+from lowerbound.data import read as read_data
+from lowerbound.errors import ConfigurationError, DataError, LowerboundError, StorageError
 from lowerbound.evaluation import Evaluation
 from lowerbound.files import write_json
 from lowerbound.recipes import prepare
 from lowerbound.training import CHECKPOINT_FILE, METRICS_FILE, Callback, Record, fit
+from lowerbound.training.processes import joined, local_rank
 from lowerbound.vae import VAE
 
 RUN_FILE = "run.json"
@@ -68,6 +71,8 @@ class Run:
     source: Source
     command: str
     fingerprints: dict[str, str | None] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
+    classes: list[str] | None = None
     data_summary: str = ""
     started: str = ""
     versions: dict[str, str] = field(default_factory=dict)
@@ -92,31 +97,40 @@ def train(
     Raises:
         StorageError: the folder is occupied, or, to resume, holds no run.
     """
-    if not resume:
-        refuse_occupied(folder)
-    devices.choose(device)
-    splits = run.source.load(run.seed)
-    announce(splits.summary())
-    torch.manual_seed(run.seed)
-    experiment = prepare(run.recipe, splits.train, run.settings)
-    model = experiment.model
-    announce(
-        f"{run.recipe}: {type(model.transform).__name__} transform, "
-        f"{type(model.likelihood).__name__} likelihood, {model.latent_dim} latent dimensions, "
+    with joined(devices.choose(device, local_rank())) as processes:
+        if processes.is_first and not resume:
+            refuse_occupied(folder)
+        splits = run.source.load(run.seed)
+        torch.manual_seed(run.seed)
+        experiment = prepare(run.recipe, splits.train, run.settings)
+        if processes.is_first:
+            announce(splits.summary())
+            announce(f"{run.recipe}: {_described(experiment.model)}")
+            if not resume:
+                _write(folder, run, splits)
+        try:
+            return fit(
+                experiment.model,
+                splits.train,
+                splits.validation,
+                experiment.objective,
+                experiment.training,
+                out=folder,
+                resume=resume and (folder / CHECKPOINT_FILE).exists(),
+                callbacks=callbacks,
+                device=device,
+            )
+        except LowerboundError:
+            if processes.is_first and not (folder / CHECKPOINT_FILE).exists():
+                (folder / RUN_FILE).unlink(missing_ok=True)  # nothing was begun
+            raise
+
+
+def _described(model: VAE) -> str:
+    return (
+        f"{type(model.transform).__name__} transform, {type(model.likelihood).__name__} "
+        f"likelihood, {model.latent_dim} latent dimensions, "
         f"{sum(p.numel() for p in model.parameters()):,} parameters"
-    )
-    if not resume:
-        _write(folder, run, splits)
-    return fit(
-        model,
-        splits.train,
-        splits.validation,
-        experiment.objective,
-        experiment.training,
-        out=folder,
-        resume=resume and (folder / CHECKPOINT_FILE).exists(),
-        callbacks=callbacks,
-        device=device,
     )
 
 
@@ -164,6 +178,36 @@ def split_of(run: Run, name: SplitName) -> Dataset:
     return data
 
 
+def other_data(run: Run, source: str, labels: str | None, conditional: bool) -> Dataset:
+    """All the examples of ``source``, in the units and with the classes of the run's data.
+
+    Raises:
+        DataError: their values are of another kind, or, for a conditional model, their classes are
+            not the run's.
+    """
+    data = read_data(source, labels=labels)
+    kind, scale = run.values["kind"], run.values["scale"]
+    fitting = {
+        "binary": data.kind == "binary" and data.scale == scale,
+        "grey": data.kind in ("grey", "binary") and data.scale == scale,
+        "unit": data.kind in ("unit", "binary") and data.scale == 1,
+    }
+    if not fitting.get(kind, True):
+        raise DataError(
+            f"{source}: expected {kind} values up to {scale:g}, as the run was trained on, got "
+            f"{data.summary()}; bring them to that range"
+        )
+    if not conditional or data.labels is None or run.classes is None or data.classes is None:
+        return data
+    unknown = sorted(set(data.classes) - set(run.classes))
+    if unknown:
+        raise DataError(
+            f"{source}: expected the run's classes {', '.join(run.classes)}, got {unknown[0]!r}"
+        )
+    places = torch.tensor([run.classes.index(name) for name in data.classes])
+    return dataclasses.replace(data, labels=places[data.labels], classes=tuple(run.classes))
+
+
 def evaluate(
     folder: Path,
     *,
@@ -175,8 +219,20 @@ def evaluate(
     """`lowerbound.evaluate` on the run's test set, kept in ``evaluation.json``."""
     model, data = load_model(folder, device), split_of(read(folder), "test")
     result = evaluation.evaluate(model, data, samples=samples, seed=seed, progress=progress)
-    write_json(folder / EVALUATION_FILE, {"data": "test", "seed": seed, **result.as_dict()})
+    weights = storage.read_information(folder)["weights"]["sha256"]
+    figures = {"data": "test", "seed": seed, "weights": weights, **result.as_dict()}
+    write_json(folder / EVALUATION_FILE, figures)
     return result
+
+
+def evaluation_of(folder: Path) -> dict[str, Any] | None:
+    """What `evaluate` kept, if it is of the weights that are there now."""
+    path = folder / EVALUATION_FILE
+    if not path.exists():
+        return None
+    figures = storage.read_json(path, "an evaluation")
+    weights = storage.read_information(folder)["weights"]["sha256"]
+    return figures if figures.get("weights") == weights else None
 
 
 def history(folder: Path) -> list[Record]:
@@ -207,6 +263,8 @@ def _write(folder: Path, run: Run, splits: Splits) -> None:
     parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
     description = asdict(run) | {
         "fingerprints": {name: part and part.fingerprint for name, part in parts.items()},
+        "values": {"kind": splits.train.kind, "scale": splits.train.scale},
+        "classes": splits.train.classes,
         "data_summary": splits.summary(),
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "versions": {

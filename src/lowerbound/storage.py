@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,6 @@ from lowerbound.vae import VAE
 FORMAT = 1
 MODEL_FILE = "model.json"
 MAX_JSON_BYTES = 64 * 2**20
-log = logging.getLogger("lowerbound")
 
 
 def save(model: VAE, folder: str | Path, **information: Any) -> Path:

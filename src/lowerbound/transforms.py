@@ -23,11 +23,16 @@ from lowerbound.parts import part
 class Transform(ABC):
     """What a transform is."""
 
-    output: ClassVar[Literal["binary", "grey", "continuous"]]
+    output: ClassVar[Literal["binary", "binarised", "grey", "continuous"]]
 
     @abstractmethod
     def __call__(self, x: Tensor) -> Tensor:
         """Data to model units."""
+
+    def noiseless(self, x: Tensor) -> Tensor:
+        """The same, with the expectation in place of a random draw: what is encoded outside of
+        training and evaluation, so that codes are repeatable."""
+        return self(x)
 
     @abstractmethod
     def inverse(self, x: Tensor) -> Tensor:
@@ -46,7 +51,7 @@ class Identity(Transform):
     output = "continuous"
 
     def __call__(self, x: Tensor) -> Tensor:
-        return x
+        return x if x.is_floating_point() else x.float()
 
     def inverse(self, x: Tensor) -> Tensor:
         return x
@@ -75,17 +80,38 @@ class Scale(Transform):
 
 @part
 @dataclass(frozen=True)
-class Binarise(Transform):
-    """A fresh draw b ~ Bernoulli(x/maximum) at each use; data that is binary already stays.
-
-    Source: Salakhutdinov & Murray, On the quantitative analysis of deep belief networks, 2008.
-    """
+class Binary(Transform):
+    """Data that are 0 or maximum to 0 or 1."""
 
     maximum: float = 255.0
     output = "binary"
 
     def __call__(self, x: Tensor) -> Tensor:
-        return torch.bernoulli(x.float() / self.maximum)
+        return x.float() / self.maximum
+
+    def inverse(self, x: Tensor) -> Tensor:
+        return x * self.maximum
+
+    def log_volume(self, shape: tuple[int, ...]) -> float:
+        return 0.0
+
+
+@part
+@dataclass(frozen=True)
+class Binarise(Transform):
+    """A fresh draw b ~ Bernoulli(x/maximum) at each use.
+
+    Source: Salakhutdinov & Murray, On the quantitative analysis of deep belief networks, 2008.
+    """
+
+    maximum: float = 255.0
+    output = "binarised"
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return torch.bernoulli(self.noiseless(x))
+
+    def noiseless(self, x: Tensor) -> Tensor:
+        return x.float() / self.maximum
 
     def inverse(self, x: Tensor) -> Tensor:
         return x * self.maximum
@@ -112,6 +138,9 @@ class Dequantise(Transform):
         x = x.float()
         return (x + torch.rand_like(x)) / self.levels
 
+    def noiseless(self, x: Tensor) -> Tensor:
+        return (x.float() + 0.5) / self.levels
+
     def inverse(self, x: Tensor) -> Tensor:
         return (x * self.levels - 0.5).clamp(0, self.levels - 1)
 
@@ -136,6 +165,7 @@ class Standardise(Transform):
             )
 
     def __call__(self, x: Tensor) -> Tensor:
+        x = x if x.is_floating_point() else x.float()
         return (x - x.new_tensor(self.mean)) / x.new_tensor(self.deviation)
 
     def inverse(self, x: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -10,6 +12,8 @@ from torch.distributions import Distribution
 from lowerbound.errors import ConfigurationError, ShapeError
 from lowerbound.parts import part
 from lowerbound.transforms import Identity, Transform
+
+T = TypeVar("T", Tensor, Tensor | None)
 
 
 @part
@@ -43,6 +47,15 @@ class VAE(nn.Module):
         super().__init__()
         self.prior, self.posterior, self.likelihood = prior, posterior, likelihood
         self.transform, self.context = transform, context
+        for given, name, meaning in (
+            (posterior, "latent_dim", "the dimensions of z"),
+            (likelihood, "shape", "the shape of one x"),
+        ):
+            if not hasattr(given, name):
+                raise ConfigurationError(
+                    f"expected {type(given).__name__} to have {name}, {meaning}, got none; set it "
+                    "as an attribute"
+                )
         sizes = {part.latent_dim for part in (prior, posterior) if hasattr(part, "latent_dim")}
         if len(sizes) > 1:
             raise ShapeError(
@@ -63,7 +76,11 @@ class VAE(nn.Module):
     @property
     def is_density(self) -> bool:
         """Whether log p(x|z) is a density, or a probability, of the data itself."""
-        return self.likelihood.support == self.transform.output
+        support = getattr(self.likelihood, "support", None)
+        levels = getattr(self.likelihood, "levels", None)
+        if levels is not None and levels != getattr(self.transform, "maximum", 0) + 1:
+            return False
+        return support == self.transform.output
 
     def log_weights(
         self,
@@ -89,9 +106,16 @@ class VAE(nn.Module):
             ShapeError: x has another shape than the model's.
             ConfigurationError: a conditional model was given no labels, or wrong ones.
         """
+        self._check(x)
+        return self.transform(x), self.features(context)
+
+    def _here(self, tensor: T) -> T:
+        """``tensor`` on the model's device."""
+        return tensor if tensor is None else tensor.to(next(self.parameters()).device)
+
+    def _check(self, x: Tensor) -> None:
         if x.shape[1:] != self.shape:
             raise ShapeError(f"expected x of shape {('batch', *self.shape)}, got {tuple(x.shape)}")
-        return self.transform(x), self.features(context)
 
     def features(self, context: Tensor | None) -> Tensor | None:
         """The context as features (batch, context_dim), or None in a model without context."""
@@ -104,11 +128,14 @@ class VAE(nn.Module):
         return self.context(context)
 
     def encode(self, x: Tensor, context: Tensor | None = None) -> Distribution:
-        """The posterior q(z|x) of data x."""
-        return self.posterior(*self.prepare(x, context))
+        """The posterior q(z|x) of data x, transformed without noise."""
+        self._check(x)
+        x, context = self._here(x), self._here(context)
+        return self.posterior(self.transform.noiseless(x), self.features(context))
 
     def decode(self, z: Float[Tensor, "*batch latent"], context: Tensor | None = None) -> Tensor:
         """The mean of p(x|z), in the data's units, (*batch, *shape)."""
+        z, context = self._here(z), self._here(context)
         return self.transform.inverse(self.likelihood(z, self.features(context)).mean)
 
     @torch.no_grad()
@@ -130,12 +157,14 @@ class VAE(nn.Module):
         ``seed`` makes the draw repeatable and leaves torch's generator as it was.  A conditional
         model takes n labels as ``context``.
         """
+        if context is not None and len(context) != n:
+            raise ShapeError(f"expected a label for each of {n} samples, got {len(context)}")
         device = next(self.parameters()).device
         devices = [device] if device.type == "cuda" else []
         with torch.random.fork_rng(devices, enabled=seed is not None):
             if seed is not None:
                 torch.manual_seed(seed)
-            features = self.features(context)
+            features = self.features(self._here(context))
             prior = self.prior(features)
             z = prior.sample() if prior.batch_shape else prior.sample((n,))
             p = self.likelihood(z, features)

@@ -11,6 +11,7 @@ from lowerbound.cli.output import note, print_json, progress, show_notes
 from lowerbound.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from lowerbound import VAE
     from lowerbound.data import Dataset
 
 Folder = Annotated[Path, typer.Argument(help="The folder that `lowerbound train` made.")]
@@ -19,6 +20,9 @@ Split = Annotated[
 ]
 Data = Annotated[
     str | None, typer.Option(help="Other data, all of which are used, instead of the run's.")
+]
+Labels = Annotated[
+    str | None, typer.Option(help="With --data: the column or array of its class labels.")
 ]
 Device = Annotated[str | None, typer.Option(help="cpu or cuda.")]
 Seed = Annotated[int, typer.Option(help="Seed of all noise.")]
@@ -29,6 +33,7 @@ def evaluate(
     samples: Annotated[int, typer.Option(help="k of the importance-weighted bound.")] = 100,
     split: Split = "test",
     data: Data = None,
+    labels: Labels = None,
     seed: Seed = 0,
     device: Device = None,
     json: Annotated[bool, typer.Option(help="Print the figures as JSON.")] = False,
@@ -38,12 +43,13 @@ def evaluate(
 
     show_notes()
     with progress("evaluating") as advance:
-        if data is None and split == "test":
+        if data is None and labels is None and split == "test":
             result = runs.evaluate(run, samples=samples, seed=seed, device=device, progress=advance)
         else:
+            model = runs.load_model(run, device)
             result = evaluation.evaluate(
-                runs.load_model(run, device),
-                _examples(run, split, data),
+                model,
+                _examples(run, model, split, data, labels),
                 samples=samples,
                 seed=seed,
                 progress=advance,
@@ -77,6 +83,7 @@ def reconstruct(
     n: Annotated[int, typer.Option("-n", min=1, help="How many examples.")] = 20,
     split: Split = "test",
     data: Data = None,
+    labels: Labels = None,
     device: Device = None,
 ) -> None:
     """Write reconstructions of the first n examples (for a .png, beside the originals)."""
@@ -85,10 +92,8 @@ def reconstruct(
 
     show_notes()
     model = runs.load_model(run, device)
-    examples = _examples(run, split, data).take(n)
-    where = next(model.parameters()).device
-    labels = None if examples.labels is None else examples.labels.to(where)
-    rebuilt = model.reconstruct(examples.x.to(where), labels).cpu().numpy()
+    examples = _examples(run, model, split, data, labels).take(n)
+    rebuilt = model.reconstruct(examples.x, examples.labels).cpu().numpy()
     original = examples.x.numpy()
     pairs = {"original": original, "reconstruction": rebuilt}
     write_examples(
@@ -121,8 +126,7 @@ def sample(
     model = runs.load_model(run, device)
     if label is not None and model.context is None:
         raise ConfigurationError("expected no --label, as this model is not conditional")
-    where = next(model.parameters()).device
-    context = None if label is None else torch.full((n,), label, device=where)
+    context = None if label is None else torch.full((n,), label)
     drawn = model.sample(n, context, seed=seed, mean=mean).cpu().numpy()
     write_examples(out, drawn, None, lambda: plots.samples(drawn, value_range=value_range(drawn)))
     note(f"wrote {out}")
@@ -133,6 +137,7 @@ def embed(
     out: Annotated[Path, typer.Option(help="A .npy or .csv file to write.")],
     split: Split = "test",
     data: Data = None,
+    labels: Labels = None,
     device: Device = None,
 ) -> None:
     """Write the posterior means of data, (n, latent); a .csv also gets the labels."""
@@ -141,18 +146,24 @@ def embed(
 
     show_notes()
     model = runs.load_model(run, device)
-    examples = _examples(run, split, data)
+    examples = _examples(run, model, split, data, labels)
     write_codes(out, evaluation.embed(model, examples).numpy(), examples.labels)
     note(f"wrote {out}: {len(examples):,} × {model.latent_dim}")
 
 
 def _examples(
-    run: Path, split: Literal["train", "validation", "test"], data: str | None
+    folder: Path,
+    model: VAE,
+    split: Literal["train", "validation", "test"],
+    data: str | None,
+    labels: str | None,
 ) -> Dataset:
     """The run's own split, or all of the data named instead."""
     from lowerbound import runs
-    from lowerbound.data import read
 
-    if data is None:
-        return runs.split_of(runs.read(run), split)
-    return read(data)
+    run = runs.read(folder)
+    if data is not None:
+        return runs.other_data(run, data, labels, model.context is not None)
+    if labels is not None:
+        raise ConfigurationError("expected --labels with --data, whose labels they are")
+    return runs.split_of(run, split)

@@ -61,7 +61,7 @@ def train(
 
     show_notes()
     if resume:
-        if recipe or data or set_:
+        if recipe or data or set_ or labels or folder or test is not None or validation != 0.1:
             raise ConfigurationError(
                 "expected --resume with --out alone, as recipe, data and settings are those that "
                 "the run began with"

@@ -12,7 +12,7 @@ from torch import Tensor
 from lowerbound.data import Dataset
 from lowerbound.distributions import LOG_2PI, DiagonalNormal
 from lowerbound.errors import ConfigurationError, ShapeError
-from lowerbound.evaluation.bounds import Estimate, prepared_batches
+from lowerbound.evaluation.bounds import Estimate, estimate, posteriors
 from lowerbound.vae import VAE
 
 ROWS = 500
@@ -106,8 +106,8 @@ def aggregate_kl(
     log_p = -0.5 * (z**2 + LOG_2PI).sum(-1)
     log_all, log_others = _log_mixtures(z, mean, log_variance)
     return AggregateKL(
-        lower=_estimate(log_others - math.log(n - 1) - log_p),
-        upper=_estimate(log_all - math.log(n) - log_p),
+        lower=estimate(log_others - math.log(n - 1) - log_p),
+        upper=estimate(log_all - math.log(n) - log_p),
     )
 
 
@@ -128,10 +128,6 @@ def _log_mixtures(z: Tensor, mean: Tensor, log_variance: Tensor) -> tuple[Tensor
     return torch.cat(log_all), torch.cat(log_others)
 
 
-def _estimate(values: Tensor) -> Estimate:
-    return Estimate(values.mean().item(), values.std().item() / len(values) ** 0.5)
-
-
 @torch.no_grad()
 def gaussian_posteriors(model: VAE, data: Dataset) -> tuple[Tensor, Tensor]:
     """μ and log σ² of q(z|x) for all the data, (n, latent) each, on the CPU.
@@ -139,10 +135,8 @@ def gaussian_posteriors(model: VAE, data: Dataset) -> tuple[Tensor, Tensor]:
     Raises:
         ConfigurationError: the posterior is not a diagonal Gaussian.
     """
-    device = next(model.parameters()).device
     means, log_variances = [], []
-    for x, context in prepared_batches(model, data, device):
-        q = model.posterior(x, context)
+    for q in posteriors(model, data):
         if not isinstance(q, DiagonalNormal):
             raise ConfigurationError(
                 f"expected a diagonal Gaussian posterior, got {type(q).__name__}"

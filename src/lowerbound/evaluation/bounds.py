@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.distributions import Distribution, kl_divergence
 
 from lowerbound.data import Dataset
+from lowerbound.data.examples import Examples, examples
 from lowerbound.distributions import Delta, kl_terms
-from lowerbound.errors import ConfigurationError
+from lowerbound.errors import ConfigurationError, DataError
 from lowerbound.vae import VAE
 
 IMAGES_PER_BATCH = 500
@@ -90,7 +91,7 @@ class Evaluation:
 
 def evaluate(
     model: VAE,
-    data: Dataset,
+    data: Dataset | Tensor,
     *,
     samples: int = 100,
     seed: int = 0,
@@ -105,13 +106,14 @@ def evaluate(
     Raises:
         ConfigurationError: ``samples`` is below 1, or there are fewer than two examples, from
             which no standard error could be had.
+        DataError: an example has an infinite bound, or none.
     """
     if samples < 1:
         raise ConfigurationError(f"expected at least one sample, got {samples}")
     if len(data) < 2:
         raise ConfigurationError(f"expected at least two examples to evaluate, got {len(data)}")
     with judging(model, seed) as device:
-        return _evaluate(model, data, samples, device, progress)
+        return _evaluate(model, examples(data, torch.device("cpu")), samples, device, progress)
 
 
 @contextmanager
@@ -133,7 +135,7 @@ def judging(model: VAE, seed: int) -> Iterator[torch.device]:
 
 def _evaluate(
     model: VAE,
-    data: Dataset,
+    data: Examples,
     samples: int,
     device: torch.device,
     progress: Callable[[int, int], None] | None,
@@ -146,6 +148,7 @@ def _evaluate(
         q, p = model.posterior(x, context), model.prior(context)
         moments.add(q.mean)
         for name, column in example_bounds(model, x, context, q, p, samples).items():
+            _refuse_non_finite(name, column, done)
             columns.setdefault(name, []).append(column.cpu())
         terms = _kl_terms(q, p)
         if terms is not None:
@@ -154,7 +157,7 @@ def _evaluate(
         done += len(x)
         if progress:
             progress(done, len(data))
-    estimates = {name: _estimate(torch.cat(column)) for name, column in columns.items()}
+    estimates = {name: estimate(torch.cat(column)) for name, column in columns.items()}
     weighted = estimates.get("importance_weighted")
     variance = moments.variance()
     return Evaluation(
@@ -173,12 +176,30 @@ def _evaluate(
     )
 
 
-def prepared_batches(
-    model: VAE, data: Dataset, device: torch.device
-) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """The data in order, a batch at a time, as the model's parts see it."""
+def _refuse_non_finite(name: str, column: Tensor, first: int) -> None:
+    if not column.isfinite().all():
+        index = first + int(column.isfinite().logical_not().nonzero()[0])
+        raise DataError(
+            f"expected finite bounds, got {name} = {column[index - first].item()} for example "
+            f"{index}; its values are far from what the model was trained on"
+        )
+
+
+def posteriors(model: VAE, data: Dataset) -> Iterator[Distribution]:
+    """q(z|x) of the data in order, a batch at a time, without the transform's noise."""
     for start in range(0, len(data), IMAGES_PER_BATCH):
         stop = start + IMAGES_PER_BATCH
+        labels = None if data.labels is None else data.labels[start:stop]
+        yield model.encode(data.x[start:stop], labels)
+
+
+def prepared_batches(
+    model: VAE, data: Dataset | Examples, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """The data in order, a batch at a time, as the model's parts see it."""
+    size = max(1, min(IMAGES_PER_BATCH, ELEMENTS_PER_CHUNK // decoded_elements(model)))
+    for start in range(0, len(data), size):
+        stop = start + size
         labels = None if data.labels is None else data.labels[start:stop].to(device)
         yield model.prepare(data.x[start:stop].to(device), labels)
 
@@ -218,10 +239,14 @@ def _plus(total: Tensor | None, term: Tensor) -> Tensor:
     return term if total is None else total + term
 
 
+def decoded_elements(model: VAE) -> int:
+    """Numbers that the decoder returns for one z."""
+    return math.prod(model.shape) * getattr(model.likelihood, "levels", 1)
+
+
 def _chunks(model: VAE, examples: int, samples: int) -> Iterator[int]:
     """Sizes that add up to ``samples``, each with a bounded number of decoded elements."""
-    elements = examples * math.prod(model.shape) * getattr(model.likelihood, "levels", 1)
-    size = max(1, ELEMENTS_PER_CHUNK // elements)
+    size = max(1, ELEMENTS_PER_CHUNK // (examples * decoded_elements(model)))
     while samples > 0:
         yield min(size, samples)
         samples -= size
@@ -234,7 +259,8 @@ def _kl_terms(q: Distribution, p: Distribution) -> Tensor | None:
         return None
 
 
-def _estimate(values: Tensor) -> Estimate:
+def estimate(values: Tensor) -> Estimate:
+    """The mean of ``values``, (n,), and its standard error."""
     values = values.double()
     return Estimate(values.mean().item(), values.std().item() / len(values) ** 0.5)
 
@@ -269,10 +295,12 @@ def bits_per_dimension(model: VAE, bound: Estimate) -> Estimate | None:
 
 def measures(model: VAE) -> str:
     """What the bounds are bounds of."""
-    given, wanted = model.transform.output, model.likelihood.support
+    given, wanted = model.transform.output, getattr(model.likelihood, "support", None)
+    if given == "binarised" and wanted == "binary":
+        return "log-probability of a random binarisation of x"
     if given == wanted == "continuous":
         return "log-density of x as the model sees it (after its transform)"
-    if given == wanted:
+    if model.is_density:
         return "log-probability of x"
     if wanted == "binary":
         return "log-probability of the binarised x (its grey levels as soft targets)"

@@ -40,12 +40,10 @@ def traversals(
     model: VAE,
     dimensions: Sequence[int],
     values: Tensor,
-    origin: Tensor | None = None,
     label: int | None = None,
 ) -> Tensor:
-    """One dimension at a time, the others at ``origin`` (0): (dimensions, steps, *shape)."""
-    z = torch.zeros(model.latent_dim) if origin is None else origin
-    z = z.repeat(len(dimensions), len(values), 1)
+    """One dimension at a time, the others 0: (dimensions, steps, *shape)."""
+    z = torch.zeros(len(dimensions), len(values), model.latent_dim)
     for row, dimension in enumerate(dimensions):
         z[row, :, dimension] = values
     return _decode(model, z, label)
@@ -53,7 +51,6 @@ def traversals(
 
 @torch.no_grad()
 def _decode(model: VAE, z: Tensor, label: int | None) -> Tensor:
-    device = next(model.parameters()).device
-    rows = z.flatten(0, 1).to(device)
-    context = None if label is None else torch.full((len(rows),), label, device=device)
+    rows = z.flatten(0, 1)
+    context = None if label is None else torch.full((len(rows),), label)
     return model.decode(rows, context).cpu().unflatten(0, z.shape[:2])

@@ -6,16 +6,15 @@ import torch
 from torch import Tensor
 
 from lowerbound.data import Dataset
-from lowerbound.evaluation.bounds import Evaluation, prepared_batches
+from lowerbound.evaluation.bounds import Evaluation, posteriors
 from lowerbound.vae import VAE
 
 
 @torch.no_grad()
 def embed(model: VAE, data: Dataset, *, sample: bool = False) -> Tensor:
     """Posterior means of all the data, or one draw z ~ q(z|x) each; (n, latent), on the CPU."""
-    device = next(model.parameters()).device
-    posteriors = (model.posterior(x, c) for x, c in prepared_batches(model, data, device))
-    return torch.cat([(q.sample() if sample else q.mean).cpu() for q in posteriors])
+    codes = (q.sample() if sample else q.mean for q in posteriors(model, data))
+    return torch.cat([z.cpu() for z in codes])
 
 
 def most_active(evaluation: Evaluation) -> list[int]:

@@ -32,7 +32,7 @@ def apply(
     if context is None:
         output = network(rows)
     else:
-        features = context.expand(*batch, context.shape[-1]).reshape(len(rows), -1)
+        features = context.expand(*batch, context.shape[-1]).reshape(len(rows), context.shape[-1])
         output = network(rows, features)
     if output.shape[:1] != rows.shape[:1] or output[:1].numel() != min(len(rows), 1) * math.prod(
         shape

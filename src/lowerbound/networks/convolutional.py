@@ -103,6 +103,8 @@ class Deconvolutional(nn.Module):
                 ACTIVATIONS[activation](),
             ]
         self.convolutions = nn.Sequential(*layers[:-1])
+        if not channels:
+            self.linear.pop(-1)
 
     def forward(
         self,

@@ -15,6 +15,7 @@ from lowerbound.objectives import Objective
 from lowerbound.training import Training
 from lowerbound.transforms import (
     Binarise,
+    Binary,
     Dequantise,
     Identity,
     Scale,
@@ -105,14 +106,14 @@ def observe(
     if kind not in wanted:
         raise ConfigurationError(
             f"expected data that are {' or '.join(wanted)} for the {likelihood} likelihood, got "
-            f"{kind} values in {data.name}; use likelihood=auto"
+            f"{kind} values in {data.name}; the mlp recipe with likelihood=auto fits them"
         )
     return Observation(likelihood, _transform(data, likelihood, kind), data.shape, sigma)
 
 
 def _transform(data: Dataset, likelihood: str, kind: str) -> Transform:
     if kind == "binary":
-        return Binarise(maximum=data.scale)
+        return Binary(data.scale) if data.kind == "binary" else Binarise(data.scale)
     if kind == "grey":
         dequantised = likelihood in ("ContinuousBernoulli", "Gaussian")
         return Dequantise(256) if dequantised else Scale()

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from torch import nn
+
 from lowerbound.context import Labels
 from lowerbound.data import Dataset
 from lowerbound.errors import ConfigurationError
@@ -16,7 +18,7 @@ from lowerbound.objectives import ELBO, IWAE, Objective
 from lowerbound.parts import NonNegative, Size
 from lowerbound.posteriors import DiagonalGaussian
 from lowerbound.priors import StandardNormal
-from lowerbound.recipes.experiment import Experiment, LikelihoodName, Sigma, observe
+from lowerbound.recipes.experiment import Experiment, LikelihoodName, Observation, Sigma, observe
 from lowerbound.training import Training
 from lowerbound.vae import VAE
 
@@ -44,13 +46,7 @@ def mlp(
     context_dim = context.classes if context else 0
     encoder = MLP(_size(data), hidden, 2 * latent_dim, activation, context_dim)
     decoder = MLP(latent_dim, hidden[::-1], observation.outputs, activation, context_dim)
-    model = VAE(
-        StandardNormal(latent_dim),
-        DiagonalGaussian(encoder, latent_dim),
-        observation.likelihood(decoder),
-        observation.transform,
-        context,
-    )
+    model = _gaussian_vae(latent_dim, encoder, decoder, observation, context)
     return Experiment(model, objective, Training())
 
 
@@ -100,13 +96,7 @@ def convolutional(
         activation=activation,
         context_dim=context_dim,
     )
-    model = VAE(
-        StandardNormal(latent_dim),
-        DiagonalGaussian(encoder, latent_dim),
-        observation.likelihood(decoder),
-        observation.transform,
-        context,
-    )
+    model = _gaussian_vae(latent_dim, encoder, decoder, observation, context)
     return Experiment(model, objective, Training())
 
 
@@ -124,15 +114,13 @@ def iwae(
     data: Dataset,
     latent_dim: Size = 50,
     hidden: tuple[Size, ...] = (200, 200),
-    samples: Size = 50,
-    objective: Objective | None = None,
+    objective: Objective = IWAE(50),
 ) -> Experiment:
     """The one-layer importance-weighted autoencoder, on binarised images.
 
     784-200-200-50 with tanh, dynamic binarisation, batches of 20.
     Source: Burda, Grosse & Salakhutdinov, 2015, arXiv 1509.00519.
     """
-    objective = objective or IWAE(samples)
     experiment = mlp(
         data, latent_dim, hidden, "tanh", "Bernoulli", binarise=True, objective=objective
     )
@@ -145,6 +133,23 @@ RECIPES: dict[str, Recipe] = {
     "linear": linear,
     "iwae": iwae,
 }
+
+
+def _gaussian_vae(
+    latent_dim: int,
+    encoder: nn.Module,
+    decoder: nn.Module,
+    observation: Observation,
+    context: Labels | None,
+) -> VAE:
+    """Standard normal prior, diagonal Gaussian posterior."""
+    return VAE(
+        StandardNormal(latent_dim),
+        DiagonalGaussian(encoder, latent_dim),
+        observation.likelihood(decoder),
+        observation.transform,
+        context,
+    )
 
 
 def _size(data: Dataset) -> int:

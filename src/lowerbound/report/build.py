@@ -37,10 +37,8 @@ def write_report(
     run = runs.read(folder)
     model = runs.load_model(folder, device)
     data = runs.split_of(run, "test")
-    path = folder / runs.EVALUATION_FILE
-    if path.exists():
-        figures = storage.read_json(path, "an evaluation")
-    else:
+    figures = runs.evaluation_of(folder)
+    if figures is None:
         figures = runs.evaluate(folder, device=device, progress=progress).as_dict()
     history = runs.history(folder)
     out = folder / REPORT_FOLDER

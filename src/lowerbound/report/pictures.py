@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from torch import Tensor
 
 from lowerbound import evaluation, plots
 from lowerbound.data import Dataset
@@ -56,8 +55,8 @@ class Subject:
 
     @property
     def score(self) -> list[float]:
-        """What ranks dimensions: KL, or the variance of the mean where there is no KL."""
-        return self.evaluation["kl_per_dimension"] or self.evaluation["variance_per_dimension"]
+        """KL of each dimension, which ranks them."""
+        return self.evaluation["kl_per_dimension"]
 
     @property
     def ranked(self) -> list[int]:
@@ -69,11 +68,6 @@ class Subject:
         if self.data.kind in ("grey", "binary", "unit"):
             return 0.0, self.data.scale
         return float(self.data.x.min()), float(self.data.x.max())
-
-    @property
-    def has_prior(self) -> bool:
-        """Whether codes were trained towards the prior."""
-        return self.evaluation["kl"] is not None
 
     @property
     def label(self) -> int | None:
@@ -98,8 +92,7 @@ class Subject:
 
     def name_of(self, dimension: int) -> str:
         """A latent dimension with its score, for an axis."""
-        unit = "KL {:.2f} nats" if self.has_prior else "variance {:.2f}"
-        return f"z[{dimension}], {unit.format(self.score[dimension])}"
+        return f"z[{dimension}], KL {self.score[dimension]:.2f} nats"
 
 
 def subject(model: VAE, data: Dataset, figures: dict[str, Any], history: list[Record]) -> Subject:
@@ -112,22 +105,19 @@ def pictures(subject: Subject) -> Iterator[Picture]:
     """All the pictures that fit the subject."""
     yield learning_curves(subject)
     yield reconstructions(subject) if subject.is_image else rebuilt_columns(subject)
-    if subject.has_prior:
-        if not subject.is_image:
-            yield generated_columns(subject)
-        elif subject.model.context is None:
-            yield samples(subject)
-        else:
-            yield class_samples(subject)
+    if not subject.is_image:
+        yield generated_columns(subject)
+    elif subject.model.context is None:
+        yield samples(subject)
+    else:
+        yield class_samples(subject)
     if subject.model.latent_dim > 1:
         yield codes(subject)
-        if subject.has_prior:
-            yield aggregate_posterior(subject)
-            if subject.is_image:
-                yield manifold(subject)
+        yield aggregate_posterior(subject)
+        if subject.is_image:
+            yield manifold(subject)
     yield traversals(subject) if subject.is_image else table_traversals(subject)
-    if subject.evaluation["kl_per_dimension"]:
-        yield kl_per_dimension(subject)
+    yield kl_per_dimension(subject)
 
 
 def learning_curves(subject: Subject) -> Picture:
@@ -178,9 +168,7 @@ def rebuilt_columns(subject: Subject) -> Picture:
 
 
 def _reconstruct(model: VAE, data: Dataset) -> np.ndarray:
-    device = next(model.parameters()).device
-    labels = None if data.labels is None else data.labels.to(device)
-    return model.reconstruct(data.x.to(device), labels).cpu().numpy()
+    return model.reconstruct(data.x, data.labels).cpu().numpy()
 
 
 def samples(subject: Subject) -> Picture:
@@ -193,8 +181,7 @@ def samples(subject: Subject) -> Picture:
 def class_samples(subject: Subject) -> Picture:
     names = subject.class_names
     labels = torch.arange(len(names)).repeat_interleave(DRAWS_PER_CLASS)
-    device = next(subject.model.parameters()).device
-    images = subject.model.sample(len(labels), labels.to(device), seed=0, mean=True).cpu()
+    images = subject.model.sample(len(labels), labels, seed=0, mean=True).cpu()
     grid = images.unflatten(0, (len(names), DRAWS_PER_CLASS)).numpy()
     figure = plots.class_grid(grid, names, value_range=subject.value_range)
     caption = f"{DRAWS_PER_CLASS} draws z ~ p(z|c) for each class c, as the decoder's mean."
@@ -205,7 +192,7 @@ def generated_columns(subject: Subject) -> Picture:
     count = min(len(subject.data), 5000)
     labels = None
     if subject.model.context is not None and subject.data.labels is not None:
-        labels = subject.data.labels[:count].to(next(subject.model.parameters()).device)
+        labels = subject.data.labels[:count]
     drawn = subject.model.sample(count, labels, seed=0).cpu().numpy()
     figure = plots.marginals(subject.data.x.float().numpy(), drawn, subject.columns)
     caption = "Each column in the test data, and in rows x ~ p(x|z), z ~ p(z) from the model."
@@ -221,7 +208,6 @@ def codes(subject: Subject) -> Picture:
         subject.class_names or None,
         x_name=subject.name_of(first),
         y_name=subject.name_of(second),
-        prior=subject.has_prior,
     )
     which = "The" if subject.model.latent_dim == 2 else "Its two most active dimensions: the"
     caption = f"{which} posterior's mean of each test example."
@@ -262,24 +248,15 @@ def manifold(subject: Subject) -> Picture:
     return Picture("manifold", "Decoded plane", caption, figure)
 
 
-def _steps(subject: Subject, dimensions: list[int]) -> tuple[Tensor, Tensor]:
-    """Where walks start, and their steps: about the prior, or the codes where there is none."""
-    quantiles = evaluation.normal_quantiles(TRAVERSAL_STEPS, 0.02, 0.98)
-    if subject.has_prior:
-        return torch.zeros(subject.model.latent_dim), quantiles
-    spread = float(subject.means[:, dimensions].std())
-    return torch.from_numpy(subject.means.mean(0)), quantiles * spread
-
-
 def traversals(subject: Subject) -> Picture:
     dimensions = subject.ranked[:TRAVERSED]
-    origin, values = _steps(subject, dimensions)
-    images = evaluation.traversals(subject.model, dimensions, values, origin, subject.label)
+    values = evaluation.normal_quantiles(TRAVERSAL_STEPS, 0.02, 0.98)
+    images = evaluation.traversals(subject.model, dimensions, values, subject.label)
     figure = plots.traversals(
         images.numpy(),
         values.numpy(),
         [f"z[{i}]" for i in dimensions],
-        kl=np.array([subject.score[i] for i in dimensions]) if subject.has_prior else None,
+        kl=np.array([subject.score[i] for i in dimensions]),
         value_range=subject.value_range,
     )
     caption = f"One dimension at a time, the others fixed.{subject.at_label}"
@@ -288,8 +265,8 @@ def traversals(subject: Subject) -> Picture:
 
 def table_traversals(subject: Subject) -> Picture:
     dimensions = subject.ranked[:TRAVERSED]
-    origin, values = _steps(subject, dimensions)
-    rows = evaluation.traversals(subject.model, dimensions, values, origin, subject.label)
+    values = evaluation.normal_quantiles(TRAVERSAL_STEPS, 0.02, 0.98)
+    rows = evaluation.traversals(subject.model, dimensions, values, subject.label)
     deviation = subject.data.x.float().std(0).numpy()
     figure = plots.profile_traversals(
         rows.numpy(),

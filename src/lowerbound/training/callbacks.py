@@ -112,7 +112,10 @@ class TensorBoard(Callback):
                 "TensorBoard needs the tensorboard package; "
                 "install it with: pip install 'lowerbound[tensorboard]'"
             ) from None
-        self.writer = SummaryWriter(str(folder))
+        self.folder, self.open = str(folder), SummaryWriter
+
+    def start(self, model: VAE, epochs: int, steps: int, step: int) -> None:
+        self.writer = self.open(self.folder)
 
     def epoch(self, model: VAE, record: Record) -> None:
         for split in ("train", "validation"):

@@ -21,7 +21,7 @@ FORMAT = 1
 def write(folder: Path, tensors: dict[str, dict[str, Tensor]], state: dict[str, Any]) -> None:
     """Save groups of tensors and a JSON state."""
     flat = {
-        f"{group}/{name}": tensor.detach().contiguous()
+        f"{group}/{name}": tensor.detach().clone()  # tied weights are saved once for each name
         for group, members in tensors.items()
         for name, tensor in members.items()
     }

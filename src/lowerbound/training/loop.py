@@ -14,19 +14,20 @@ from torch.nn.parallel import DistributedDataParallel
 
 from lowerbound import devices, storage
 from lowerbound.data import Dataset
+from lowerbound.data.examples import Examples, examples
 from lowerbound.errors import ConfigurationError, Interrupted, NonFiniteLoss, StorageError
 from lowerbound.objectives import ELBO, Objective, Terms
 from lowerbound.parts import describe
 from lowerbound.training import batches, checkpoint
 from lowerbound.training.callbacks import Callback, ProgressBar, Record
-from lowerbound.training.examples import Examples, examples
-from lowerbound.training.processes import Processes, joined
+from lowerbound.training.processes import Processes, joined, local_rank
 from lowerbound.training.settings import Training
 from lowerbound.training.signals import StopRequest, stop_requests
 from lowerbound.training.state import State
 from lowerbound.vae import VAE
 
 VALIDATION_BATCH = 1000
+VALIDATION_BATCHES = 4
 SECONDS_BETWEEN_CHECKPOINTS = 300
 
 
@@ -61,8 +62,8 @@ def fit(
         StorageError: ``out`` holds a run and ``resume`` is not set, or there is none to resume.
     """
     callbacks = [ProgressBar()] if callbacks is None else list(callbacks)
-    with joined() as processes, stop_requests() as stop:
-        where = devices.choose(device, processes.local_rank)
+    where = devices.choose(device, local_rank())
+    with joined(where) as processes, stop_requests() as stop:
         run = _Run(
             model.to(where),
             examples(train, where),
@@ -138,8 +139,10 @@ class _Run:
             state.seconds = time.perf_counter() - started
             for callback in self.callbacks:
                 callback.step(self.model, state.step, loss)
-            self._save_or_stop(stop)
-        self._close_epoch(epoch + 1)
+            if state.step % self.steps == 0:
+                self._close_epoch(epoch + 1)
+            if not self._finished():
+                self._save_or_stop(stop)
 
     def _step(self, indices: Tensor) -> float:
         """One update from this process's share of a batch; returns the mean loss, in nats."""
@@ -152,7 +155,7 @@ class _Run:
         loss = -terms["objective"].sum() * (self.processes.world / self._joint_batch())
         value = loss.item()
         if not math.isfinite(value):
-            self._refuse_non_finite(terms)
+            self._refuse_non_finite(terms, self._place(state.step))
         state.update(loss, training.learning_rate_at(now))
         _accumulate(state.sums, terms)
         return value
@@ -172,7 +175,6 @@ class _Run:
             "validation": self._validate(epoch),
             "seconds": round(state.seconds, 3),
         }
-        self._refuse_non_finite(dict(self.model.named_parameters()))
         state.sums = {}
         state.history.append(record)
         if self.training.patience is not None and state.best_epoch() == epoch:
@@ -189,11 +191,15 @@ class _Run:
         sums: dict[str, Tensor] = {}
         self.model.eval()
         order = torch.arange(len(data), device=self.device)
+        # Without gradients more fits into memory than in a step of training.
+        size = min(VALIDATION_BATCH, VALIDATION_BATCHES * self.training.batch_size)
         with torch.no_grad(), self.state.averaged(), self._autocast():
-            for i, indices in enumerate(batches.batches(order, VALIDATION_BATCH, 0, rank, world)):
+            for i, indices in enumerate(batches.batches(order, size, 0, rank, world)):
                 place = (epoch, i, rank)
                 batches.seed_noise(self.device, self.training.seed, batches.VALIDATION, *place)
-                _accumulate(sums, self.terms(*data.at(indices), math.inf))
+                terms = self.terms(*data.at(indices), math.inf)
+                self._refuse_non_finite(terms, f"in validation after epoch {epoch}")
+                _accumulate(sums, terms)
         return self._means(sums, len(data))
 
     def _finished(self) -> bool:
@@ -209,6 +215,8 @@ class _Run:
             if resume:
                 raise ConfigurationError("expected out, the folder to resume from, got none")
             return
+        if self.out.exists() and not self.out.is_dir():
+            raise StorageError(f"expected a folder, got {self.out}, which is a file")
         settings = self._settings()  # refuses what could not be saved, before any work
         if resume:
             self.state.restore(self.out, settings, self.device)
@@ -224,7 +232,8 @@ class _Run:
     def _settings(self) -> dict[str, Any]:
         """What must be the same for a resumed run to be the same run."""
         training = describe(self.training)
-        del training["epochs"], training["patience"]
+        if self.training.schedule == "constant":
+            del training["epochs"]  # which may grow; a cosine's length is part of it
         return {
             "model": describe(self.model),
             "objective": describe(self.objective),
@@ -248,6 +257,9 @@ class _Run:
 
     def _save(self) -> None:
         self.saved_at = time.monotonic()
+        self._refuse_non_finite(
+            dict(self.model.named_parameters()), self._place(self.state.step - 1)
+        )
         if self.out is None:
             return
         sums = {name: self.processes.sum(v.clone()).item() for name, v in self.state.sums.items()}
@@ -284,17 +296,20 @@ class _Run:
     def _means(self, sums: dict[str, Tensor], n: int) -> dict[str, float]:
         return {name: self.processes.sum(value).item() / n for name, value in sums.items()}
 
-    def _refuse_non_finite(self, tensors: dict[str, Tensor]) -> None:
+    def _place(self, step: int) -> str:
+        """Where in the run the step after ``step`` others is."""
+        epoch, within = divmod(step, self.steps)
+        return f"at step {within + 1} of epoch {epoch + 1} (step {step + 1} in all)"
+
+    def _refuse_non_finite(self, tensors: dict[str, Tensor], place: str) -> None:
         """Name the first tensor that is not finite, a term before the objective made of it."""
         for name, tensor in reversed(tensors.items()):
             if tensor.isfinite().all():
                 continue
-            epoch, step = divmod(self.state.step, self.steps)
             kept = self.out is not None and (self.out / checkpoint.CHECKPOINT_FILE).exists()
             raise NonFiniteLoss(
-                f"{name} became {'NaN' if tensor.isnan().any() else 'infinite'} at step {step + 1} "
-                f"of epoch {epoch + 1} (step {self.state.step + 1} in all); try a lower "
-                "learning_rate, clip_norm=1 or some warmup_epochs"
+                f"{name} became {'NaN' if tensor.isnan().any() else 'infinite'} {place}; try a "
+                "lower learning_rate, clip_norm=1 or some warmup_epochs"
                 + (f"; the last good checkpoint is kept in {self.out}" if kept else "")
             )
 

@@ -18,7 +18,6 @@ class Processes:
 
     rank: int = 0
     world: int = 1
-    local_rank: int = 0
 
     @property
     def is_first(self) -> bool:
@@ -36,8 +35,13 @@ class Processes:
             dist.barrier()
 
 
+def local_rank() -> int:
+    """This process's number on its machine, which is that of its GPU."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
 @contextmanager
-def joined() -> Iterator[Processes]:
+def joined(device: torch.device) -> Iterator[Processes]:
     """The group that torchrun's environment describes, set up for the ``with``."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
@@ -45,9 +49,9 @@ def joined() -> Iterator[Processes]:
         return
     already = dist.is_initialized()
     if not already:
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
-        yield Processes(dist.get_rank(), world, int(os.environ.get("LOCAL_RANK", "0")))
+        yield Processes(dist.get_rank(), world)
     finally:
         if not already:
             dist.destroy_process_group()

@@ -51,7 +51,7 @@ class Training:
         self._expect(self.clip_norm is None or self.clip_norm > 0, "clip_norm", "a positive number")
         self._expect(self.patience is None or self.patience >= 1, "patience", "at least 1")
         self._expect(self.ema is None or 0 < self.ema < 1, "ema", "between 0 and 1")
-        self._expect(self.seed >= 0, "seed", "0 or more")
+        self._expect(0 <= self.seed < 2**63, "seed", "from 0 to 2⁶³ − 1")
         if self.optimizer == "adam" and self.weight_decay:
             raise ConfigurationError("weight_decay needs optimizer='adamw', got 'adam'")
 
