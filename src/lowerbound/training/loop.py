@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from lowerbound import devices, storage
 from lowerbound.data import Dataset
 from lowerbound.data.examples import Examples, examples
 from lowerbound.errors import ConfigurationError, Interrupted, NonFiniteLoss, StorageError
+from lowerbound.memory import keep_freed_memory
 from lowerbound.objectives import ELBO, Objective, Terms
 from lowerbound.parts import describe
 from lowerbound.training import batches, checkpoint
@@ -75,6 +77,7 @@ def fit(
             processes,
             where,
         )
+        keep_freed_memory()
         with torch.random.fork_rng([where] if where.type == "cuda" else []):
             return run.go(resume, stop)
 
@@ -149,7 +152,7 @@ class _Run:
         state, training, rank = self.state, self.training, self.processes.rank
         now = state.step / self.steps
         batches.seed_noise(self.device, training.seed, batches.NOISE, state.step, rank)
-        with self._autocast():
+        with self._precision():
             terms = self.parallel(*self.train.at(indices), now)
         # DDP averages gradients over processes; the mean is over the examples of all of them.
         loss = -terms["objective"].sum() * (self.processes.world / self._joint_batch())
@@ -193,7 +196,7 @@ class _Run:
         order = torch.arange(len(data), device=self.device)
         # Without gradients more fits into memory than in a step of training.
         size = min(VALIDATION_BATCH, VALIDATION_BATCHES * self.training.batch_size)
-        with torch.no_grad(), self.state.averaged(), self._autocast():
+        with torch.no_grad(), self.state.averaged(), self._precision():
             for i, indices in enumerate(batches.batches(order, size, 0, rank, world)):
                 place = (epoch, i, rank)
                 batches.seed_noise(self.device, self.training.seed, batches.VALIDATION, *place)
@@ -289,9 +292,10 @@ class _Run:
 
     # Helpers.
 
-    def _autocast(self) -> torch.autocast:
-        enabled = self.training.precision == "bfloat16"
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
+    def _precision(self) -> AbstractContextManager[None]:
+        if self.training.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
 
     def _means(self, sums: dict[str, Tensor], n: int) -> dict[str, float]:
         return {name: self.processes.sum(value).item() / n for name, value in sums.items()}
@@ -327,6 +331,7 @@ class _Terms(nn.Module):
 
 
 def _accumulate(sums: dict[str, Tensor], terms: Terms) -> None:
-    for name, term in terms.items():
-        total = term.detach().sum(dtype=torch.float64)
+    with torch.no_grad():
+        totals = torch.stack(list(terms.values())).sum(1, dtype=torch.float64)
+    for name, total in zip(terms, totals.unbind(), strict=True):
         sums[name] = sums[name] + total if name in sums else total
