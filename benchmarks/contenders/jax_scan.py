@@ -1,5 +1,7 @@
 """JAX by hand: one compiled scan over the batches of an epoch, Adam written out."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +19,7 @@ def layers(sizes):
             jnp.asarray(rng.uniform(-1, 1, (a, b)) / np.sqrt(a), jnp.float32),
             jnp.asarray(rng.uniform(-1, 1, b) / np.sqrt(a), jnp.float32),
         )
-        for a, b in zip(sizes, sizes[1:], strict=False)
+        for a, b in itertools.pairwise(sizes)
     ]
 
 

@@ -1,13 +1,15 @@
 """lowerbound's `fit`, on its own: no validation, no folder, no progress bar."""
 
-import protocol
+import lowerbound as lb  # before torch, which reads how threads wait when it is loaded
 
-import lowerbound as lb
+# isort: split
+import protocol
+import torch
+
 from lowerbound.training import Callback
 
 told = protocol.task()
 x = protocol.images(told)
-data = lb.data.Dataset(__import__("torch").from_numpy(x))
 K = told.latent
 model = lb.VAE(
     lb.StandardNormal(K),
@@ -27,7 +29,7 @@ class Report(Callback):
 
 lb.fit(
     model,
-    data,
+    torch.from_numpy(x),
     training=lb.Training(told.epochs, told.batch, learning_rate=told.rate),
     callbacks=[Report()],
 )

@@ -1,5 +1,7 @@
 """PyTorch as most tutorials have it: a DataLoader over float tensors, Adam, loss.item()."""
 
+import itertools
+
 import protocol
 import torch
 import torch.nn.functional as F
@@ -13,10 +15,10 @@ loader = torch.utils.data.DataLoader(
 
 
 def mlp(sizes):
-    layers = [nn.Linear(sizes[0], sizes[1])]
-    for a, b in zip(sizes[1:], sizes[2:], strict=False):
-        layers += [nn.ReLU(), nn.Linear(a, b)]
-    return nn.Sequential(*layers)
+    layers = []
+    for a, b in itertools.pairwise(sizes):
+        layers += [nn.Linear(a, b), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
 
 
 class VAE(nn.Module):

@@ -1,8 +1,8 @@
 """What every contender of the training benchmark does: read its task, report each epoch.
 
-A contender is a script that trains a Bernoulli VAE on images (n, 784), uint8, with Adam, and prints a
-JSON line after each epoch: {"epoch", "images", "seconds", "loss"}, where ``seconds`` count from its
-first step, and ``loss`` is the epoch's mean of reconstruction + KL per image, in nats.
+A contender is a script that trains a Bernoulli VAE on images (n, 784), uint8, with Adam, and prints
+a JSON line after each epoch: {"epoch", "images", "seconds", "loss"}, where ``seconds`` count from
+its first step, and ``loss`` is the epoch's mean of reconstruction + KL per image, in nats.
 
 This module needs nothing but the standard library and numpy, so that it runs in every environment.
 """

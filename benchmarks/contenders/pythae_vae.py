@@ -1,5 +1,6 @@
 """pythae's VAE with the same layers and its own trainer."""
 
+import itertools
 import logging
 import tempfile
 
@@ -19,10 +20,10 @@ x = torch.from_numpy(protocol.images(told)).float().div(255).view(-1, 1, 28, 28)
 
 
 def mlp(sizes):
-    layers = [nn.Linear(sizes[0], sizes[1])]
-    for a, b in zip(sizes[1:], sizes[2:], strict=False):
-        layers += [nn.ReLU(), nn.Linear(a, b)]
-    return nn.Sequential(*layers)
+    layers = []
+    for a, b in itertools.pairwise(sizes):
+        layers += [nn.Linear(a, b), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
 
 
 class Encoder(BaseEncoder):

@@ -1,0 +1,40 @@
+"""What `lowerbound train` does: validation, metrics, checkpoints and a bar included."""
+
+import tempfile
+from pathlib import Path
+
+from lowerbound import runs
+
+# isort: split
+import protocol
+
+from lowerbound.training import Callback, ProgressBar
+
+told = protocol.task()
+
+
+class Report(Callback):
+    """Called when an epoch is trained, validated and saved."""
+
+    def start(self, model, epochs, steps, step):
+        self.report = protocol.Reporter()
+
+    def epoch(self, model, record):
+        trained = record["step"] // record["epoch"] * told.batch
+        self.report(min(trained, self.images), -record["train"]["bound"])
+
+
+with tempfile.TemporaryDirectory() as folder:
+    settings = {
+        "latent_dim": told.latent,
+        "hidden": told.hidden,
+        "likelihood": "Bernoulli",
+        "epochs": told.epochs,
+        "batch_size": told.batch,
+        "learning_rate": told.rate,
+    }
+    source = runs.Source(str(Path(told.data).absolute()), validation=0.1, test=100)
+    run = runs.Run("mlp", settings, source, "benchmark")
+    report = Report()
+    report.images = len(source.load(0).train)
+    runs.train(run, Path(folder) / "run", callbacks=[ProgressBar(), report])

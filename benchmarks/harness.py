@@ -1,0 +1,116 @@
+"""Running contenders one after another, several rounds, and comparing within each round."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+HERE = Path(__file__).parent
+CONTENDERS = HERE / "contenders"
+THREADING = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "MKL_NUM_THREADS")
+
+
+@dataclass
+class Contender:
+    """A script of `contenders`, and the environment that runs it (None: the project's own)."""
+
+    name: str
+    script: str
+    environment: str | None = None
+
+    @property
+    def python(self) -> str:
+        if self.environment is None:
+            return sys.executable
+        return str(HERE / "environments" / f".venv-{self.environment}" / "bin" / "python")
+
+
+@dataclass
+class Outcome:
+    """One contender's rounds: images per second after its first epoch, last loss, whole seconds."""
+
+    speeds: list[float] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+
+def clean_environment(**settings: str) -> dict[str, str]:
+    """The environment without settings of threads, so that each contender has its defaults."""
+    return {k: v for k, v in os.environ.items() if k not in THREADING} | settings
+
+
+def once(contender: Contender, arguments: list[str], **settings: str) -> list[dict[str, Any]]:
+    """Run a contender; its lines."""
+    done = subprocess.run(
+        [contender.python, str(CONTENDERS / f"{contender.script}.py"), *arguments],
+        env=clean_environment(**settings),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    if done.returncode or not lines:
+        raise SystemExit(f"{contender.name} failed:\n{done.stderr[-2000:]}")
+    return lines
+
+
+def steady_speed(lines: list[dict[str, Any]]) -> float:
+    """Images per second over all epochs but the first, which also warms up and compiles."""
+    images = sum(line["images"] for line in lines[1:])
+    return images / (lines[-1]["seconds"] - lines[0]["seconds"])
+
+
+def interleaved(
+    contenders: list[Contender], arguments: list[str], rounds: int
+) -> dict[str, Outcome]:
+    """Every contender once in each round, in turn."""
+    outcomes = {contender.name: Outcome() for contender in contenders}
+    for number in range(rounds):
+        for contender in contenders:
+            started = time.perf_counter()
+            lines = once(contender, arguments)
+            outcome = outcomes[contender.name]
+            outcome.seconds.append(time.perf_counter() - started)
+            outcome.speeds.append(steady_speed(lines))
+            outcome.losses.append(lines[-1]["loss"])
+            told = f"{outcome.speeds[-1]:10,.0f} images/s   loss {outcome.losses[-1]:8.2f}"
+            print(f"round {number + 1}: {contender.name:<34}{told}", flush=True)
+    return outcomes
+
+
+def median_ratio(a: list[float], b: list[float]) -> float:
+    """The median of a/b over rounds: what a noisy neighbour takes from both cancels."""
+    return statistics.median(x / y for x, y in zip(a, b, strict=True))
+
+
+def machine() -> dict[str, Any]:
+    """Where it ran."""
+    model = "unknown"
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            model = line.partition(": ")[2]
+            break
+    return {
+        "processor": model,
+        "cores": os.cpu_count(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def write(name: str, values: dict[str, Any]) -> Path:
+    """results/NAME.json."""
+    path = HERE / "results" / f"{name}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(values, indent=2) + "\n")
+    return path

@@ -1,0 +1,83 @@
+"""Training speed with a core to share: how threads wait decides it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import harness
+import numpy as np
+from harness import Contender
+
+import lowerbound as lb
+
+OURS = Contender("lowerbound, fit", "lowerbound_fit")
+SETTINGS: dict[str, dict[str, str]] = {
+    "lowerbound's choice": {},
+    "the library's own, spinning": {"GOMP_SPINCOUNT": "300000"},
+    "sleeping at once": {"OMP_WAIT_POLICY": "passive"},
+    "one thread": {"OMP_NUM_THREADS": "1"},
+}
+
+
+@contextmanager
+def busy_core() -> Iterator[None]:
+    """Another process takes all of core 0 that it can get."""
+    hog = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    os.sched_setaffinity(hog.pid, {min(os.sched_getaffinity(0))})
+    time.sleep(0.3)
+    try:
+        yield
+    finally:
+        hog.kill()
+        hog.wait()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--images", type=int, default=20_000)
+    parser.add_argument("--quick", action="store_true", help="that it runs: 1,000 digits")
+    told = parser.parse_args()
+    images = lb.data.load("digits" if told.quick else "mnist").train.x.flatten(1).numpy()
+    if told.quick:
+        images = np.pad(images[:1000], ((0, 0), (0, 784 - images.shape[1])))
+        told.rounds = 1
+    free: dict[str, list[float]] = {name: [] for name in SETTINGS}
+    shared: dict[str, list[float]] = {name: [] for name in SETTINGS}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "images.npy"
+        np.save(path, images[: told.images])
+        given = ["--data", str(path), "--epochs", "2"]
+        for _ in range(told.rounds):
+            for name, settings in SETTINGS.items():
+                free[name].append(harness.steady_speed(harness.once(OURS, given, **settings)))
+                with busy_core():
+                    lines = harness.once(OURS, given, **settings)
+                shared[name].append(harness.steady_speed(lines))
+                print(f"{name:<30}{free[name][-1]:>9,.0f} → {shared[name][-1]:>9,.0f}", flush=True)
+    rows = {
+        name: {
+            "free": statistics.median(free[name]),
+            "shared": statistics.median(shared[name]),
+            "kept": harness.median_ratio(shared[name], free[name]),
+            "rounds": {"free": free[name], "shared": shared[name]},
+        }
+        for name in SETTINGS
+    }
+    for name, row in rows.items():
+        print(f"{name:<30}{row['free']:>9,.0f} {row['shared']:>9,.0f} images/s {row['kept']:>6.0%}")
+    if not told.quick:
+        print(harness.write("threads", {"rounds": told.rounds, "rows": rows} | harness.machine()))
+
+
+if __name__ == "__main__":
+    main()

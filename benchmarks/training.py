@@ -1,0 +1,83 @@
+"""Training speed beside peers and the bound of the matrix products, in one interleaved run."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+import harness
+import numpy as np
+from harness import Contender, interleaved, median_ratio
+
+import lowerbound as lb
+
+OURS, USERS, BOUND = "lowerbound, fit", "lowerbound train", "matrix products alone"
+PEERS = [
+    Contender("PyTorch, tutorial loop", "plain_torch"),
+    Contender("JAX, scan by hand", "jax_scan", "jax"),
+    Contender("Keras 3 on JAX", "keras_jax", "jax"),
+    Contender("pythae 0.1.2", "pythae_vae", "pythae"),
+]
+OWN = [
+    Contender(OURS, "lowerbound_fit"),
+    Contender(USERS, "lowerbound_run"),
+    Contender(BOUND, "matrix_products"),
+]
+# Name: arguments, and the share of MNIST.
+TASKS = {
+    "D2, batch 128": (["--hidden", "512", "--latent", "20", "--batch", "128"], 1.0),
+    "D2, batch 1024": (["--hidden", "512", "--latent", "20", "--batch", "1024"], 1.0),
+    "A4, batch 128": (["--hidden", "64,32", "--latent", "8", "--batch", "128"], 1.0),
+    "4 × 1024, batch 128": (["--hidden", "1024,1024", "--latent", "20", "--batch", "128"], 0.2),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--tasks", nargs="*", default=list(TASKS), choices=list(TASKS))
+    parser.add_argument("--quick", action="store_true", help="that it runs: our own, 2,000 images")
+    told = parser.parse_args()
+    images = lb.data.load("digits" if told.quick else "mnist").train.x.flatten(1).numpy()
+    if told.quick:
+        images = np.pad(images, ((0, 0), (0, 784 - images.shape[1])))
+        told.rounds, told.epochs, told.tasks = 1, 2, ["D2, batch 128"]
+    contenders = OWN[:2] + ([] if told.quick else PEERS) + OWN[2:]
+    report = {}
+    for task in told.tasks:
+        arguments, share = TASKS[task]
+        print(task)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "images.npy"
+            np.save(path, images[: int(share * len(images))])
+            given = ["--data", str(path), "--epochs", str(told.epochs), *arguments]
+            outcomes = interleaved(contenders, given, told.rounds)
+        ours, bound = outcomes[OURS].speeds, outcomes[BOUND].speeds
+        report[task] = {
+            name: {
+                "images_per_second": statistics.median(outcome.speeds),
+                "of_bound": median_ratio(outcome.speeds, bound),
+                "ours_over_it": median_ratio(ours, outcome.speeds),
+                "loss": outcome.losses[-1],
+                "rounds": outcome.speeds,
+            }
+            for name, outcome in outcomes.items()
+        }
+        for name, row in report[task].items():
+            print(
+                f"  {name:<28}{row['images_per_second']:>9,.0f} images/s  "
+                f"{row['of_bound']:>5.0%} of the bound  fit is {row['ours_over_it']:.2f}× it"
+            )
+    if not told.quick:
+        command = shlex.join(["benchmarks/run", "training", *sys.argv[1:]])
+        values = {"command": command, "rounds": told.rounds, "tasks": report}
+        print(harness.write("training", values | harness.machine()))
+
+
+if __name__ == "__main__":
+    main()
