@@ -28,12 +28,14 @@ def run(script: Path, folder: Path, processes: int, epochs: int = 3, how: str = 
     launcher = [sys.executable]
     if processes > 1:
         launcher += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    subprocess.run(
+    done = subprocess.run(
         [*launcher, str(script), str(folder), str(epochs), how],
-        check=True,
+        check=False,
         capture_output=True,
+        text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
+    assert done.returncode == 0, done.stderr
 
 
 def outcome(folder: Path) -> tuple[dict[str, torch.Tensor], list[dict]]:

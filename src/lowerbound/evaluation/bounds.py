@@ -19,7 +19,7 @@ from lowerbound.errors import ConfigurationError, DataError
 from lowerbound.vae import VAE
 
 IMAGES_PER_BATCH = 500
-ELEMENTS_PER_CHUNK = 2**22
+ELEMENTS_PER_CHUNK = 2**20
 ACTIVE_VARIANCE = 0.01
 
 

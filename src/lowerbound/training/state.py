@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from lowerbound.errors import ConfigurationError
 from lowerbound.files import write_atomic
 from lowerbound.training import checkpoint
+from lowerbound.training.adam import Adam
 from lowerbound.training.averaging import WeightAverage
 from lowerbound.training.callbacks import Record
 from lowerbound.training.settings import Training
@@ -24,14 +25,8 @@ class State:
     """``step`` counts updates; ``sums`` are those of the terms in the epoch so far."""
 
     def __init__(self, model: nn.Module, training: Training) -> None:
-        algorithm = torch.optim.Adam if training.optimizer == "adam" else torch.optim.AdamW
         self.model, self.clip_norm = model, training.clip_norm
-        self.optimizer = algorithm(
-            model.parameters(),
-            lr=training.learning_rate,
-            weight_decay=training.weight_decay,
-            fused=True,
-        )
+        self.optimizer = Adam(model.parameters(), training.weight_decay)
         self.average = None if training.ema is None else WeightAverage(model, training.ema)
         self.step = 0
         self.seconds = 0.0
@@ -41,13 +36,11 @@ class State:
 
     def update(self, loss: Tensor, learning_rate: float) -> None:
         """One step down the gradient of ``loss``."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
         self.optimizer.zero_grad()
         loss.backward()
         if self.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
-        self.optimizer.step()
+        self.optimizer.step(learning_rate)
         if self.average is not None:
             self.average.update(self.step)
         self.step += 1
@@ -79,11 +72,7 @@ class State:
         """Write the checkpoint, and the history as JSON lines."""
         tensors = {
             "model": self.model.state_dict(),
-            "optimizer": {
-                f"{index}/{name}": tensor
-                for index, members in self.optimizer.state_dict()["state"].items()
-                for name, tensor in members.items()
-            },
+            "optimizer": self.optimizer.state(),
             "average": {} if self.average is None else self.average.state(),
             "best": self.best,
         }
@@ -112,12 +101,7 @@ class State:
                     "resume with the same, or start in a new folder"
                 )
         self.model.load_state_dict(tensors["model"])
-        members: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in tensors.get("optimizer", {}).items():
-            index, _, member = name.partition("/")
-            members.setdefault(int(index), {})[member] = tensor
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": members, "param_groups": groups})
+        self.optimizer.restore(tensors["optimizer"])
         if self.average is not None:
             self.average.restore(tensors["average"])
         self.best = tensors.get("best", {})
