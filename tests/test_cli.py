@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import lowerbound as lb
 from lowerbound import cli
 
 SMALL = ("--set", "hidden=32", "--set", "epochs=2", "--set", "latent_dim=2")
@@ -118,7 +119,7 @@ def test_embed_sample_reconstruct(run, trained, tmp_path):
     assert np.load(tmp_path / "z.npy").shape == (360, 2)
     assert run("embed", trained, "--out", tmp_path / "z.csv")[0] == 0
     lines = (tmp_path / "z.csv").read_text().splitlines()
-    assert lines[0].replace('"', "") == "z1,z2,label"
+    assert lines[0].replace('"', "") == "z0,z1,label"
     assert len(lines) == 361
     for command, n in (("sample", 7), ("reconstruct", 5)):
         assert run(command, trained, "--out", tmp_path / "x.npy", "-n", n)[0] == 0
@@ -179,10 +180,45 @@ def test_a_conditional_model(run, tmp_path):
     assert run("train", "mlp", "--data", "digits", "--out", out, *SMALL, *conditional)[0] == 0
     assert run("sample", out, "--out", tmp_path / "x.npy", "--label", 5, "-n", 4)[0] == 0
     code, _, err = run("sample", out, "--out", tmp_path / "x.npy", "--label", 10)
-    assert (code, "expected class labels from 0 to 9, got 10" in err) == (2, True)
-    code, _, err = run("sample", out, "--out", tmp_path / "x.npy")
-    assert (code, "conditional" in err) == (2, True)
+    assert (code, "expected --label to be one of 0, 1," in err) == (2, True)
+    assert run("sample", out, "--out", tmp_path / "all.npy", "-n", 20)[0] == 0
+    five = np.load(tmp_path / "all.npy")
+    assert five.shape == (20, 1, 8, 8)
     assert run("report", out)[0] == 0
+
+
+def test_a_model_of_the_library_is_used_by_the_command_line(run, tmp_path):
+    data = lb.data.load("digits")
+    lb.save(lb.recipes.mlp(data.train, latent_dim=2, hidden=(8,)).model, tmp_path / "model")
+    assert run("sample", tmp_path / "model", "--out", tmp_path / "x.npy")[0] == 0
+    code, out, _ = run("evaluate", tmp_path / "model", "--data", "digits", "--samples", 2)
+    assert (code, "360 examples" in out) == (0, True)
+
+
+def test_a_setting_of_the_objective_is_pointed_to(run, tmp_path):
+    start = ("train", "mlp", "--data", "digits", "--out", tmp_path / "run")
+    code, _, err = run(*start, "--set", "beta=4")
+    assert (code, "did you mean objective.beta" in err) == (2, True)
+
+
+def test_a_finished_run_says_so_when_resumed(run, trained):
+    code, _, err = run("train", "--resume", "--out", trained)
+    assert (code, "nothing is left to train" in err) == (0, True)
+
+
+def test_ctrl_c_at_any_moment_of_the_start_is_quiet(tmp_path):
+    for delay in (0.3, 0.8, 1.5):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "lowerbound", "train", "mlp", "--data", "digits"]
+            + ["--out", str(tmp_path / str(delay)), "--set", "epochs=400"],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        time.sleep(delay)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate()
+        assert process.returncode in (130, -signal.SIGINT)
+        assert "Traceback" not in err
 
 
 @pytest.mark.parametrize(
@@ -238,7 +274,7 @@ def test_other_data_are_matched_to_the_run(run, tmp_path):
     np.savez(tmp_path / "unit.npz", x=x / 255.0, labels=np.arange(40) % 10)
     assert run("embed", model, "--data", tmp_path / "two.npz", "--out", tmp_path / "z.csv")[0] == 0
     labels = {line.split(",")[-1] for line in (tmp_path / "z.csv").read_text().split()[1:]}
-    assert {float(label) for label in labels} == {3.0, 7.0}
+    assert {label.strip('"') for label in labels} == {"3", "7"}
     code, _, err = run("evaluate", model, "--data", tmp_path / "odd.npz")
     assert (code, "got '12'" in err) == (3, True)
     code, _, err = run("evaluate", model, "--data", tmp_path / "unit.npz")

@@ -73,6 +73,7 @@ class Run:
     fingerprints: dict[str, str | None] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
     classes: list[str] | None = None
+    columns: list[str] | None = None
     data_summary: str = ""
     started: str = ""
     versions: dict[str, str] = field(default_factory=dict)
@@ -106,6 +107,8 @@ def train(
         if processes.is_first:
             announce(splits.summary())
             announce(f"{run.recipe}: {_described(experiment.model)}")
+            if resume and (folder / storage.MODEL_FILE).exists():
+                announce("the run is finished already: nothing is left to train")
             if not resume:
                 _write(folder, run, splits)
         try:
@@ -257,6 +260,13 @@ def refuse_occupied(folder: Path) -> None:
         )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise StorageError(f"expected a new or empty folder, got {folder}; choose another")
+    above = next(parent for parent in folder.absolute().parents if parent.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        reason = "may not be written to" if above.is_dir() else "is a file"
+        raise StorageError(
+            f"expected a folder that can be made, got {folder}, but {above} {reason}; "
+            "choose another"
+        )
 
 
 def _write(folder: Path, run: Run, splits: Splits) -> None:
@@ -265,6 +275,7 @@ def _write(folder: Path, run: Run, splits: Splits) -> None:
         "fingerprints": {name: part and part.fingerprint for name, part in parts.items()},
         "values": {"kind": splits.train.kind, "scale": splits.train.scale},
         "classes": splits.train.classes,
+        "columns": splits.train.columns,
         "data_summary": splits.summary(),
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "versions": {

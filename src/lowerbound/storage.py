@@ -117,8 +117,9 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
         if path.stat().st_size > MAX_JSON_BYTES:
             raise StorageError(f"{path}: expected at most {MAX_JSON_BYTES} bytes of JSON")
         value = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise StorageError(f"expected {what} in {path.parent}, got no {path.name} there") from None
+    except (FileNotFoundError, NotADirectoryError):
+        missing = f"no {path.name} there" if path.parent.is_dir() else "no such folder"
+        raise StorageError(f"expected {what} in {path.parent}, got {missing}") from None
     except (ValueError, OSError) as error:
         raise StorageError(f"{path}: cannot be read ({error}); the file is damaged") from None
     if not isinstance(value, dict):
@@ -133,11 +134,14 @@ def _read_weights(folder: Path, weights: Mapping[str, Any]) -> dict[str, torch.T
     try:
         content = (folder / name).read_bytes()
     except OSError as error:
-        raise StorageError(f"{folder / name}: cannot be read ({error.strerror})") from None
+        raise StorageError(
+            f"{folder / name}: cannot be read ({error.strerror}); restore the file, or train again"
+        ) from None
     found = hashlib.sha256(content).hexdigest()
     if found != digest:
         raise StorageError(
-            f"{folder / name}: expected SHA-256 {digest}, got {found}; the file is damaged"
+            f"{folder / name}: the file is damaged (expected SHA-256 {digest}, got {found}); "
+            "restore it, or train again"
         )
     try:
         return safetensors.torch.load(content)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
@@ -19,6 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
     rich_markup_mode=None,
+    context_settings={"max_content_width": 110},
 )
 app.command()(train.train)
 app.command()(inspect.evaluate)
@@ -48,6 +51,7 @@ def options(
 
 def run() -> NoReturn:
     """Run the command line; exit with 0, or with the error's own code."""
+    signal.signal(signal.SIGINT, _stop)
     try:
         app()
     except LowerboundError as error:
@@ -64,6 +68,16 @@ def run() -> NoReturn:
             raise
         fail("out of memory; use a smaller batch_size or model", 1)
     raise SystemExit(0)
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    """Ctrl-C, where `fit` does not handle it: files are written whole, so nothing needs care.
+
+    Not by an exception, which a library that is just being imported could swallow.
+    """
+    show_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""
+    os.write(2, f"{show_cursor}\nstopped\n".encode())
+    os._exit(130)
 
 
 def fail(message: str, code: int) -> NoReturn:

@@ -24,12 +24,15 @@ def write_examples(
     draw: Callable[[], Figure],
 ) -> None:
     """Examples as .npy, .csv (a table), or .png (images, in the figure that ``draw`` returns)."""
-    _check_suffix(out, (".png", ".npy") if values.ndim == 4 else (".npy", ".csv"))
+    if values.ndim == 4:
+        _check_suffix(out, (".png", ".npy"), "images")
+    else:
+        _check_suffix(out, (".npy", ".csv"), "rows of numbers")
     if out.suffix == ".npy":
         write_array(out, values)
     elif out.suffix == ".csv":
-        names = columns or [f"x{i + 1}" for i in range(values.shape[1])]
-        write_table(out, names, values)
+        names = columns or [f"x{i}" for i in range(values.shape[1])]
+        write_table(out, {name: values[:, i] for i, name in enumerate(names)})
     else:
         from lowerbound import plots
 
@@ -48,16 +51,19 @@ def value_range(images: np.ndarray) -> tuple[float, float]:
     return (0.0, 255.0) if high > 1 else (0.0, 1.0)
 
 
-def write_codes(out: Path, codes: np.ndarray, labels: Tensor | None) -> None:
-    """Latent codes as .npy, or as .csv with the labels in a last column."""
-    _check_suffix(out, (".npy", ".csv"))
+def write_codes(
+    out: Path, codes: np.ndarray, labels: Tensor | None, classes: Sequence[str] | None
+) -> None:
+    """Latent codes as .npy, or as .csv with the names of their classes in a last column."""
+    _check_suffix(out, (".npy", ".csv"), "codes")
     if out.suffix == ".npy":
         write_array(out, codes)
         return
-    names = [f"z{i + 1}" for i in range(codes.shape[1])]
+    table = {f"z{i}": codes[:, i] for i in range(codes.shape[1])}
     if labels is not None:
-        names, codes = [*names, "label"], np.column_stack((codes, labels.numpy()))
-    write_table(out, names, codes)
+        numbers = labels.numpy()
+        table["label"] = np.asarray(classes)[numbers] if classes else numbers
+    write_table(out, table)
 
 
 def write_array(out: Path, values: np.ndarray) -> None:
@@ -67,17 +73,18 @@ def write_array(out: Path, values: np.ndarray) -> None:
     write_atomic(out, buffer.getvalue())
 
 
-def write_table(out: Path, names: Sequence[str], values: np.ndarray) -> None:
+def write_table(out: Path, columns: dict[str, np.ndarray]) -> None:
     """A .csv file with a header."""
     import pyarrow as pa
     import pyarrow.csv
 
-    table = pa.table({name: values[:, i] for i, name in enumerate(names)})
     buffer = io.BytesIO()
-    pyarrow.csv.write_csv(table, buffer)
+    pyarrow.csv.write_csv(pa.table(columns), buffer)
     write_atomic(out, buffer.getvalue())
 
 
-def _check_suffix(out: Path, known: tuple[str, ...]) -> None:
+def _check_suffix(out: Path, known: tuple[str, ...], what: str) -> None:
     if out.suffix not in known:
-        raise ConfigurationError(f"expected a file ending in {' or '.join(known)}, got {out}")
+        raise ConfigurationError(
+            f"expected a file ending in {' or '.join(known)} for {what}, got {out}"
+        )

@@ -110,7 +110,8 @@ def sample(
     out: Annotated[Path, typer.Option(help="A .png (images), .npy or .csv file to write.")],
     n: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 64,
     label: Annotated[
-        int | None, typer.Option(help="The class to draw, from a conditional model.")
+        str | None,
+        typer.Option(help="The class to draw, from a conditional model; else all in turn."),
     ] = None,
     mean: Annotated[bool, typer.Option(help="The decoder's mean at z ~ p(z), not a draw.")] = False,
     seed: Seed = 0,
@@ -124,11 +125,16 @@ def sample(
 
     show_notes()
     model = runs.load_model(run, device)
-    if label is not None and model.context is None:
-        raise ConfigurationError("expected no --label, as this model is not conditional")
-    context = None if label is None else torch.full((n,), label)
+    context = None
+    if model.context is not None and label is None:
+        context = torch.arange(n) % int(model.context.classes)  # type: ignore[arg-type]
+    elif label is not None:
+        context = torch.full((n,), _class_number(run, model, label))
     drawn = model.sample(n, context, seed=seed, mean=mean).cpu().numpy()
-    write_examples(out, drawn, None, lambda: plots.samples(drawn, value_range=value_range(drawn)))
+    columns = runs.read(run).columns if (run / runs.RUN_FILE).exists() else None
+    write_examples(
+        out, drawn, columns, lambda: plots.samples(drawn, value_range=value_range(drawn))
+    )
     note(f"wrote {out}")
 
 
@@ -147,8 +153,23 @@ def embed(
     show_notes()
     model = runs.load_model(run, device)
     examples = _examples(run, model, split, data, labels)
-    write_codes(out, evaluation.embed(model, examples).numpy(), examples.labels)
+    codes = evaluation.embed(model, examples).numpy()
+    write_codes(out, codes, examples.labels, examples.classes)
     note(f"wrote {out}: {len(examples):,} × {model.latent_dim}")
+
+
+def _class_number(folder: Path, model: VAE, label: str) -> int:
+    """The class called ``label``, by its name or its number."""
+    from lowerbound import runs
+
+    if model.context is None:
+        raise ConfigurationError("expected no --label, as this model is not conditional")
+    named = (folder / runs.RUN_FILE).exists()
+    names = (runs.read(folder).classes if named else None) or []
+    names = names or [str(i) for i in range(model.context.classes)]
+    if label in names:
+        return names.index(label)
+    raise ConfigurationError(f"expected --label to be one of {', '.join(names)}, got {label!r}")
 
 
 def _examples(
@@ -160,10 +181,13 @@ def _examples(
 ) -> Dataset:
     """The run's own split, or all of the data named instead."""
     from lowerbound import runs
+    from lowerbound.data import read
 
-    run = runs.read(folder)
-    if data is not None:
-        return runs.other_data(run, data, labels, model.context is not None)
-    if labels is not None:
+    if labels is not None and data is None:
         raise ConfigurationError("expected --labels with --data, whose labels they are")
-    return runs.split_of(run, split)
+    if data is not None and not (folder / runs.RUN_FILE).exists():
+        return read(data, labels=labels)  # a model saved by the library
+    run = runs.read(folder)
+    if data is None:
+        return runs.split_of(run, split)
+    return runs.other_data(run, data, labels, model.context is not None)

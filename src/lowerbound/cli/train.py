@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -131,13 +132,25 @@ def recipes(
     for name, recipe in RECIPES.items():
         typer.echo(f"{name}: {(inspect.getdoc(recipe) or '').splitlines()[0]}")
         for key, parameter in arguments_of(recipe).items():
-            typer.echo(f"    {key}={_shown(parameter.default)}")
+            for name, value in _settings(key, describe(parameter.default)):
+                typer.echo(f"    {name}={_shown(value)}")
     typer.echo("settings of training, for every recipe:")
     for key, value in training.items():
         typer.echo(f"    {key}={_shown(value)}")
 
 
+def _settings(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """``--set`` keys and their values; those of a part behind its name."""
+    if not isinstance(value, dict):
+        yield key, value
+        return
+    yield key, value["part"]
+    for name, inner in value.items():
+        if name != "part":
+            yield from _settings(f"{key}.{name}", inner)
+
+
 def _shown(value: object) -> str:
-    if isinstance(value, tuple):
+    if isinstance(value, list):
         return ",".join(map(str, value))
     return str(value)

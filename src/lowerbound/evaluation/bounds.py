@@ -77,7 +77,7 @@ class Evaluation:
             ("KL", self.kl, "nats"),
             ("reconstruction (−log p(x|z))", self.reconstruction, "nats"),
             (f"importance-weighted, k={self.samples}", self.importance_weighted, "nats"),
-            ("bits per dimension", self.bits_per_dimension, "bits"),
+            ("  in bits per dimension as kept", self.bits_per_dimension, "bits"),
         ]
         lines = [f"{self.examples:,} examples; bounds on the {self.measures}"]
         for name, estimate, unit in rows:

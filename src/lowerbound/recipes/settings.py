@@ -95,6 +95,7 @@ def _merge(recipe: Recipe, settings: Mapping[str, Any]) -> tuple[Settings, Setti
     """Settings of the recipe and of its training, parts built from their dotted keys."""
     parameters = arguments_of(recipe)
     fields = {field.name for field in dataclasses.fields(Training)}
+    inner = describe(parameters["objective"].default)
     arguments: Settings = {}
     training: Settings = {}
     # Shorter keys first: `objective=IWAE` chooses the part that `objective.samples=5` changes.
@@ -111,9 +112,9 @@ def _merge(recipe: Recipe, settings: Mapping[str, Any]) -> tuple[Settings, Setti
                 value = [value]
             _assign(arguments, [first, *path], value, key)
         else:
-            raise ConfigurationError(
-                f"unknown setting {key!r}; {near(key, fields | set(parameters))}"
-            )
+            known = fields | set(parameters)
+            hint = f"did you mean objective.{key}?" if key in inner else near(key, known)
+            raise ConfigurationError(f"unknown setting {key!r}; {hint}")
     return {name: build(value) for name, value in arguments.items()}, training
 
 

@@ -111,7 +111,12 @@ def _figures(figures: dict[str, Any], what: str) -> list[dict[str, str]]:
             nats,
             "a tighter lower bound",
         ),
-        ("bits per dimension", "bits_per_dimension", "bits", "of the importance-weighted bound"),
+        (
+            "bits per dimension",
+            "bits_per_dimension",
+            "bits",
+            "of the importance-weighted bound, in the data's own units",
+        ),
     ]
     table = []
     for name, key, unit, meaning in rows:
