@@ -42,8 +42,8 @@ LAYERS = [
 LEVEL = {name: i for i, names in enumerate(LAYERS) for name in names}
 PUBLIC = {
     "Bernoulli", "BernoulliDraw", "Binarise", "Binary", "Categorical", "ContinuousBernoulli",
-    "Convolutional", "Cyclical", "Deconvolutional", "Dequantise", "Deterministic",
-    "DiagonalGaussian", "ELBO", "Evaluation",
+    "ConditionalGaussian", "Convolutional", "Cyclical", "Deconvolutional", "Dequantise",
+    "Deterministic", "DiagonalGaussian", "ELBO", "Evaluation",
     "Gaussian", "GaussianNoise", "IWAE", "Identity", "Labels", "Linear", "MLP", "Masking",
     "Reconstruction", "Scale",
     "StandardNormal", "Standardise", "Training", "VAE", "evaluate", "fit", "load", "part", "save",

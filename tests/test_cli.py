@@ -209,8 +209,19 @@ def test_a_finished_run_says_so_when_resumed(run, trained):
 def test_ctrl_c_at_any_moment_of_the_start_is_quiet(tmp_path):
     for delay in (0.3, 0.8, 1.5):
         process = subprocess.Popen(
-            [sys.executable, "-m", "lowerbound", "train", "mlp", "--data", "digits"]
-            + ["--out", str(tmp_path / str(delay)), "--set", "epochs=400"],
+            [
+                sys.executable,
+                "-m",
+                "lowerbound",
+                "train",
+                "mlp",
+                "--data",
+                "digits",
+                "--out",
+                str(tmp_path / str(delay)),
+                "--set",
+                "epochs=400",
+            ],
             stderr=subprocess.PIPE,
             text=True,
         )

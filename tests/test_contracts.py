@@ -30,7 +30,10 @@ def decoder(context: int = 0, out: int = SIZE) -> nn.Module:
 
 
 # Each maker takes the width of the context, 0 for none.
-PRIORS = {"StandardNormal": lambda c: lb.StandardNormal(LATENT)}
+PRIORS = {
+    "StandardNormal": lambda c: lb.StandardNormal(LATENT),
+    "ConditionalGaussian": lambda c: lb.ConditionalGaussian(lb.MLP(c or 1, (), 2 * LATENT), LATENT),
+}
 POSTERIORS = {
     "DiagonalGaussian": lambda c: lb.DiagonalGaussian(encoder(c), LATENT),
     "Deterministic": lambda c: lb.Deterministic(encoder(c, LATENT), LATENT),
@@ -123,6 +126,10 @@ def reaches_every_parameter(module: nn.Module, value: torch.Tensor) -> None:
 @pytest.mark.parametrize("width", [0, CLASSES])
 @pytest.mark.parametrize("name", PRIORS)
 def test_priors(name, width):
+    if name == "ConditionalGaussian" and not width:
+        with pytest.raises(ConfigurationError, match="expected a context"):
+            PRIORS[name](width)()
+        return
     p = PRIORS[name](width)(context(width, BATCH))
     assert isinstance(p, Distribution)
     batch = (BATCH,) if width else ()
@@ -418,3 +425,31 @@ def test_seeded_samples_repeat_and_leave_the_generator_alone():
     assert torch.equal(model.sample(4, seed=3), first)
     assert set(first.unique().tolist()) == {0.0, 1.0}
     assert 0 < model.sample(4, seed=3, mean=True).std() < 0.5
+
+
+def test_a_conditional_prior_has_its_place_for_each_class():
+    """KL(q ‖ p(z|c)) is exact, in closed form, and the model trains, samples and is rebuilt."""
+    prior = PRIORS["ConditionalGaussian"](CLASSES)
+    c = torch.eye(CLASSES)
+    p = prior(c)
+    assert (p.mean[0] != p.mean[1]).all()
+    q = POSTERIORS["DiagonalGaussian"](0)(torch.rand(CLASSES, *SHAPE))
+    ours = torch.distributions.kl_divergence(q, p)
+    normal = torch.distributions.Normal
+    theirs = torch.distributions.kl_divergence(
+        normal(q.mean, q.stddev), normal(p.mean, p.stddev)
+    ).sum(-1)
+    torch.testing.assert_close(ours, theirs)
+    model = lb.VAE(
+        prior,
+        POSTERIORS["DiagonalGaussian"](CLASSES),
+        LIKELIHOODS["Bernoulli"](CLASSES),
+        lb.Scale(),
+        lb.Labels(CLASSES),
+    )
+    x = torch.randint(0, 256, (20, *SHAPE), dtype=torch.uint8)
+    data = lb.data.Dataset(x, torch.arange(20) % CLASSES)
+    before = prior(c).mean.detach().clone()
+    lb.fit(model, data, training=lb.Training(epochs=1), callbacks=[])
+    assert not torch.equal(prior(c).mean, before)
+    assert model.sample(3, torch.tensor([0, 1, 1])).shape == (3, *SHAPE)

@@ -10,7 +10,7 @@ import torch
 
 import lowerbound as lb
 from lowerbound import reproduce
-from lowerbound.errors import ConfigurationError, DataError
+from lowerbound.errors import ConfigurationError, DataError, StorageError
 from lowerbound.evaluation.markov_chains import (
     effective_sample_size,
     gaussian_gibbs,
@@ -54,7 +54,7 @@ def test_a_smoke_run_writes_rows_and_pictures(id, folder):
     assert all(row["holds"] is None for row in result["rows"])
     for picture in result["pictures"]:
         assert (folder / id / picture["file"]).stat().st_size > 1000
-        assert picture["file"].removesuffix(".png") in (folder / id / picture["file"]).name
+        assert f"]({id}/{picture['file']})" in (folder / "README.md").read_text()
     assert f'id="{id}"' in page.read_text()
 
 
@@ -67,7 +67,39 @@ def test_exact_systems_hold(id, tmp_path):
     assert all(row.holds for row in judged), judged
 
 
+def test_models_are_kept_apart_by_seed_and_by_how_they_were_trained(tmp_path):
+    data = lb.data.load("digits").train.take(100)
+
+    def bench(**settings):
+        return Bench(tmp_path / "E", tmp_path / "models", Result("E", "", ""), **settings)
+
+    def make():
+        return lb.recipes.mlp(data, 2, (8,)).model
+
+    def trained(epochs=1, beta=1.0, **settings):
+        training = lb.Training(epochs=epochs)
+        return bench(**settings).train("model", make, data, lb.ELBO(beta=beta), training)
+
+    first, history = trained()
+    again, same = trained()
+    assert same == history
+    assert torch.equal(again.embed(data.x), first.embed(data.x))
+    for other in ({"epochs": 2}, {"beta": 0.5}, {"seed": 1}):
+        changed, _ = trained(**other)
+        assert not torch.equal(changed.embed(data.x), first.embed(data.x))
+
+
+def test_a_smoke_run_does_not_replace_full_results(tmp_path):
+    (tmp_path / "B1").mkdir()
+    reproduce.reproduce(reproduce.chosen(["B1"]), tmp_path)
+    with pytest.raises(StorageError, match="without full results"):
+        reproduce.reproduce(reproduce.chosen(["B1"]), tmp_path, quick=True)
+
+
 def test_a_row_holds_on_its_good_side():
+    assert Row("x", "", 3.0, document=3.0, better="equal").holds
+    assert not Row("x", "", 2.0, document=3.0, better="equal").holds
+    assert Row("x", "", 2.0, document=3.0, better="neither").holds is None
     assert Row("x", "", 3.0, document=3.5).holds
     assert not Row("x", "", 3.0, document=3.5, goal=2.5).holds
     assert Row("x", "", 3.0, goal=2.5, better="higher").holds

@@ -18,6 +18,7 @@ _HOME = {
     "Categorical": "likelihoods",
     "ContinuousBernoulli": "likelihoods",
     "Gaussian": "likelihoods",
+    "ConditionalGaussian": "priors",
     "StandardNormal": "priors",
     "Deterministic": "posteriors",
     "DiagonalGaussian": "posteriors",

@@ -8,7 +8,38 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from lowerbound import distributions
+from lowerbound.errors import ConfigurationError
+from lowerbound.networks import apply
 from lowerbound.parts import Size, part
+
+
+@part
+class ConditionalGaussian(nn.Module):
+    """p(z|c) = N(μ(c), diag σ²(c)): another place in the latent space for each context.
+
+    ``network`` takes the context and returns 2 × latent_dim numbers: the mean μ, then log σ².
+
+    Source: Sohn, Lee & Yan, Learning structured output representation using deep conditional
+    generative models, 2015.
+    """
+
+    def __init__(self, network: nn.Module, latent_dim: Size) -> None:
+        super().__init__()
+        self.network, self.latent_dim = network, latent_dim
+
+    def forward(self, context: Float[Tensor, "batch features"] | None = None) -> Distribution:
+        """p(z|c), with batch shape (batch,).
+
+        Raises:
+            ConfigurationError: no context.
+        """
+        if context is None:
+            raise ConfigurationError(
+                "expected a context for the ConditionalGaussian prior, got none; give the VAE "
+                "context=Labels(...)"
+            )
+        mean, log_variance = apply(self.network, context, None, (2 * self.latent_dim,)).chunk(2, -1)
+        return distributions.DiagonalNormal(mean, log_variance)
 
 
 @part

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import json
 import os
 import platform
 from collections.abc import Callable
@@ -31,7 +30,7 @@ from lowerbound.errors import ConfigurationError, DataError, LowerboundError, St
 from lowerbound.evaluation import Evaluation
 from lowerbound.files import write_json
 from lowerbound.recipes import prepare
-from lowerbound.training import CHECKPOINT_FILE, METRICS_FILE, Callback, Record, fit
+from lowerbound.training import CHECKPOINT_FILE, Callback, Record, fit
 from lowerbound.training.processes import joined, local_rank
 from lowerbound.vae import VAE
 
@@ -236,15 +235,6 @@ def evaluation_of(folder: Path) -> dict[str, Any] | None:
     figures = storage.read_json(path, "an evaluation")
     weights = storage.read_information(folder)["weights"]["sha256"]
     return figures if figures.get("weights") == weights else None
-
-
-def history(folder: Path) -> list[Record]:
-    """The records of ``metrics.jsonl``."""
-    try:
-        lines = (folder / METRICS_FILE).read_text().splitlines()
-        return [json.loads(line) for line in lines]
-    except (OSError, ValueError) as error:
-        raise StorageError(f"{folder / METRICS_FILE}: cannot be read ({error})") from None
 
 
 def refuse_occupied(folder: Path) -> None:

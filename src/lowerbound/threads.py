@@ -15,7 +15,8 @@ def choose_waiting() -> None:
     (OMP_WAIT_POLICY=passive) costs a wake-up for each of the hundred parallel operations of a
     training step.  `benchmarks/threads.py` measures all three.
 
-    A user's own choice is left alone.  Nothing happens when torch is loaded already.
+    A user's own choice is left alone.  It has no effect on a torch that is loaded already: import
+    lowerbound first.
     """
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
         os.environ["GOMP_SPINCOUNT"] = SPINS

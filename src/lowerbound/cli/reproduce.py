@@ -17,9 +17,13 @@ def reproduce(
     ids: Annotated[list[str] | None, typer.Argument(help="Ids that --list shows, or all.")] = None,
     list_: Annotated[bool, typer.Option("--list", help="List the systems.")] = False,
     quick: Annotated[bool, typer.Option(help="A smoke run on a subset.")] = False,
-    out: Annotated[Path, typer.Option(help="Where results, pictures and models go.")] = Path(
-        "runs/reproduce"
-    ),
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where results, pictures and models go. [runs/reproduce, or with --quick "
+            "runs/reproduce-quick]"
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     json: Annotated[bool, typer.Option(help="Print the rows as JSON.")] = False,
 ) -> None:
@@ -39,11 +43,14 @@ def reproduce(
         raise ConfigurationError(
             "expected ids of systems, as in: lowerbound reproduce D2; --list shows them"
         )
+    out = out or Path("runs/reproduce-quick" if quick else "runs/reproduce")
     command = shlex.join(["lowerbound", *sys.argv[1:]])
     page = package.reproduce(
         package.chosen(ids), out, quick=quick, seed=seed, command=command, announce=note
     )
     if json:
-        print_json([row for result in package.results(out) for row in result["rows"]])
+        wanted = {system.id for system in package.chosen(ids)}
+        found = [result for result in package.results(out) if result["id"] in wanted]
+        print_json([row for result in found for row in result["rows"]])
     else:
         typer.echo(str(page))

@@ -9,7 +9,7 @@ from lowerbound.evaluation.aggregate import (
 )
 from lowerbound.evaluation.bounds import Estimate, Evaluation, evaluate, measures
 from lowerbound.evaluation.generation import manifold, normal_quantiles, traversals
-from lowerbound.evaluation.latents import embed, most_active
+from lowerbound.evaluation.latents import embed, most_active, reconstruction_error
 from lowerbound.evaluation.outliers import (
     auroc,
     compressed_size,
@@ -44,5 +44,6 @@ __all__ = [
     "normal_quantiles",
     "normality",
     "principal_codes",
+    "reconstruction_error",
     "traversals",
 ]

@@ -14,6 +14,7 @@ from lowerbound import plots, runs, storage
 from lowerbound.files import write_atomic, write_json
 from lowerbound.pages import data_uri, render
 from lowerbound.report.pictures import Picture, pictures, subject
+from lowerbound.training import read_history
 
 REPORT_FOLDER = "report"
 PAGE_FILE = "index.html"
@@ -40,7 +41,7 @@ def write_report(
     figures = runs.evaluation_of(folder)
     if figures is None:
         figures = runs.evaluate(folder, device=device, progress=progress).as_dict()
-    history = runs.history(folder)
+    history = read_history(folder)
     out = folder / REPORT_FOLDER
     drawn = []
     with torch.random.fork_rng():

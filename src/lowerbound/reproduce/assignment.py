@@ -68,6 +68,8 @@ def b3(bench: Bench) -> None:
         bench.row(
             f"KL of a Gaussian fitted to the codes from N(0, I), {name}", fitted.item(), "nats"
         )
+        at_mean = evaluation.reconstruction_error(trained, data.test)
+        bench.row(f"squared error at the mean code, {name}", at_mean, "per pixel")
         pictured[name] = trained.reconstruct(some.x).numpy()
         drawn[name] = trained.sample(20, seed=bench.seed, mean=True)
     figure = plots.reconstructions(pictured, value_range=(0, 255))
@@ -80,8 +82,10 @@ def b3(bench: Bench) -> None:
     )
     bench.picture("samples", "Samples", "20 draws z ~ N(0, I) through each decoder.", figure)
     bench.note(
-        "The VAE is not the better copier: its reconstructions are worse, as its codes are noisy "
-        "on purpose. It is better in what the autoencoder does not have: a density of images "
-        "(BCE + KL bounds −log p(x)), and codes that fill N(0, I), so that draws from it decode to "
-        "digits. The autoencoder's codes lie anywhere, and N(0, I) misses them."
+        "In which sense is the VAE better? Not in the loss that both have: from noisy codes its "
+        "BCE is the higher one. From the mean code, as in the picture, its error on test images is "
+        "the lower one: the noise in training is a regulariser. And it has what the autoencoder "
+        "has not: a density of images (BCE + KL bounds −log p(x)), and codes that fill N(0, I), so "
+        "that draws from it decode to digits. The autoencoder's codes lie anywhere, and N(0, I) "
+        "misses them."
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -10,19 +11,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from lowerbound import plots
+from lowerbound import plots, storage
 from lowerbound.data import Dataset, Splits, load
 from lowerbound.evaluation import Estimate, Evaluation, evaluate
 from lowerbound.objectives import ELBO, Objective
+from lowerbound.parts import build, describe
 from lowerbound.reproduce.result import Better, Result, Row, Setting, Shown, parts
-from lowerbound.training import (
-    CHECKPOINT_FILE,
-    Callback,
-    ProgressBar,
-    Record,
-    Training,
-    fit,
-)
+from lowerbound.training import CHECKPOINT_FILE, Record, Training, fit, read_history
 from lowerbound.vae import VAE
 
 if TYPE_CHECKING:
@@ -47,7 +42,6 @@ class Bench:
     ) -> None:
         self.folder, self.models, self.result = folder, models, result
         self.quick, self.seed = quick, seed
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     def data(self, name: str) -> Splits:
         """A known data set: all of its training and test examples, none held out."""
@@ -69,29 +63,42 @@ class Bench:
         objective: Objective = ELBO(),
         training: Training = Training(),
         test: Dataset | None = None,
-        callbacks: Sequence[Callback] = (),
     ) -> tuple[VAE, list[Record]]:
-        """The trained model called ``name``, and its history.
+        """The trained model called ``name``, on the CPU, and its history.
 
         A model that is there already, trained in the same way on the same data, is loaded; a
-        stopped one is resumed.  ``test`` only adds curves: nothing is selected by it.
+        stopped one is resumed; one trained in another way is replaced.  ``test`` only adds curves:
+        nothing is selected by it.
         """
         epochs = self.few(training.epochs, QUICK_EPOCHS)
         training = replace(training, epochs=epochs, seed=self.seed)
         torch.manual_seed(self.seed)
         model = make()
         folder = self.models / name
-        history = fit(
-            model,
-            train,
-            test,
-            objective,
-            training,
-            out=folder,
-            resume=(folder / CHECKPOINT_FILE).exists(),
-            callbacks=[ProgressBar(), *callbacks],
+        if self._finished(folder, model, train, objective, training):
+            model, history = storage.load(folder), read_history(folder)
+        else:
+            resume = (folder / CHECKPOINT_FILE).exists() and not is_model(folder)
+            if not resume:
+                shutil.rmtree(folder, ignore_errors=True)
+            history = fit(model, train, test, objective, training, out=folder, resume=resume)
+        self.result.training_seconds += history[-1]["seconds"]
+        return model.cpu(), history
+
+    @staticmethod
+    def _finished(
+        folder: Path, model: VAE, train: Dataset, objective: Objective, training: Training
+    ) -> bool:
+        """Whether ``folder`` holds this model, trained like this to its end."""
+        if not is_model(folder):
+            return False
+        information = storage.read_information(folder)
+        return (
+            describe(build(information["model"])) == describe(model)
+            and build(information["objective"]) == objective
+            and build(information["training"]) == training
+            and information["data"]["sha256"] == train.fingerprint
         )
-        return model, history
 
     def evaluate(self, model: VAE, data: Dataset, samples: int = 10) -> Evaluation:
         """`lowerbound.evaluate` with the bench's seed."""
@@ -123,6 +130,11 @@ class Bench:
     def note(self, text: str) -> None:
         """Add a sentence or two on what the figures mean."""
         self.result.notes.append(text)
+
+
+def is_model(folder: Path) -> bool:
+    """Whether a finished model is there."""
+    return (folder / storage.MODEL_FILE).exists()
 
 
 @cache

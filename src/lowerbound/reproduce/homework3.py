@@ -67,7 +67,14 @@ def d2(bench: Bench) -> None:
     for latent_dim, document in ((2, 807_700), (20, 835_384)):
         model = bernoulli_vae(bench.data("mnist").train, latent_dim)
         count = sum(p.numel() for p in model.parameters())
-        bench.row(f"parameters, K = {latent_dim}", count, "", document=document, setting="exact")
+        bench.row(
+            f"parameters, K = {latent_dim}",
+            count,
+            "",
+            document=document,
+            better="equal",
+            setting="exact",
+        )
 
 
 def figures(
@@ -85,15 +92,12 @@ def figures(
     assert as_document.elbo is not None
     kl, reconstruction, total = document
     told: Setting = "as the document trained it"
-    bench.row("KL", as_document.kl, UNIT, goal=kl + 2, document=kl, setting=told)
-    bench.row(
-        "reconstruction",
-        as_document.reconstruction,
-        UNIT,
-        goal=reconstruction + 2,
-        document=reconstruction,
-        setting=told,
-    )
+    # Either may fall at the other's cost: only the sum is judged.
+    for name, measured, figure in (
+        ("KL", as_document.kl, kl),
+        ("reconstruction", as_document.reconstruction, reconstruction),
+    ):
+        bench.row(name, measured, UNIT, document=figure, setting=told, better="neither")
     bench.row("sum", as_document.elbo.scaled(-1), UNIT, document=total, setting=told)
     best = (("20", IN_20_EPOCHS, in_20), ("long", LONG, converged))
     for name, (training, objective), goal in best:
@@ -109,6 +113,11 @@ def figures(
             stretch=stretch,
             setting="best",
         )
+    bench.note(
+        "The best settings (learning rate 5e-3 falling by a cosine, warm-up, averaged weights, "
+        "more draws of z per image, and for the long run digits binarised for the encoder) were "
+        "chosen on 5,000 held-out training images; then all 60,000 were trained on."
+    )
 
 
 @system("D3", "Samples for chosen codes, K = 2")
@@ -163,5 +172,8 @@ def d4(bench: Bench) -> None:
     bench.picture("over-k", "KL and reconstruction over K", "Test set, 20 epochs each.", figure)
     for latent_dim, evaluation in evaluations.items():
         assert evaluation.elbo is not None
+        assert evaluation.kl is not None
+        bench.row(f"KL, K = {latent_dim}", evaluation.kl, UNIT)
+        bench.row(f"reconstruction, K = {latent_dim}", evaluation.reconstruction, UNIT)
         bench.row(f"sum, K = {latent_dim}", evaluation.elbo.scaled(-1), UNIT)
         bench.row(f"active units, K = {latent_dim}", evaluation.active_units, "", better="higher")

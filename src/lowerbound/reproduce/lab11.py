@@ -105,7 +105,11 @@ def c2(bench: Bench) -> None:
             data.train,
             training=TWO_EPOCHS,
         )
-        bench.row(f"mean squared error of the VAE, {name}", squared_error(model, data.test), "")
+        bench.row(
+            f"mean squared error of the VAE, {name}",
+            evaluation.reconstruction_error(model, data.test),
+            "",
+        )
     bench.note(
         "The classifier has a loop of its own: it models p(y|x), has no latent variable, and so is "
         "no VAE for `fit`. The VAE takes the same layers as its networks."
@@ -133,16 +137,6 @@ def trained(
     return model
 
 
-def squared_error(model: VAE, data: Dataset) -> float:
-    """Mean over images and pixels of (x − y)², for x in [0, 1] and y decoded at the mean code."""
-    errors = [
-        (model.reconstruct(part) - part.float()).div(255).square().mean(dtype=torch.float64)
-        * len(part)
-        for part in data.x.split(1000)
-    ]
-    return torch.stack(errors).sum().item() / len(data)
-
-
 def picture(bench: Bench, name: str, heading: str, model: VAE) -> None:
     """Ten test images and their reconstructions."""
     some = bench.data("mnist").test.take(10)
@@ -158,7 +152,9 @@ def rows(bench: Bench, name: str, model: VAE) -> Evaluation:
     assert result.kl is not None
     bench.row(f"KL, {name}", result.kl, UNIT)
     bench.row(f"active units, {name}", result.active_units, "of 32", better="higher")
-    bench.row(f"mean squared error, {name}", squared_error(model, test), "per pixel")
+    bench.row(
+        f"mean squared error, {name}", evaluation.reconstruction_error(model, test), "per pixel"
+    )
     return result
 
 
@@ -172,7 +168,7 @@ def spread_of_means(bench: Bench) -> float:
 @system("C3", "A sampling layer, and mean squared error + KL/784")
 def c3(bench: Bench) -> None:
     model = trained(bench, "divided-2", DIVIDED, TWO_EPOCHS)
-    error = squared_error(model, bench.data("mnist").test)
+    error = evaluation.reconstruction_error(model, bench.data("mnist").test)
     nothing = spread_of_means(bench)
     bench.row("mean squared error", error, "per pixel", goal=nothing / 2)
     bench.row("mean squared error of the mean training image", nothing, "per pixel")
@@ -192,7 +188,7 @@ def c4(bench: Bench) -> None:
     blob = (model.reconstruct(data.test.take(1000).x) - mean).div(255).square().mean().item()
     bench.row("squared distance of reconstructions from the mean image", blob, "per pixel")
     bench.row("mean squared error of the mean training image", spread_of_means(bench), "per pixel")
-    bench.row("active units", result.active_units, "of 32", goal=0)
+    bench.row("active units", result.active_units, "of 32", goal=0, better="equal")
     picture(bench, "reconstructions", "Every reconstruction is the mean image", model)
     kl_picture(bench, "kl", result)
     bench.note(
@@ -220,11 +216,15 @@ def c5(bench: Bench) -> None:
         result = bench.evaluate(model, test)
         assert result.kl is not None
         bench.row(f"KL, annealed, after {epochs} epochs", result.kl, UNIT)
-        bench.row(f"mean squared error after {epochs} epochs", squared_error(model, test), "")
+        bench.row(
+            f"mean squared error after {epochs} epochs",
+            evaluation.reconstruction_error(model, test),
+            "",
+        )
         if epochs in (4, 20):
             heading = f"Annealed, after {epochs} epochs (weight {weight(epochs):g})"
             picture(bench, f"annealed-{epochs}", heading, model)
-    bench.row("weight from which theory says collapse", collapse_weight(bench), "")
+    bench.row("weight from which a linear VAE collapses, λ₁/392", collapse_weight(bench), "")
     cures: dict[str, tuple[Sigma, ELBO]] = {
         "annealed to 1/784": (UNDIVIDED, ELBO(beta=Linear(start=4, duration=8, final=1 / PIXELS))),
         "weight 1/784": (DIVIDED, ELBO()),
@@ -238,12 +238,13 @@ def c5(bench: Bench) -> None:
         kl_picture(bench, f"kl-{number}", result)
     bench.note(
         "Annealing alone does not undo C4. While the weight min(1, (epoch − 4)/8) is 0 the codes "
-        "carry hundreds of nats. But collapse is no bad start here: it is the best solution as "
-        "soon as the weight exceeds λ₁/392, where λ₁ is the largest eigenvalue of the images' "
-        "covariance and 392 the σ² of the undivided loss. The weight is past that a tenth of an "
-        "epoch after it begins to rise, and the codes are gone by epoch 8. Annealing to 1/784 "
-        "works, since that is the divided loss of C3 in the end. Dividing by 784 sets σ = 0.71; a "
-        "learned σ finds the noise that the data have, and needs neither cure."
+        "carry hundreds of nats. But collapse is no bad start here. For a linear VAE it is the "
+        "best solution as soon as the weight exceeds λ₁/392, where λ₁ is the largest eigenvalue of "
+        "the images' covariance and 392 the σ² of the undivided loss. The weight is past that a "
+        "tenth of an epoch after it begins to rise; one epoch later the codes are gone, in this "
+        "network too. Annealing to 1/784 works, since that is the divided loss of C3 in the end. "
+        "Dividing by 784 sets σ = 0.71; a learned σ finds the noise that the data have, and needs "
+        "neither cure."
     )
 
 
@@ -260,7 +261,14 @@ def c6(bench: Bench) -> None:
     codes = evaluation.embed(model, test)
     again = storage.load(storage.save(model, bench.models / "lab11-encoder"))
     difference = (evaluation.embed(again, test) - codes).abs().max().item()
-    bench.row("difference after saving and loading", difference, "", goal=0, setting="exact")
+    bench.row(
+        "difference after saving and loading",
+        difference,
+        "",
+        goal=0,
+        better="equal",
+        setting="exact",
+    )
     first, second = evaluation.most_active(bench.evaluate(model, test))[:2]
     assert test.labels is not None
     figure = plots.latent_scatter(

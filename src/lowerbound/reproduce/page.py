@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +15,30 @@ PAGE_FILE, MARKDOWN_FILE = "index.html", "README.md"
 def write_page(out: Path, results: list[dict[str, Any]]) -> Path:
     """Write ``out``/index.html, which holds the pictures, and README.md; return the former."""
     rows = [row for result in results for row in result["rows"]]
-    judged = [row for row in rows if row["holds"] is not None]
+    documents, goals, stretches = (
+        _met(row["met"][name] for row in rows if row["document"] is not None)
+        for name in ("document", "goal", "stretch")
+    )
+    checks = _met(row["holds"] for row in rows if row["document"] is None)
     values = {
         "title": "The course documents' systems",
         "lead": "Each system on the document's data, its figures beside the document's.",
         "cards": [
             {"name": "systems", "value": len(results), "unit": "reproduced"},
-            {
-                "name": "goals met",
-                "value": f"{sum(row['holds'] for row in judged)} of {len(judged)}",
-                "unit": "figures with a goal",
-            },
-            {"name": "figures", "value": len(rows), "unit": "measured"},
+            {"name": "documents' figures met", "value": documents, "unit": "or beaten"},
+            {"name": "goals met", "value": goals, "unit": f"stretch goals: {stretches}"},
+            {"name": "checks passed", "value": checks, "unit": "of exact and expected answers"},
         ],
         "systems": [_system(out, result) for result in results],
     }
     write_atomic(out / PAGE_FILE, render("reproduce.html", **values).encode())
     write_atomic(out / MARKDOWN_FILE, render("reproduce.md", **values).encode())
     return out / PAGE_FILE
+
+
+def _met(verdicts: Iterable[bool | None]) -> str:
+    judged = [verdict for verdict in verdicts if verdict is not None]
+    return f"{sum(judged)} of {len(judged)}" if judged else "none judged"
 
 
 def _system(out: Path, result: dict[str, Any]) -> dict[str, Any]:
@@ -45,29 +52,29 @@ def _system(out: Path, result: dict[str, Any]) -> dict[str, Any]:
 def shown(row: dict[str, Any]) -> dict[str, str]:
     """A row as text, its figures with the digits that fit their size."""
     digits = _digits(row["measured"])
-    figures = {
-        name: "" if row[name] is None else _number(row[name], digits)
-        for name in ("measured", "document", "goal", "stretch")
+    marks = {True: " ✓", False: " ✗", None: ""}
+    targets = {
+        name: "" if row[name] is None else _number(row[name], digits) + marks[met]
+        for name, met in row["met"].items()
     }
     error = row["standard_error"]
-    verdict = {True: "✓", False: "✗", None: ""}[row["holds"]]
     return {
         "quantity": row["quantity"],
         "setting": row["setting"],
         "unit": row["unit"],
-        **figures,
+        "measured": _number(row["measured"], digits),
+        **targets,
         "error": "" if error is None else f" ± {error:.{digits}f}",
-        "verdict": verdict,
     }
 
 
 def _digits(value: float) -> int:
     """Decimals worth showing.
 
-    >>> [_digits(v) for v in (835384, 103.56, 0.1734, 1e-7)]
-    [0, 2, 4, 4]
+    >>> [_digits(v) for v in (835384, 0, 103.56, 0.1734, 1e-7)]
+    [0, 0, 2, 4, 4]
     """
-    if value == int(value) and abs(value) >= 1:
+    if value == int(value):
         return 0
     return 2 if abs(value) >= 1 else 4
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from lowerbound.evaluation import Estimate
 
-Better = Literal["lower", "higher"]
+Better = Literal["lower", "higher", "equal", "neither"]
 Setting = Literal["as the document trained it", "best", "exact", "ours"]
 
 
@@ -21,9 +21,11 @@ class Row:
         measured: the figure.
         standard_error: over examples; None for what has no sampling error.
         document: the document's figure, in the same unit; None where it gives none.
-        goal: what it should reach; None where there is no goal but the document's figure.
+        goal: what it should reach, or, without a document's figure, what it must be if the
+            mathematics is right; None where there is neither.
         stretch: what it could reach.
-        better: which side of the goal is the good one.
+        better: which side of the others is the good one; "equal" for counts that must agree, and
+            "neither" for figures that stand beside the document's without being judged.
         setting: how the system was trained.
     """
 
@@ -40,11 +42,14 @@ class Row:
     @property
     def holds(self) -> bool | None:
         """Whether the goal, or else the document's figure, is met; None where there is neither."""
-        target = self.document if self.goal is None else self.goal
-        return None if target is None else self.meets(target)
+        return self.meets(self.document if self.goal is None else self.goal)
 
-    def meets(self, target: float) -> bool:
-        """Whether the figure is at least as good as ``target``."""
+    def meets(self, target: float | None) -> bool | None:
+        """Whether the figure is at least as good as ``target``; None where that is no question."""
+        if target is None or self.better == "neither":
+            return None
+        if self.better == "equal":
+            return self.measured == target
         return self.measured <= target if self.better == "lower" else self.measured >= target
 
 
@@ -68,6 +73,7 @@ class Result:
     rows: list[Row] = field(default_factory=list)
     pictures: list[Shown] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    training_seconds: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: each row carries the system's id, and whether it holds."""
@@ -79,11 +85,15 @@ class Result:
             "rows": [{"id": self.id, **self._row(row)} for row in self.rows],
             "pictures": [asdict(picture) for picture in self.pictures],
             "notes": self.notes,
+            "training_seconds": round(self.training_seconds, 1),
         }
 
     def _row(self, row: Row) -> dict[str, Any]:
         """A smoke run's figures are not judged."""
-        return asdict(row) | {"holds": None if self.quick else row.holds}
+        targets = {"document": row.document, "goal": row.goal, "stretch": row.stretch}
+        met = {name: None if self.quick else row.meets(value) for name, value in targets.items()}
+        holds = None if self.quick else row.holds
+        return asdict(row) | {"holds": holds, "met": met, "quick": self.quick}
 
 
 def parts(value: Estimate | float) -> tuple[float, float | None]:

@@ -38,10 +38,13 @@ def reproduce(
     share a model train it once.  Returns the page's path.
     """
     for system in systems:
-        announce(f"{system.id}: {system.title}")
+        _refuse_to_mix(out / system.id / RESULT_FILE, quick)
+    for system in systems:
+        announce(f"{system.id}: {system.title}" + (" (smoke run)" if quick else ""))
         started = time.perf_counter()
         result = Result(system.id, system.title, system.document, quick)
-        bench = Bench(out / system.id, out / "models", result, quick, seed)
+        models = out / "models" / "-".join([*["quick"] * quick, *[f"seed-{seed}"] * (seed > 0)])
+        bench = Bench(out / system.id, models, result, quick, seed)
         with torch.random.fork_rng():
             system.run(bench)
         values: dict[str, Any] = result.as_dict() | {
@@ -58,7 +61,17 @@ def reproduce(
         write_json(out / system.id / RESULT_FILE, values)
         for row in values["rows"]:
             announce(f"  {line(row)}")
-    return write_page(out, results(out))
+        page = write_page(out, results(out))
+    return page
+
+
+def _refuse_to_mix(path: Path, quick: bool) -> None:
+    """A smoke run does not replace the figures of a full one."""
+    if quick and path.exists() and not storage.read_json(path, "a result")["quick"]:
+        raise StorageError(
+            f"expected a folder without full results for a smoke run, got {path}; choose another "
+            "--out"
+        )
 
 
 def results(out: Path) -> list[dict[str, Any]]:
@@ -79,11 +92,10 @@ def line(row: dict[str, Any]) -> str:
     """A row for people.
 
     >>> line({"quantity": "KL", "unit": "nats", "measured": 7.5, "document": 7.89, "goal": None,
-    ...       "stretch": None, "holds": True, "setting": "best", "standard_error": 0.02})
-    'KL (best): 7.50 ± 0.02 nats; document 7.89: holds'
+    ...       "met": {"document": True, "goal": None}, "setting": "best", "standard_error": 0.02})
+    'KL (best): 7.50 ± 0.02 nats; document 7.89 ✓'
     """
     cells = shown(row)
     figure = f"{cells['measured']}{cells['error']} {row['unit']}".strip()
-    targets = "".join(f"; {name} {cells[name]}" for name in ("document", "goal") if cells[name])
-    verdict = {True: ": holds", False: ": does not hold", None: ""}[row["holds"]]
-    return f"{row['quantity']} ({row['setting']}): {figure}{targets}{verdict}"
+    targets = "".join(f"; {name} {cells[name]}" for name in row["met"] if cells[name])
+    return f"{row['quantity']} ({row['setting']}): {figure}{targets}"

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from lowerbound.errors import ConfigurationError
+
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 
 
@@ -23,6 +25,16 @@ class Adam:
 
     def __init__(self, parameters: Iterable[nn.Parameter], weight_decay: float = 0.0) -> None:
         self.parameters = [p for p in parameters if p.requires_grad]
+        for p in self.parameters:
+            # The kernel walks over memory, and would count the gaps of a strided view.
+            if (
+                sum((n - 1) * step for n, step in zip(p.shape, p.stride(), strict=True))
+                >= p.numel()
+            ):
+                raise ConfigurationError(
+                    f"expected parameters without gaps in memory, got one of shape "
+                    f"{tuple(p.shape)} with strides {p.stride()}; make it contiguous"
+                )
         self.weight_decay = weight_decay
         self.m = [torch.zeros_like(p) for p in self.parameters]
         self.v = [torch.zeros_like(p) for p in self.parameters]

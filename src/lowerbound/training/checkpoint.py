@@ -15,7 +15,7 @@ from lowerbound.errors import StorageError
 from lowerbound.files import write_atomic
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
-FORMAT = 1
+FORMAT = 2
 
 
 def write(folder: Path, tensors: dict[str, dict[str, Tensor]], state: dict[str, Any]) -> None:
@@ -46,9 +46,10 @@ def read(folder: Path, device: torch.device) -> tuple[dict[str, dict[str, Tensor
         raise StorageError(f"{path}: cannot be read ({error}); the file is damaged") from None
     if not isinstance(state, dict) or not isinstance(state.get("format"), int):
         raise StorageError(f"{path}: expected a training state in it; this is no checkpoint")
-    if state["format"] > FORMAT:
+    if state["format"] != FORMAT:
         raise StorageError(
-            f"{path}: expected format {FORMAT} or older, got {state['format']}; upgrade lowerbound"
+            f"{path}: expected format {FORMAT}, got {state['format']}; resume it with the version "
+            "of lowerbound that began it"
         )
     tensors: dict[str, dict[str, Tensor]] = {}
     for name, tensor in flat.items():

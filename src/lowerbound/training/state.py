@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lowerbound.errors import ConfigurationError
+from lowerbound.errors import ConfigurationError, StorageError
 from lowerbound.files import write_atomic
 from lowerbound.training import checkpoint
 from lowerbound.training.adam import Adam
@@ -115,6 +115,19 @@ class State:
     def _write_history(self, folder: Path) -> None:
         lines = "".join(json.dumps(record) + "\n" for record in self.history)
         write_atomic(folder / METRICS_FILE, lines.encode())
+
+
+def read_history(folder: Path) -> list[Record]:
+    """The records of the run in ``folder``, from its ``metrics.jsonl``.
+
+    Raises:
+        StorageError: the file is missing or damaged.
+    """
+    try:
+        lines = (folder / METRICS_FILE).read_text().splitlines()
+        return [json.loads(line) for line in lines]
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{folder / METRICS_FILE}: cannot be read ({error})") from None
 
 
 def _difference(before: Any, now: Any) -> str:
