@@ -80,7 +80,12 @@ def main() -> None:
     growth = peak() - before
     print(f"peak memory {before:,.0f} MB; with 4 times the samples {growth:+,.0f} MB")
     if not told.quick:
-        values = {"tasks": report, "peak_mb": before, "growth_mb": growth}
+        values = {
+            "command": harness.command(),
+            "tasks": report,
+            "peak_mb": before,
+            "growth_mb": growth,
+        }
         print(harness.write("evaluation", values | harness.machine()))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shlex
 import statistics
 import subprocess
 import sys
@@ -91,6 +92,11 @@ def interleaved(
 def median_ratio(a: list[float], b: list[float]) -> float:
     """The median of a/b over rounds: what a noisy neighbour takes from both cancels."""
     return statistics.median(x / y for x, y in zip(a, b, strict=True))
+
+
+def command() -> str:
+    """The command that this process runs, as a user types it."""
+    return shlex.join(["benchmarks/run", Path(sys.argv[0]).stem, *sys.argv[1:]])
 
 
 def machine() -> dict[str, Any]:

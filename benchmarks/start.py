@@ -82,7 +82,12 @@ def main() -> None:
     print(f"first step, after importing torch  {statistics.median(firsts):.2f} s")
     print(f"peak memory of the run             {memory:,.0f} MB")
     if not told.quick:
-        values = {"help_s": helps, "first_step_s": firsts, "peak_mb": memory}
+        values = {
+            "command": harness.command(),
+            "help_s": helps,
+            "first_step_s": firsts,
+            "peak_mb": memory,
+        }
         print(harness.write("start", values | harness.machine()))
 
 

@@ -76,7 +76,13 @@ def main() -> None:
     for name, row in rows.items():
         print(f"{name:<30}{row['free']:>9,.0f} {row['shared']:>9,.0f} images/s {row['kept']:>6.0%}")
     if not told.quick:
-        print(harness.write("threads", {"rounds": told.rounds, "rows": rows} | harness.machine()))
+        print(
+            harness.write(
+                "threads",
+                {"command": harness.command(), "rounds": told.rounds, "rows": rows}
+                | harness.machine(),
+            )
+        )
 
 
 if __name__ == "__main__":

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import statistics
-import sys
 import tempfile
 from pathlib import Path
 
@@ -18,6 +16,7 @@ import lowerbound as lb
 OURS, USERS, BOUND = "lowerbound, fit", "lowerbound train", "matrix products alone"
 PEERS = [
     Contender("PyTorch, tutorial loop", "plain_torch"),
+    Contender("PyTorch, tuned by hand", "tuned_torch"),
     Contender("JAX, scan by hand", "jax_scan", "jax"),
     Contender("Keras 3 on JAX", "keras_jax", "jax"),
     Contender("pythae 0.1.2", "pythae_vae", "pythae"),
@@ -74,8 +73,7 @@ def main() -> None:
                 f"{row['of_bound']:>5.0%} of the bound  fit is {row['ours_over_it']:.2f}× it"
             )
     if not told.quick:
-        command = shlex.join(["benchmarks/run", "training", *sys.argv[1:]])
-        values = {"command": command, "rounds": told.rounds, "tasks": report}
+        values = {"command": harness.command(), "rounds": told.rounds, "tasks": report}
         print(harness.write("training", values | harness.machine()))
 
 

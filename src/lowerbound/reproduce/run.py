@@ -21,6 +21,7 @@ from lowerbound.reproduce.result import Result
 from lowerbound.reproduce.system import System
 
 RESULT_FILE = "result.json"
+FORMAT = 2
 
 
 def reproduce(
@@ -37,6 +38,8 @@ def reproduce(
     Models are kept in ``out``/models: a run that was stopped goes on where it was, and systems that
     share a model train it once.  Returns the page's path.
     """
+    if any(out.glob(f"*/{RESULT_FILE}")):
+        results(out)  # refuses those of another version before any work
     for system in systems:
         _refuse_to_mix(out / system.id / RESULT_FILE, quick)
     for system in systems:
@@ -48,6 +51,7 @@ def reproduce(
         with torch.random.fork_rng():
             system.run(bench)
         values: dict[str, Any] = result.as_dict() | {
+            "format": FORMAT,
             "seed": seed,
             "seconds": round(time.perf_counter() - started, 1),
             "cores": os.cpu_count(),
@@ -82,7 +86,13 @@ def results(out: Path) -> list[dict[str, Any]]:
     for id in sorted(SYSTEMS, key=order):
         path = out / id / RESULT_FILE
         if path.exists():
-            found.append(storage.read_json(path, "a result"))
+            result = storage.read_json(path, "a result")
+            if result.get("format") != FORMAT:
+                raise StorageError(
+                    f"{path}: made by another version of lowerbound; choose another --out, or "
+                    "remove it"
+                )
+            found.append(result)
     if not found:
         raise StorageError(f"expected results in {out}, got none")
     return found
