@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import time
 from collections.abc import Sequence
@@ -79,7 +80,10 @@ def fit(
         )
         keep_freed_memory()
         with torch.random.fork_rng([where] if where.type == "cuda" else []):
-            return run.go(resume, stop)
+            try:
+                return run.go(resume, stop)
+            finally:
+                run.leave()
 
 
 class _Run:
@@ -128,6 +132,12 @@ class _Run:
                 callback.end()
         self._end()
         return self.state.history
+
+    def leave(self) -> None:
+        """Let go of the group of processes, whose threads must end before the interpreter does."""
+        if self.processes.world > 1:
+            self.parallel = self.terms
+            gc.collect()
 
     def _epoch(self, stop: StopRequest) -> None:
         state, training, processes = self.state, self.training, self.processes
