@@ -20,10 +20,13 @@ from lowerbound.errors import ConfigurationError
 from lowerbound.parts import part
 
 
+Output = Literal["binary", "binarised", "grey", "continuous"]
+
+
 class Transform(ABC):
     """What a transform is."""
 
-    output: ClassVar[Literal["binary", "binarised", "grey", "continuous"]]
+    output: ClassVar[Output]
 
     @abstractmethod
     def __call__(self, x: Tensor) -> Tensor:
@@ -66,7 +69,7 @@ class Scale(Transform):
     """Grey levels 0 … maximum to [0, 1]: x/maximum."""
 
     maximum: float = 255.0
-    output = "grey"
+    output: ClassVar[Output] = "grey"
 
     def __call__(self, x: Tensor) -> Tensor:
         return x.float() / self.maximum
@@ -80,44 +83,27 @@ class Scale(Transform):
 
 @part
 @dataclass(frozen=True)
-class Binary(Transform):
+class Binary(Scale):
     """Data that are 0 or maximum to 0 or 1."""
 
-    maximum: float = 255.0
     output = "binary"
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return x.float() / self.maximum
-
-    def inverse(self, x: Tensor) -> Tensor:
-        return x * self.maximum
-
-    def log_volume(self, shape: tuple[int, ...]) -> float:
-        return 0.0
 
 
 @part
 @dataclass(frozen=True)
-class Binarise(Transform):
+class Binarise(Scale):
     """A fresh draw b ~ Bernoulli(x/maximum) at each use.
 
     Source: Salakhutdinov & Murray, On the quantitative analysis of deep belief networks, 2008.
     """
 
-    maximum: float = 255.0
     output = "binarised"
 
     def __call__(self, x: Tensor) -> Tensor:
         return torch.bernoulli(self.noiseless(x))
 
     def noiseless(self, x: Tensor) -> Tensor:
-        return x.float() / self.maximum
-
-    def inverse(self, x: Tensor) -> Tensor:
-        return x * self.maximum
-
-    def log_volume(self, shape: tuple[int, ...]) -> float:
-        return 0.0
+        return super().__call__(x)
 
 
 @part
