@@ -19,7 +19,6 @@ from torch import Tensor
 from lowerbound.errors import ConfigurationError
 from lowerbound.parts import part
 
-
 Output = Literal["binary", "binarised", "grey", "continuous"]
 
 
