@@ -9,7 +9,6 @@ import shlex
 import statistics
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,11 +37,10 @@ class Contender:
 
 @dataclass
 class Outcome:
-    """One contender's rounds: images per second after its first epoch, last loss, whole seconds."""
+    """One contender's rounds: images per second after its first epoch, and its last loss."""
 
     speeds: list[float] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
 
 
 def clean_environment(**settings: str) -> dict[str, str]:
@@ -78,10 +76,8 @@ def interleaved(
     outcomes = {contender.name: Outcome() for contender in contenders}
     for number in range(rounds):
         for contender in contenders:
-            started = time.perf_counter()
             lines = once(contender, arguments)
             outcome = outcomes[contender.name]
-            outcome.seconds.append(time.perf_counter() - started)
             outcome.speeds.append(steady_speed(lines))
             outcome.losses.append(lines[-1]["loss"])
             told = f"{outcome.speeds[-1]:10,.0f} images/s   loss {outcome.losses[-1]:8.2f}"

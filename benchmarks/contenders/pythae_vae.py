@@ -1,6 +1,5 @@
 """pythae's VAE with the same layers and its own trainer."""
 
-import itertools
 import logging
 import tempfile
 
@@ -12,18 +11,11 @@ from pythae.models.nn import BaseDecoder, BaseEncoder
 from pythae.pipelines import TrainingPipeline
 from pythae.trainers import BaseTrainerConfig
 from pythae.trainers.training_callbacks import TrainingCallback
-from torch import nn
+from torch_vae import mlp
 
 logging.disable(logging.CRITICAL)
 told = protocol.task()
 x = torch.from_numpy(protocol.images(told)).float().div(255).view(-1, 1, 28, 28)
-
-
-def mlp(sizes):
-    layers = []
-    for a, b in itertools.pairwise(sizes):
-        layers += [nn.Linear(a, b), nn.ReLU()]
-    return nn.Sequential(*layers[:-1])
 
 
 class Encoder(BaseEncoder):

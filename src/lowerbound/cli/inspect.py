@@ -13,6 +13,7 @@ from lowerbound.errors import ConfigurationError
 if TYPE_CHECKING:
     from lowerbound import VAE
     from lowerbound.data import Dataset
+    from lowerbound.runs import Run
 
 Folder = Annotated[Path, typer.Argument(help="The folder that `lowerbound train` made.")]
 Split = Annotated[
@@ -131,7 +132,8 @@ def sample(
     elif label is not None:
         context = torch.full((n,), _class_number(run, model, label))
     drawn = model.sample(n, context, seed=seed, mean=mean).cpu().numpy()
-    columns = runs.read(run).columns if (run / runs.RUN_FILE).exists() else None
+    described = _description(run)
+    columns = None if described is None else described.columns
     write_examples(
         out, drawn, columns, lambda: plots.samples(drawn, value_range=value_range(drawn))
     )
@@ -158,15 +160,20 @@ def embed(
     note(f"wrote {out}: {len(examples):,} × {model.latent_dim}")
 
 
-def _class_number(folder: Path, model: VAE, label: str) -> int:
-    """The class called ``label``, by its name or its number."""
+def _description(folder: Path) -> Run | None:
+    """What was trained on what, or None for a model that the library saved."""
     from lowerbound import runs
 
+    return runs.read(folder) if (folder / runs.RUN_FILE).exists() else None
+
+
+def _class_number(folder: Path, model: VAE, label: str) -> int:
+    """The class called ``label``, by its name or its number."""
     if model.context is None:
         raise ConfigurationError("expected no --label, as this model is not conditional")
-    named = (folder / runs.RUN_FILE).exists()
-    names = (runs.read(folder).classes if named else None) or []
-    names = names or [str(i) for i in range(model.context.classes)]
+    described = _description(folder)
+    named = None if described is None else described.classes
+    names = named or [str(i) for i in range(model.context.classes)]
     if label in names:
         return names.index(label)
     raise ConfigurationError(f"expected --label to be one of {', '.join(names)}, got {label!r}")
@@ -185,9 +192,9 @@ def _examples(
 
     if labels is not None and data is None:
         raise ConfigurationError("expected --labels with --data, whose labels they are")
-    if data is not None and not (folder / runs.RUN_FILE).exists():
-        return read(data, labels=labels)  # a model saved by the library
-    run = runs.read(folder)
     if data is None:
-        return runs.split_of(run, split)
+        return runs.split_of(runs.read(folder), split)
+    run = _description(folder)
+    if run is None:
+        return read(data, labels=labels)
     return runs.other_data(run, data, labels, model.context is not None)
