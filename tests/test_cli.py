@@ -349,3 +349,20 @@ def test_data_list_names_every_source(run):
     assert code == 0
     assert {"digits", "mnist", "fashion-mnist"} <= set(out.split())
     assert json.loads(run("data", "list", "--json")[1])["digits"][0]["state"] == "found"
+
+
+def test_training_data_may_stay_on_disk(run, tmp_path):
+    x = np.random.default_rng(0).integers(0, 256, (300, 4, 4), np.uint8)
+    np.save(tmp_path / "x.npy", x)
+    out = tmp_path / "run"
+    code, _, err = run(
+        "train", "mlp", "--data", tmp_path / "x.npy", "--on-disk", "--set", "epochs=1", "--out", out
+    )
+    assert code == 0, err
+    assert "300 examples stay on disk" in err
+    for command in (["evaluate", out], ["report", out], ["train", "--resume", "--out", out]):
+        code, _, err = run(*command)
+        assert code == 0, err
+    code, _, err = run("evaluate", out, "--split", "train")
+    assert code == 3
+    assert "are on disk; choose the validation or test split" in err

@@ -277,7 +277,7 @@ def test_sources_that_are_not_there(source, message):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("a.xyz", r"a\.xyz: expected a folder of images, or a file .*, got a file \.xyz$"),
+        ("a.xyz", r"a\.xyz: expected a folder of images or of .*, or a file .*, got a file \.xyz$"),
         ("a", "got a file without suffix$"),
         ("a.png", r"got a file \.png; put the images into a folder and name that"),
         ("a.csv.gz", r"got a file \.gz"),

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 import lowerbound as lb
+from lowerbound.data.examples import examples
 from lowerbound.errors import (
     ConfigurationError,
     DataError,
@@ -96,14 +97,22 @@ def test_records_are_means_per_example_over_all_batches():
     assert record["step"] == 5
 
 
+def in_epoch(x, batch_size, seed, epoch):
+    """The batches of one epoch."""
+    order = batches.key(seed, batches.ORDER, epoch)
+    return [batch for batch, _ in examples(x, x.device).shuffled(order, batch_size, 0)]
+
+
 def test_every_epoch_sees_every_example_once_in_another_order():
-    orders = [batches.epoch_order(100, 3, epoch, torch.device("cpu")) for epoch in range(3)]
-    assert all(sorted(order.tolist()) == list(range(100)) for order in orders)
-    assert not torch.equal(orders[0], orders[1])
-    shares = [list(batches.batches(orders[0], 30, 0, rank, 2)) for rank in (0, 1)]
-    joint = [torch.cat(pair) for pair in zip(*shares, strict=True)]
-    assert torch.equal(torch.cat(joint), orders[0])
-    assert [len(batch) for batch in joint] == [30, 30, 30, 10]
+    x = torch.arange(100.0).view(100, 1)
+    passes = [in_epoch(x, 30, seed=3, epoch=epoch) for epoch in range(3)]
+    orders = [torch.cat(batched).flatten().tolist() for batched in passes]
+    assert all(sorted(order) == list(range(100)) for order in orders)
+    assert orders[0] != orders[1]
+    assert [len(batch) for batch in passes[0]] == [30, 30, 30, 10]
+    for batch in passes[0]:
+        shares = [batches.share((batch, batch), rank, 2) for rank in (0, 1)]
+        assert all(torch.equal(torch.cat(halves), batch) for halves in zip(*shares, strict=True))
 
 
 def test_training_is_a_function_of_the_seed_alone():
@@ -132,9 +141,9 @@ def test_fit_is_adam_on_the_mean_objective():
     optimizer = torch.optim.Adam(by_hand.parameters(), lr=1e-3)
     step = 0
     for epoch in range(2):
-        for indices in batches.epoch_order(120, 4, epoch, torch.device("cpu")).split(40):
+        for batch in in_epoch(x, 40, seed=4, epoch=epoch):
             batches.seed_noise(torch.device("cpu"), 4, batches.NOISE, step, 0)
-            loss = -lb.ELBO()(by_hand, x[indices])["objective"].mean()
+            loss = -lb.ELBO()(by_hand, batch)["objective"].mean()
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(by_hand.parameters(), 0.5)

@@ -23,9 +23,10 @@ import torch
 
 import lowerbound
 from lowerbound import devices, evaluation, storage
-from lowerbound.data import Dataset, Splits
+from lowerbound.data import Dataset, Splits, Stored
 from lowerbound.data import load as load_data
 from lowerbound.data import read as read_data
+from lowerbound.data.stored import Progress
 from lowerbound.errors import ConfigurationError, DataError, LowerboundError, StorageError
 from lowerbound.evaluation import Evaluation
 from lowerbound.files import write_json
@@ -48,17 +49,20 @@ class Source:
     labels: str | None = None
     validation: float = 0.1
     test: float | None = None
+    on_disk: bool = False
 
-    def load(self, seed: int) -> Splits:
-        """The splits, the same for the same seed."""
-        return load_data(
-            self.source,
-            folder=None if self.folder is None else Path(self.folder),
-            labels=self.labels,
-            validation=_count_or_fraction(self.validation) or 0,
-            test=_count_or_fraction(self.test),
-            seed=seed,
-        )
+    def load(self, seed: int, progress: Progress | None = None) -> Splits | Splits[Stored]:
+        """The splits, the same for the same seed; see `lowerbound.data.load`."""
+        arguments: dict[str, Any] = {
+            "folder": None if self.folder is None else Path(self.folder),
+            "labels": self.labels,
+            "validation": _count_or_fraction(self.validation) or 0,
+            "test": _count_or_fraction(self.test),
+            "seed": seed,
+        }
+        if self.on_disk:
+            return load_data(self.source, **arguments, on_disk=True, progress=progress)
+        return load_data(self.source, **arguments)
 
 
 @dataclass(frozen=True)
@@ -91,8 +95,12 @@ def train(
     callbacks: list[Callback] | None = None,
     device: str | None = None,
     announce: Callable[[str], None] = lambda line: None,
+    reading: Progress | None = None,
 ) -> list[Record]:
-    """Train ``run`` in ``folder``; return its records.  ``announce`` is given lines for people.
+    """Train ``run`` in ``folder``; return its records.
+
+    ``announce`` is given lines for people, and ``reading`` the examples read and their number,
+    where data on disk are checked.
 
     Raises:
         StorageError: the folder is occupied, or, to resume, holds no run.
@@ -100,7 +108,7 @@ def train(
     with joined(devices.choose(device, local_rank())) as processes:
         if processes.is_first and not resume:
             refuse_occupied(folder)
-        splits = run.source.load(run.seed)
+        splits = run.source.load(run.seed, reading)
         torch.manual_seed(run.seed)
         experiment = prepare(run.recipe, splits.train, run.settings)
         if processes.is_first:
@@ -167,9 +175,14 @@ def split_of(run: Run, name: SplitName) -> Dataset:
         DataError: the data have changed, or the run has no such part.
     """
     splits = run.source.load(run.seed)
-    data: Dataset | None = getattr(splits, name)
+    data: Dataset | Stored | None = getattr(splits, name)
     if data is None:
         raise DataError(f"expected a run with a {name} split, got one trained without")
+    if isinstance(data, Stored):
+        raise DataError(
+            f"expected data in memory, got the training data of {run.source.source}, which are on "
+            "disk; choose the validation or test split"
+        )
     expected = run.fingerprints.get(name)
     if data.fingerprint != expected:
         raise DataError(
@@ -259,7 +272,7 @@ def refuse_occupied(folder: Path) -> None:
         )
 
 
-def _write(folder: Path, run: Run, splits: Splits) -> None:
+def _write(folder: Path, run: Run, splits: Splits | Splits[Stored]) -> None:
     parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
     description = asdict(run) | {
         "fingerprints": {name: part and part.fingerprint for name, part in parts.items()},

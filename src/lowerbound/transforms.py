@@ -161,12 +161,10 @@ class Standardise(Transform):
         return -repeats * sum(math.log(s) for s in self.deviation)
 
 
-def standardise(x: Tensor) -> Standardise:
-    """`Standardise` fitted to x: column by column of a table (n, columns), else as a whole.
+def standardise(mean: Tensor, variance: Tensor) -> Standardise:
+    """`Standardise` for columns with these figures, (columns,).
 
     Columns that do not vary are only centred.
     """
-    x = x.double() if x.ndim == 2 else x.double().reshape(-1, 1)
-    mean, deviation = x.mean(0), x.std(0)
-    deviation = torch.where(deviation > 0, deviation, 1.0)
+    deviation = torch.where(variance > 0, variance.sqrt(), 1.0)
     return Standardise(tuple(mean.tolist()), tuple(deviation.tolist()))

@@ -32,8 +32,11 @@ def show_notes() -> None:
 
 
 @contextmanager
-def progress(title: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error, moved by calling with what is done and the total."""
+def progress(title: str, at_once: bool = True) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error, moved by calling with what is done and the total.
+
+    It is shown from the first call on, or ``at_once``, and until all is done.
+    """
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -45,8 +48,18 @@ def progress(title: str) -> Iterator[Callable[[int, int], None]]:
 
     console = Console(stderr=True)
     columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(
-        *columns, console=console, disable=not console.is_terminal, transient=True
-    ) as bar:
-        task = bar.add_task(title)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    bar = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
+    task = bar.add_task(title)
+
+    def advance(done: int, total: int) -> None:
+        bar.start()
+        bar.update(task, completed=done, total=total)
+        if done >= total:
+            bar.stop()
+
+    try:
+        if at_once:
+            bar.start()
+        yield advance
+    finally:
+        bar.stop()

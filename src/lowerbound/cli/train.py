@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lowerbound.cli.output import note, print_json, show_notes
+from lowerbound.cli.output import note, print_json, progress, show_notes
 from lowerbound.errors import ConfigurationError, Interrupted
 
 Recipe = Annotated[str | None, typer.Argument(help="A name that `lowerbound recipes` lists.")]
@@ -18,7 +18,7 @@ Data = Annotated[
     str | None,
     typer.Option(
         help="digits, mnist, fashion-mnist, or your own: .npy, .npz, IDX, .csv, .parquet, "
-        "a folder of images."
+        "a folder of images or of .parquet files."
     ),
 ]
 Out = Annotated[Path, typer.Option(help="The new folder of the run.")]
@@ -46,6 +46,14 @@ def train(
     folder: Annotated[
         Path | None, typer.Option(help="Look for a known data set's files here first.")
     ] = None,
+    on_disk: Annotated[
+        bool,
+        typer.Option(
+            "--on-disk",
+            help="Leave the training data on disk (.npy, Parquet), as is done by itself when their "
+            "files exceed a quarter of memory.",
+        ),
+    ] = False,
     device: Annotated[
         str | None, typer.Option(help="cpu or cuda; a GPU where there is one.")
     ] = None,
@@ -57,12 +65,14 @@ def train(
     The test data are held out for `lowerbound evaluate`.  Ctrl-C saves and says how to resume.
     """
     from lowerbound import recipes, runs
+    from lowerbound.data import is_large
     from lowerbound.training import ProgressBar, TensorBoard
     from lowerbound.training.callbacks import Callback
 
     show_notes()
     if resume:
-        if recipe or data or set_ or labels or folder or test is not None or validation != 0.1:
+        given = recipe or data or set_ or labels or folder or on_disk
+        if given or test is not None or validation != 0.1:
             raise ConfigurationError(
                 "expected --resume with --out alone, as recipe, data and settings are those that "
                 "the run began with"
@@ -77,16 +87,25 @@ def train(
         settings = recipes.parse(set_ or [])
         recipes.check(recipe, settings)
         known_folder = None if folder is None else str(folder.absolute())
-        source = runs.Source(_absolute(data), known_folder, labels, validation, test)
+        source = runs.Source(
+            _absolute(data), known_folder, labels, validation, test, on_disk or is_large(data)
+        )
         command = shlex.join(["lowerbound", *sys.argv[1:]])
         run = runs.Run(recipe, settings, source, command)
     callbacks: list[Callback] = [ProgressBar()]
     if tensorboard:
         callbacks.append(TensorBoard(out / "tensorboard"))
     try:
-        records = runs.train(
-            run, out, resume=resume, callbacks=callbacks, device=device, announce=note
-        )
+        with progress("checking the data", at_once=False) as reading:
+            records = runs.train(
+                run,
+                out,
+                resume=resume,
+                callbacks=callbacks,
+                device=device,
+                announce=note,
+                reading=reading,
+            )
     except Interrupted as error:
         message = str(error).partition("; ")[0]
         again = shlex.join(["lowerbound", "train", "--resume", "--out", str(out)])

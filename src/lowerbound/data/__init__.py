@@ -9,8 +9,9 @@ digits: 1,337 images of 1×8×8, grey levels 0–255, 10 classes; 100 for valida
 from lowerbound.data.dataset import Dataset, Splits, from_arrays
 from lowerbound.data.inference import Kind
 from lowerbound.data.known import known
-from lowerbound.data.loading import load, read, split
+from lowerbound.data.loading import is_large, load, read, split
 from lowerbound.data.sources import Attempt, Fetched, cache_folder, get, status
+from lowerbound.data.stored import Stored
 
 __all__ = [
     "Attempt",
@@ -18,9 +19,11 @@ __all__ = [
     "Fetched",
     "Kind",
     "Splits",
+    "Stored",
     "cache_folder",
     "from_arrays",
     "get",
+    "is_large",
     "known",
     "load",
     "read",

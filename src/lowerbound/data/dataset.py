@@ -6,15 +6,22 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic
 
 import numpy as np
 import torch
 from torch import Tensor
+from typing_extensions import TypeVar
 
 from lowerbound.data.fingerprint import fingerprint
 from lowerbound.data.inference import Kind, check_finite, infer_kind, number_labels, to_tensor
+from lowerbound.data.moments import Moments
 from lowerbound.errors import ConfigurationError, DataError
+
+if TYPE_CHECKING:
+    from lowerbound.data.stored import Stored
+
+ROWS = 10_000
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -97,6 +104,19 @@ class Dataset:
         """The shape of one example: (D,) or (C, H, W)."""
         return tuple(self.x.shape[1:])
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the values."""
+        return self.x.dtype
+
+    @cached_property
+    def moments(self) -> Moments:
+        """Mean and variance: of each column of a table, else of all values."""
+        moments = Moments()
+        for x in self.x.split(ROWS):
+            moments.add(x if x.ndim == 2 else x.reshape(-1, 1))
+        return moments
+
     @cached_property
     def kind(self) -> Kind:
         """What the values are; a part of a data set has the kind of the whole."""
@@ -172,15 +192,18 @@ class Dataset:
         return f", {_count(number, 'class')}{source}"
 
 
+Train = TypeVar("Train", "Dataset", "Stored", default=Dataset)
+
+
 @dataclass(frozen=True, eq=False)
-class Splits:
+class Splits(Generic[Train]):
     """The three parts of a data set, all of one shape and dtype.
 
     Raises:
         DataError: parts that differ in shape or dtype.
     """
 
-    train: Dataset
+    train: Train
     validation: Dataset | None
     test: Dataset
 
@@ -224,8 +247,8 @@ def from_arrays(
     return Dataset(tensor, numbers, name, classes, tuple(columns) if columns is not None else None)
 
 
-def _form(dataset: Dataset) -> str:
-    dtype = str(dataset.x.dtype).removeprefix("torch.")
+def _form(dataset: Dataset | Stored) -> str:
+    dtype = str(dataset.dtype).removeprefix("torch.")
     return f"shape {dataset.shape} in {dtype}"
 
 

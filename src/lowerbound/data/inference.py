@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import math
+import operator
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -27,6 +31,60 @@ real      all others
 CHANNELS = (1, 3, 4)
 
 
+@dataclass(frozen=True)
+class Values:
+    """What is to be known of values to tell their kind; ``a | b`` is of both together.
+
+    Attributes:
+        low, high: the smallest and the largest.
+        levels: they are uint8.
+        whole: they are whole numbers.
+        tops: those of 1 and 255 for which all values are 0 or it.
+    """
+
+    low: float
+    high: float
+    levels: bool
+    whole: bool
+    tops: frozenset[int]
+
+    @classmethod
+    def of(cls, x: Tensor) -> Values:
+        low, high = (value.item() for value in torch.aminmax(x))
+        levels = x.dtype == torch.uint8
+        whole = levels or (low >= 0 and bool((x == x.floor()).all()))
+        tops = (1, 255) if high == 0 else (1,) if high == 1 else (255,) if high == 255 else ()
+        two_valued = low >= 0 and bool(tops) and bool(((x == 0) | (x == high)).all())
+        return cls(low, high, levels, whole, frozenset(tops if two_valued else ()))
+
+    def __or__(self, other: Values) -> Values:
+        return Values(
+            min(self.low, other.low),
+            max(self.high, other.high),
+            self.levels and other.levels,
+            self.whole and other.whole,
+            self.tops & other.tops,
+        )
+
+    @property
+    def kind(self) -> Kind:
+        if self.tops:
+            return "binary"
+        if self.levels:
+            return "grey"
+        if self.low < 0:
+            return "real"
+        if self.whole:
+            return "counts"
+        return "unit" if self.high <= 1 else "real"
+
+    @property
+    def scale(self) -> float:
+        """The divisor that takes binary and grey values to [0, 1]; 1 for other kinds."""
+        two_valued = self.kind == "binary" and self.high > 1
+        return 255.0 if self.kind == "grey" or two_valued else 1.0
+
+
 def infer_kind(*parts: Tensor) -> Kind:
     """The kind of the values of all ``parts`` together.
 
@@ -35,17 +93,7 @@ def infer_kind(*parts: Tensor) -> Kind:
     >>> infer_kind(torch.tensor([0.0, 1.0]), torch.tensor([0.5]))
     'unit'
     """
-    low = min(part.min().item() for part in parts)
-    high = max(part.max().item() for part in parts)
-    if high in (0, 1, 255) and all(((x == 0) | (x == high)).all() for x in parts):
-        return "binary"
-    if all(part.dtype == torch.uint8 for part in parts):
-        return "grey"
-    if low < 0:
-        return "real"
-    if all((part == part.floor()).all() for part in parts):
-        return "counts"
-    return "unit" if high <= 1 else "real"
+    return functools.reduce(operator.or_, map(Values.of, parts)).kind
 
 
 def to_tensor(array: np.ndarray, where: str, columns: Sequence[str] | None = None) -> Tensor:
@@ -201,14 +249,19 @@ def _dtype_name(dtype: np.dtype) -> str:
     )
 
 
+def memory() -> float:
+    """The machine's memory in bytes; infinity where that is not to be known."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return math.inf
+
+
 def check_memory(size: int, where: str) -> None:
     """Refuse data of ``size`` bytes where the machine has less memory."""
-    try:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return
-    if size > memory:
+    if size > memory():
         raise DataError(
-            f"{where}: expected data that fit in memory ({memory / 1e9:.1f} GB), got "
-            f"{size / 1e9:,.1f} GB; use fewer or smaller examples"
+            f"{where}: expected data that fit in memory ({memory() / 1e9:.1f} GB), got "
+            f"{size / 1e9:,.1f} GB; use fewer or smaller examples, or an .npy file or Parquet with "
+            "on_disk=True (--on-disk)"
         )

@@ -5,29 +5,66 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
+from typing import Literal, overload
 
 import numpy as np
 import torch
 
 from lowerbound.data.arrays import read_npy, read_npz
+from lowerbound.data.blocks import Blocks, NpyBlocks, ParquetBlocks, read_all
 from lowerbound.data.dataset import Dataset, Splits
+from lowerbound.data.division import TEST_FRACTION, check_seed, divide, divide_on_disk, hold_out
 from lowerbound.data.idx import is_idx_name, read_idx
 from lowerbound.data.images import SUFFIXES, read_images
-from lowerbound.data.inference import infer_kind, number_labels, to_tensor
+from lowerbound.data.inference import (
+    check_memory,
+    infer_kind,
+    memory,
+    number_labels,
+    to_tensor,
+)
 from lowerbound.data.known import DIGITS, FETCHED, MNIST, known, read_digits
 from lowerbound.data.parts import Arrays, Part, Parts
 from lowerbound.data.sources import read_known
-from lowerbound.data.tables import read_csv, read_parquet
+from lowerbound.data.stored import Progress, Stored
+from lowerbound.data.tables import read_csv
 from lowerbound.errors import ConfigurationError, DataError, near
 
 log = logging.getLogger("lowerbound")
 
-TEST_FRACTION = 0.1
 DIGITS_TEST = 360
+SHARE_OF_MEMORY = 0.25
 FORMATS = (
-    "a folder of images, or a file .npy, .npz, .csv, .tsv, .parquet or IDX (.idx, -ubyte, plain "
-    "or .gz)"
+    "a folder of images or of .parquet files, or a file .npy, .npz, .csv, .tsv, .parquet or IDX "
+    "(.idx, -ubyte, plain or .gz)"
 )
+
+
+@overload
+def load(
+    source: str | Path,
+    *,
+    folder: Path | None = None,
+    validation: int | float = 0,
+    test: int | float | None = None,
+    seed: int = 0,
+    labels: str | None = None,
+    on_disk: Literal[False] = False,
+) -> Splits: ...
+
+
+@overload
+def load(
+    source: str | Path,
+    *,
+    folder: Path | None = None,
+    validation: int | float = 0,
+    test: int | float | None = None,
+    seed: int = 0,
+    labels: str | None = None,
+    on_disk: Literal[True],
+    progress: Progress | None = None,
+) -> Splits[Stored]: ...
 
 
 def load(
@@ -38,13 +75,19 @@ def load(
     test: int | float | None = None,
     seed: int = 0,
     labels: str | None = None,
-) -> Splits:
+    on_disk: bool = False,
+    progress: Progress | None = None,
+) -> Splits | Splits[Stored]:
     """The data set ``source``, divided.
 
     digits, mnist and fashion-mnist have their own test parts.  digits, which is published as one
     set, is divided here into 1,437 and 360 by one fixed shuffle, whatever ``seed`` is.  Of a file
     or folder, a tenth is held out for testing, unless it has its own test part: an ``.npz`` with
     ``x_train`` and ``x_test``, or a folder with ``train`` and ``test``, or the four files of MNIST.
+
+    With ``on_disk``, an ``.npy`` file or Parquet files may be larger than memory: the training part
+    is a `Stored`, read in blocks, and what is held out is kept in memory, where a fraction stands
+    for at most 10,000 examples.
 
     Args:
         source: a known name, or the path of a file or folder.
@@ -55,13 +98,15 @@ def load(
         seed: of the shuffles that choose what is held out.
         labels: the column (CSV, Parquet; without it, one called label or class), array (``.npz``)
             or file (``.npy``, IDX) of the class labels; sub-folders of images are classes.
+        on_disk: leave the training part on disk.
+        progress: called with the examples read and their number, where data on disk are checked.
 
     Raises:
         ConfigurationError: an argument that does not fit the data.
         DataError: no such data, or data that cannot be used.
         DataUnavailable: a known set that none of its sources has.
     """
-    _check_seed(seed)
+    check_seed(seed)
     if str(source) in known() and not isinstance(source, Path):
         return _load_known(str(source), folder, validation, test, seed, labels)
     path = _existing(source)
@@ -70,9 +115,11 @@ def load(
             f"expected folder= only with a known data set ({', '.join(sorted(known()))}), "
             f"got it with {path}; leave it out"
         )
+    if on_disk:
+        return divide_on_disk(path, _blocks(path, labels), validation, test, seed, progress)
     parts = _parts(path, labels)
     train = parts.get("all") or parts["train"]
-    return _divide(train, parts.get("validation"), parts.get("test"), validation, test, seed)
+    return divide(train, parts.get("validation"), parts.get("test"), validation, test, seed)
 
 
 def read(source: str | Path, *, labels: str | None = None) -> Dataset:
@@ -104,8 +151,35 @@ def split(
     >>> print(split(whole, validation=2, test=0.3, seed=1).summary())
     data: 5 rows of 2 numbers, counts, 0–13; 2 for validation; 3 for test
     """
-    _check_seed(seed)
-    return _divide(dataset, None, None, validation, test, seed)
+    check_seed(seed)
+    return divide(dataset, None, None, validation, test, seed)
+
+
+def is_large(source: str | Path) -> bool:
+    """Whether ``source`` is an ``.npy`` file or Parquet too large to be kept in memory with ease.
+
+    That is above a quarter of the machine's memory, in which splits and batches must fit as well.
+    """
+    path = Path(source).expanduser()
+    files = _shards(path) or ([path] if path.suffix.lower() == ".npy" and path.is_file() else [])
+    return sum(file.stat().st_size for file in files) > SHARE_OF_MEMORY * memory()
+
+
+def _shards(path: Path) -> list[Path]:
+    """The Parquet files that ``path`` names."""
+    shards = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    return [shard for shard in shards if shard.suffix.lower() == ".parquet" and shard.is_file()]
+
+
+def _blocks(path: Path, labels: str | None) -> Blocks:
+    if shards := _shards(path):
+        return ParquetBlocks(shards, labels)
+    if path.suffix.lower() == ".npy":
+        return NpyBlocks(path, None if labels is None else _existing(Path(labels)))
+    raise ConfigurationError(
+        f"{path}: expected an .npy file, or Parquet, for data that stay on disk; write them so, or "
+        "leave on_disk out"
+    )
 
 
 def _parts(path: Path, labels: str | None) -> dict[Part, Dataset]:
@@ -135,13 +209,13 @@ def _load_known(
     if name == "digits":
         x, y = read_digits()
         whole = _known_part(name, x, y, DIGITS)
-        train, testing = _hold_out(whole, "test", DIGITS_TEST, (0, 0))
+        train, testing = hold_out(whole, "test", DIGITS_TEST, (0, 0))
     else:
         classes = FETCHED[name].classes
         train_x, train_y, test_x, test_y = read_known(name, folder)
         train = _known_part(name, train_x, train_y, classes)
         testing = _known_part(f"{name} test", test_x, test_y, classes)
-    return _divide(train, None, testing, validation, None, seed)
+    return divide(train, None, testing, validation, None, seed)
 
 
 def _known_part(name: str, x: np.ndarray, y: np.ndarray, classes: tuple[str, ...]) -> Dataset:
@@ -163,14 +237,16 @@ def _existing(source: str | Path) -> Path:
 
 def _read(path: Path, labels: str | None) -> Parts:
     suffix = path.suffix.lower()
+    if shards := _shards(path):
+        blocks = ParquetBlocks(shards, labels)
+        check_memory(2 * blocks.size, str(path))
+        return {"all": read_all(blocks)}
     if path.is_dir():
         return _read_folder(path, labels)
     if suffix == ".npz":
         return read_npz(path, labels)
     if suffix in (".csv", ".tsv"):
         return {"all": read_csv(path, labels)}
-    if suffix == ".parquet":
-        return {"all": read_parquet(path, labels)}
     x = _read_array(path)
     if labels is None:
         return {"all": Arrays(x, str(path))}
@@ -248,72 +324,3 @@ def _number(path: Path, parts: Parts) -> tuple[dict[Part, torch.Tensor], tuple[s
         )
     numbers, classes = number_labels(list(labelled.values()), f"{path} labels")
     return dict(zip(labelled, numbers, strict=True)), classes
-
-
-def _divide(
-    train: Dataset,
-    validating: Dataset | None,
-    testing: Dataset | None,
-    validation: int | float,
-    test: int | float | None,
-    seed: int,
-) -> Splits:
-    """Hold out of ``train`` what the source has no part of its own for."""
-    name = train.name
-    if testing is None:
-        if len(train) < 2:
-            raise DataError(f"{name}: expected at least 2 examples, to train and to test, got 1")
-        test = TEST_FRACTION if test is None else test
-        train, testing = _hold_out(train, "test", test, (seed, 0))
-    elif test is not None:
-        raise ConfigurationError(
-            f"{name}: expected no test=, since it has its own test part, got {test}; leave it out"
-        )
-    if testing is None:
-        raise ConfigurationError(f"{name}: expected at least one example to test, got test={test}")
-    if validating is None:
-        train, validating = _hold_out(train, "validation", validation, (seed, 1))
-    elif validation:
-        log.info(
-            "%s: its own validation part of %d is used, not validation=%s",
-            name,
-            len(validating),
-            validation,
-        )
-    return Splits(train, validating, testing)
-
-
-def _hold_out(
-    dataset: Dataset, part: str, portion: int | float, seeds: tuple[int, int]
-) -> tuple[Dataset, Dataset | None]:
-    """What is left of a data set, and the ``portion`` of it that is called ``part``."""
-    count = _count(dataset, part, portion)
-    if count == 0:
-        return dataset, None
-    # RandomState: its stream is frozen for good, unlike those of torch and of numpy's Generator.
-    order = np.random.RandomState(seeds).permutation(len(dataset))
-    held, rest = (torch.from_numpy(np.sort(part)) for part in (order[:count], order[count:]))
-    return dataset.subset(rest), dataset.subset(held, f"{dataset.name} {part}")
-
-
-def _count(dataset: Dataset, part: str, portion: int | float) -> int:
-    """How many examples ``portion`` stands for."""
-    whole = isinstance(portion, int) and not isinstance(portion, bool)
-    fraction = isinstance(portion, float) and 0 <= portion < 1
-    if not (fraction or (whole and portion >= 0)):
-        raise ConfigurationError(
-            f"{dataset.name}: expected {part}= a number of examples or a fraction below 1, "
-            f"got {portion!r}"
-        )
-    count = int(portion) if whole or not portion else max(1, round(portion * len(dataset)))
-    if count >= len(dataset):
-        raise ConfigurationError(
-            f"{dataset.name}: expected {part}= fewer than the {len(dataset):,} examples there are "
-            f"to hold it out of, got {portion}"
-        )
-    return count
-
-
-def _check_seed(seed: int) -> None:
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
-        raise ConfigurationError(f"expected seed= a whole number from 0 to 2³²−1, got {seed!r}")

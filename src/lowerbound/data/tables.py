@@ -1,4 +1,4 @@
-"""Tables of numbers: CSV and Parquet, read by pyarrow.
+"""Tables of numbers: CSV, read by pyarrow, and what Parquet has in common with it.
 
 A CSV file has a header line unless its first line is all numbers (other than the 0, 1, 2, …, or
 1, 2, 3, …, of a table whose columns were only counted).  Its fields are separated by commas; by
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from lowerbound.data.inference import check_memory, first_index
+from lowerbound.data.inference import first_index
 from lowerbound.data.parts import Arrays
 from lowerbound.errors import ConfigurationError, DataError, near
 
@@ -51,7 +51,7 @@ def read_csv(path: Path, labels: str | None = None) -> Arrays:
     import pyarrow as pa
 
     header = _header(path)
-    label, columns = _choose(path, header.names, labels)
+    label, columns = choose(path, header.names, labels)
     types: dict[str, Any] = dict.fromkeys(columns, pa.float64())
     if label is not None:
         types[label] = pa.string()
@@ -63,39 +63,10 @@ def read_csv(path: Path, labels: str | None = None) -> Arrays:
     def row_name(row: int) -> str:
         return f"line {_line_of(path, header, row)}"
 
-    return _arrays(path, table, label, columns if header.named else None, columns, row_name)
+    return table_arrays(path, table, label, columns if header.named else None, columns, row_name)
 
 
-def read_parquet(path: Path, labels: str | None = None) -> Arrays:
-    """The columns of a Parquet file: see `read_csv`."""
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    try:
-        with parquet.ParquetFile(path) as file:
-            check_memory(8 * file.metadata.num_rows * file.metadata.num_columns, str(path))
-            table = file.read()
-        table.validate(full=True)
-        names = tuple(table.column_names)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{path}: expected a whole Parquet file, got one that is truncated or damaged "
-            f"({_first_line(error)}); write it again"
-        ) from None
-    label, columns = _choose(path, names, labels)
-    for name in columns:
-        column = table[name]
-        if not _is_number(column.type):
-            first = column[0].as_py() if len(column) else str(column.type)
-            raise _not_a_number(path, name, first, "row 0")
-
-    def row_name(row: int) -> str:
-        return f"row {row} (counted from 0)"
-
-    return _arrays(path, table, label, columns, columns, row_name)
-
-
-def _choose(
+def choose(
     path: Path, names: tuple[str, ...], labels: str | None
 ) -> tuple[str | None, tuple[str, ...]]:
     """The column of class labels, if any, and the others."""
@@ -128,7 +99,7 @@ def _choose(
     return label, columns
 
 
-def _arrays(
+def table_arrays(
     path: Path,
     table: Any,
     label: str | None,
@@ -136,6 +107,7 @@ def _arrays(
     columns: tuple[str, ...],
     row_name: Callable[[int], str],
 ) -> Arrays:
+    """The numbers of an Arrow table, and its column of class labels."""
     if table.num_rows == 0:
         raise DataError(f"{path}: expected at least one row of numbers, got none")
     values = np.empty((table.num_rows, len(columns)))
@@ -162,7 +134,7 @@ def _labels(path: Path, column: Any, name: str, row_name: Callable[[int], str]) 
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
-    if not text and not _is_number(column.type):
+    if not text and not is_number(column.type):
         raise DataError(
             f"{path}: expected class labels, whole numbers or text, in column {name!r}, "
             f"got {column.type}"
@@ -180,7 +152,8 @@ def _labels(path: Path, column: Any, name: str, row_name: Callable[[int], str]) 
     return values.astype(np.str_) if text else values
 
 
-def _is_number(type_: Any) -> bool:
+def is_number(type_: Any) -> bool:
+    """Whether a column of an Arrow type holds numbers."""
     import pyarrow as pa
 
     return any(
@@ -194,7 +167,8 @@ def _is_number(type_: Any) -> bool:
     )
 
 
-def _not_a_number(path: Path, column: str, value: object, where: str) -> DataError:
+def not_a_number(path: Path, column: str, value: object, where: str) -> DataError:
+    """The error for a column that holds something else."""
     return DataError(
         f"{path}: expected numbers in column {column!r}, got {value!r} in {where}; if the column "
         f"is the class of each row, name it with labels={column!r} (--labels {column}), "
@@ -239,7 +213,8 @@ def _fields(path: Path, line: str, delimiter: str) -> list[str]:
         ) from None
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What Arrow says, without its details."""
     return str(error).strip().partition("\n")[0]
 
 
@@ -297,7 +272,7 @@ def _explain(path: Path, header: Header, columns: tuple[str, ...], error: Except
             row = pc.index(known, False).as_py()
             if row >= 0:
                 line_number = _line_of(path, header, row)
-                return _not_a_number(path, name, table[name][row].as_py(), f"line {line_number}")
+                return not_a_number(path, name, table[name][row].as_py(), f"line {line_number}")
     return DataError(
-        f"{path}: expected a table of numbers, got a file that is none ({_first_line(error)})"
+        f"{path}: expected a table of numbers, got a file that is none ({first_line(error)})"
     )

@@ -14,6 +14,7 @@ from torch.distributions import Distribution, kl_divergence
 
 from lowerbound.data import Dataset
 from lowerbound.data.examples import Examples, examples
+from lowerbound.data.moments import Moments
 from lowerbound.distributions import Delta, kl_terms
 from lowerbound.errors import ConfigurationError, DataError
 from lowerbound.vae import VAE
@@ -141,7 +142,7 @@ def _evaluate(
     progress: Callable[[int, int], None] | None,
 ) -> Evaluation:
     columns: dict[str, list[Tensor]] = {}
-    moments = _Moments()
+    moments = Moments()
     kl_sum: Tensor | None = None
     done = 0
     for x, context in prepared_batches(model, data, device):
@@ -263,26 +264,6 @@ def estimate(values: Tensor) -> Estimate:
     """The mean of ``values``, (n,), and its standard error."""
     values = values.double()
     return Estimate(values.mean().item(), values.std().item() / len(values) ** 0.5)
-
-
-class _Moments:
-    """Running mean and variance of each column (Chan's update)."""
-
-    def __init__(self) -> None:
-        self.n = 0
-        self.mean = self.squares = torch.zeros(())
-
-    def add(self, rows: Tensor) -> None:
-        rows = rows.double()
-        n, mean = len(rows), rows.mean(0)
-        squares = (rows - mean).square().sum(0)
-        difference, total = mean - self.mean.to(mean), self.n + n
-        self.squares = self.squares.to(mean) + squares + difference**2 * (self.n * n / total)
-        self.mean = self.mean.to(mean) + difference * (n / total)
-        self.n = total
-
-    def variance(self) -> Tensor:
-        return self.squares / max(1, self.n - 1)
 
 
 def bits_per_dimension(model: VAE, bound: Estimate) -> Estimate | None:

@@ -9,7 +9,7 @@ from typing import Literal
 from torch import nn
 
 from lowerbound import likelihoods
-from lowerbound.data import Dataset
+from lowerbound.data import Dataset, Stored
 from lowerbound.errors import ConfigurationError
 from lowerbound.objectives import Objective
 from lowerbound.training import Training
@@ -65,7 +65,7 @@ class Observation:
 
 
 def observe(
-    data: Dataset,
+    data: Dataset | Stored,
     likelihood: LikelihoodName = "auto",
     sigma: Sigma = "learned",
     binarise: bool = False,
@@ -111,10 +111,12 @@ def observe(
     return Observation(likelihood, _transform(data, likelihood, kind), data.shape, sigma)
 
 
-def _transform(data: Dataset, likelihood: str, kind: str) -> Transform:
+def _transform(data: Dataset | Stored, likelihood: str, kind: str) -> Transform:
     if kind == "binary":
         return Binary(data.scale) if data.kind == "binary" else Binarise(data.scale)
     if kind == "grey":
         dequantised = likelihood in ("ContinuousBernoulli", "Gaussian")
         return Dequantise(256) if dequantised else Scale()
-    return Identity() if kind == "unit" else standardise(data.x)
+    if kind == "unit":
+        return Identity()
+    return standardise(data.moments.mean, data.moments.variance())

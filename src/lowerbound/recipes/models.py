@@ -6,12 +6,13 @@ it is; its docstring cites where it is from.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from torch import nn
 
 from lowerbound.context import Labels
-from lowerbound.data import Dataset
+from lowerbound.data import Dataset, Stored
 from lowerbound.errors import ConfigurationError
 from lowerbound.networks import MLP, Activation, Convolutional, Deconvolutional
 from lowerbound.objectives import ELBO, IWAE, Objective
@@ -26,7 +27,7 @@ Recipe = Callable[..., Experiment]
 
 
 def mlp(
-    data: Dataset,
+    data: Dataset | Stored,
     latent_dim: Size = 20,
     hidden: tuple[Size, ...] = (512,),
     activation: Activation = "relu",
@@ -51,7 +52,7 @@ def mlp(
 
 
 def convolutional(
-    data: Dataset,
+    data: Dataset | Stored,
     latent_dim: Size = 20,
     channels: tuple[Size, ...] = (32, 64),
     hidden: tuple[Size, ...] = (256,),
@@ -101,7 +102,10 @@ def convolutional(
 
 
 def linear(
-    data: Dataset, latent_dim: Size = 2, sigma: Sigma = "learned", objective: Objective = ELBO()
+    data: Dataset | Stored,
+    latent_dim: Size = 2,
+    sigma: Sigma = "learned",
+    objective: Objective = ELBO(),
 ) -> Experiment:
     """A linear Gaussian VAE, which at its optimum is probabilistic PCA.
 
@@ -111,7 +115,7 @@ def linear(
 
 
 def iwae(
-    data: Dataset,
+    data: Dataset | Stored,
     latent_dim: Size = 50,
     hidden: tuple[Size, ...] = (200, 200),
     objective: Objective = IWAE(50),
@@ -152,11 +156,11 @@ def _gaussian_vae(
     )
 
 
-def _size(data: Dataset) -> int:
-    return data.x[0].numel()
+def _size(data: Dataset | Stored) -> int:
+    return math.prod(data.shape)
 
 
-def _labels(data: Dataset) -> Labels:
+def _labels(data: Dataset | Stored) -> Labels:
     if data.labels is None:
         raise ConfigurationError(
             f"expected class labels in {data.name} for a conditional model, got none"

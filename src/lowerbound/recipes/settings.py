@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lowerbound.data import Dataset
+from lowerbound.data import Dataset, Stored
 from lowerbound.errors import ConfigurationError, near
 from lowerbound.parts import REGISTRY, build, describe, validate
 from lowerbound.recipes.experiment import Experiment
@@ -70,7 +70,7 @@ def check(name: str, settings: Mapping[str, Any]) -> None:
     Training(**training)
 
 
-def prepare(name: str, data: Dataset, settings: Mapping[str, Any]) -> Experiment:
+def prepare(name: str, data: Dataset | Stored, settings: Mapping[str, Any]) -> Experiment:
     """The recipe's experiment on ``data`` with ``settings``.
 
     Raises:

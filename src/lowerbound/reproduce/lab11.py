@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lowerbound import evaluation, plots, storage
 from lowerbound.data import Dataset
+from lowerbound.data.examples import examples
 from lowerbound.evaluation import Evaluation
 from lowerbound.likelihoods import Gaussian
 from lowerbound.networks import MLP
@@ -118,11 +119,12 @@ def c2(bench: Bench) -> None:
 
 def train_classifier(network: nn.Module, data: Dataset, epochs: int, seed: int) -> None:
     """Minimise the cross-entropy −log p(y|x) with Adam, in batches of 32."""
-    assert data.labels is not None
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     for epoch in range(epochs):
-        for indices in batches.epoch_order(len(data), seed, epoch, data.x.device).split(32):
-            loss = F.cross_entropy(network(data.x[indices] / 255), data.labels[indices])
+        order = batches.key(seed, batches.ORDER, epoch)
+        for x, labels in examples(data, data.x.device).shuffled(order, 32, 0):
+            assert labels is not None
+            loss = F.cross_entropy(network(x / 255), labels)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

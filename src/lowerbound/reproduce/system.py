@@ -27,6 +27,7 @@ DOCUMENTS = {
     "C": "Lab 11",
     "D": "Homework 3",
     "E": "VAE problem set",
+    "P": "Papers",
 }
 
 

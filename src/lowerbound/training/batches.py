@@ -5,10 +5,9 @@ Nothing here has a state, so a run resumed at any step sees what it would have s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
-from torch import Tensor
+
+from lowerbound.data.examples import Batch
 
 ORDER, NOISE, VALIDATION = range(3)
 WORD = 2**64 - 1
@@ -37,18 +36,14 @@ def seed_noise(device: torch.device, seed: int, stream: int, *place: int) -> Non
         torch.cuda.manual_seed(value)
 
 
-def epoch_order(n: int, seed: int, epoch: int, device: torch.device) -> Tensor:
-    """A permutation of n examples, the same for the same (seed, epoch) on every device."""
-    generator = torch.Generator().manual_seed(key(seed, ORDER, epoch))
-    return torch.randperm(n, generator=generator).to(device)
-
-
 def steps_per_epoch(n: int, batch_size: int) -> int:
     """Batches in one pass; the last may be smaller."""
     return -(-n // batch_size)
 
 
-def batches(order: Tensor, batch_size: int, start: int, rank: int, world: int) -> Iterator[Tensor]:
-    """This process's share of each joint batch of ``order``, from step ``start`` on."""
-    for joint in order.split(batch_size)[start:]:
-        yield joint.tensor_split(world)[rank]
+def share(batch: Batch, rank: int, world: int) -> Batch:
+    """This process's share of a joint batch."""
+    if world == 1:
+        return batch
+    x, labels = batch
+    return x.tensor_split(world)[rank], None if labels is None else labels.tensor_split(world)[rank]

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from lowerbound import devices, storage
-from lowerbound.data import Dataset
-from lowerbound.data.examples import Examples, examples
+from lowerbound.data import Dataset, Stored
+from lowerbound.data.examples import Batch, Examples, Shuffled, examples, to_train_on
 from lowerbound.errors import ConfigurationError, Interrupted, NonFiniteLoss, StorageError
 from lowerbound.memory import keep_freed_memory
 from lowerbound.objectives import ELBO, Objective, Terms
@@ -36,7 +36,7 @@ SECONDS_BETWEEN_CHECKPOINTS = 300
 
 def fit(
     model: VAE,
-    train: Dataset | Tensor,
+    train: Dataset | Stored | Tensor,
     validation: Dataset | Tensor | None = None,
     objective: Objective = ELBO(),
     training: Training = Training(),
@@ -52,7 +52,8 @@ def fit(
     the objective's terms, in nats, over ``train`` (as they were during the epoch) and, where given,
     ``validation`` (at its end).
 
-    ``train`` and ``validation`` are data as kept: tensors (n, *shape), or data sets with labels.
+    ``train`` and ``validation`` are data as kept: tensors (n, *shape), or data sets with labels;
+    ``train`` may also be data on disk.
     With ``out``, that folder gets a checkpoint after each epoch, ``metrics.jsonl``, and in the end
     the model (see `lowerbound.load`); ``resume=True`` goes on from its checkpoint, to weights that
     are bit-identical to those of a run that was never stopped.  ``callbacks`` defaults to a
@@ -69,7 +70,7 @@ def fit(
     with joined(where) as processes, stop_requests() as stop:
         run = _Run(
             model.to(where),
-            examples(train, where),
+            to_train_on(train, where),
             None if validation is None else examples(validation, where),
             objective,
             training,
@@ -92,7 +93,7 @@ class _Run:
     def __init__(
         self,
         model: VAE,
-        train: Examples,
+        train: Shuffled,
         validation: Examples | None,
         objective: Objective,
         training: Training,
@@ -142,13 +143,11 @@ class _Run:
     def _epoch(self, stop: StopRequest) -> None:
         state, training, processes = self.state, self.training, self.processes
         epoch, first = divmod(state.step, self.steps)
-        order = batches.epoch_order(len(self.train), training.seed, epoch, self.device)
+        order = batches.key(training.seed, batches.ORDER, epoch)
         started = time.perf_counter() - state.seconds
         self.model.train()
-        for indices in batches.batches(
-            order, training.batch_size, first, processes.rank, processes.world
-        ):
-            loss = self._step(indices)
+        for batch in self.train.shuffled(order, training.batch_size, first):
+            loss = self._step(batches.share(batch, processes.rank, processes.world))
             state.seconds = time.perf_counter() - started
             for callback in self.callbacks:
                 callback.step(self.model, state.step, loss)
@@ -157,13 +156,13 @@ class _Run:
             if not self._finished():
                 self._save_or_stop(stop)
 
-    def _step(self, indices: Tensor) -> float:
+    def _step(self, batch: Batch) -> float:
         """One update from this process's share of a batch; returns the mean loss, in nats."""
         state, training, rank = self.state, self.training, self.processes.rank
         now = state.step / self.steps
         batches.seed_noise(self.device, training.seed, batches.NOISE, state.step, rank)
         with self._precision():
-            terms = self.parallel(*self.train.at(indices), now)
+            terms = self.parallel(*batch, now)
         # DDP averages gradients over processes; the mean is over the examples of all of them.
         loss = -terms["objective"].sum() * (self.processes.world / self._joint_batch())
         value = loss.item()
@@ -203,14 +202,13 @@ class _Run:
         rank, world = self.processes.rank, self.processes.world
         sums: dict[str, Tensor] = {}
         self.model.eval()
-        order = torch.arange(len(data), device=self.device)
         # Without gradients more fits into memory than in a step of training.
         size = min(VALIDATION_BATCH, VALIDATION_BATCHES * self.training.batch_size)
         with torch.no_grad(), self.state.averaged(), self._precision():
-            for i, indices in enumerate(batches.batches(order, size, 0, rank, world)):
+            for i, batch in enumerate(data.in_order(size)):
                 place = (epoch, i, rank)
                 batches.seed_noise(self.device, self.training.seed, batches.VALIDATION, *place)
-                terms = self.terms(*data.at(indices), math.inf)
+                terms = self.terms(*batches.share(batch, rank, world), math.inf)
                 self._refuse_non_finite(terms, f"in validation after epoch {epoch}")
                 _accumulate(sums, terms)
         return self._means(sums, len(data))

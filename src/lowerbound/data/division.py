@@ -1,0 +1,115 @@
+"""What is held out of a data set for validation and testing."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lowerbound.data.blocks import Blocks
+from lowerbound.data.dataset import Dataset, Splits
+from lowerbound.data.stored import Progress, Stored, some, survey
+from lowerbound.errors import ConfigurationError, DataError
+
+log = logging.getLogger("lowerbound")
+
+TEST_FRACTION = 0.1
+HELD_OUT_AT_MOST = 10_000
+
+
+def divide_on_disk(
+    path: Path,
+    blocks: Blocks,
+    validation: int | float,
+    test: int | float | None,
+    seed: int,
+    progress: Progress | None,
+) -> Splits[Stored]:
+    """A training part on disk; what is held out of it, in memory."""
+    name, total = path.resolve().name, sum(blocks.rows)
+    log.info("%s: %s examples stay on disk; they are read once, to check them", name, f"{total:,}")
+    held: dict[str, np.ndarray] = {}
+    out = np.array([], np.int64)
+    portions = ("test", TEST_FRACTION if test is None else test), ("validation", validation)
+    for stream, (part, portion) in enumerate(portions):
+        count = _count(name, total - len(out), part, portion)
+        if isinstance(portion, float):
+            count = min(count, HELD_OUT_AT_MOST)
+        if count:
+            held[part] = some(total, count, (seed, stream), out)
+            out = np.concatenate([out, held[part]])
+    if "test" not in held:
+        raise ConfigurationError(f"{name}: expected at least one example to test, got test={test}")
+    train, parts = survey(blocks, name, held, progress)
+    return Splits(train, parts.get("validation"), parts["test"])
+
+
+def divide(
+    train: Dataset,
+    validating: Dataset | None,
+    testing: Dataset | None,
+    validation: int | float,
+    test: int | float | None,
+    seed: int,
+) -> Splits:
+    """Hold out of ``train`` what the source has no part of its own for."""
+    name = train.name
+    if testing is None:
+        if len(train) < 2:
+            raise DataError(f"{name}: expected at least 2 examples, to train and to test, got 1")
+        test = TEST_FRACTION if test is None else test
+        train, testing = hold_out(train, "test", test, (seed, 0))
+    elif test is not None:
+        raise ConfigurationError(
+            f"{name}: expected no test=, since it has its own test part, got {test}; leave it out"
+        )
+    if testing is None:
+        raise ConfigurationError(f"{name}: expected at least one example to test, got test={test}")
+    if validating is None:
+        train, validating = hold_out(train, "validation", validation, (seed, 1))
+    elif validation:
+        log.info(
+            "%s: its own validation part of %d is used, not validation=%s",
+            name,
+            len(validating),
+            validation,
+        )
+    return Splits(train, validating, testing)
+
+
+def hold_out(
+    dataset: Dataset, part: str, portion: int | float, seeds: tuple[int, int]
+) -> tuple[Dataset, Dataset | None]:
+    """What is left of a data set, and the ``portion`` of it that is called ``part``."""
+    count = _count(dataset.name, len(dataset), part, portion)
+    if count == 0:
+        return dataset, None
+    # RandomState: its stream is frozen for good, unlike those of torch and of numpy's Generator.
+    order = np.random.RandomState(seeds).permutation(len(dataset))
+    held, rest = (torch.from_numpy(np.sort(part)) for part in (order[:count], order[count:]))
+    return dataset.subset(rest), dataset.subset(held, f"{dataset.name} {part}")
+
+
+def _count(name: str, total: int, part: str, portion: int | float) -> int:
+    """How many of ``total`` examples ``portion`` stands for."""
+    whole = isinstance(portion, int) and not isinstance(portion, bool)
+    fraction = isinstance(portion, float) and 0 <= portion < 1
+    if not (fraction or (whole and portion >= 0)):
+        raise ConfigurationError(
+            f"{name}: expected {part}= a number of examples or a fraction below 1, got {portion!r}"
+        )
+    count = int(portion) if whole or not portion else max(1, round(portion * total))
+    if count >= total:
+        raise ConfigurationError(
+            f"{name}: expected {part}= fewer than the {total:,} examples there are to hold it out "
+            f"of, got {portion}"
+        )
+    return count
+
+
+def check_seed(seed: int) -> None:
+    """Refuse what cannot seed a division."""
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise ConfigurationError(f"expected seed= a whole number from 0 to 2³²−1, got {seed!r}")

@@ -1,0 +1,208 @@
+"""Data that stay on disk: read in blocks, met once per pass, as they would be in memory."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import lowerbound as lb
+from lowerbound.data import Stored, blocks, examples, load
+from lowerbound.errors import ConfigurationError, DataError
+
+pa = pytest.importorskip("pyarrow")
+parquet = pytest.importorskip("pyarrow.parquet")
+CPU = torch.device("cpu")
+N = 997
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    """Blocks of 20 images of 12 bytes, windows of 240."""
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 20 * 12)
+    monkeypatch.setattr(examples, "WINDOW_BYTES", 240 * 12)
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Images whose first four pixels tell their number, and labels that do too."""
+    x = np.random.default_rng(0).integers(0, 256, (N, 3, 4), np.uint8)
+    x[:, 0] = np.arange(N)[:, None] // np.array([1, 10, 100, 1000]) % 10
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", np.arange(N) % 7 + 3)
+    return tmp_path / "x.npy"
+
+
+def numbers(x):
+    return (x.reshape(-1, 3, 4)[:, 0].long() * torch.tensor([1, 10, 100, 1000])).sum(1)
+
+
+def batches(stored, seed=0, batch_size=50, start=0):
+    return list(examples.StoredExamples(stored, CPU).shuffled(seed, batch_size, start))
+
+
+def test_a_pass_meets_every_example_once(images):
+    splits = load(images, labels=str(images.parent / "y.npy"), validation=100, on_disk=True)
+    assert isinstance(splits.train, Stored)
+    assert (len(splits.train), len(splits.validation), len(splits.test)) == (797, 100, 100)
+    passed = batches(splits.train)
+    assert [len(x) for x, _ in passed] == [50] * 15 + [47]
+    x, labels = (torch.cat(column) for column in zip(*passed, strict=True))
+    met = numbers(x)
+    everything = torch.cat([met, numbers(splits.validation.x), numbers(splits.test.x)])
+    assert sorted(everything.tolist()) == list(range(N))
+    assert torch.equal(labels, met % 7)
+    assert torch.equal(splits.test.labels, numbers(splits.test.x) % 7)
+    assert splits.train.classes == splits.test.classes == tuple("3456789")
+
+
+def test_a_pass_mixes_the_file_and_each_pass_otherwise(images):
+    stored = load(images, on_disk=True).train
+    first, second = (numbers(torch.cat([x for x, _ in batches(stored, s)])) for s in (0, 1))
+    assert not torch.equal(first, second)
+    window = first[:200].float()
+    # Uniform numbers below 997 have deviation 288; those of one place of the file would have 60.
+    assert window.std() > 150
+    assert (window.diff().abs() > 20).float().mean() > 0.8
+
+
+@pytest.mark.parametrize("start", [1, 5, 17, 18])
+def test_a_pass_goes_on_from_any_step(images, start):
+    stored = load(images, on_disk=True).train
+    whole, rest = batches(stored), batches(stored, start=start)
+    assert len(rest) == len(whole) - start
+    for (x, _), (y, _) in zip(whole[start:], rest, strict=True):
+        assert torch.equal(x, y)
+
+
+def test_what_is_known_of_the_values_is_what_memory_knows(tmp_path):
+    x = np.random.default_rng(1).normal(3, 2, (500, 5))
+    path = tmp_path / "x.npy"
+    np.save(path, x)
+    stored = load(path, on_disk=True, test=50).train
+    rows = stored.take(450)
+    assert len(rows) == 450
+    assert (stored.kind, stored.scale, stored.shape, stored.dtype) == (
+        rows.kind, rows.scale, rows.shape, rows.dtype,
+    )  # fmt: skip
+    torch.testing.assert_close(stored.moments.mean, rows.x.double().mean(0))
+    torch.testing.assert_close(stored.moments.variance(), rows.x.double().var(0))
+    assert stored.take(7).x.tolist() == rows.x[:7].tolist()
+    assert "450 examples on disk" in repr(stored)
+
+
+@pytest.mark.parametrize(
+    ("x", "kind", "scale"),
+    [
+        (np.array([[0, 255]] * 60, np.uint8), "binary", 255),
+        (np.array([[0, 1]] * 60, np.int64), "binary", 1),
+        (np.arange(120).reshape(60, 2), "counts", 1),
+        (np.arange(120).reshape(60, 2) / 120, "unit", 1),
+        (np.arange(120, dtype=np.uint8).reshape(60, 2), "grey", 255),
+        (np.arange(60 * 4).reshape(60, 2, 2), "grey", 255),
+        (np.where(np.arange(60 * 4) < 239, 0, 256).reshape(60, 2, 2), "counts", 1),
+    ],
+)
+def test_kinds(tmp_path, x, kind, scale):
+    """Decided by all blocks, as images of whole numbers are levels only if all are below 256."""
+    path = tmp_path / "x.npy"
+    np.save(path, x)
+    stored = load(path, on_disk=True).train
+    inside = load(path).train
+    assert (stored.kind, stored.scale, stored.dtype) == (kind, scale, inside.dtype)
+    (batch, _), *_ = batches(stored)
+    assert batch.dtype == inside.dtype
+
+
+def test_parquet_files_are_one_table(tmp_path):
+    table = {"a": np.arange(N) / 7, "class": np.arange(N) % 3, "b": -np.arange(N)}
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    for i, rows in enumerate(np.array_split(np.arange(N), 3)):
+        part = pa.table({name: column[rows] for name, column in table.items()})
+        parquet.write_table(part, folder / f"{i}.parquet", row_group_size=40)
+    stored, inside = load(folder, on_disk=True).train, load(folder)
+    assert stored.columns == inside.train.columns == ("a", "b")
+    x, labels = (torch.cat(column) for column in zip(*batches(stored), strict=True))
+    order = x[:, 1].argsort(descending=True)
+    kept = np.setdiff1d(np.arange(N), stored.held)
+    torch.testing.assert_close(x[order, 0], torch.tensor(kept / 7, dtype=torch.float32))
+    assert labels[order].tolist() == (kept % 3).tolist()
+    assert len(inside.train) + len(inside.test) == N
+    torch.testing.assert_close(stored.take(5).x, x[order][:5])
+
+
+def test_fit_resumes_to_the_same_weights(images, tmp_path):
+    train = load(images, on_disk=True).train
+    training = lb.Training(epochs=2, batch_size=64)
+    ends = []
+    for stops in ((2,), (1, 2)):
+        for i, epochs in enumerate(stops):
+            torch.manual_seed(0)
+            networks = lb.MLP(12, (5,), 4), lb.MLP(2, (5,), 12)
+            model = lb.VAE(
+                lb.StandardNormal(2),
+                lb.DiagonalGaussian(networks[0], 2),
+                lb.Bernoulli(networks[1], train.shape),
+                lb.Scale(),
+            )
+            lb.fit(
+                model, train, training=lb.Training(epochs, training.batch_size),
+                out=tmp_path / str(stops), resume=i > 0, callbacks=[],
+            )  # fmt: skip
+        ends.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
+    assert torch.equal(*ends)
+
+
+def test_held_out_examples_are_drawn_alike():
+    from lowerbound.data.stored import some
+
+    counts = np.zeros(10)
+    for seed in range(2000):
+        without = some(10, 2, (seed, 0), np.array([], int))
+        drawn = some(10, 3, (seed, 1), without)
+        assert len(np.union1d(drawn, without)) == 5
+        counts[drawn] += 1
+    assert abs(counts / 2000 - 0.3).max() < 0.05
+
+
+def test_the_fingerprint_tells_data_and_division(images):
+    prints = [load(images, on_disk=True, seed=seed).train.fingerprint for seed in (0, 0, 1)]
+    x = np.load(images)
+    x[5, 1, 1] ^= 1
+    np.save(images, x)
+    prints.append(load(images, on_disk=True).train.fingerprint)
+    assert prints[0] == prints[1]
+    assert len(set(prints)) == 3
+
+
+def test_data_that_cannot_be_used_are_refused(tmp_path):
+    path = tmp_path / "x.npy"
+    x = np.zeros((100, 3))
+    x[77, 1] = np.nan
+    np.save(path, x)
+    with pytest.raises(DataError, match=r"examples from 70: expected finite .* row 7, column 1"):
+        load(path, on_disk=True)
+    np.save(path, np.asfortranarray(np.zeros((100, 3))))
+    with pytest.raises(DataError, match="Fortran's order"):
+        load(path, on_disk=True)
+    (tmp_path / "x.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(ConfigurationError, match=r"expected an \.npy file, or Parquet"):
+        load(tmp_path / "x.csv", on_disk=True)
+    np.save(path, np.ones((100, 3)))
+    stored = load(path, on_disk=True).train
+    with path.open("r+b") as file:
+        file.truncate(1000)
+    with pytest.raises(DataError, match="became shorter"):
+        batches(stored)
+    with pytest.raises(DataError, match=r"take\(n\)"):
+        examples.examples(stored, CPU)
+
+
+def test_parquet_files_must_agree(tmp_path):
+    for name, column in (("a", "u"), ("b", "v")):
+        parquet.write_table(pa.table({column: [1.0, 2.0]}), tmp_path / f"{name}.parquet")
+    with pytest.raises(
+        DataError, match=r"b\.parquet: expected the columns of a\.parquet, u, got v"
+    ):
+        load(tmp_path, on_disk=True)
