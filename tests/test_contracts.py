@@ -362,6 +362,18 @@ def test_parts_need_named_arguments_and_any_name_of_self():
     assert build(describe(Named(3))).width == 3
 
 
+@pytest.mark.parametrize("base", [object, nn.Module])
+def test_parts_may_have_no_arguments(base):
+    plain = lb.part(type("Plain", (base,), {}))
+    try:
+        assert describe(plain()) == {"part": "Plain"}
+        assert isinstance(build({"part": "Plain"}), plain)
+        with pytest.raises(ConfigurationError, match="unknown argument 'width'"):
+            plain(width=3)
+    finally:
+        del parts.REGISTRY["Plain"]
+
+
 def test_a_part_without_what_the_model_asks_is_named():
     class Bare(nn.Module):
         def forward(self, z, context=None):

@@ -24,17 +24,28 @@ lb.fit(model, x, x[:33], lb.Reconstruction(), training, out=sys.argv[1], callbac
 """
 
 
-def run(script: Path, folder: Path, processes: int, epochs: int = 3, how: str = "new") -> None:
+def launch(
+    script: Path,
+    folder: Path,
+    processes: int,
+    epochs: int = 3,
+    how: str = "new",
+    env: dict[str, str] | None = None,
+) -> subprocess.CompletedProcess[str]:
     launcher = [sys.executable]
     if processes > 1:
         launcher += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run(
+    return subprocess.run(
         [*launcher, str(script), str(folder), str(epochs), how],
         check=False,
         capture_output=True,
         text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | (env or {}),
     )
+
+
+def run(script: Path, folder: Path, processes: int, epochs: int = 3, how: str = "new") -> None:
+    done = launch(script, folder, processes, epochs, how)
     assert done.returncode == 0, done.stderr
 
 
@@ -57,3 +68,34 @@ def test_two_processes_train_as_one(tmp_path):
     for a, b in zip(first, second, strict=True):
         for split in ("train", "validation"):
             assert abs(a[split]["bound"] - b[split]["bound"]) < 1e-5
+
+
+DYING = """
+import os, signal
+from lowerbound.objectives import Objective
+@lb.part
+class Dying(Objective):
+    calls = 0
+    def __call__(self, model, x, context=None, time=0.0):
+        self.calls += 1
+        if os.environ.get("DIES") == os.environ.get("RANK") and self.calls == 17:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return lb.Reconstruction()(model, x, context, time)
+"""
+
+
+def test_a_run_goes_on_after_one_process_was_killed(tmp_path):
+    """In the third epoch of 6 steps and a validation batch: the second epoch's checkpoint stays."""
+    script = tmp_path / "script.py"
+    begin, end = SCRIPT.split("torch.set_num_threads(1)\n")
+    script.write_text(begin + DYING + end.replace("lb.Reconstruction()", "Dying()"))
+    run(script, tmp_path / "whole", 2)
+    failed = launch(script, tmp_path / "killed", 2, env={"DIES": "1"})
+    assert failed.returncode != 0
+    assert len((tmp_path / "killed" / "metrics.jsonl").read_text().splitlines()) == 2
+    assert not list((tmp_path / "killed").glob("weights-*"))
+    run(script, tmp_path / "killed", 2, how="resume")
+    (whole, first), (resumed, second) = outcome(tmp_path / "whole"), outcome(tmp_path / "killed")
+    for name, tensor in whole.items():
+        assert torch.equal(resumed[name], tensor)
+    assert [r["train"] for r in first] == [r["train"] for r in second]

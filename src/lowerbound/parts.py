@@ -51,6 +51,8 @@ def part(cls: type[T]) -> type[T]:
             f"expected a part name that is free, got {name!r}, which {REGISTRY[name].__module__} "
             "already defines; rename your class"
         )
+    if _has_no_constructor(cls):
+        cls.__init__ = _without_arguments(cls.__init__)  # type: ignore[method-assign]
     construct: Callable[..., None] = cls.__init__
     signature = _of_constructor(cls)
     for parameter in signature.parameters.values():
@@ -69,6 +71,18 @@ def part(cls: type[T]) -> type[T]:
     cls.__init__ = __init__  # type: ignore[method-assign]
     REGISTRY[name] = cls
     return cls
+
+
+def _has_no_constructor(cls: type) -> bool:
+    definer = next(base for base in cls.__mro__ if "__init__" in vars(base))
+    return definer is object or definer.__module__.startswith("torch.")
+
+
+def _without_arguments(inherited: Callable[..., None]) -> Callable[..., None]:
+    def __init__(self: Any) -> None:
+        inherited(self)
+
+    return __init__
 
 
 def _of_constructor(cls: type) -> inspect.Signature:

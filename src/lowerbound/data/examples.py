@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -70,8 +71,7 @@ class StoredExamples:
 
     A pass takes the file's blocks in a random order and joins them to windows of 64 MiB and at
     least 8 blocks; the examples of each window are permuted.  So examples that lie together in the
-    file are met in the same 64 MiB, and each pass mixes other blocks.  At most two windows, and
-    their making, are in memory.
+    file are met in the same 64 MiB, and each pass mixes other blocks.  Two windows are in memory.
     """
 
     stored: Stored
@@ -94,10 +94,17 @@ class StoredExamples:
         ends = np.cumsum([self.stored.kept[window].sum() for window in windows])
         first = int(np.searchsorted(ends, start * batch_size, "right"))
         skipped = start * batch_size - (ends[first - 1] if first else 0)
-        ahead = _read_ahead(
-            lambda i: self._window(windows[i], seed + i), range(first, len(windows))
+        # The orders are drawn here: torch's parallel operations in a second thread would start
+        # threads of their own, and with more threads than cores those that wait no longer spin.
+        reads = (
+            partial(
+                self._window,
+                windows[i],
+                permutation(int(self.stored.kept[windows[i]].sum()), seed + i).numpy(),
+            )
+            for i in range(first, len(windows))
         )
-        for x, labels in _rebatched(ahead, batch_size, int(skipped)):
+        for x, labels in _rebatched(_ahead(reads), batch_size, int(skipped)):
             yield x.to(self.device), None if labels is None else labels.to(self.device)
 
     def _windows(self, seed: int) -> list[np.ndarray]:
@@ -109,16 +116,20 @@ class StoredExamples:
         number = min(-(-size // WINDOW_BYTES), len(blocks) // FEWEST_BLOCKS)
         return np.array_split(blocks, max(1, number))
 
-    def _window(self, blocks: np.ndarray, seed: int) -> Batch:
-        parts = [self.stored.read(int(block)) for block in blocks]
-        x = np.concatenate([x for x, _ in parts])
-        order = permutation(len(x), seed).numpy()
-        labels = [labels for _, labels in parts if labels is not None]
-        # numpy takes rows on one thread, and leaves the others to the training.
-        return (
-            torch.from_numpy(x.take(order, 0)),
-            torch.from_numpy(np.concatenate(labels).take(order)) if labels else None,
-        )
+    def _window(self, blocks: np.ndarray, order: np.ndarray) -> Batch:
+        """The examples of ``blocks``, the i-th of them at the place order[i]."""
+        stored = self.stored
+        x = torch.empty((len(order), *stored.shape), dtype=stored.dtype).numpy()
+        labels = None if stored.labels is None else np.empty(len(order), np.int64)
+        done = 0
+        for block in blocks:
+            rows, numbers = stored.read(int(block))
+            places = order[done : done + len(rows)]
+            x[places] = rows
+            if labels is not None:
+                labels[places] = numbers
+            done += len(rows)
+        return torch.from_numpy(x), None if labels is None else torch.from_numpy(labels)
 
 
 def permutation(n: int, seed: int) -> Tensor:
@@ -162,12 +173,12 @@ def to_train_on(data: Dataset | Stored | Tensor, device: torch.device) -> Shuffl
     return StoredExamples(data, device) if isinstance(data, Stored) else examples(data, device)
 
 
-def _read_ahead(read: Callable[[int], Batch], numbers: Iterable[int]) -> Iterator[Batch]:
-    """read(i) for each i, each begun while the one before is used."""
+def _ahead(reads: Iterable[Callable[[], Batch]]) -> Iterator[Batch]:
+    """What each read gives, the next being read while one is used."""
     with ThreadPoolExecutor(1) as reader:
         waiting = None
-        for number in numbers:
-            begun = reader.submit(read, number)
+        for read in reads:
+            begun = reader.submit(read)
             if waiting is not None:
                 yield waiting.result()
             waiting = begun
