@@ -44,6 +44,8 @@ PUBLIC = {
     "Bernoulli", "BernoulliDraw", "Binarise", "Binary", "Categorical", "ContinuousBernoulli",
     "ConditionalGaussian", "Convolutional", "Cyclical", "Deconvolutional", "Dequantise",
     "Deterministic", "DiagonalGaussian", "ELBO", "Evaluation",
+    "BottomUpPosterior", "FlowPosterior", "FlowPrior", "FullGaussian", "GaussianMixture",
+    "HierarchicalPrior", "TopDownPosterior", "VampPrior",
     "Gaussian", "GaussianNoise", "IWAE", "Identity", "Labels", "Linear", "MLP", "Masking",
     "Reconstruction", "Scale",
     "StandardNormal", "Standardise", "Training", "VAE", "evaluate", "fit", "load", "part", "save",

@@ -29,14 +29,40 @@ def decoder(context: int = 0, out: int = SIZE) -> nn.Module:
     return lb.MLP(LATENT, (7,), out, context_dim=context)
 
 
+def gaussian(parent: int, size: int, context: int = 0) -> nn.Module:
+    """A layer of a hierarchy."""
+    return lb.DiagonalGaussian(lb.MLP(parent, (5,), 2 * size, context_dim=context), size)
+
+
 # Each maker takes the width of the context, 0 for none.
 PRIORS = {
     "StandardNormal": lambda c: lb.StandardNormal(LATENT),
     "ConditionalGaussian": lambda c: lb.ConditionalGaussian(lb.MLP(c or 1, (), 2 * LATENT), LATENT),
+    "GaussianMixture": lambda c: lb.GaussianMixture(LATENT, 4),
+    "VampPrior": lambda c: lb.VampPrior(SHAPE, 4),
+    "FlowPrior": lambda c: lb.FlowPrior(LATENT, 2, (8,), context_dim=c),
+    "FlowPrior spline": lambda c: lb.FlowPrior(LATENT, 2, (8,), "spline", c),
+    "HierarchicalPrior": lambda c: lb.HierarchicalPrior(
+        lb.StandardNormal(1), (gaussian(1, LATENT - 1, c),)
+    ),
+    "HierarchicalPrior vamp": lambda c: lb.HierarchicalPrior(
+        lb.VampPrior(SHAPE, 4), (gaussian(1, LATENT - 1, c),)
+    ),
 }
 POSTERIORS = {
     "DiagonalGaussian": lambda c: lb.DiagonalGaussian(encoder(c), LATENT),
     "Deterministic": lambda c: lb.Deterministic(encoder(c, LATENT), LATENT),
+    "FullGaussian": lambda c: lb.FullGaussian(encoder(c, LATENT * (LATENT + 3) // 2), LATENT),
+    "FlowPosterior": lambda c: lb.FlowPosterior(encoder(c, 2 * LATENT + 2), LATENT, 2, 2, (8,)),
+    "FlowPosterior coupling": lambda c: lb.FlowPosterior(
+        encoder(c), LATENT, 0, 2, (8,), "spline", coupling=True
+    ),
+    "BottomUpPosterior": lambda c: lb.BottomUpPosterior(
+        (gaussian(SIZE, LATENT - 1, c), gaussian(LATENT - 1, 1, c))
+    ),
+    "TopDownPosterior": lambda c: lb.TopDownPosterior(
+        lb.MLP(SIZE, (), 6, context_dim=c), (gaussian(6, LATENT - 1, c + 1), gaussian(6, 1, c))
+    ),
 }
 LIKELIHOODS = {
     "Bernoulli": lambda c: lb.Bernoulli(decoder(c), SHAPE),
@@ -52,12 +78,20 @@ NETWORKS = {
     "Convolutional": lambda c: lb.Convolutional(
         SHAPE, (3, 2), 4, (5,), activation="elu", context_dim=c
     ),
+    "MLP gated": lambda c: lb.MLP(SIZE, (7, 6), 4, "gated", c),
+    "Convolutional gated": lambda c: lb.Convolutional(
+        SHAPE, (3, 2), 4, (5,), activation="gated", context_dim=c
+    ),
     "GaussianHeads": lambda c: lb.networks.GaussianHeads(lb.MLP(SIZE, (), 6, context_dim=c), 6, 2),
     "Convolutional valid": lambda c: lb.Convolutional(SHAPE, (3,), 4, (), 3, 1, 0, context_dim=c),
 }
 DECODERS = {
     "MLP": lambda c: lb.MLP(LATENT, (7,), SIZE, context_dim=c),
+    "Leading": lambda c: lb.networks.Leading(lb.MLP(2, (7,), SIZE, context_dim=c), 2),
     "Deconvolutional": lambda c: lb.Deconvolutional(LATENT, (2, 3), SHAPE, (5,), context_dim=c),
+    "Deconvolutional gated": lambda c: lb.Deconvolutional(
+        LATENT, (2, 3), SHAPE, (5,), activation="gated", context_dim=c
+    ),
     "Deconvolutional odd": lambda c: lb.Deconvolutional(
         LATENT, (2, 3), (1, 7, 10), kernel_size=4, stride=3, context_dim=c
     ),
@@ -123,31 +157,113 @@ def reaches_every_parameter(module: nn.Module, value: torch.Tensor) -> None:
         assert parameter.grad.abs().sum() > 0, name
 
 
+def in_a_model(name: str, width: int, posterior: str | None = None) -> lb.VAE:
+    """The prior in a VAE with a posterior that suits it, with the weights of a generator of 0."""
+    torch.manual_seed(0)
+    hierarchical = "TopDownPosterior" if name == "HierarchicalPrior vamp" else "DiagonalGaussian"
+    return lb.VAE(
+        PRIORS[name](width),
+        POSTERIORS[posterior or hierarchical](width),
+        LIKELIHOODS["Bernoulli"](width),
+        context=lb.Labels(CLASSES) if width else None,
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("width", [0, CLASSES])
 @pytest.mark.parametrize("name", PRIORS)
-def test_priors(name, width):
+def test_priors(name, width, dtype):
+    prior = in_a_model(name, width).to(dtype).prior
     if name == "ConditionalGaussian" and not width:
         with pytest.raises(ConfigurationError, match="expected a context"):
-            PRIORS[name](width)()
+            prior()
         return
-    p = PRIORS[name](width)(context(width, BATCH))
+    c = context(width, BATCH)
+    p = prior(c if c is None else c.to(dtype))
     assert isinstance(p, Distribution)
     batch = (BATCH,) if width else ()
     assert (p.batch_shape, p.event_shape) == (batch, (LATENT,))
-    assert p.log_prob(torch.randn(SAMPLES, BATCH, LATENT)).shape == (SAMPLES, BATCH)
+    log_p = p.log_prob(torch.randn(SAMPLES, BATCH, LATENT, dtype=dtype))
+    assert (log_p.shape, log_p.dtype) == ((SAMPLES, BATCH), dtype)
+    z = p.sample((SAMPLES,))
+    assert (z.shape, z.dtype) == ((SAMPLES, *batch, LATENT), dtype)
+    if name != "HierarchicalPrior vamp":  # of which no mean is known
+        assert p.mean.shape == (*batch, LATENT)
+    assert p.sample().shape == (*batch, LATENT)
+    if name != "StandardNormal":
+        reaches_every_parameter(prior, log_p)
+
+
+@pytest.mark.parametrize("width", [0, CLASSES])
+@pytest.mark.parametrize("name", [name for name in PRIORS if name != "ConditionalGaussian"])
+def test_priors_are_normalised_and_draw_what_they_say(name, width):
+    """E_r[p(z)/r(z)] = 1 with a broad r, and the draws' mean and entropy are those of the density.
+
+    With E_p[r(z)/p(z)] = 1 too, neither p nor its sampler has mass where the other has none.
+    """
+    prior = in_a_model(name, width).double().prior
+    c = context(width, 2)
+    p = prior(c if c is None else c.double())
+    r = torch.distributions.Independent(
+        torch.distributions.Normal(torch.zeros(*p.batch_shape, LATENT).double(), 2.0), 1
+    )
+    with torch.no_grad():
+        n = 5000
+        z = r.sample((n,))
+        weights = (p.log_prob(z) - r.log_prob(z)).exp()
+        assert ((weights.mean(0) - 1).abs() < 5 * weights.std(0) / n**0.5).all()
+        drawn = p.sample((n,))
+        if name != "HierarchicalPrior vamp":
+            assert ((drawn.mean(0) - p.mean).abs() < 0.1 * drawn.std(0)).all()
+        entropy = -p.log_prob(drawn)
+        expected = -(weights * p.log_prob(z))
+        error = (entropy.var(0) / n + expected.var(0) / n).sqrt()
+        assert ((entropy.mean(0) - expected.mean(0)).abs() < 5 * error).all()
 
 
 @pytest.mark.parametrize("width", [0, CLASSES])
 @pytest.mark.parametrize("name", POSTERIORS)
 def test_posteriors(name, width):
     posterior = POSTERIORS[name](width)
-    q = posterior(torch.rand(BATCH, *SHAPE), context(width, BATCH))
+    x, c = torch.rand(BATCH, *SHAPE), context(width, BATCH)
+    q = posterior(x, c)
     assert isinstance(q, Distribution)
     assert (q.batch_shape, q.event_shape) == ((BATCH,), (LATENT,))
     z = q.rsample((SAMPLES,))
     assert z.shape == (SAMPLES, BATCH, LATENT)
+    assert q.sample().shape == (BATCH, LATENT)
     assert q.mean.shape == (BATCH, LATENT)
-    reaches_every_parameter(posterior, z.square())
+    reaches_every_parameter(posterior, (z**2).sum(-1) * (1 + z[..., 0]))
+    for i in range(BATCH):  # each example is encoded by itself
+        one = posterior(x[i : i + 1], None if c is None else c[i : i + 1])
+        torch.testing.assert_close(one.mean, q.mean[i : i + 1])
+
+
+@pytest.mark.parametrize("width", [0, CLASSES])
+@pytest.mark.parametrize("name", [name for name in POSTERIORS if name != "Deterministic"])
+def test_posteriors_have_one_density(name, width):
+    """The density of a z just drawn is that of the same z from elsewhere, and integrates to 1."""
+    posterior = POSTERIORS[name](width).double()
+    c = context(width, BATCH)
+    x, c = torch.rand(BATCH, *SHAPE).double(), c if c is None else c.double()
+    q = posterior(x, c)
+    z = q.rsample((SAMPLES,))
+    torch.testing.assert_close(q.log_prob(z), posterior(x, c).log_prob(z.clone()))
+    torch.testing.assert_close(q.detach().log_prob(z), q.log_prob(z))
+    q.detach().log_prob(z.detach().requires_grad_()).sum().backward()
+    assert all(p.grad is None for p in posterior.parameters())
+    reaches_every_parameter(posterior, q.log_prob(z))
+    with torch.no_grad():
+        n = 5000
+        r = torch.distributions.Independent(torch.distributions.Normal(q.mean, 2.0), 1)
+        z = r.sample((n,))
+        weights = (q.log_prob(z) - r.log_prob(z)).exp()
+        assert ((weights.mean(0) - 1).abs() < 5 * weights.std(0) / n**0.5).all()
+        drawn = q.sample((n,))
+        assert ((drawn.mean(0) - q.mean).abs() < 0.1 * drawn.std(0)).all()
+        entropy, expected = -q.log_prob(drawn), -(weights * q.log_prob(z))
+        error = (entropy.var(0) / n + expected.var(0) / n).sqrt()
+        assert ((entropy.mean(0) - expected.mean(0)).abs() < 5 * error).all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -196,7 +312,7 @@ def test_decoders(name, width):
     network = DECODERS[name](width)
     z, c = torch.randn(BATCH, LATENT), context(width, BATCH)
     y = network(z) if c is None else network(z, c)
-    shape = (1, 7, 10) if "odd" in name else (SIZE,) if name == "MLP" else SHAPE
+    shape = (1, 7, 10) if "odd" in name else (SIZE,) if name in ("MLP", "Leading") else SHAPE
     assert y.shape == (BATCH, *shape)
     reaches_every_parameter(network, y.square())
 

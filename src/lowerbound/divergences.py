@@ -59,14 +59,27 @@ def full_gaussian_kl(
 ) -> Float[Tensor, "*batch"]:
     """KL(N(μ₁, Σ₁) ‖ N(μ₂, Σ₂)) = ½ [tr Σ₂⁻¹Σ₁ + (μ₂−μ₁)ᵀ Σ₂⁻¹ (μ₂−μ₁) − d + log |Σ₂|/|Σ₁|].
 
-    Σ = L Lᵀ by Cholesky: tr Σ₂⁻¹Σ₁ = ‖L₂⁻¹L₁‖², and log |Σ| = 2 Σᵢ log Lᵢᵢ.
+    Shapes: covariances (*batch, d, d), symmetric and positive definite.
     """
     L_1, L_2 = torch.linalg.cholesky(covariance_1), torch.linalg.cholesky(covariance_2)
+    return cholesky_gaussian_kl(mean_1, L_1, mean_2, L_2)
+
+
+def cholesky_gaussian_kl(
+    mean_1: Float[Tensor, "*#batch d"],
+    L_1: Float[Tensor, "*#batch d d"],
+    mean_2: Float[Tensor, "*#batch d"],
+    L_2: Float[Tensor, "*#batch d d"],
+) -> Float[Tensor, "*batch"]:
+    """KL(N(μ₁, L₁L₁ᵀ) ‖ N(μ₂, L₂L₂ᵀ)), from lower triangular Cholesky factors.
+
+    tr Σ₂⁻¹Σ₁ = ‖L₂⁻¹L₁‖², (μ₂−μ₁)ᵀ Σ₂⁻¹ (μ₂−μ₁) = ‖L₂⁻¹(μ₂−μ₁)‖², and log |Σ| = 2 Σᵢ log Lᵢᵢ.
+    """
     difference = (mean_2 - mean_1).unsqueeze(-1)
-    trace = torch.linalg.solve_triangular(L_2, L_1, upper=False).square().sum((-2, -1))
-    mahalanobis = torch.linalg.solve_triangular(L_2, difference, upper=False).square().sum((-2, -1))
+    L_1 = L_1.expand(*difference.shape[:-2], *L_1.shape[-2:])
+    whitened = torch.linalg.solve_triangular(L_2, torch.cat((L_1, difference), -1), upper=False)
     log_determinants = 2 * (_log_diagonal(L_2) - _log_diagonal(L_1))
-    return 0.5 * (trace + mahalanobis - mean_1.shape[-1] + log_determinants)
+    return 0.5 * (whitened.square().sum((-2, -1)) - mean_1.shape[-1] + log_determinants)
 
 
 def _log_diagonal(L: Tensor) -> Tensor:
@@ -86,9 +99,12 @@ def monte_carlo_kl(q: Distribution, p: Distribution, samples: int) -> tuple[Tens
 def kl(q: Distribution, p: Distribution, z: Tensor) -> Tensor:
     """KL(q ‖ p): in closed form where one is known, else estimated at the given z ~ q.
 
-    Shapes: z (samples, *batch, latent); result (*batch).
+    Of layered codes, the estimate is in closed form for each layer given its parents, where it can
+    be.  Shapes: z (samples, *batch, latent); result (*batch).
     """
     try:
         return kl_divergence(q, p)
     except NotImplementedError:
+        if hasattr(q, "kl_per_layer") and hasattr(p, "kl_per_layer"):
+            return q.kl_per_layer(p, z).sum(-1)
         return (q.log_prob(z) - p.log_prob(z)).mean(0)

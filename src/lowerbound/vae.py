@@ -56,12 +56,15 @@ class VAE(nn.Module):
                     f"expected {type(given).__name__} to have {name}, {meaning}, got none; set it "
                     "as an attribute"
                 )
-        sizes = {part.latent_dim for part in (prior, posterior) if hasattr(part, "latent_dim")}
-        if len(sizes) > 1:
-            raise ShapeError(
-                f"expected prior and posterior over one latent space, got latent_dim "
-                f"{prior.latent_dim} and {posterior.latent_dim}"
-            )
+        if hasattr(prior, "bind"):
+            prior.bind(posterior, likelihood.shape)  # type: ignore[operator]
+        for name in ("latent_dim", "sizes"):
+            ours, theirs = getattr(prior, name, None), getattr(posterior, name, None)
+            if None not in (ours, theirs) and ours != theirs:
+                raise ShapeError(
+                    f"expected prior and posterior over one latent space, got {name} {ours} and "
+                    f"{theirs}"
+                )
 
     @property
     def latent_dim(self) -> int:

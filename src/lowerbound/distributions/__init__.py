@@ -5,8 +5,11 @@ compilation.  Parts check shapes once, where a user's value enters.
 """
 
 from lowerbound.distributions.base import LOG_2PI, Unvalidated
+from lowerbound.distributions.chain import Chain, Conditional
 from lowerbound.distributions.continuous_bernoulli import ContinuousBernoulli
 from lowerbound.distributions.delta import Delta
+from lowerbound.distributions.flow import Flow
+from lowerbound.distributions.full_normal import FullNormal
 from lowerbound.distributions.gaussian import (
     DiagonalNormal,
     OptimalNormal,
@@ -14,15 +17,23 @@ from lowerbound.distributions.gaussian import (
     kl_terms,
 )
 from lowerbound.distributions.grey_levels import GreyLevels
+from lowerbound.distributions.mixture import Mixture
+from lowerbound.distributions.unflattened import Unflattened
 
 __all__ = [
     "LOG_2PI",
+    "Chain",
+    "Conditional",
     "ContinuousBernoulli",
     "Delta",
     "DiagonalNormal",
+    "Flow",
+    "FullNormal",
     "GreyLevels",
+    "Mixture",
     "OptimalNormal",
     "StandardNormal",
+    "Unflattened",
     "Unvalidated",
     "kl_terms",
 ]

@@ -32,7 +32,11 @@ class StandardNormal(Unvalidated):
         return torch.ones_like(self.like)
 
     def rsample(self, sample_shape: Any = Size()) -> Tensor:
-        return self.noise(sample_shape, self.like)
+        return self.at(self.noise(sample_shape, self.like))
+
+    def at(self, noise: Tensor) -> Tensor:
+        """z from standard normal noise of its shape."""
+        return noise
 
     def log_prob(self, value: Tensor) -> Tensor:
         return -0.5 * (value**2 + LOG_2PI).sum(-1)
@@ -64,7 +68,11 @@ class DiagonalNormal(Unvalidated):
         return (0.5 * self.log_variance).exp()
 
     def rsample(self, sample_shape: Any = Size()) -> Tensor:
-        return self.mean + self.stddev * self.noise(sample_shape, self.mean)
+        return self.at(self.noise(sample_shape, self.mean))
+
+    def at(self, noise: Tensor) -> Tensor:
+        """z from standard normal noise of its shape."""
+        return self.mean + self.stddev * noise
 
     def log_prob(self, value: Tensor) -> Tensor:
         squared = (value - self.mean) ** 2 * (-self.log_variance).exp()
