@@ -1,7 +1,17 @@
 """Recipes: published architectures as functions that return a composition."""
 
+from lowerbound.recipes.catalogue import RECIPES, Recipe
 from lowerbound.recipes.experiment import Experiment, Observation, observe
-from lowerbound.recipes.models import RECIPES, Recipe, convolutional, iwae, linear, mlp
+from lowerbound.recipes.models import convolutional, iwae, linear, mlp
+from lowerbound.recipes.published import (
+    flow_prior,
+    full_covariance,
+    hierarchical_vampprior,
+    iaf,
+    iwae_2,
+    mixture,
+    vampprior,
+)
 from lowerbound.recipes.settings import arguments_of, check, parse, prepare, recipe_named
 
 __all__ = [
@@ -12,11 +22,18 @@ __all__ = [
     "arguments_of",
     "check",
     "convolutional",
+    "flow_prior",
+    "full_covariance",
+    "hierarchical_vampprior",
+    "iaf",
     "iwae",
+    "iwae_2",
     "linear",
+    "mixture",
     "mlp",
     "observe",
     "parse",
     "prepare",
     "recipe_named",
+    "vampprior",
 ]

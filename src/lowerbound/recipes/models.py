@@ -6,23 +6,14 @@ it is; its docstring cites where it is from.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from torch import nn
-
-from lowerbound.context import Labels
 from lowerbound.data import Dataset
 from lowerbound.errors import ConfigurationError
 from lowerbound.networks import MLP, Activation, Convolutional, Deconvolutional
 from lowerbound.objectives import ELBO, IWAE, Objective
 from lowerbound.parts import NonNegative, Size
-from lowerbound.posteriors import DiagonalGaussian
-from lowerbound.priors import StandardNormal
-from lowerbound.recipes.experiment import Experiment, LikelihoodName, Observation, Sigma, observe
+from lowerbound.recipes.experiment import Experiment, LikelihoodName, Sigma, observe
+from lowerbound.recipes.latents import PosteriorName, PriorName, compose, labels_of
 from lowerbound.training import Training
-from lowerbound.vae import VAE
-
-Recipe = Callable[..., Experiment]
 
 
 def mlp(
@@ -34,19 +25,27 @@ def mlp(
     sigma: Sigma = "learned",
     binarise: bool = False,
     conditional: bool = False,
+    prior: PriorName = "StandardNormal",
+    posterior: PosteriorName = "DiagonalGaussian",
+    components: Size = 100,
     objective: Objective = ELBO(),
 ) -> Experiment:
     """A fully connected VAE, its decoder the mirror of its encoder.
 
+    ``components`` are those of a GaussianMixture, or the pseudo-inputs of a VampPrior.
     With grey images and ``likelihood=Bernoulli``: 784-512-K-512-784.
     Source: Kingma & Welling, Auto-Encoding Variational Bayes, 2013, arXiv 1312.6114.
     """
     observation = observe(data, likelihood, sigma, binarise)
-    context = _labels(data) if conditional else None
+    context = labels_of(data) if conditional else None
     context_dim = context.classes if context else 0
-    encoder = MLP(_size(data), hidden, 2 * latent_dim, activation, context_dim)
+
+    def encoder(outputs: int) -> MLP:
+        return MLP(_size(data), hidden, outputs, activation, context_dim)
+
     decoder = MLP(latent_dim, hidden[::-1], observation.outputs, activation, context_dim)
-    model = _gaussian_vae(latent_dim, encoder, decoder, observation, context)
+    latent = (data, latent_dim, prior, posterior, components)
+    model = compose(*latent, encoder, decoder, observation, context)
     return Experiment(model, objective, Training())
 
 
@@ -63,6 +62,9 @@ def convolutional(
     sigma: Sigma = "learned",
     binarise: bool = False,
     conditional: bool = False,
+    prior: PriorName = "StandardNormal",
+    posterior: PosteriorName = "DiagonalGaussian",
+    components: Size = 100,
     objective: Objective = ELBO(),
 ) -> Experiment:
     """A convolutional VAE for images, its decoder the mirror of its encoder.
@@ -75,18 +77,21 @@ def convolutional(
             f"{data.shape}; use the mlp recipe"
         )
     observation = observe(data, likelihood, sigma, binarise)
-    context = _labels(data) if conditional else None
+    context = labels_of(data) if conditional else None
     context_dim = context.classes if context else 0
     convolution = {"kernel_size": kernel_size, "stride": stride, "padding": padding}
-    encoder = Convolutional(
-        data.shape,
-        channels,
-        2 * latent_dim,
-        hidden,
-        **convolution,
-        activation=activation,
-        context_dim=context_dim,
-    )
+
+    def encoder(outputs: int) -> Convolutional:
+        return Convolutional(
+            data.shape,  # type: ignore[arg-type]
+            channels,
+            outputs,
+            hidden,
+            **convolution,
+            activation=activation,
+            context_dim=context_dim,
+        )
+
     decoder = Deconvolutional(
         latent_dim,
         channels[::-1],
@@ -96,7 +101,8 @@ def convolutional(
         activation=activation,
         context_dim=context_dim,
     )
-    model = _gaussian_vae(latent_dim, encoder, decoder, observation, context)
+    latent = (data, latent_dim, prior, posterior, components)
+    model = compose(*latent, encoder, decoder, observation, context)
     return Experiment(model, objective, Training())
 
 
@@ -127,38 +133,5 @@ def iwae(
     return Experiment(experiment.model, experiment.objective, Training(batch_size=20))
 
 
-RECIPES: dict[str, Recipe] = {
-    "mlp": mlp,
-    "convolutional": convolutional,
-    "linear": linear,
-    "iwae": iwae,
-}
-
-
-def _gaussian_vae(
-    latent_dim: int,
-    encoder: nn.Module,
-    decoder: nn.Module,
-    observation: Observation,
-    context: Labels | None,
-) -> VAE:
-    """Standard normal prior, diagonal Gaussian posterior."""
-    return VAE(
-        StandardNormal(latent_dim),
-        DiagonalGaussian(encoder, latent_dim),
-        observation.likelihood(decoder),
-        observation.transform,
-        context,
-    )
-
-
 def _size(data: Dataset) -> int:
     return data.x[0].numel()
-
-
-def _labels(data: Dataset) -> Labels:
-    if data.labels is None:
-        raise ConfigurationError(
-            f"expected class labels in {data.name} for a conditional model, got none"
-        )
-    return Labels(len(data.classes) if data.classes else int(data.labels.max()) + 1)

@@ -15,8 +15,8 @@ from typing import Any
 from lowerbound.data import Dataset
 from lowerbound.errors import ConfigurationError, near
 from lowerbound.parts import REGISTRY, build, describe, validate
+from lowerbound.recipes.catalogue import RECIPES, Recipe
 from lowerbound.recipes.experiment import Experiment
-from lowerbound.recipes.models import RECIPES, Recipe
 from lowerbound.training import Training
 
 Settings = dict[str, Any]
