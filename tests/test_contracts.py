@@ -388,7 +388,7 @@ def test_describe_and_build_are_inverse(name):
 
 
 def test_saved_models_are_the_same_in_a_new_process(tmp_path):
-    """Every posterior with every likelihood, conditional and not."""
+    """Every posterior with every likelihood, and every prior; conditional and not."""
     x = torch.rand(BATCH, *SHAPE)
     labels = torch.arange(BATCH) % CLASSES
     expected = {}
@@ -404,6 +404,12 @@ def test_saved_models_are_the_same_in_a_new_process(tmp_path):
             name = f"{likelihood} {posterior}"
             lb.save(model, tmp_path / name)
             expected[name] = model.reconstruct(x, labels).double().sum().item()
+    for i, prior in enumerate(PRIORS):
+        model = in_a_model(prior, CLASSES * ((i + 1) % 2 or prior == "ConditionalGaussian")).eval()
+        lb.save(model, tmp_path / prior)
+        expected[prior] = (
+            model.sample(BATCH, labels if model.context else None, seed=0).sum().item()
+        )
     (tmp_path / "x.json").write_text(json.dumps(x.tolist()))
     code = (
         "import json, sys, torch, pathlib, lowerbound as lb\n"
@@ -411,7 +417,12 @@ def test_saved_models_are_the_same_in_a_new_process(tmp_path):
         "folder = pathlib.Path(sys.argv[1])\n"
         "x = torch.tensor(json.loads((folder / 'x.json').read_text()))\n"
         f"labels = torch.arange({BATCH}) % {CLASSES}\n"
-        "found = {p.name: lb.load(p).reconstruct(x, labels).double().sum().item()\n"
+        f"priors = {list(PRIORS)}\n"
+        "def value(model, is_prior):\n"
+        "    if not is_prior: return model.reconstruct(x, labels).double().sum().item()\n"
+        "    given = labels if model.context else None\n"
+        f"    return model.sample({BATCH}, given, seed=0).sum().item()\n"
+        "found = {p.name: value(lb.load(p), p.name in priors)\n"
         "         for p in folder.iterdir() if p.is_dir()}\n"
         "print(json.dumps(found))"
     )
