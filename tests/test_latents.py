@@ -260,6 +260,10 @@ def test_a_mixture_is_torchs_however_it_is_cut(monkeypatch):
     monkeypatch.setattr(mixture, "ELEMENTS", 100)
     torch.testing.assert_close(ours.log_prob(z), theirs.log_prob(z))
     torch.testing.assert_close(ours.log_prob(z[0]), theirs.log_prob(z[0]))
+    drawn = ours.sample((40, 100))
+    assert drawn.shape == (40, 100, 3, 2)
+    error = drawn.flatten(0, 1).std(0) / 4000**0.5
+    assert ((drawn.mean((0, 1)) - theirs.mean).abs() < 4.5 * error).all()
 
 
 def vamp(components: int = 6, classes: int = 0) -> lb.VAE:

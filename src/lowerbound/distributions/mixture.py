@@ -17,8 +17,8 @@ ELEMENTS = 2**24
 class Mixture(Unvalidated):
     """Σₖ πₖ pₖ(z), from log πₖ, (*batch, K), and the pₖ as one distribution of that batch shape.
 
-    Unlike torch's MixtureSameFamily, `log_prob` needs memory for a bounded number of samples at a
-    time, not for all of them with all K components.
+    Unlike torch's MixtureSameFamily, it takes memory for a bounded number of samples at a time, not
+    for all of them with all K components.
     """
 
     support = constraints.real_vector
@@ -44,8 +44,14 @@ class Mixture(Unvalidated):
 
     @torch.no_grad()
     def sample(self, sample_shape: Any = Size()) -> Tensor:
+        n, size = math.prod(sample_shape), math.prod(self.components.batch_shape)
+        most = max(1, ELEMENTS // (size * self.event_shape[0]))
+        drawn = [self._sample(min(most, n - start)) for start in range(0, n, most)]
+        return torch.cat(drawn).reshape(self._extended_shape(sample_shape))
+
+    def _sample(self, n: int) -> Tensor:
         logits = self.log_weights.expand(self.components.batch_shape)
-        which = Categorical(logits=logits, validate_args=False).sample(sample_shape)
-        z = self.components.sample(sample_shape)
+        which = Categorical(logits=logits, validate_args=False).sample((n,))
+        z = self.components.sample((n,))
         index = which[..., None, None].expand(*which.shape, 1, z.shape[-1])
         return z.gather(-2, index).squeeze(-2)
