@@ -331,6 +331,15 @@ def test_pseudo_inputs_on_every_example_make_the_prior_the_aggregate_posterior()
     assert upper.item() == pytest.approx(found.upper.value, abs=4 * found.upper.standard_error)
 
 
+def test_pseudo_inputs_of_counts_may_stray_below_zero():
+    counts = lb.data.Dataset(torch.poisson(torch.full((30, 4), 3.0)))
+    model = lb.recipes.mlp(counts, 2, (8,), prior="VampPrior", components=3).model
+    assert isinstance(model.posterior.network, lb.LogCounts)
+    with torch.no_grad():
+        model.prior.pseudo_inputs.sub_(10)
+    assert model.prior().log_prob(torch.zeros(1, 2)).isfinite().all()
+
+
 # The objectives with all of them.
 
 

@@ -9,6 +9,7 @@ from lowerbound.networks.apply import apply
 from lowerbound.networks.convolutional import Convolutional, Deconvolutional
 from lowerbound.networks.flows import Univariate, autoregressive_flow
 from lowerbound.networks.heads import GaussianHeads, Leading
+from lowerbound.networks.log_counts import LogCounts
 from lowerbound.networks.mlp import MLP
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Deconvolutional",
     "GaussianHeads",
     "Leading",
+    "LogCounts",
     "Univariate",
     "activated",
     "apply",

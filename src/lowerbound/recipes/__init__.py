@@ -2,7 +2,15 @@
 
 from lowerbound.recipes.catalogue import RECIPES, Recipe
 from lowerbound.recipes.experiment import Experiment, Observation, observe
-from lowerbound.recipes.models import convolutional, iwae, linear, mlp
+from lowerbound.recipes.models import (
+    autoencoder,
+    convolutional,
+    iwae,
+    linear,
+    mlp,
+    tcvae,
+    wae,
+)
 from lowerbound.recipes.published import (
     flow_prior,
     full_covariance,
@@ -20,6 +28,7 @@ __all__ = [
     "Observation",
     "Recipe",
     "arguments_of",
+    "autoencoder",
     "check",
     "convolutional",
     "flow_prior",
@@ -35,5 +44,7 @@ __all__ = [
     "parse",
     "prepare",
     "recipe_named",
+    "tcvae",
     "vampprior",
+    "wae",
 ]

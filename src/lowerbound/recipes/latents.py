@@ -44,7 +44,7 @@ def compose(
     """A VAE with the named parts; ``encoder`` makes a network that returns so many numbers."""
     model = VAE(
         named_prior(prior, data, latent_dim, components, context),
-        named_posterior(posterior, latent_dim, encoder),
+        named_posterior(posterior, latent_dim, lambda n: observation.encoder(encoder(n))),
         observation.likelihood(decoder),
         observation.transform,
         context,

@@ -205,7 +205,8 @@ def hierarchical_vampprior(
     model = VAE(
         HierarchicalPrior(prior, (gaussian(d_2, d_1),)),
         TopDownPosterior(
-            MLP(pixels, (width,), width, "gated"), (gaussian(width, d_1, d_2), gaussian(width, d_2))
+            observation.encoder(MLP(pixels, (width,), width, "gated")),
+            (gaussian(width, d_1, d_2), gaussian(width, d_2)),
         ),
         observation.likelihood(MLP(d_1 + d_2, (width, width), observation.outputs, "gated")),
         observation.transform,
