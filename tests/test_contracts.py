@@ -174,14 +174,16 @@ def reaches_every_parameter(module: nn.Module, value: torch.Tensor) -> None:
         assert parameter.grad.abs().sum() > 0, name
 
 
-def in_a_model(name: str, width: int, posterior: str | None = None) -> lb.VAE:
-    """The prior in a VAE with a posterior that suits it, with the weights of a generator of 0."""
+def in_a_model(
+    name: str, width: int, posterior: str | None = None, likelihood: str = "Bernoulli"
+) -> lb.VAE:
+    """The prior in a VAE, with a posterior that suits it, with the weights of a generator of 0."""
     torch.manual_seed(0)
     hierarchical = "TopDownPosterior" if name == "HierarchicalPrior vamp" else "DiagonalGaussian"
     return lb.VAE(
         PRIORS[name](width),
         POSTERIORS[posterior or hierarchical](width),
-        LIKELIHOODS["Bernoulli"](width),
+        LIKELIHOODS[likelihood](width),
         context=lb.Labels(CLASSES) if width else None,
     )
 
@@ -407,28 +409,19 @@ def test_describe_and_build_are_inverse(name):
 
 
 def test_saved_models_are_the_same_in_a_new_process(tmp_path):
-    """Every posterior with every likelihood, and every prior; conditional and not."""
+    """Every prior, posterior and likelihood, conditional and not."""
     x = torch.rand(BATCH, *SHAPE)
     labels = torch.arange(BATCH) % CLASSES
+    models = {f"prior {name}": {"name": name} for name in PRIORS}
+    models |= {f"posterior {name}": {"posterior": name} for name in POSTERIORS}
+    models |= {f"likelihood {name}": {"likelihood": name} for name in LIKELIHOODS}
     expected = {}
-    for i, likelihood in enumerate(LIKELIHOODS):
-        for j, posterior in enumerate(POSTERIORS):
-            width = CLASSES * ((i + j) % 2)
-            model = lb.VAE(
-                PRIORS["StandardNormal"](width),
-                POSTERIORS[posterior](width),
-                LIKELIHOODS[likelihood](width),
-                context=lb.Labels(CLASSES) if width else None,
-            ).eval()
-            name = f"{likelihood} {posterior}"
-            lb.save(model, tmp_path / name)
-            expected[name] = model.reconstruct(x, labels).double().sum().item()
-    for i, prior in enumerate(PRIORS):
-        model = in_a_model(prior, CLASSES * ((i + 1) % 2 or prior == "ConditionalGaussian")).eval()
-        lb.save(model, tmp_path / prior)
-        expected[prior] = (
-            model.sample(BATCH, labels if model.context else None, seed=0).sum().item()
-        )
+    for i, (name, chosen) in enumerate(models.items()):
+        width = CLASSES * (i % 2 or chosen.get("name") == "ConditionalGaussian")
+        model = in_a_model(**({"name": "StandardNormal"} | chosen), width=width).eval()
+        lb.save(model, tmp_path / name)
+        drawn = model.sample(BATCH, labels if width else None, seed=0).double().sum()
+        expected[name] = [model.reconstruct(x, labels).double().sum().item(), drawn.item()]
     (tmp_path / "x.json").write_text(json.dumps(x.tolist()))
     code = (
         "import json, sys, torch, pathlib, lowerbound as lb\n"
@@ -436,13 +429,11 @@ def test_saved_models_are_the_same_in_a_new_process(tmp_path):
         "folder = pathlib.Path(sys.argv[1])\n"
         "x = torch.tensor(json.loads((folder / 'x.json').read_text()))\n"
         f"labels = torch.arange({BATCH}) % {CLASSES}\n"
-        f"priors = {list(PRIORS)}\n"
-        "def value(model, is_prior):\n"
-        "    if not is_prior: return model.reconstruct(x, labels).double().sum().item()\n"
-        "    given = labels if model.context else None\n"
-        f"    return model.sample({BATCH}, given, seed=0).sum().item()\n"
-        "found = {p.name: value(lb.load(p), p.name in priors)\n"
-        "         for p in folder.iterdir() if p.is_dir()}\n"
+        "def values(model):\n"
+        "    given = None if model.context is None else labels\n"
+        f"    drawn = model.sample({BATCH}, given, seed=0).double().sum()\n"
+        "    return [model.reconstruct(x, labels).double().sum().item(), drawn.item()]\n"
+        "found = {p.name: values(lb.load(p)) for p in folder.iterdir() if p.is_dir()}\n"
         "print(json.dumps(found))"
     )
     shown = subprocess.run(
