@@ -109,14 +109,18 @@ def test_the_discretised_logistic_is_the_mass_of_each_bin():
     assert p.level_log_probs().exp().tolist() == pytest.approx(masses, rel=1e-6, abs=1e-15)
 
 
-def test_far_levels_keep_their_digits():
-    """Where both ends of a bin round to probability 1, the difference is still right."""
-    p = distributions.DiscretisedLogistic(torch.tensor(0.0), torch.tensor(-5.0))
-    a, b = (mpmath.mpf(k) / 255 * mpmath.exp(5) for k in (199.5, 200.5))
-    sigmoid = lambda t: 1 / (1 + mpmath.exp(-t))  # noqa: E731
+@pytest.mark.parametrize(("log_scale", "k"), [(-5.0, 200), (3.0, 100)])
+def test_far_levels_and_narrow_ones_keep_their_digits(log_scale, k):
+    """Where the ends of a bin round to the same probability, their difference is still right."""
+    p = distributions.DiscretisedLogistic(*torch.tensor([0.0, log_scale], dtype=torch.float64))
     with mpmath.workdps(200):
-        expected = float(mpmath.log(sigmoid(b) - sigmoid(a)))
-    assert p.log_prob(torch.tensor(200 / 255)).item() == pytest.approx(expected, rel=1e-6)
+        scale = mpmath.exp(log_scale)
+        below, above = (
+            1 / (1 + mpmath.exp(-mpmath.mpf(edge) / 255 / scale)) for edge in (k - 0.5, k + 0.5)
+        )
+        expected = float(mpmath.log(above - below))
+    found = p.log_prob(torch.tensor(k / 255, dtype=torch.float64)).item()
+    assert found == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize("name", COUNTS)
@@ -167,13 +171,13 @@ def test_the_negative_binomial_becomes_the_poisson_as_its_dispersion_grows():
     torch.testing.assert_close(wide, poisson, atol=1e-5, rtol=1e-6)
 
 
-@pytest.mark.parametrize("a", [1e-12, 0.3, 5.0, 15.99, 16.01, 1e3, 1e9, 1e20])
+@pytest.mark.parametrize("a", [1e-12, 0.3, 5.0, 16.0, 1e3, 1e9, 1e20])
 def test_rising_factorials_are_exact(a):
     for n in (0.0, 0.5, 1.0, 3.0, 255.0, 1e5):
         with mpmath.workdps(60):
             expected = float(mpmath.loggamma(mpmath.mpf(a) + n) - mpmath.loggamma(a))
         found = log_rising(torch.tensor(a, dtype=torch.float64), n).item()
-        assert found == pytest.approx(expected, rel=1e-11, abs=1e-11)
+        assert found == pytest.approx(expected, rel=1e-12, abs=1e-12)
 
 
 def test_logarithms_of_gamma_draws_have_the_gamma_distribution():

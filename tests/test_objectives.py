@@ -23,6 +23,11 @@ def exact(posterior_scale: float = 1.3, n: int = 64):
     return model.double(), data.x.double(), evidence(W, data).double()
 
 
+def deterministic() -> lb.VAE:
+    posterior = lb.Deterministic(lb.MLP(5, (), 2), 2)
+    return lb.VAE(lb.StandardNormal(2), posterior, lb.Gaussian(lb.MLP(2, (), 5), (5,), 1.0))
+
+
 def test_log_weights_at_the_exact_posterior_are_the_evidence():
     model, x, log_p = exact(posterior_scale=1.0)
     log_w = model.log_weights(x, 5)
@@ -169,11 +174,7 @@ def test_penalties_are_what_they_say():
 
 
 def test_denoising_encodes_the_corrupted_and_scores_the_clean():
-    model = lb.VAE(
-        lb.StandardNormal(2),
-        lb.Deterministic(lb.MLP(5, (), 2), 2),
-        lb.Gaussian(lb.MLP(2, (), 5), (5,), 1.0),
-    )
+    model = deterministic()
     x, objective = torch.rand(6, 5), lb.Reconstruction(lb.Masking(0.5))
     model.train()
     torch.manual_seed(1)
@@ -188,8 +189,7 @@ def test_denoising_encodes_the_corrupted_and_scores_the_clean():
 
 
 def test_a_deterministic_posterior_is_refused_by_the_elbo():
-    posterior = lb.Deterministic(lb.MLP(5, (), 2), 2)
-    model = lb.VAE(lb.StandardNormal(2), posterior, lb.Gaussian(lb.MLP(2, (), 5), (5,)))
+    model = deterministic()
     with pytest.raises(ConfigurationError, match="Reconstruction objective"):
         lb.ELBO()(model, torch.randn(3, 5))
 
@@ -371,11 +371,7 @@ def test_tcvae_finds_the_parts_of_a_gaussian_aggregate():
 
 
 def test_tcvae_refuses_what_does_not_factorise():
-    model = lb.VAE(
-        lb.StandardNormal(2),
-        lb.Deterministic(lb.MLP(5, (), 2), 2),
-        lb.Gaussian(lb.MLP(2, (), 5), (5,)),
-    )
+    model = deterministic()
     with pytest.raises(ConfigurationError, match="diagonal Gaussian posterior for TCVAE"):
         lb.TCVAE(10)(model, torch.randn(3, 5))
 
@@ -417,10 +413,6 @@ def test_the_discrepancy_alone_brings_deterministic_codes_to_the_prior():
 
 
 def test_infovae_refuses_the_kl_of_a_deterministic_posterior():
-    model = lb.VAE(
-        lb.StandardNormal(2),
-        lb.Deterministic(lb.MLP(5, (), 2), 2),
-        lb.Gaussian(lb.MLP(2, (), 5), (5,)),
-    )
+    model = deterministic()
     with pytest.raises(ConfigurationError, match="posterior with a density"):
         lb.InfoVAE(beta=0.5)(model, torch.randn(3, 5))

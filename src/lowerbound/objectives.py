@@ -7,6 +7,8 @@ tensors of shape (batch,):
     bound           the number to report and to select by: a lower bound, with no weights in it
     reconstruction  −log p(x|z), averaged over z ~ q(z|x)
     kl              KL(q(z|x) ‖ p(z)), or an estimate of it from the drawn z
+
+and, where it has them, what else the objective is made of, by name.
 """
 
 from __future__ import annotations
@@ -62,9 +64,9 @@ class ELBO(Objective):
 
     beta: float | Schedule = 1.0
     free_bits: float = 0.0
-    free_bits_per: Literal["dimension", "total"] = "dimension"
     samples: int = 1
     corruption: Corruption | None = None
+    free_bits_per: Literal["dimension", "total"] = "dimension"
 
     def __post_init__(self) -> None:
         _at_least_one(self.samples)

@@ -50,7 +50,7 @@ class Transform(ABC):
 class Identity(Transform):
     """x as it is."""
 
-    output = "continuous"
+    output: ClassVar[Output] = "continuous"
 
     def __call__(self, x: Tensor) -> Tensor:
         return x if x.is_floating_point() else x.float()

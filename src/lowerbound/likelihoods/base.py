@@ -42,4 +42,4 @@ class Likelihood(nn.Module, ABC):
         d = len(self.shape)
         theta = apply(self.network, z, context, (self.numbers, *self.shape), z.ndim - 1)
         elements = self.elements(theta.movedim(-1 - d, -1))
-        return Independent(elements, d, validate_args=False)  # type: ignore[arg-type]
+        return Independent(elements, d, validate_args=False)

@@ -49,7 +49,8 @@ class DiscretisedLogistic(GreyLikelihood):
     numbers = 2
 
     def elements(self, theta: Tensor) -> GreyDistribution:
-        return distributions.DiscretisedLogistic(*theta.unbind(-1), self.levels)
+        location, log_scale = theta.unbind(-1)
+        return distributions.DiscretisedLogistic(location, log_scale, self.levels)
 
 
 @part
@@ -89,4 +90,5 @@ class BetaBinomial(GreyLikelihood):
     numbers = 2
 
     def elements(self, theta: Tensor) -> GreyDistribution:
-        return distributions.BetaBinomial(*theta.unbind(-1), self.levels)
+        log_alpha, log_beta = theta.unbind(-1)
+        return distributions.BetaBinomial(log_alpha, log_beta, self.levels)
