@@ -114,6 +114,27 @@ def test_report_is_one_self_contained_page(run, trained):
     assert page.read_bytes() == first
 
 
+def test_a_prior_without_a_closed_form_goes_through_every_command(run, tmp_path):
+    folder, chosen = tmp_path / "vamp", ("--set", "prior=VampPrior", "--set", "components=6")
+    assert run("train", "mlp", "--data", "digits", "--out", folder, *SMALL, *chosen)[0] == 0
+    values = json.loads(run("evaluate", folder, "--samples", 5, "--json")[1])
+    assert values["kl_per_dimension"] is None
+    assert values["kl"]["value"] > 0
+    code, out, _ = run("report", folder)
+    assert code == 0
+    pictures = {path.stem for path in Path(out.strip()).parent.glob("*.png")}
+    assert pictures == {"curves", "reconstructions", "samples", "latent"}
+    assert run("embed", folder, "--out", tmp_path / "z.npy")[0] == 0
+    assert np.load(tmp_path / "z.npy").shape == (360, 2)
+    assert run("sample", folder, "--out", tmp_path / "x.npy", "-n", 3)[0] == 0
+    assert np.load(tmp_path / "x.npy").shape == (3, 1, 8, 8)
+    bits = ("--set", "objective.free_bits=0.5")
+    new = tmp_path / "no"
+    code, _, err = run("train", "mlp", "--data", "digits", "--out", new, *SMALL, *chosen, *bits)
+    assert code == 2
+    assert "factorise over latent dimensions" in err
+
+
 def test_embed_sample_reconstruct(run, trained, tmp_path):
     assert run("embed", trained, "--out", tmp_path / "z.npy")[0] == 0
     assert np.load(tmp_path / "z.npy").shape == (360, 2)

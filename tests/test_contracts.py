@@ -29,14 +29,40 @@ def decoder(context: int = 0, out: int = SIZE) -> nn.Module:
     return lb.MLP(LATENT, (7,), out, context_dim=context)
 
 
+def gaussian(parent: int, size: int, context: int = 0) -> nn.Module:
+    """A layer of a hierarchy."""
+    return lb.DiagonalGaussian(lb.MLP(parent, (5,), 2 * size, context_dim=context), size)
+
+
 # Each maker takes the width of the context, 0 for none.
 PRIORS = {
     "StandardNormal": lambda c: lb.StandardNormal(LATENT),
     "ConditionalGaussian": lambda c: lb.ConditionalGaussian(lb.MLP(c or 1, (), 2 * LATENT), LATENT),
+    "GaussianMixture": lambda c: lb.GaussianMixture(LATENT, 4),
+    "VampPrior": lambda c: lb.VampPrior(SHAPE, 4),
+    "FlowPrior": lambda c: lb.FlowPrior(LATENT, 2, (8,), context_dim=c),
+    "FlowPrior spline": lambda c: lb.FlowPrior(LATENT, 2, (8,), "spline", c),
+    "HierarchicalPrior": lambda c: lb.HierarchicalPrior(
+        lb.StandardNormal(1), (gaussian(1, LATENT - 1, c),)
+    ),
+    "HierarchicalPrior vamp": lambda c: lb.HierarchicalPrior(
+        lb.VampPrior(SHAPE, 4), (gaussian(1, LATENT - 1, c),)
+    ),
 }
 POSTERIORS = {
     "DiagonalGaussian": lambda c: lb.DiagonalGaussian(encoder(c), LATENT),
     "Deterministic": lambda c: lb.Deterministic(encoder(c, LATENT), LATENT),
+    "FullGaussian": lambda c: lb.FullGaussian(encoder(c, LATENT * (LATENT + 3) // 2), LATENT),
+    "FlowPosterior": lambda c: lb.FlowPosterior(encoder(c, 2 * LATENT + 2), LATENT, 2, 2, (8,)),
+    "FlowPosterior coupling": lambda c: lb.FlowPosterior(
+        encoder(c), LATENT, 0, 2, (8,), "spline", coupling=True
+    ),
+    "BottomUpPosterior": lambda c: lb.BottomUpPosterior(
+        (gaussian(SIZE, LATENT - 1, c), gaussian(LATENT - 1, 1, c))
+    ),
+    "TopDownPosterior": lambda c: lb.TopDownPosterior(
+        lb.MLP(SIZE, (), 6, context_dim=c), (gaussian(6, LATENT - 1, c + 1), gaussian(6, 1, c))
+    ),
 }
 LIKELIHOODS = {
     "Bernoulli": lambda c: lb.Bernoulli(decoder(c), SHAPE),
@@ -45,6 +71,16 @@ LIKELIHOODS = {
     "Gaussian": lambda c: lb.Gaussian(decoder(c), SHAPE, 0.5),
     "Gaussian learned": lambda c: lb.Gaussian(decoder(c), SHAPE, "learned"),
     "Gaussian optimal": lambda c: lb.Gaussian(decoder(c), SHAPE, "optimal"),
+    "StudentT": lambda c: lb.StudentT(decoder(c), SHAPE),
+    "StudentT fixed": lambda c: lb.StudentT(decoder(c), SHAPE, 4.0),
+    "DiscretisedLogistic": lambda c: lb.DiscretisedLogistic(decoder(c, 2 * SIZE), SHAPE),
+    "LogisticMixture": lambda c: lb.LogisticMixture(decoder(c, 6 * SIZE), SHAPE, 2),
+    "BetaBinomial": lambda c: lb.BetaBinomial(decoder(c, 2 * SIZE), SHAPE),
+    "Poisson": lambda c: lb.Poisson(decoder(c), SHAPE),
+    "NegativeBinomial": lambda c: lb.NegativeBinomial(decoder(c), SHAPE),
+    "ZeroInflatedNegativeBinomial": lambda c: lb.ZeroInflatedNegativeBinomial(
+        decoder(c, 2 * SIZE), SHAPE
+    ),
 }
 NETWORKS = {
     "MLP": lambda c: lb.MLP(SIZE, (7, 6), 4, "tanh", c),
@@ -52,12 +88,21 @@ NETWORKS = {
     "Convolutional": lambda c: lb.Convolutional(
         SHAPE, (3, 2), 4, (5,), activation="elu", context_dim=c
     ),
+    "MLP gated": lambda c: lb.MLP(SIZE, (7, 6), 4, "gated", c),
+    "Convolutional gated": lambda c: lb.Convolutional(
+        SHAPE, (3, 2), 4, (5,), activation="gated", context_dim=c
+    ),
     "GaussianHeads": lambda c: lb.networks.GaussianHeads(lb.MLP(SIZE, (), 6, context_dim=c), 6, 2),
+    "LogCounts": lambda c: lb.LogCounts(lb.MLP(SIZE, (7,), 4, context_dim=c)),
     "Convolutional valid": lambda c: lb.Convolutional(SHAPE, (3,), 4, (), 3, 1, 0, context_dim=c),
 }
 DECODERS = {
     "MLP": lambda c: lb.MLP(LATENT, (7,), SIZE, context_dim=c),
+    "Leading": lambda c: lb.networks.Leading(lb.MLP(2, (7,), SIZE, context_dim=c), 2),
     "Deconvolutional": lambda c: lb.Deconvolutional(LATENT, (2, 3), SHAPE, (5,), context_dim=c),
+    "Deconvolutional gated": lambda c: lb.Deconvolutional(
+        LATENT, (2, 3), SHAPE, (5,), activation="gated", context_dim=c
+    ),
     "Deconvolutional odd": lambda c: lb.Deconvolutional(
         LATENT, (2, 3), (1, 7, 10), kernel_size=4, stride=3, context_dim=c
     ),
@@ -65,14 +110,20 @@ DECODERS = {
 OBJECTIVES = {
     "ELBO": lb.ELBO(beta=lb.Cyclical(2.0), samples=2),
     "ELBO free bits": lb.ELBO(beta=lb.Linear(0, 4), free_bits=0.1),
+    "ELBO free bits in total": lb.ELBO(free_bits=0.1, free_bits_per="total"),
     "ELBO corrupted": lb.ELBO(corruption=lb.GaussianNoise(0.1)),
     "IWAE": lb.IWAE(samples=3),
     "IWAE dreg": lb.IWAE(samples=3, gradient="dreg"),
+    "Renyi": lb.Renyi(0.5, samples=3),
+    "TCVAE": lb.TCVAE(100, beta=lb.Linear(0, 4)),
+    "InfoVAE": lb.InfoVAE(weight=lb.Linear(0, 4), beta=0.5, kernel="rbf"),
+    "InfoVAE deterministic": lb.InfoVAE(),
     "Reconstruction": lb.Reconstruction(),
     "Reconstruction penalised": lb.Reconstruction(lb.Masking(0.3), 0.1, 0.1),
 }
 TRANSFORMS = {
     "Identity": lb.Identity(),
+    "Counts": lb.Counts(),
     "Scale": lb.Scale(),
     "Binary": lb.Binary(),
     "Binarise": lb.Binarise(),
@@ -123,31 +174,115 @@ def reaches_every_parameter(module: nn.Module, value: torch.Tensor) -> None:
         assert parameter.grad.abs().sum() > 0, name
 
 
+def in_a_model(
+    name: str, width: int, posterior: str | None = None, likelihood: str = "Bernoulli"
+) -> lb.VAE:
+    """The prior in a VAE, with a posterior that suits it, with the weights of a generator of 0."""
+    torch.manual_seed(0)
+    hierarchical = "TopDownPosterior" if name == "HierarchicalPrior vamp" else "DiagonalGaussian"
+    return lb.VAE(
+        PRIORS[name](width),
+        POSTERIORS[posterior or hierarchical](width),
+        LIKELIHOODS[likelihood](width),
+        context=lb.Labels(CLASSES) if width else None,
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("width", [0, CLASSES])
 @pytest.mark.parametrize("name", PRIORS)
-def test_priors(name, width):
+def test_priors(name, width, dtype):
+    prior = in_a_model(name, width).to(dtype).prior
     if name == "ConditionalGaussian" and not width:
         with pytest.raises(ConfigurationError, match="expected a context"):
-            PRIORS[name](width)()
+            prior()
         return
-    p = PRIORS[name](width)(context(width, BATCH))
+    c = context(width, BATCH)
+    p = prior(c if c is None else c.to(dtype))
     assert isinstance(p, Distribution)
     batch = (BATCH,) if width else ()
     assert (p.batch_shape, p.event_shape) == (batch, (LATENT,))
-    assert p.log_prob(torch.randn(SAMPLES, BATCH, LATENT)).shape == (SAMPLES, BATCH)
+    log_p = p.log_prob(torch.randn(SAMPLES, BATCH, LATENT, dtype=dtype))
+    assert (log_p.shape, log_p.dtype) == ((SAMPLES, BATCH), dtype)
+    z = p.sample((SAMPLES,))
+    assert (z.shape, z.dtype) == ((SAMPLES, *batch, LATENT), dtype)
+    if name != "HierarchicalPrior vamp":  # of which no mean is known
+        assert p.mean.shape == (*batch, LATENT)
+    assert p.sample().shape == (*batch, LATENT)
+    if name != "StandardNormal":
+        reaches_every_parameter(prior, log_p)
+
+
+@pytest.mark.parametrize("width", [0, CLASSES])
+@pytest.mark.parametrize("name", [name for name in PRIORS if name != "ConditionalGaussian"])
+def test_priors_are_normalised_and_draw_what_they_say(name, width):
+    """E_r[p(z)/r(z)] = 1 with a broad r, and the draws' mean and entropy are those of the density.
+
+    With E_p[r(z)/p(z)] = 1 too, neither p nor its sampler has mass where the other has none.
+    """
+    prior = in_a_model(name, width).double().prior
+    c = context(width, 2)
+    p = prior(c if c is None else c.double())
+    r = torch.distributions.Independent(
+        torch.distributions.Normal(torch.zeros(*p.batch_shape, LATENT).double(), 2.0), 1
+    )
+    with torch.no_grad():
+        n = 5000
+        z = r.sample((n,))
+        weights = (p.log_prob(z) - r.log_prob(z)).exp()
+        assert ((weights.mean(0) - 1).abs() < 5 * weights.std(0) / n**0.5).all()
+        drawn = p.sample((n,))
+        if name != "HierarchicalPrior vamp":
+            assert ((drawn.mean(0) - p.mean).abs() < 0.1 * drawn.std(0)).all()
+        entropy = -p.log_prob(drawn)
+        expected = -(weights * p.log_prob(z))
+        error = (entropy.var(0) / n + expected.var(0) / n).sqrt()
+        assert ((entropy.mean(0) - expected.mean(0)).abs() < 5 * error).all()
 
 
 @pytest.mark.parametrize("width", [0, CLASSES])
 @pytest.mark.parametrize("name", POSTERIORS)
 def test_posteriors(name, width):
     posterior = POSTERIORS[name](width)
-    q = posterior(torch.rand(BATCH, *SHAPE), context(width, BATCH))
+    x, c = torch.rand(BATCH, *SHAPE), context(width, BATCH)
+    q = posterior(x, c)
     assert isinstance(q, Distribution)
     assert (q.batch_shape, q.event_shape) == ((BATCH,), (LATENT,))
     z = q.rsample((SAMPLES,))
     assert z.shape == (SAMPLES, BATCH, LATENT)
+    assert q.sample().shape == (BATCH, LATENT)
     assert q.mean.shape == (BATCH, LATENT)
-    reaches_every_parameter(posterior, z.square())
+    reaches_every_parameter(posterior, (z**2).sum(-1) * (1 + z[..., 0]))
+    for i in range(BATCH):  # each example is encoded by itself
+        one = posterior(x[i : i + 1], None if c is None else c[i : i + 1])
+        torch.testing.assert_close(one.mean, q.mean[i : i + 1])
+
+
+@pytest.mark.parametrize("width", [0, CLASSES])
+@pytest.mark.parametrize("name", [name for name in POSTERIORS if name != "Deterministic"])
+def test_posteriors_have_one_density(name, width):
+    """The density of a z just drawn is that of the same z from elsewhere, and integrates to 1."""
+    posterior = POSTERIORS[name](width).double()
+    c = context(width, BATCH)
+    x, c = torch.rand(BATCH, *SHAPE).double(), c if c is None else c.double()
+    q = posterior(x, c)
+    z = q.rsample((SAMPLES,))
+    torch.testing.assert_close(q.log_prob(z), posterior(x, c).log_prob(z.clone()))
+    torch.testing.assert_close(q.detach().log_prob(z), q.log_prob(z))
+    q.detach().log_prob(z.detach().requires_grad_()).sum().backward()
+    assert all(p.grad is None for p in posterior.parameters())
+    reaches_every_parameter(posterior, q.log_prob(z))
+    with torch.no_grad():
+        n = 5000
+        r = torch.distributions.Independent(torch.distributions.Normal(q.mean, 2.0), 1)
+        z = r.sample((n,))
+        weights = (q.log_prob(z) - r.log_prob(z)).exp()
+        assert ((weights.mean(0) - 1).abs() < 5 * weights.std(0) / n**0.5).all()
+        drawn = q.sample((n,))
+        assert ((drawn.mean(0) - q.mean).abs() < 0.1 * drawn.std(0)).all()
+        entropy, expected = -q.log_prob(drawn), -(weights * q.log_prob(z))
+        error = (entropy.var(0) / n + expected.var(0) / n).sqrt()
+        assert ((entropy.mean(0) - expected.mean(0)).abs() < 5 * error).all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -157,7 +292,8 @@ def test_likelihoods(name, width, dtype):
     likelihood = LIKELIHOODS[name](width).to(dtype)
     c = context(width, BATCH)
     c = c if c is None else c.to(dtype)
-    x = (torch.randint(0, 256, (BATCH, *SHAPE)) / 255).to(dtype)
+    x = torch.randint(0, 256, (BATCH, *SHAPE)).to(dtype)
+    x = x if likelihood.support == "counts" else x / 255
     for batch in ((BATCH,), (SAMPLES, BATCH)):
         p = likelihood(torch.randn(*batch, LATENT, dtype=dtype), c)
         assert (p.batch_shape, p.event_shape) == (batch, SHAPE)
@@ -196,7 +332,7 @@ def test_decoders(name, width):
     network = DECODERS[name](width)
     z, c = torch.randn(BATCH, LATENT), context(width, BATCH)
     y = network(z) if c is None else network(z, c)
-    shape = (1, 7, 10) if "odd" in name else (SIZE,) if name == "MLP" else SHAPE
+    shape = (1, 7, 10) if "odd" in name else (SIZE,) if name in ("MLP", "Leading") else SHAPE
     assert y.shape == (BATCH, *shape)
     reaches_every_parameter(network, y.square())
 
@@ -205,7 +341,8 @@ def test_decoders(name, width):
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_objectives(name, width):
     objective = OBJECTIVES[name]
-    which = "Deterministic" if name.startswith("Reconstruction") else "DiagonalGaussian"
+    deterministic = name.startswith("Reconstruction") or name.endswith("deterministic")
+    which = "Deterministic" if deterministic else "DiagonalGaussian"
     model = lb.VAE(
         PRIORS["StandardNormal"](width), POSTERIORS[which](width), LIKELIHOODS["Bernoulli"](width)
     )
@@ -272,22 +409,19 @@ def test_describe_and_build_are_inverse(name):
 
 
 def test_saved_models_are_the_same_in_a_new_process(tmp_path):
-    """Every posterior with every likelihood, conditional and not."""
+    """Every prior, posterior and likelihood, conditional and not."""
     x = torch.rand(BATCH, *SHAPE)
     labels = torch.arange(BATCH) % CLASSES
+    models = {f"prior {name}": {"name": name} for name in PRIORS}
+    models |= {f"posterior {name}": {"posterior": name} for name in POSTERIORS}
+    models |= {f"likelihood {name}": {"likelihood": name} for name in LIKELIHOODS}
     expected = {}
-    for i, likelihood in enumerate(LIKELIHOODS):
-        for j, posterior in enumerate(POSTERIORS):
-            width = CLASSES * ((i + j) % 2)
-            model = lb.VAE(
-                PRIORS["StandardNormal"](width),
-                POSTERIORS[posterior](width),
-                LIKELIHOODS[likelihood](width),
-                context=lb.Labels(CLASSES) if width else None,
-            ).eval()
-            name = f"{likelihood} {posterior}"
-            lb.save(model, tmp_path / name)
-            expected[name] = model.reconstruct(x, labels).double().sum().item()
+    for i, (name, chosen) in enumerate(models.items()):
+        width = CLASSES * (i % 2 or chosen.get("name") == "ConditionalGaussian")
+        model = in_a_model(**({"name": "StandardNormal"} | chosen), width=width).eval()
+        lb.save(model, tmp_path / name)
+        drawn = model.sample(BATCH, labels if width else None, seed=0).double().sum()
+        expected[name] = [model.reconstruct(x, labels).double().sum().item(), drawn.item()]
     (tmp_path / "x.json").write_text(json.dumps(x.tolist()))
     code = (
         "import json, sys, torch, pathlib, lowerbound as lb\n"
@@ -295,8 +429,11 @@ def test_saved_models_are_the_same_in_a_new_process(tmp_path):
         "folder = pathlib.Path(sys.argv[1])\n"
         "x = torch.tensor(json.loads((folder / 'x.json').read_text()))\n"
         f"labels = torch.arange({BATCH}) % {CLASSES}\n"
-        "found = {p.name: lb.load(p).reconstruct(x, labels).double().sum().item()\n"
-        "         for p in folder.iterdir() if p.is_dir()}\n"
+        "def values(model):\n"
+        "    given = None if model.context is None else labels\n"
+        f"    drawn = model.sample({BATCH}, given, seed=0).double().sum()\n"
+        "    return [model.reconstruct(x, labels).double().sum().item(), drawn.item()]\n"
+        "found = {p.name: values(lb.load(p)) for p in folder.iterdir() if p.is_dir()}\n"
         "print(json.dumps(found))"
     )
     shown = subprocess.run(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import get_args
+
 import pytest
 import torch
 
@@ -9,6 +12,7 @@ import lowerbound as lb
 from lowerbound import recipes
 from lowerbound.data import Dataset
 from lowerbound.errors import ConfigurationError
+from lowerbound.report import pictures as report
 
 GREY = Dataset(torch.randint(0, 256, (30, 1, 28, 28), dtype=torch.uint8), torch.arange(30) % 10)
 BINARY = Dataset(torch.randint(0, 2, (30, 1, 8, 8), dtype=torch.uint8))
@@ -38,7 +42,7 @@ def test_homework_3_has_exactly_the_documents_parameters(latent_dim, encoder, de
         (BINARY, lb.Bernoulli, lb.Binary),
         (UNIT, lb.ContinuousBernoulli, lb.Identity),
         (REAL, lb.Gaussian, lb.Standardise),
-        (COUNTS, lb.Gaussian, lb.Standardise),
+        (COUNTS, lb.NegativeBinomial, lb.Counts),
     ],
 )
 def test_the_likelihood_fits_the_values_and_is_a_density_of_them(data, likelihood, transform):
@@ -48,7 +52,7 @@ def test_the_likelihood_fits_the_values_and_is_a_density_of_them(data, likelihoo
     assert model.is_density
 
 
-@pytest.mark.parametrize("name", ["Bernoulli", "ContinuousBernoulli", "Gaussian", "Categorical"])
+@pytest.mark.parametrize("name", get_args(recipes.experiment.LikelihoodName)[1:])
 @pytest.mark.parametrize("recipe", [recipes.mlp, recipes.convolutional])
 def test_every_likelihood_of_grey_images_trains_a_step(name, recipe):
     sizes = {"hidden": (8,)} | ({"channels": (4, 4)} if recipe is recipes.convolutional else {})
@@ -57,6 +61,33 @@ def test_every_likelihood_of_grey_images_trains_a_step(name, recipe):
     terms["objective"].sum().backward()
     assert all(p.grad is not None for p in model.parameters())
     assert model.sample(3, torch.tensor([0, 5, 9])).shape == (3, 1, 28, 28)
+
+
+@pytest.mark.parametrize("name", ["Poisson", "NegativeBinomial", "ZeroInflatedNegativeBinomial"])
+def test_counts_are_scored_as_they_are_and_encoded_by_their_logarithms(name):
+    model = recipes.mlp(COUNTS, 2, (8,), likelihood=name).model
+    assert model.is_density
+    x, _ = model.prepare(COUNTS.x)
+    assert torch.equal(x, COUNTS.x)
+    encoder = model.posterior.network
+    assert torch.equal(encoder(x), encoder.network(torch.log1p(COUNTS.x)))
+    result = lb.evaluate(model, COUNTS, samples=3)
+    assert result.measures == "log-probability of x"
+    bound = -result.importance_weighted.value / (4 * math.log(2))
+    assert result.bits_per_dimension.value == pytest.approx(bound)
+
+
+def test_autoencoders_have_no_noise_and_the_wasserstein_one_compares_codes_with_the_prior():
+    for name, objective in (("autoencoder", lb.Reconstruction()), ("wae", lb.InfoVAE())):
+        experiment = recipes.prepare(name, GREY, {"hidden": [8]})
+        assert experiment.objective == objective
+        assert isinstance(experiment.model.posterior, lb.Deterministic)
+        terms = objective(experiment.model, *experiment.model.prepare(GREY.x))
+        assert terms["objective"].isfinite().all()
+
+
+def test_the_tcvae_knows_the_size_of_its_training_set():
+    assert recipes.prepare("tcvae", COUNTS, {"beta": 4}).objective == lb.TCVAE(30, beta=4.0)
 
 
 def test_standardised_values_have_mean_0_and_variance_1_and_come_back():
@@ -91,6 +122,78 @@ def test_iwae_is_the_papers_network():
     assert experiment.training.batch_size == 20
 
 
+LABELLED = Dataset(torch.randint(0, 256, (40, 1, 8, 8), dtype=torch.uint8), torch.arange(40) % 3)
+SMALL = {
+    **{name: {"hidden": [8], "latent_dim": 3} for name in ("iaf", "flow-prior", "full-covariance")},
+    "vampprior": {"hidden": [8], "latent_dim": 3, "components": 5},
+    "mixture": {"hidden": [8], "latent_dim": 3, "components": 5},
+    "hierarchical-vampprior": {"latent_dims": [3, 2], "width": 8, "components": 5},
+    "iwae-2": {"latent_dims": [3, 2], "hidden": [8, 6], "objective.samples": 3},
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_other_priors_and_posteriors_train_and_are_judged_and_pictured(name):
+    experiment = recipes.prepare(name, LABELLED, SMALL[name] | {"epochs": 1})
+    model = experiment.model
+    before = {key: value.detach().clone() for key, value in model.named_parameters()}
+    history = lb.fit(model, LABELLED, None, experiment.objective, experiment.training, callbacks=[])
+    beta_is_0 = name in ("vampprior", "hierarchical-vampprior")  # at the first step of its warm-up
+    changed = [
+        key for key, value in model.named_parameters() if not torch.equal(value, before[key])
+    ]
+    assert beta_is_0 or set(changed) == set(before)
+    result = lb.evaluate(model, LABELLED, samples=4)
+    assert result.importance_weighted.value >= result.elbo.value - 0.5
+    pages = list(report.pictures(report.subject(model, LABELLED, result.as_dict(), history)))
+    shown = {picture.name for picture in pages}
+    assert {"curves", "reconstructions", "samples", "latent"} <= shown
+    has_normal_prior = isinstance(model.prior, lb.StandardNormal)
+    assert ("manifold" in shown) == ("aggregate" in shown) == has_normal_prior
+    assert "kl" not in shown
+    assert model.sample(2).shape == (2, 1, 8, 8)
+
+
+@pytest.mark.parametrize("posterior", ["DiagonalGaussian", "FullGaussian", "FlowPosterior"])
+@pytest.mark.parametrize(
+    "prior", ["StandardNormal", "ConditionalGaussian", "GaussianMixture", "VampPrior", "FlowPrior"]
+)
+def test_priors_and_posteriors_are_chosen_by_name(prior, posterior):
+    chosen = [f"prior={prior}", f"posterior={posterior}", "components=4", "conditional=true"]
+    settings = recipes.parse([*chosen, "hidden=8", "latent_dim=2"])
+    model = recipes.prepare("mlp", LABELLED, settings).model
+    assert (type(model.prior).__name__, type(model.posterior).__name__) == (prior, posterior)
+    terms = lb.ELBO()(model, *model.prepare(LABELLED.x, LABELLED.labels))
+    terms["objective"].sum().backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+def test_pseudo_inputs_start_at_data():
+    model = recipes.prepare("vampprior", LABELLED, SMALL["vampprior"]).model
+    data = model.transform.noiseless(LABELLED.x)
+    for u in model.prior.pseudo_inputs:
+        assert (data == u).flatten(1).all(1).any()
+
+
+def test_two_layers_are_the_papers_network():
+    model = recipes.prepare("iwae-2", GREY, {}).model
+    sizes = [
+        [layer.out_features for layer in part.network.layers[::2]]
+        for part in (*model.posterior.layers, *model.prior.layers, model.likelihood.network)
+    ]
+    assert sizes == [[200, 200, 200], [100, 100, 100], [100, 100, 200], [200, 200, 784]]
+    assert (model.posterior.sizes, model.prior.sizes) == ([100, 50], [100, 50])
+
+
+def test_vampprior_is_the_papers_network():
+    experiment = recipes.prepare("vampprior", GREY, {})
+    layers = experiment.model.posterior.network.layers
+    assert [layer.out_features for layer in layers[::2]] == [600, 600, 80]
+    assert isinstance(layers[1], torch.nn.GLU)
+    assert experiment.objective.beta == lb.Linear(duration=100)
+    assert (experiment.training.batch_size, experiment.training.learning_rate) == (100, 5e-4)
+
+
 @pytest.mark.parametrize(
     ("assignments", "message"),
     [
@@ -101,7 +204,8 @@ def test_iwae_is_the_papers_network():
         (["hidden=a"], "hidden"),
         (["objective.betta=4"], "unknown argument 'betta'; did you mean beta"),
         (["objective.beta.duration=4"], "expected a part with arguments"),
-        (["likelihood=Poisson"], "likelihood"),
+        (["prior=Vamp"], "prior: input should be 'StandardNormal'"),
+        (["likelihood=Poison"], "likelihood"),
         (["epochs"], "expected --set key=value"),
         (["latent_dim=0"], "latent_dim: input should be greater than or equal to 1, got 0"),
         (["hidden=-3"], "hidden: input should be greater than or equal to 1"),
@@ -124,8 +228,14 @@ def test_an_unknown_recipe_lists_the_near_ones():
         ("convolutional", REAL, {}, "expected images"),
         ("mlp", REAL, {"likelihood": "Bernoulli"}, "likelihood=auto fits them"),
         ("mlp", UNIT, {"likelihood": "Categorical"}, "likelihood=auto fits them"),
+        ("mlp", REAL, {"likelihood": "NegativeBinomial"}, "data that are counts or grey"),
+        ("mlp", UNIT, {"likelihood": "BetaBinomial"}, "data that are grey"),
+        ("mlp", COUNTS, {"likelihood": "LogisticMixture"}, "data that are grey"),
+        ("tcvae", COUNTS, {"beta": -1}, "expected a weight beta ≥ 0, got -1"),
+        ("tcvae", COUNTS, {"objective": "IWAE"}, "unknown setting 'objective'"),
         ("mlp", REAL, {"binarise": True}, "to binarise"),
         ("mlp", REAL, {"conditional": True}, "expected class labels"),
+        ("mlp", REAL, {"prior": "ConditionalGaussian"}, "add --set conditional=true"),
     ],
 )
 def test_data_that_do_not_fit_are_refused(recipe, data, settings, message):

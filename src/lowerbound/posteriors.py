@@ -5,13 +5,16 @@ Each takes a network from x, (batch, *shape), to the numbers that its distributi
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from lowerbound import distributions
-from lowerbound.networks import apply
-from lowerbound.parts import Size, part
+from lowerbound.distributions import Chain, Conditional
+from lowerbound.errors import ConfigurationError
+from lowerbound.networks import Univariate, apply, autoregressive_flow
+from lowerbound.parts import NonNegative, Size, part
 
 Context = Float[Tensor, "batch features"] | None
 
@@ -33,6 +36,137 @@ class DiagonalGaussian(nn.Module):
         """q(z|x,c), batch shape (batch,), event shape (latent_dim,)."""
         mean, log_variance = apply(self.network, x, context, (2 * self.latent_dim,)).chunk(2, -1)
         return distributions.DiagonalNormal(mean, log_variance)
+
+
+@part
+class FullGaussian(nn.Module):
+    """q(z|x) = N(μ(x), L(x) L(x)ᵀ): the dimensions of z may be correlated given x.
+
+    ``network`` returns latent_dim (latent_dim + 3)/2 numbers per example: μ, then 2 log Lᵢᵢ, then
+    the elements of L below its diagonal, row by row.
+
+    Source: Kingma & Welling, An introduction to variational autoencoders, 2019, section 2.5.1,
+    arXiv 1906.02691.
+    """
+
+    rows: Tensor
+    columns: Tensor
+
+    def __init__(self, network: nn.Module, latent_dim: Size) -> None:
+        super().__init__()
+        self.network, self.latent_dim = network, latent_dim
+        rows, columns = torch.tril_indices(latent_dim, latent_dim, -1)
+        self.register_buffer("rows", rows, persistent=False)
+        self.register_buffer("columns", columns, persistent=False)
+
+    def forward(self, x: Float[Tensor, "batch ..."], context: Context = None) -> Distribution:
+        """q(z|x,c), batch shape (batch,), event shape (latent_dim,)."""
+        d = self.latent_dim
+        numbers = apply(self.network, x, context, (d * (d + 3) // 2,))
+        mean, log_diagonal, below = numbers.split((d, d, d * (d - 1) // 2), -1)
+        L = (0.5 * log_diagonal).exp().diag_embed()
+        L[:, self.rows, self.columns] = below
+        return distributions.FullNormal(mean, L)
+
+
+@part
+class FlowPosterior(nn.Module):
+    """q(z|x) = f(·; h(x)) of N(μ(x), diag σ²(x)), with f an inverse autoregressive flow.
+
+    ``network`` returns 2 latent_dim + ``features`` numbers per example: μ, log σ², then h.  Drawing
+    z and the density of a z just drawn are one pass through the ``transforms`` masked networks,
+    which have ``hidden`` units.  The density of any other z inverts f, in latent_dim passes one
+    after the other; with ``coupling``, f is a coupling flow, whose inverse takes 2.
+
+    Sources: Kingma et al., Improving variational inference with inverse autoregressive flow, 2016,
+    arXiv 1606.04934; splines: Durkan et al. 2019, arXiv 1906.04032; coupling: Dinh et al. 2016,
+    arXiv 1605.08803.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        latent_dim: Size,
+        features: NonNegative = 0,
+        transforms: Size = 2,
+        hidden: tuple[Size, ...] = (64,),
+        univariate: Univariate = "affine",
+        coupling: bool = False,
+    ) -> None:
+        super().__init__()
+        self.network, self.latent_dim, self.features = network, latent_dim, features
+        self.flow = autoregressive_flow(
+            latent_dim, transforms, hidden, univariate, coupling, features
+        )
+
+    def forward(self, x: Float[Tensor, "batch ..."], context: Context = None) -> Distribution:
+        """q(z|x,c), batch shape (batch,), event shape (latent_dim,)."""
+        d = self.latent_dim
+        numbers = apply(self.network, x, context, (2 * d + self.features,))
+        mean, log_variance, h = numbers.split((d, d, self.features), -1)
+        base = distributions.DiagonalNormal(mean, log_variance)
+        return distributions.Flow(base, self.flow, h if self.features else None)
+
+
+@part
+class BottomUpPosterior(nn.Module):
+    """q(z|x) = q(z₁|x) q(z₂|z₁) … q(z_L|z_{L−1}) over the concatenation z = (z₁, …, z_L).
+
+    ``layers`` are posteriors themselves, the first of x and each further one of the layer below.
+
+    Source: Burda, Grosse & Salakhutdinov, 2015, arXiv 1509.00519.
+    """
+
+    def __init__(self, layers: tuple[nn.Module, ...]) -> None:
+        super().__init__()
+        self.layers, self.sizes = nn.ModuleList(layers), _sizes(layers)
+        self.latent_dim = sum(self.sizes)
+
+    def forward(self, x: Float[Tensor, "batch ..."], context: Context = None) -> Distribution:
+        """q(z|x,c), batch shape (batch,), event shape (latent_dim,)."""
+        first, *others = self.layers
+        conditionals = [Conditional(layer, context=context) for layer in others]
+        return Chain(first(x, context), conditionals, self.sizes, top_down=False)
+
+
+@part
+class TopDownPosterior(nn.Module):
+    """q(z|x) = q(z_L|x) q(z_{L−1}|z_L, x) … q(z₁|z₂, x) over the concatenation z = (z₁, …, z_L).
+
+    ``network`` takes x to features h, (batch, any).  ``layers`` are posteriors, from z₁'s to z_L's:
+    the last is called with h, and each other one with h and, as its context, the layer above.
+
+    Source: Tomczak & Welling, VAE with a VampPrior, 2017, arXiv 1705.07120; so drawn, each layer's
+    KL to the prior is in closed form given its parents.
+    """
+
+    def __init__(self, network: nn.Module, layers: tuple[nn.Module, ...]) -> None:
+        super().__init__()
+        self.network, self.layers = network, nn.ModuleList(layers)
+        self.sizes = _sizes(layers)
+        self.latent_dim = sum(self.sizes)
+
+    def forward(self, x: Float[Tensor, "batch ..."], context: Context = None) -> Distribution:
+        """q(z|x,c), batch shape (batch,), event shape (latent_dim,)."""
+        h = self._features(x, context)
+        *others, top = self.layers
+        conditionals = [Conditional(layer, h, context) for layer in reversed(others)]
+        return Chain(top(h, context), conditionals, self.sizes, top_down=True)
+
+    def top(self, x: Float[Tensor, "batch ..."], context: Context = None) -> Distribution:
+        """q(z_L|x,c), batch shape (batch,), event shape that of z_L."""
+        return self.layers[-1](self._features(x, context), context)
+
+    def _features(self, x: Tensor, context: Tensor | None) -> Tensor:
+        return self.network(x) if context is None else self.network(x, context)
+
+
+def _sizes(layers: tuple[nn.Module, ...]) -> list[int]:
+    if len(layers) < 2:
+        raise ConfigurationError(
+            f"expected two or more layers, got {len(layers)}; a single one is a posterior by itself"
+        )
+    return [layer.latent_dim for layer in layers]  # type: ignore[misc]
 
 
 @part

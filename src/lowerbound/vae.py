@@ -56,12 +56,15 @@ class VAE(nn.Module):
                     f"expected {type(given).__name__} to have {name}, {meaning}, got none; set it "
                     "as an attribute"
                 )
-        sizes = {part.latent_dim for part in (prior, posterior) if hasattr(part, "latent_dim")}
-        if len(sizes) > 1:
-            raise ShapeError(
-                f"expected prior and posterior over one latent space, got latent_dim "
-                f"{prior.latent_dim} and {posterior.latent_dim}"
-            )
+        if hasattr(prior, "bind"):
+            prior.bind(posterior, likelihood.shape)  # type: ignore[operator]
+        for name in ("latent_dim", "sizes"):
+            ours, theirs = getattr(prior, name, None), getattr(posterior, name, None)
+            if None not in (ours, theirs) and ours != theirs:
+                raise ShapeError(
+                    f"expected prior and posterior over one latent space, got {name} {ours} and "
+                    f"{theirs}"
+                )
 
     @property
     def latent_dim(self) -> int:
@@ -165,7 +168,11 @@ class VAE(nn.Module):
             if seed is not None:
                 torch.manual_seed(seed)
             features = self.features(self._here(context))
-            prior = self.prior(features)
-            z = prior.sample() if prior.batch_shape else prior.sample((n,))
+            z = draw(self.prior(features), n)
             p = self.likelihood(z, features)
             return self.transform.inverse(p.mean if mean else p.sample())
+
+
+def draw(prior: Distribution, n: int) -> Tensor:
+    """n draws z, (n, …): one of each distribution in a batch of n, else all of the one."""
+    return prior.sample() if prior.batch_shape else prior.sample((n,))

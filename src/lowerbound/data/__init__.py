@@ -11,7 +11,7 @@ from lowerbound.data.inference import Kind
 from lowerbound.data.known import known
 from lowerbound.data.loading import is_large, load, read, split
 from lowerbound.data.sources import Attempt, Fetched, cache_folder, get, status
-from lowerbound.data.stored import Stored
+from lowerbound.data.stored import Stored, TrainingSet
 
 __all__ = [
     "Attempt",
@@ -20,6 +20,7 @@ __all__ = [
     "Kind",
     "Splits",
     "Stored",
+    "TrainingSet",
     "cache_folder",
     "from_arrays",
     "get",

@@ -126,7 +126,7 @@ class StoredExamples:
             rows, numbers = stored.read(int(block))
             places = order[done : done + len(rows)]
             x[places] = rows
-            if labels is not None:
+            if labels is not None and numbers is not None:
                 labels[places] = numbers
             done += len(rows)
         return torch.from_numpy(x), None if labels is None else torch.from_numpy(labels)

@@ -102,6 +102,10 @@ class Stored:
         return f"{len(self):,} examples on disk, like those of {self.take(1000).summary()}"
 
 
+TrainingSet = Dataset | Stored
+"""What recipes are made for, and `fit` trains on."""
+
+
 def survey(
     blocks: Blocks,
     name: str,

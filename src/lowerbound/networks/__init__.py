@@ -4,10 +4,12 @@ A network is called with a batch x, (batch, *shape), and, only in a conditional 
 context features (batch, context_dim) as a second argument.
 """
 
-from lowerbound.networks.activations import ACTIVATIONS, Activation
+from lowerbound.networks.activations import ACTIVATIONS, Activation, activated
 from lowerbound.networks.apply import apply
 from lowerbound.networks.convolutional import Convolutional, Deconvolutional
-from lowerbound.networks.heads import GaussianHeads
+from lowerbound.networks.flows import Univariate, autoregressive_flow
+from lowerbound.networks.heads import GaussianHeads, Leading
+from lowerbound.networks.log_counts import LogCounts
 from lowerbound.networks.mlp import MLP
 
 __all__ = [
@@ -17,5 +19,10 @@ __all__ = [
     "Convolutional",
     "Deconvolutional",
     "GaussianHeads",
+    "Leading",
+    "LogCounts",
+    "Univariate",
+    "activated",
     "apply",
+    "autoregressive_flow",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 
@@ -10,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lowerbound.errors import ShapeError
-from lowerbound.networks.activations import ACTIVATIONS, Activation
+from lowerbound.networks.activations import Activation, activated
 from lowerbound.parts import NonNegative, Size, part
 
 
@@ -40,17 +41,17 @@ class Convolutional(nn.Module):
         super().__init__()
         sizes = map_sizes(shape, len(channels), kernel_size, stride, padding)
         self.maps = (channels[-1] if channels else shape[0], *sizes[-1])
+        convolution = functools.partial(
+            nn.Conv2d, kernel_size=kernel_size, stride=stride, padding=padding
+        )
         layers: list[nn.Module] = []
         for c_in, c_out in itertools.pairwise((shape[0], *channels)):
-            layers += [
-                nn.Conv2d(c_in, c_out, kernel_size, stride, padding),
-                ACTIVATIONS[activation](),
-            ]
+            layers += activated(convolution, c_in, c_out, activation)
         self.convolutions = nn.Sequential(*layers)
         features = (math.prod(self.maps) + context_dim, *hidden)
         self.linear = nn.Sequential()
         for n_in, n_out in itertools.pairwise(features):
-            self.linear.extend([nn.Linear(n_in, n_out), ACTIVATIONS[activation]()])
+            self.linear.extend(activated(nn.Linear, n_in, n_out, activation))
         if out_features is not None:
             self.linear.append(nn.Linear(features[-1], out_features))
 
@@ -89,22 +90,28 @@ class Deconvolutional(nn.Module):
         self.maps = (channels[0] if channels else shape[0], *sizes[0])
         features = (in_features + context_dim, *hidden, math.prod(self.maps))
         self.linear = nn.Sequential()
-        for n_in, n_out in itertools.pairwise(features):
-            self.linear.extend([nn.Linear(n_in, n_out), ACTIVATIONS[activation]()])
+        for i, (n_in, n_out) in enumerate(itertools.pairwise(features)):
+            if channels or i < len(hidden):
+                self.linear.extend(activated(nn.Linear, n_in, n_out, activation))
+            else:
+                self.linear.append(nn.Linear(n_in, n_out))
         layers: list[nn.Module] = []
-        for (c_in, c_out), (small, large) in zip(
-            itertools.pairwise((*channels, shape[0])), itertools.pairwise(sizes), strict=True
-        ):
+        for i, (small, large) in enumerate(itertools.pairwise(sizes)):
             # A strided convolution rounds its size down; this is what it rounded away.
             rebuilt = [(n - 1) * stride - 2 * padding + kernel_size for n in small]
             lost = (large[0] - rebuilt[0], large[1] - rebuilt[1])
-            layers += [
-                nn.ConvTranspose2d(c_in, c_out, kernel_size, stride, padding, output_padding=lost),
-                ACTIVATIONS[activation](),
-            ]
-        self.convolutions = nn.Sequential(*layers[:-1])
-        if not channels:
-            self.linear.pop(-1)
+            transposed = functools.partial(
+                nn.ConvTranspose2d,
+                kernel_size=kernel_size,
+                stride=stride,
+                padding=padding,
+                output_padding=lost,
+            )
+            if i + 1 < len(channels):
+                layers += activated(transposed, channels[i], channels[i + 1], activation)
+            else:
+                layers.append(transposed(channels[i], shape[0]))
+        self.convolutions = nn.Sequential(*layers)
 
     def forward(
         self,

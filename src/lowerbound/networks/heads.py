@@ -1,4 +1,4 @@
-"""The last layers of an encoder that keeps mean and standard deviation apart."""
+"""The first and last layers of networks that split their input or output."""
 
 from __future__ import annotations
 
@@ -29,3 +29,20 @@ class GaussianHeads(nn.Module):
     ) -> Float[Tensor, "batch out"]:
         h = self.network(x) if context is None else self.network(x, context)
         return torch.cat((self.mean(h), 2 * self.std(h)), -1)
+
+
+@part
+class Leading(nn.Module):
+    """``network`` of the first ``features`` numbers of z alone: p(x|z₁) where z = (z₁, …, z_L)."""
+
+    def __init__(self, network: nn.Module, features: Size) -> None:
+        super().__init__()
+        self.network, self.features = network, features
+
+    def forward(
+        self,
+        z: Float[Tensor, "batch latent"],
+        context: Float[Tensor, "batch features"] | None = None,
+    ) -> Float[Tensor, "batch ..."]:
+        z = z[:, : self.features]
+        return self.network(z) if context is None else self.network(z, context)

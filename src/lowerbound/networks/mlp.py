@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from lowerbound.networks.activations import ACTIVATIONS, Activation
+from lowerbound.networks.activations import Activation, activated
 from lowerbound.parts import Size, part
 
 
@@ -32,11 +32,11 @@ class MLP(nn.Module):
         context_dim: int = 0,
     ) -> None:
         super().__init__()
-        sizes = (in_features + context_dim, *hidden, out_features)
+        sizes = (in_features + context_dim, *hidden)
         layers: list[nn.Module] = []
         for n_in, n_out in itertools.pairwise(sizes):
-            layers += [nn.Linear(n_in, n_out), ACTIVATIONS[activation]()]
-        self.layers = nn.Sequential(*layers[:-1])
+            layers += activated(nn.Linear, n_in, n_out, activation)
+        self.layers = nn.Sequential(*layers, nn.Linear(sizes[-1], out_features))
 
     def forward(
         self,

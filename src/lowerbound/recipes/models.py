@@ -7,27 +7,22 @@ it is; its docstring cites where it is from.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
-from torch import nn
-
-from lowerbound.context import Labels
-from lowerbound.data import Dataset, Stored
+from lowerbound.data import TrainingSet
 from lowerbound.errors import ConfigurationError
 from lowerbound.networks import MLP, Activation, Convolutional, Deconvolutional
-from lowerbound.objectives import ELBO, IWAE, Objective
+from lowerbound.objectives import ELBO, IWAE, TCVAE, InfoVAE, Objective, Reconstruction
 from lowerbound.parts import NonNegative, Size
-from lowerbound.posteriors import DiagonalGaussian
+from lowerbound.posteriors import Deterministic
 from lowerbound.priors import StandardNormal
-from lowerbound.recipes.experiment import Experiment, LikelihoodName, Observation, Sigma, observe
+from lowerbound.recipes.experiment import Experiment, LikelihoodName, Sigma, observe
+from lowerbound.recipes.latents import PosteriorName, PriorName, compose, labels_of
 from lowerbound.training import Training
 from lowerbound.vae import VAE
 
-Recipe = Callable[..., Experiment]
-
 
 def mlp(
-    data: Dataset | Stored,
+    data: TrainingSet,
     latent_dim: Size = 20,
     hidden: tuple[Size, ...] = (512,),
     activation: Activation = "relu",
@@ -35,24 +30,59 @@ def mlp(
     sigma: Sigma = "learned",
     binarise: bool = False,
     conditional: bool = False,
+    prior: PriorName = "StandardNormal",
+    posterior: PosteriorName = "DiagonalGaussian",
+    components: Size = 100,
     objective: Objective = ELBO(),
 ) -> Experiment:
     """A fully connected VAE, its decoder the mirror of its encoder.
 
+    ``components`` are those of a GaussianMixture, or the pseudo-inputs of a VampPrior.
     With grey images and ``likelihood=Bernoulli``: 784-512-K-512-784.
     Source: Kingma & Welling, Auto-Encoding Variational Bayes, 2013, arXiv 1312.6114.
     """
     observation = observe(data, likelihood, sigma, binarise)
-    context = _labels(data) if conditional else None
+    context = labels_of(data) if conditional else None
     context_dim = context.classes if context else 0
-    encoder = MLP(_size(data), hidden, 2 * latent_dim, activation, context_dim)
+
+    def encoder(outputs: int) -> MLP:
+        return MLP(_size(data), hidden, outputs, activation, context_dim)
+
     decoder = MLP(latent_dim, hidden[::-1], observation.outputs, activation, context_dim)
-    model = _gaussian_vae(latent_dim, encoder, decoder, observation, context)
+    latent = (data, latent_dim, prior, posterior, components)
+    model = compose(*latent, encoder, decoder, observation, context)
+    return Experiment(model, objective, Training())
+
+
+def autoencoder(
+    data: TrainingSet,
+    latent_dim: Size = 20,
+    hidden: tuple[Size, ...] = (512,),
+    activation: Activation = "relu",
+    likelihood: LikelihoodName = "auto",
+    sigma: Sigma = "learned",
+    objective: Objective = Reconstruction(),
+) -> Experiment:
+    """A fully connected autoencoder: a code without noise, and no KL.
+
+    ``objective.corruption=Masking`` makes it a denoising one.
+    Source of that: Vincent et al., Extracting and composing robust features with denoising
+    autoencoders, 2008.
+    """
+    observation = observe(data, likelihood, sigma)
+    encoder = MLP(_size(data), hidden, latent_dim, activation)
+    decoder = MLP(latent_dim, hidden[::-1], observation.outputs, activation)
+    model = VAE(
+        StandardNormal(latent_dim),
+        Deterministic(observation.encoder(encoder), latent_dim),
+        observation.likelihood(decoder),
+        observation.transform,
+    )
     return Experiment(model, objective, Training())
 
 
 def convolutional(
-    data: Dataset | Stored,
+    data: TrainingSet,
     latent_dim: Size = 20,
     channels: tuple[Size, ...] = (32, 64),
     hidden: tuple[Size, ...] = (256,),
@@ -64,6 +94,9 @@ def convolutional(
     sigma: Sigma = "learned",
     binarise: bool = False,
     conditional: bool = False,
+    prior: PriorName = "StandardNormal",
+    posterior: PosteriorName = "DiagonalGaussian",
+    components: Size = 100,
     objective: Objective = ELBO(),
 ) -> Experiment:
     """A convolutional VAE for images, its decoder the mirror of its encoder.
@@ -76,18 +109,21 @@ def convolutional(
             f"{data.shape}; use the mlp recipe"
         )
     observation = observe(data, likelihood, sigma, binarise)
-    context = _labels(data) if conditional else None
+    context = labels_of(data) if conditional else None
     context_dim = context.classes if context else 0
     convolution = {"kernel_size": kernel_size, "stride": stride, "padding": padding}
-    encoder = Convolutional(
-        data.shape,
-        channels,
-        2 * latent_dim,
-        hidden,
-        **convolution,
-        activation=activation,
-        context_dim=context_dim,
-    )
+
+    def encoder(outputs: int) -> Convolutional:
+        return Convolutional(
+            data.shape,  # type: ignore[arg-type]
+            channels,
+            outputs,
+            hidden,
+            **convolution,
+            activation=activation,
+            context_dim=context_dim,
+        )
+
     decoder = Deconvolutional(
         latent_dim,
         channels[::-1],
@@ -97,12 +133,13 @@ def convolutional(
         activation=activation,
         context_dim=context_dim,
     )
-    model = _gaussian_vae(latent_dim, encoder, decoder, observation, context)
+    latent = (data, latent_dim, prior, posterior, components)
+    model = compose(*latent, encoder, decoder, observation, context)
     return Experiment(model, objective, Training())
 
 
 def linear(
-    data: Dataset | Stored,
+    data: TrainingSet,
     latent_dim: Size = 2,
     sigma: Sigma = "learned",
     objective: Objective = ELBO(),
@@ -115,7 +152,7 @@ def linear(
 
 
 def iwae(
-    data: Dataset | Stored,
+    data: TrainingSet,
     latent_dim: Size = 50,
     hidden: tuple[Size, ...] = (200, 200),
     objective: Objective = IWAE(50),
@@ -131,38 +168,39 @@ def iwae(
     return Experiment(experiment.model, experiment.objective, Training(batch_size=20))
 
 
-RECIPES: dict[str, Recipe] = {
-    "mlp": mlp,
-    "convolutional": convolutional,
-    "linear": linear,
-    "iwae": iwae,
-}
+def tcvae(
+    data: TrainingSet,
+    latent_dim: Size = 10,
+    hidden: tuple[Size, ...] = (512,),
+    activation: Activation = "relu",
+    likelihood: LikelihoodName = "auto",
+    alpha: float = 1.0,
+    beta: float = 6.0,
+    gamma: float = 1.0,
+) -> Experiment:
+    """The β-TCVAE, fully connected: the total correlation of the code's dimensions weighs β.
+
+    Source: Chen, Li, Grosse & Duvenaud, 2018, arXiv 1802.04942.
+    """
+    objective = TCVAE(len(data), alpha, beta, gamma)
+    return mlp(data, latent_dim, hidden, activation, likelihood, objective=objective)
 
 
-def _gaussian_vae(
-    latent_dim: int,
-    encoder: nn.Module,
-    decoder: nn.Module,
-    observation: Observation,
-    context: Labels | None,
-) -> VAE:
-    """Standard normal prior, diagonal Gaussian posterior."""
-    return VAE(
-        StandardNormal(latent_dim),
-        DiagonalGaussian(encoder, latent_dim),
-        observation.likelihood(decoder),
-        observation.transform,
-        context,
-    )
+def wae(
+    data: TrainingSet,
+    latent_dim: Size = 8,
+    hidden: tuple[Size, ...] = (512,),
+    activation: Activation = "relu",
+    likelihood: LikelihoodName = "auto",
+    sigma: Sigma = "learned",
+    objective: Objective = InfoVAE(),
+) -> Experiment:
+    """The Wasserstein autoencoder, fully connected: MMD alone brings the codes to the prior.
+
+    Source: Tolstikhin, Bousquet, Gelly & Schölkopf, 2017, arXiv 1711.01558 (WAE-MMD).
+    """
+    return autoencoder(data, latent_dim, hidden, activation, likelihood, sigma, objective)
 
 
-def _size(data: Dataset | Stored) -> int:
+def _size(data: TrainingSet) -> int:
     return math.prod(data.shape)
-
-
-def _labels(data: Dataset | Stored) -> Labels:
-    if data.labels is None:
-        raise ConfigurationError(
-            f"expected class labels in {data.name} for a conditional model, got none"
-        )
-    return Labels(len(data.classes) if data.classes else int(data.labels.max()) + 1)

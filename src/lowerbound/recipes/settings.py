@@ -12,11 +12,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lowerbound.data import Dataset, Stored
+from lowerbound.data import TrainingSet
 from lowerbound.errors import ConfigurationError, near
 from lowerbound.parts import REGISTRY, build, describe, validate
+from lowerbound.recipes.catalogue import RECIPES, Recipe
 from lowerbound.recipes.experiment import Experiment
-from lowerbound.recipes.models import RECIPES, Recipe
 from lowerbound.training import Training
 
 Settings = dict[str, Any]
@@ -70,7 +70,7 @@ def check(name: str, settings: Mapping[str, Any]) -> None:
     Training(**training)
 
 
-def prepare(name: str, data: Dataset | Stored, settings: Mapping[str, Any]) -> Experiment:
+def prepare(name: str, data: TrainingSet, settings: Mapping[str, Any]) -> Experiment:
     """The recipe's experiment on ``data`` with ``settings``.
 
     Raises:
@@ -95,7 +95,7 @@ def _merge(recipe: Recipe, settings: Mapping[str, Any]) -> tuple[Settings, Setti
     """Settings of the recipe and of its training, parts built from their dotted keys."""
     parameters = arguments_of(recipe)
     fields = {field.name for field in dataclasses.fields(Training)}
-    inner = describe(parameters["objective"].default)
+    inner = describe(parameters["objective"].default) if "objective" in parameters else {}
     arguments: Settings = {}
     training: Settings = {}
     # Shorter keys first: `objective=IWAE` chooses the part that `objective.samples=5` changes.

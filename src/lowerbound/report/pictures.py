@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from lowerbound import evaluation, plots
 from lowerbound.data import Dataset
 from lowerbound.evaluation.bounds import ACTIVE_VARIANCE
+from lowerbound.priors import StandardNormal
 from lowerbound.training import Record
 from lowerbound.vae import VAE
 
@@ -54,9 +55,19 @@ class Subject:
         return f"nats per {'image' if self.is_image else 'row'}"
 
     @property
-    def score(self) -> list[float]:
-        """KL of each dimension, which ranks them."""
+    def has_normal_prior(self) -> bool:
+        """Whether p(z) = N(0, I), whatever the context: its circles and quantiles say something."""
+        return isinstance(self.model.prior, StandardNormal)
+
+    @property
+    def kl(self) -> list[float] | None:
+        """KL of each dimension, where it has one."""
         return self.evaluation["kl_per_dimension"]
+
+    @property
+    def score(self) -> list[float]:
+        """What ranks the dimensions: their KL, or without one the variance of their mean."""
+        return self.kl or self.evaluation["variance_per_dimension"]
 
     @property
     def ranked(self) -> list[int]:
@@ -92,7 +103,10 @@ class Subject:
 
     def name_of(self, dimension: int) -> str:
         """A latent dimension with its score, for an axis."""
-        return f"z[{dimension}], KL {self.score[dimension]:.2f} nats"
+        score = self.score[dimension]
+        return f"z[{dimension}], " + (
+            f"KL {score:.2f} nats" if self.kl else f"variance of the mean {score:.2f}"
+        )
 
 
 def subject(model: VAE, data: Dataset, figures: dict[str, Any], history: list[Record]) -> Subject:
@@ -102,7 +116,11 @@ def subject(model: VAE, data: Dataset, figures: dict[str, Any], history: list[Re
 
 
 def pictures(subject: Subject) -> Iterator[Picture]:
-    """All the pictures that fit the subject."""
+    """All the pictures that fit the subject.
+
+    Walks along the quantiles of N(0, 1), and comparisons with it, are for models with that prior;
+    the KL of each dimension for a posterior and a prior that factorise.
+    """
     yield learning_curves(subject)
     yield reconstructions(subject) if subject.is_image else rebuilt_columns(subject)
     if not subject.is_image:
@@ -113,11 +131,14 @@ def pictures(subject: Subject) -> Iterator[Picture]:
         yield class_samples(subject)
     if subject.model.latent_dim > 1:
         yield codes(subject)
-        yield aggregate_posterior(subject)
-        if subject.is_image:
-            yield manifold(subject)
-    yield traversals(subject) if subject.is_image else table_traversals(subject)
-    yield kl_per_dimension(subject)
+    if subject.has_normal_prior:
+        if subject.model.latent_dim > 1:
+            yield aggregate_posterior(subject)
+            if subject.is_image:
+                yield manifold(subject)
+        yield traversals(subject) if subject.is_image else table_traversals(subject)
+    if subject.kl:
+        yield kl_per_dimension(subject)
 
 
 def learning_curves(subject: Subject) -> Picture:
@@ -208,6 +229,7 @@ def codes(subject: Subject) -> Picture:
         subject.class_names or None,
         x_name=subject.name_of(first),
         y_name=subject.name_of(second),
+        prior=subject.has_normal_prior,
     )
     which = "The" if subject.model.latent_dim == 2 else "Its two most active dimensions: the"
     caption = f"{which} posterior's mean of each test example."
@@ -256,7 +278,7 @@ def traversals(subject: Subject) -> Picture:
         images.numpy(),
         values.numpy(),
         [f"z[{i}]" for i in dimensions],
-        kl=np.array([subject.score[i] for i in dimensions]),
+        kl=np.array([subject.kl[i] for i in dimensions]) if subject.kl else None,
         value_range=subject.value_range,
     )
     caption = f"One dimension at a time, the others fixed.{subject.at_label}"
