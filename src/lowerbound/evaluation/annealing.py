@@ -18,7 +18,7 @@ Monte Carlo, 2015, arXiv 1511.02543.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -31,18 +31,17 @@ from lowerbound.data import Dataset
 from lowerbound.data.examples import examples
 from lowerbound.errors import ConfigurationError
 from lowerbound.evaluation.bounds import (
-    ELEMENTS_PER_CHUNK,
     Estimate,
     chunks,
-    decoded_elements,
     estimate,
+    in_parts,
     judging,
     prepared_batches,
 )
-from lowerbound.evaluation.importance import EffectiveSamples, effective_samples, effective_size
+from lowerbound.evaluation.importance import effective_size
 from lowerbound.vae import VAE
 
-LEAPFROGS = 5
+LEAPFROGS = 2
 ACCEPTANCE = 0.65
 PILOTS, WARM_UP, GAIN = 2, 20, 0.2
 FIRST_STEP = 0.5
@@ -58,7 +57,7 @@ class Annealed:
     Attributes:
         steps, chains: intermediate steps of β, and chains for each example.
         evidence: the mean over examples, nats.
-        effective_samples: what the chains of an example are worth.
+        effective_samples: what the chains of an example are worth, at the median over examples.
         acceptance: the share of accepted trajectories.
         log_evidence: (n,) of each example, nats.
     """
@@ -66,7 +65,7 @@ class Annealed:
     steps: int
     chains: int
     evidence: Estimate
-    effective_samples: EffectiveSamples
+    effective_samples: float
     acceptance: float
     log_evidence: Tensor = field(repr=False)
 
@@ -75,6 +74,16 @@ class Annealed:
         values = asdict(self)
         del values["log_evidence"]
         return values
+
+    def __str__(self) -> str:
+        value, error = self.evidence.value, self.evidence.standard_error
+        return "\n".join(
+            (
+                f"  {f'annealed, {self.steps:,} steps':<32}{value:>12.2f} ± {error:.2f} nats",
+                f"  {'  effective chains, median':<32}{self.effective_samples:>12.1f} of "
+                f"{self.chains} ({self.acceptance:.0%} of trajectories accepted)",
+            )
+        )
 
 
 @dataclass(frozen=True)
@@ -93,6 +102,17 @@ class Bracket:
     upper: Estimate
     gap: Estimate
 
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        lower, upper, gap = self.lower, self.upper, self.gap
+        return (
+            f"  {f'on {self.examples:,} x of the model':<32}{lower.value:>12.2f} to "
+            f"{upper.value:.2f} nats: within {gap.value:.2f} ± {gap.standard_error:.2f}"
+        )
+
 
 def anneal(
     model: VAE,
@@ -106,7 +126,7 @@ def anneal(
     """log p(x) of ``data`` as the log-mean of the weights of ``chains`` chains of ``steps`` steps.
 
     log w = Σₜ (βₜ − βₜ₋₁) [log p(x, zₜ₋₁) − log q(zₜ₋₁|x)], E w = p(x), so that the log of their
-    mean is a lower bound in expectation, whatever q.  Costs 5 gradients of the decoder for each
+    mean is a lower bound in expectation, whatever q.  Costs two gradients of the decoder for each
     step of each chain, and of two more chains that find the step sizes.
 
     Args:
@@ -125,18 +145,19 @@ def anneal(
     tally = _Tally(progress, len(data) * (_pilots(steps) + (steps - 1) * chains))
     found: list[Tensor] = []
     with judging(model, seed) as device:
-        for x, context in prepared_batches(model, examples(data, torch.device("cpu")), device):
-            for path in _paths(model, x, context, chains):
-                sizes = _step_sizes(path, betas, tally)
-                log_w, accepted = _weights(path, betas, sizes, chains, tally)
-                evidence = log_w.logsumexp(0) - math.log(chains)
-                found.append(torch.stack((evidence, effective_size(log_w), accepted)).cpu())
+        some = examples(data, torch.device("cpu"))
+        for x, context in prepared_batches(model, some, device, copies=chains):
+            path = _Path(model, x, context)
+            sizes = _step_sizes(path, betas, tally)
+            log_w, accepted = _weights(path, betas, sizes, chains, tally)
+            evidence = log_w.logsumexp(0) - math.log(chains)
+            found.append(torch.stack((evidence, effective_size(log_w), accepted)).cpu())
     evidence, worth, acceptance = torch.cat(found, 1)
     return Annealed(
         steps,
         chains,
         estimate(evidence),
-        effective_samples(worth),
+        worth.median().item(),
         acceptance.mean().item(),
         evidence,
     )
@@ -166,10 +187,10 @@ def bracket(
     tally = _Tally(progress, n * (_pilots(steps) + 2 * (steps - 1) * chains))
     found: list[Tensor] = []
     with judging(model, seed) as device:
-        context = model.features(None if labels is None else labels.to(device))
-        z, likelihood = model.joint(n, context)
-        paths = _paths(model, likelihood.sample(), context, chains)
-        for path, origin in zip(paths, z.split(_rows(model, chains)), strict=True):
+        features = model.features(None if labels is None else labels.to(device))
+        z, likelihood = model.joint(n, features)
+        for x, context in in_parts(model, likelihood.sample(), features, chains):
+            path, (origin, z) = _Path(model, x, context), z.tensor_split([len(x)])
             sizes = _step_sizes(path, betas, tally)
             forward, _ = _weights(path, betas, sizes, chains, tally)
             backward, _ = _weights(path, betas[::-1], sizes.flip(0), chains, tally, origin)
@@ -208,11 +229,11 @@ class _Point(NamedTuple):
 
     def log_density(self, beta: float) -> Tensor:
         """log π_β(z), up to a constant."""
-        return torch.lerp(*self.log_ends, beta)
+        return (1 - beta) * self.log_ends[0] + beta * self.log_ends[1]
 
     def gradient(self, beta: float) -> Tensor:
         """∂ log π_β(z)/∂z."""
-        return torch.lerp(*self.gradients, beta)
+        return (1 - beta) * self.gradients[0] + beta * self.gradients[1]
 
 
 class _Path:
@@ -262,19 +283,6 @@ class _Path:
         ), probability
 
 
-def _paths(model: VAE, x: Tensor, context: Tensor | None, chains: int) -> Iterator[_Path]:
-    """A batch in parts whose chains are within bounds together."""
-    rows = _rows(model, chains)
-    for start in range(0, len(x), rows):
-        part = slice(start, start + rows)
-        yield _Path(model, x[part], None if context is None else context[part])
-
-
-def _rows(model: VAE, chains: int) -> int:
-    """Examples whose chains' decoded elements are within bounds."""
-    return max(1, ELEMENTS_PER_CHUNK // (chains * decoded_elements(model)))
-
-
 def _step_sizes(path: _Path, betas: list[float], tally: _Tally) -> Tensor:
     """Sizes (T − 1, batch) with which 65 % of the trajectories at β₁ … β_T₋₁ are accepted.
 
@@ -308,8 +316,8 @@ def _weights(
 ) -> tuple[Tensor, Tensor]:
     """log w of each chain, (chains, batch), along the path that ``betas`` take, and acceptance.
 
-    log w = Σₜ (βₜ − βₜ₋₁) [log p(x, zₜ₋₁) − log q(zₜ₋₁|x)].  With β falling from 1 to 0 and an exact
-    posterior draw as ``origin``, these are the weights of the way back, with mean 1/p(x).
+    With β falling from 1 to 0 and an exact posterior draw as ``origin``, these are the weights of
+    the way back, with mean 1/p(x).
     """
     log_weights, accepted = [], path.x.new_zeros(len(path.x))
     for chunk in chunks(path.model, len(path.x), chains):

@@ -42,6 +42,14 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class Between:
+    """What lies, in expectation, between two estimates."""
+
+    lower: Estimate
+    upper: Estimate
+
+
+@dataclass(frozen=True)
 class Bound:
     """The importance-weighted bound with k = ``samples``."""
 
@@ -193,8 +201,8 @@ def _evaluate(
         kl=estimates.get("kl"),
         elbo=estimates.get("elbo"),
         importance_weighted=weighted,
-        effective_samples=weighted and effective_samples(whole["effective_samples"]),
-        curve=weighted and _curve(whole["curve"], samples),
+        effective_samples=effective_samples(whole["effective_samples"]) if weighted else None,
+        curve=_curve(whole["curve"], samples) if weighted else None,
         bits_per_dimension=weighted and bits_per_dimension(model, weighted),
         active_units=int((variance > ACTIVE_VARIANCE).sum()),
         latent_dim=model.latent_dim,
@@ -226,12 +234,13 @@ def posteriors(model: VAE, data: Dataset) -> Iterator[Distribution]:
 
 
 def prepared_batches(
-    model: VAE, data: Dataset | Examples, device: torch.device
+    model: VAE, data: Dataset | Examples, device: torch.device, copies: int = 1
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     """The data in order, a batch at a time, as the model's parts see it.
 
-    What noise the transform adds follows from torch's seed and the example's place alone, so that
-    all measures of one seed are of the same x.
+    Batches are such that ``copies`` codes for each example can be decoded at once.  What noise the
+    transform adds follows from torch's seed and the example's place alone, so that all measures of
+    one seed are of the same x.
     """
     size = max(1, min(IMAGES_PER_BATCH, ELEMENTS_PER_CHUNK // decoded_elements(model)))
     for start in range(0, len(data), size):
@@ -240,8 +249,18 @@ def prepared_batches(
         with forked(device):
             # Not the seed itself, whose stream the draws of z are from.
             torch.manual_seed(torch.initial_seed() + 1 + start)
-            prepared = model.prepare(data.x[start:stop].to(device), labels)
-        yield prepared
+            x, context = model.prepare(data.x[start:stop].to(device), labels)
+        yield from in_parts(model, x, context, copies)
+
+
+def in_parts(
+    model: VAE, x: Tensor, context: Tensor | None, copies: int
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """A batch in parts of which ``copies`` codes for each example can be decoded at once."""
+    rows = max(1, ELEMENTS_PER_CHUNK // (copies * decoded_elements(model)))
+    for start in range(0, len(x), rows):
+        part = slice(start, start + rows)
+        yield x[part], None if context is None else context[part]
 
 
 def forked(device: torch.device) -> AbstractContextManager[None]:

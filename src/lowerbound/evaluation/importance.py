@@ -31,9 +31,7 @@ class EffectiveSamples:
 
 def effective_samples(values: Tensor) -> EffectiveSamples:
     """The summary of n of each example, (n,)."""
-    return EffectiveSamples(
-        values.double().median().item(), (values < FEW).double().mean().item()
-    )
+    return EffectiveSamples(values.double().median().item(), (values < FEW).double().mean().item())
 
 
 def effective_size(log_w: Tensor) -> Tensor:
