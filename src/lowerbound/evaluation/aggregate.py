@@ -15,7 +15,7 @@ from lowerbound.errors import ConfigurationError, ShapeError
 from lowerbound.evaluation.bounds import Between, estimate, posteriors
 from lowerbound.vae import VAE
 
-ROWS = 500
+ROWS = 100
 FEWEST = 20
 
 
