@@ -302,10 +302,23 @@ def test_a_code_that_no_other_example_shares_tells_up_to_all_of_the_kl():
     with torch.no_grad():
         model.posterior.network.layers[0].weight[:2] *= 50
         model.posterior.network.layers[0].bias[2:] -= 12
-    found = evaluation.decompose_kl(model, draw(W, 40))
+    data = draw(W, 40)
+    found = evaluation.decompose_kl(model, data)
+    assert near(found.kl, evaluation.evaluate(model, data, samples=2).kl.value)
     assert found.mutual_information.lower.value == pytest.approx(math.log(40), abs=0.05)
     assert found.aggregate.lower.value >= 0
     assert found.mutual_information.upper.value <= found.kl.value + 1e-9
+
+
+def test_the_parts_are_of_the_kl_that_the_elbo_has():
+    """Of x as the model sees it, its binarisation included."""
+    data = Dataset(torch.randint(0, 256, (900, 1, 4, 4), dtype=torch.uint8))
+    model = lb.recipes.mlp(data, 2, (8,), binarise=True).model
+    with torch.no_grad():
+        model.posterior.network.layers[0].weight *= 4
+    found = evaluation.decompose_kl(model, data, seed=3)
+    kl = evaluation.evaluate(model, data, samples=2, seed=3).kl
+    assert abs(found.kl.value - kl.value) < 4 * found.kl.standard_error
 
 
 def test_the_kl_of_a_prior_that_takes_labels_has_no_such_parts():

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.distributions import Distribution
 
 from lowerbound.data import Dataset
 from lowerbound.distributions import LOG_2PI, DiagonalNormal
@@ -122,8 +124,13 @@ def gaussian_posteriors(model: VAE, data: Dataset) -> tuple[Tensor, Tensor]:
     Raises:
         ConfigurationError: the posterior is not a diagonal Gaussian.
     """
+    return gaussian_parameters(posteriors(model, data))
+
+
+def gaussian_parameters(batches: Iterable[Distribution]) -> tuple[Tensor, Tensor]:
+    """μ and log σ² of one diagonal Gaussian after the other, on the CPU."""
     means, log_variances = [], []
-    for q in posteriors(model, data):
+    for q in batches:
         if not isinstance(q, DiagonalNormal):
             raise ConfigurationError(
                 f"expected a diagonal Gaussian posterior, got {type(q).__name__}"

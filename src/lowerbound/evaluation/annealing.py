@@ -110,7 +110,7 @@ class Bracket:
         lower, upper, gap = self.lower, self.upper, self.gap
         return (
             f"  {f'on {self.examples:,} x of the model':<32}{lower.value:>12.2f} to "
-            f"{upper.value:.2f} nats: within {gap.value:.2f} ± {gap.standard_error:.2f}"
+            f"{upper.value:.2f} nats, {gap.value:.2f} ± {gap.standard_error:.2f} apart"
         )
 
 

@@ -17,10 +17,17 @@ import torch
 from torch import Tensor
 
 from lowerbound.data import Dataset
+from lowerbound.data.examples import examples
 from lowerbound.distributions import LOG_2PI, DiagonalNormal, StandardNormal
 from lowerbound.errors import ConfigurationError
-from lowerbound.evaluation.aggregate import gaussian_posteriors, log_mixtures
-from lowerbound.evaluation.bounds import Between, Estimate, estimate, judging
+from lowerbound.evaluation.aggregate import gaussian_parameters, log_mixtures
+from lowerbound.evaluation.bounds import (
+    Between,
+    Estimate,
+    estimate,
+    judging,
+    prepared_batches,
+)
 from lowerbound.vae import VAE
 
 
@@ -99,7 +106,8 @@ def decompose_kl(
                 "expected one prior for all examples, got one that takes a context: there is no "
                 "one q(z) to compare with it"
             )
-        mean, log_variance = gaussian_posteriors(model, data)
+        batches = prepared_batches(model, examples(data, torch.device("cpu")), device)
+        mean, log_variance = gaussian_parameters(model.posterior(x, c) for x, c in batches)
         z = DiagonalNormal(mean, log_variance).sample()
         log_p = p.log_prob(z.to(device)).cpu().double()
     z, mean, log_variance = z.double(), mean.double(), log_variance.double()
