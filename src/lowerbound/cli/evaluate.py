@@ -159,4 +159,4 @@ def rates(
     for place in places:
         cells = (place.rate, place.distortion, place.elbo)
         figures = "".join(f"{c.value:>12.2f} ± {c.standard_error:<5.2f}" for c in cells)
-        typer.echo(f"{place.name:<24}{figures}")
+        typer.echo(f"{place.name:<24}{figures}".rstrip())
