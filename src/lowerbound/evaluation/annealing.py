@@ -204,7 +204,7 @@ def schedule(steps: int) -> list[float]:
     """β₀ = 0, …, β_T = 1: even steps of a sigmoid from −4 to 4, short near both ends.
 
     >>> [round(beta, 4) for beta in schedule(4)]
-    [0.0, 0.1052, 0.5, 0.8948, 1.0]
+    [0.0, 0.105, 0.5, 0.895, 1.0]
     """
     sigmoid = torch.linspace(-STEEPNESS, STEEPNESS, steps + 1, dtype=torch.float64).sigmoid()
     return ((sigmoid - sigmoid[0]) / (sigmoid[-1] - sigmoid[0])).tolist()

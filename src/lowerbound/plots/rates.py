@@ -50,9 +50,10 @@ def rate_distortion(
     axes.plot(ends, best - ends, "--", color=MUTED, linewidth=1)
     axes.annotate(
         f"R + D = {best:.2f}",
-        (ends[0], best - ends[0]),
-        xytext=(5, -12),
+        (ends[1], best - ends[1]),
+        xytext=(-20, -4),
         textcoords="offset points",
+        ha="right",
         fontsize=SMALL_SIZE,
         color=MUTED,
     )
