@@ -83,6 +83,45 @@ def test_evaluate(run, trained):
     assert kept == values | {"weights": weights}
 
 
+def test_evaluate_more_on_fewer_examples(run, trained):
+    kept = (trained / "evaluation.json").read_bytes()
+    more = ("--first", 12, "--ais", 6, "--chains", 3, "--bracket", 5, "--gap", "--decompose")
+    arguments = ("evaluate", trained, "--samples", 20, *more)
+    code, out, _ = run(*arguments)
+    assert code == 0
+    for name in ("annealed, 6 steps", "on 5 x of the model", "amortisation gap", "correlation"):
+        assert name in out
+    values = json.loads(run(*arguments, "--json")[1])
+    assert values["examples"] == values["gaps"]["examples"] == values["kl_parts"]["examples"] == 12
+    assert values["annealed"]["evidence"]["value"] > values["elbo"]["value"]
+    assert values["bracket"]["lower"]["value"] < values["bracket"]["upper"]["value"] + 1
+    assert values["gaps"]["evidence"]["value"] >= values["annealed"]["evidence"]["value"]
+    assert (trained / "evaluation.json").read_bytes() == kept
+
+
+def test_bracket_is_of_ais(run, trained):
+    code, _, err = run("evaluate", trained, "--bracket", 5)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "--ais" in err
+
+
+def test_rates_of_runs_at_several_weights(run, trained, tmp_path):
+    other = tmp_path / "beta-9"
+    train = ("train", "mlp", "--data", "digits", "--out", other, *SMALL)
+    assert run(*train, "--set", "objective.beta=9")[0] == 0
+    code, out, _ = run("rates", trained, other, "--out", tmp_path / "rates.png")
+    assert code == 0
+    assert out.index("beta-9") < out.index(trained.name)
+    assert Image.open(tmp_path / "rates.png").width > 100
+    places = json.loads(run("rates", trained, other, "--json")[1])
+    assert places[0]["rate"]["value"] < places[1]["rate"]["value"]
+    assert places[0]["distortion"]["value"] > places[1]["distortion"]["value"]
+    code, _, err = run("rates", trained, other, "--out", tmp_path / "rates.txt")
+    assert (code, err.count("\n")) == (2, 1)
+    code, _, err = run("rates", trained, trained)
+    assert (code, err.count("\n")) == (2, 1)
+
+
 def test_evaluate_other_data(run, trained, tmp_path):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).integers(0, 256, (20, 8, 8), np.uint8))
     data = tmp_path / "x.npy"
@@ -100,7 +139,7 @@ def test_report_is_one_self_contained_page(run, trained):
         f"{name}.png"
         for name in (
             *("curves", "reconstructions", "samples", "latent", "aggregate", "manifold"),
-            *("traversals", "kl"),
+            *("traversals", "kl", "importance"),
         )
     )
     assert html.count("data:image/png;base64,") == len(pictures)

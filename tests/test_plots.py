@@ -370,6 +370,16 @@ def test_comparison_places_measured_and_goal_relative_to_the_document():
     ]
 
 
+def test_rate_and_distortion_are_joined_by_rising_rate_above_the_best_elbo():
+    figure = plots.rate_distortion([5.0, 1.0, 3.0], [10.0, 20.0, 13.0], ["a", "b", "c"])
+    curve, best = figure.axes[0].lines
+    assert curve.get_xydata().tolist() == [[1, 20], [3, 13], [5, 10]]
+    assert np.allclose(best.get_xydata().sum(1), 15)
+    assert {"a", "b", "c", "R + D = 15.00"} == {text.get_text() for text in figure.axes[0].texts}
+    with pytest.raises(ShapeError, match="expected 2 names"):
+        plots.rate_distortion([1.0, 2.0], [2.0, 1.0], ["a"])
+
+
 def test_spread_keeps_order_and_distance():
     centres = np.array([5.0, 0.0, 0.1, 0.2, 9.0])
     placed = spread(centres, 1.0)

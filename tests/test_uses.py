@@ -83,6 +83,9 @@ def test_example_scores_average_to_the_evaluation():
     model = lb.recipes.mlp(some, 2, (8,), likelihood="Bernoulli").model
     result = evaluation.evaluate(model, some, samples=3, seed=2)
     terms = evaluation.example_scores(model, some, samples=3, seed=2)
+    worth, curve = terms.pop("effective_samples"), terms.pop("curve")
+    assert worth.median().item() == pytest.approx(result.effective_samples.median)
+    assert curve.mean(0).tolist() == pytest.approx([p.bound.value for p in result.curve], rel=1e-5)
     for name, column in terms.items():
         assert column.shape == (700,)
         assert column.mean().item() == pytest.approx(getattr(result, name).value, rel=1e-5)

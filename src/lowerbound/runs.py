@@ -236,20 +236,26 @@ def evaluate(
     """`lowerbound.evaluate` on the run's test set, kept in ``evaluation.json``."""
     model, data = load_model(folder, device), split_of(read(folder), "test")
     result = evaluation.evaluate(model, data, samples=samples, seed=seed, progress=progress)
-    weights = storage.read_information(folder)["weights"]["sha256"]
-    figures = {"data": "test", "seed": seed, "weights": weights, **result.as_dict()}
-    write_json(folder / EVALUATION_FILE, figures)
+    keep_evaluation(folder, result, seed)
     return result
 
 
+def keep_evaluation(folder: Path, result: Evaluation, seed: int) -> None:
+    """Write what was measured on all of the run's test set to ``evaluation.json``."""
+    weights = storage.read_information(folder)["weights"]["sha256"]
+    figures = {"data": "test", "seed": seed, "weights": weights, **result.as_dict()}
+    write_json(folder / EVALUATION_FILE, figures)
+
+
 def evaluation_of(folder: Path) -> dict[str, Any] | None:
-    """What `evaluate` kept, if it is of the weights that are there now."""
+    """What `evaluate` kept, if it is all that it measures, of the weights that are there now."""
     path = folder / EVALUATION_FILE
     if not path.exists():
         return None
     figures = storage.read_json(path, "an evaluation")
     weights = storage.read_information(folder)["weights"]["sha256"]
-    return figures if figures.get("weights") == weights else None
+    wanted = {field.name for field in dataclasses.fields(Evaluation)}
+    return figures if figures.get("weights") == weights and wanted <= figures.keys() else None
 
 
 def refuse_occupied(folder: Path) -> None:

@@ -151,6 +151,13 @@ class VAE(nn.Module):
         """The decoder's mean at the posterior's mean, in the data's units, (batch, *shape)."""
         return self.decode(self.embed(x, context), context)
 
+    def joint(
+        self, n: int, context: Float[Tensor, "n features"] | None = None
+    ) -> tuple[Float[Tensor, "n latent"], Distribution]:
+        """n draws z ~ p(z), and p(x|z) of prepared x at each."""
+        z = draw(self.prior(context), n)
+        return z, self.likelihood(z, context)
+
     @torch.no_grad()
     def sample(
         self, n: int, context: Tensor | None = None, *, seed: int | None = None, mean: bool = False
@@ -167,9 +174,7 @@ class VAE(nn.Module):
         with torch.random.fork_rng(devices, enabled=seed is not None):
             if seed is not None:
                 torch.manual_seed(seed)
-            features = self.features(self._here(context))
-            z = draw(self.prior(features), n)
-            p = self.likelihood(z, features)
+            _, p = self.joint(n, self.features(self._here(context)))
             return self.transform.inverse(p.mean if mean else p.sample())
 
 

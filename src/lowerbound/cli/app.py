@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import lowerbound
-from lowerbound.cli import data, inspect, reproduce, train
+from lowerbound.cli import data, evaluate, inspect, reproduce, train
 from lowerbound.errors import LowerboundError
 
 app = typer.Typer(
@@ -24,7 +24,8 @@ app = typer.Typer(
     context_settings={"max_content_width": 110},
 )
 app.command()(train.train)
-app.command()(inspect.evaluate)
+app.command()(evaluate.evaluate)
+app.command()(evaluate.rates)
 app.command()(inspect.report)
 app.command()(inspect.reconstruct)
 app.command()(inspect.sample)

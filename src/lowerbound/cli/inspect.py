@@ -1,4 +1,4 @@
-"""Commands on a finished run: ``evaluate``, ``report``, ``reconstruct``, ``sample``, ``embed``."""
+"""Commands on a finished run: ``report``, ``reconstruct``, ``sample``, ``embed``."""
 
 from __future__ import annotations
 
@@ -27,38 +27,6 @@ Labels = Annotated[
 ]
 Device = Annotated[str | None, typer.Option(help="cpu or cuda.")]
 Seed = Annotated[int, typer.Option(help="Seed of all noise.")]
-
-
-def evaluate(
-    run: Folder,
-    samples: Annotated[int, typer.Option(help="k of the importance-weighted bound.")] = 100,
-    split: Split = "test",
-    data: Data = None,
-    labels: Labels = None,
-    seed: Seed = 0,
-    device: Device = None,
-    json: Annotated[bool, typer.Option(help="Print the figures as JSON.")] = False,
-) -> None:
-    """Measure a trained model on held-out data, in nats per example with standard errors."""
-    from lowerbound import evaluation, runs
-
-    show_notes()
-    with progress("evaluating") as advance:
-        if data is None and labels is None and split == "test":
-            result = runs.evaluate(run, samples=samples, seed=seed, device=device, progress=advance)
-        else:
-            model = runs.load_model(run, device)
-            result = evaluation.evaluate(
-                model,
-                _examples(run, model, split, data, labels),
-                samples=samples,
-                seed=seed,
-                progress=advance,
-            )
-    if json:
-        print_json({"data": data or split, "seed": seed, **result.as_dict()})
-    else:
-        typer.echo(str(result))
 
 
 def report(
@@ -93,7 +61,7 @@ def reconstruct(
 
     show_notes()
     model = runs.load_model(run, device)
-    examples = _examples(run, model, split, data, labels).take(n)
+    examples = examples_of(run, model, split, data, labels).take(n)
     rebuilt = model.reconstruct(examples.x, examples.labels).cpu().numpy()
     original = examples.x.numpy()
     pairs = {"original": original, "reconstruction": rebuilt}
@@ -154,7 +122,7 @@ def embed(
 
     show_notes()
     model = runs.load_model(run, device)
-    examples = _examples(run, model, split, data, labels)
+    examples = examples_of(run, model, split, data, labels)
     codes = evaluation.embed(model, examples).numpy()
     write_codes(out, codes, examples.labels, examples.classes)
     note(f"wrote {out}: {len(examples):,} × {model.latent_dim}")
@@ -179,7 +147,7 @@ def _class_number(folder: Path, model: VAE, label: str) -> int:
     raise ConfigurationError(f"expected --label to be one of {', '.join(names)}, got {label!r}")
 
 
-def _examples(
+def examples_of(
     folder: Path,
     model: VAE,
     split: Literal["train", "validation", "test"],

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.distributions import Distribution
 
 from lowerbound.data import Dataset
 from lowerbound.distributions import LOG_2PI, DiagonalNormal
 from lowerbound.errors import ConfigurationError, ShapeError
-from lowerbound.evaluation.bounds import Estimate, estimate, posteriors
+from lowerbound.evaluation.bounds import Between, estimate, posteriors
 from lowerbound.vae import VAE
 
-ROWS = 500
+ROWS = 100
 FEWEST = 20
 
 
@@ -65,28 +67,17 @@ def normality(values: Float[Tensor, " n"]) -> Normality:
     )
 
 
-@dataclass(frozen=True)
-class AggregateKL:
-    """KL(q(z) ‖ p(z)) between two bounds, nats.
-
-    With q(z) the mean of q(z|x) over all x that there could be, of which n are at hand, the two
-    estimates lie in expectation below and above it, by Jensen's inequality; they close as n grows.
-
-    Attributes:
-        lower: each z judged by the posteriors of the other n − 1 examples.
-        upper: each z judged by all n, its own among them: the KL of the sample's own mixture.
-    """
-
-    lower: Estimate
-    upper: Estimate
-
-
 def aggregate_kl(
     mean: Float[Tensor, "n latent"], log_variance: Float[Tensor, "n latent"], seed: int = 0
-) -> AggregateKL:
-    """KL((1/n) Σᵢ N(μᵢ, diag σᵢ²) ‖ N(0, I)), from one draw z of each posterior.
+) -> Between:
+    """KL(q(z) ‖ N(0, I)), q(z) the mean of N(μ(x), diag σ²(x)), from one draw z of each posterior.
 
     log q(z) = log Σⱼ N(z; μⱼ, σⱼ²) − log n: the log-mean-exp over all examples, not a batch.
+
+    With q(z) the mean over all x that there could be, of which n are at hand, the two bounds hold
+    in expectation, by Jensen's inequality, and close as n grows: the lower judges each z by the
+    posteriors of the other n − 1 examples; the upper by all n, its own among them, which is the KL
+    of the sample's own mixture.
 
     Source: Hoffman & Johnson, ELBO surgery: yet another way to carve up the variational evidence
     lower bound, 2016.
@@ -99,20 +90,16 @@ def aggregate_kl(
             "expected means and log-variances (n, latent) of at least two examples, got "
             f"{tuple(mean.shape)} and {tuple(log_variance.shape)}"
         )
-    n = len(mean)
     mean, log_variance = mean.double(), log_variance.double()
     noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(seed)).to(mean)
     z = mean + (0.5 * log_variance).exp() * noise
     log_p = -0.5 * (z**2 + LOG_2PI).sum(-1)
-    log_all, log_others = _log_mixtures(z, mean, log_variance)
-    return AggregateKL(
-        lower=estimate(log_others - math.log(n - 1) - log_p),
-        upper=estimate(log_all - math.log(n) - log_p),
-    )
+    log_all, log_others = log_mixtures(z, mean, log_variance)
+    return Between(estimate(log_others - log_p), estimate(log_all - log_p))
 
 
-def _log_mixtures(z: Tensor, mean: Tensor, log_variance: Tensor) -> tuple[Tensor, Tensor]:
-    """log Σⱼ N(zᵢ; μⱼ, σⱼ²), over all j and over j ≠ i.
+def log_mixtures(z: Tensor, mean: Tensor, log_variance: Tensor) -> tuple[Tensor, Tensor]:
+    """log of the mean of N(zᵢ; μⱼ, diag σⱼ²) over all j, and over j ≠ i; (n,) each.
 
     Σ (z − μ)²/σ² = z²·(1/σ²) − 2 z·(μ/σ²) + Σ μ²/σ² makes all pairs a product of matrices.
     """
@@ -122,10 +109,12 @@ def _log_mixtures(z: Tensor, mean: Tensor, log_variance: Tensor) -> tuple[Tensor
     for start in range(0, len(z), ROWS):
         rows = z[start : start + ROWS]
         log_q = -0.5 * (rows**2 @ precision.T - 2 * rows @ (mean * precision).T + constant)
-        log_all.append(log_q.logsumexp(1))
+        own = log_q.diagonal(start).clone()
         log_q.diagonal(start).fill_(-math.inf)
         log_others.append(log_q.logsumexp(1))
-    return torch.cat(log_all), torch.cat(log_others)
+        log_all.append(log_others[-1].logaddexp(own))
+    n = len(z)
+    return torch.cat(log_all) - math.log(n), torch.cat(log_others) - math.log(n - 1)
 
 
 @torch.no_grad()
@@ -135,8 +124,13 @@ def gaussian_posteriors(model: VAE, data: Dataset) -> tuple[Tensor, Tensor]:
     Raises:
         ConfigurationError: the posterior is not a diagonal Gaussian.
     """
+    return gaussian_parameters(posteriors(model, data))
+
+
+def gaussian_parameters(batches: Iterable[Distribution]) -> tuple[Tensor, Tensor]:
+    """μ and log σ² of one diagonal Gaussian after the other, on the CPU."""
     means, log_variances = [], []
-    for q in posteriors(model, data):
+    for q in batches:
         if not isinstance(q, DiagonalNormal):
             raise ConfigurationError(
                 f"expected a diagonal Gaussian posterior, got {type(q).__name__}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,6 +17,12 @@ from lowerbound.data.examples import Examples, examples
 from lowerbound.data.moments import Moments
 from lowerbound.distributions import Delta, kl_terms
 from lowerbound.errors import ConfigurationError, DataError
+from lowerbound.evaluation.importance import (
+    EffectiveSamples,
+    Weights,
+    effective_samples,
+    group_sizes,
+)
 from lowerbound.vae import VAE
 
 IMAGES_PER_BATCH = 500
@@ -37,6 +43,22 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class Between:
+    """What lies, in expectation, between two estimates."""
+
+    lower: Estimate
+    upper: Estimate
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The importance-weighted bound with k = ``samples``."""
+
+    samples: int
+    bound: Estimate
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """What `evaluate` measured: nats per example, unless said otherwise.
 
@@ -47,6 +69,8 @@ class Evaluation:
         kl: KL(q(z|x) ‖ p(z)); None for a deterministic posterior, as all below.
         elbo: −reconstruction − kl ≤ log p(x).
         importance_weighted: the bound log (1/k) Σ w, with k = ``samples``; at least the ELBO.
+        effective_samples: what those k draws are worth.
+        curve: the bound for 1, …, k draws, from the same draws in disjoint groups.
         bits_per_dimension: of ``importance_weighted``, in the data's units; None where the
             likelihood is no density of the data.
         active_units: latent dimensions whose posterior mean varies by more than 0.01 (its variance
@@ -62,6 +86,8 @@ class Evaluation:
     kl: Estimate | None
     elbo: Estimate | None
     importance_weighted: Estimate | None
+    effective_samples: EffectiveSamples | None
+    curve: list[Bound] | None
     bits_per_dimension: Estimate | None
     active_units: int
     latent_dim: int
@@ -86,6 +112,12 @@ class Evaluation:
                 digits = 4 if unit == "bits" else 2
                 value, error = estimate.value, estimate.standard_error
                 lines.append(f"  {name:<32}{value:>12.{digits}f} ± {error:.{digits}f} {unit}")
+        if self.effective_samples is not None:
+            worth = self.effective_samples
+            lines.append(
+                f"  {'  effective samples, median':<32}{worth.median:>12.1f} of {self.samples:,}"
+                f" (below {worth.limit} for {worth.below:.0%} of examples)"
+            )
         active = f"{self.active_units} of {self.latent_dim}"
         return "\n".join([*lines, f"  {'active units':<32}{active:>12}"])
 
@@ -127,7 +159,7 @@ def judging(model: VAE, seed: int) -> Iterator[torch.device]:
     was_training = model.training
     model.eval()
     try:
-        with torch.no_grad(), torch.random.fork_rng([device] if device.type == "cuda" else []):
+        with torch.no_grad(), forked(device):
             torch.manual_seed(seed)
             yield device
     finally:
@@ -158,7 +190,8 @@ def _evaluate(
         done += len(x)
         if progress:
             progress(done, len(data))
-    estimates = {name: estimate(torch.cat(column)) for name, column in columns.items()}
+    whole = {name: torch.cat(column) for name, column in columns.items()}
+    estimates = {name: estimate(column) for name, column in whole.items() if column.ndim == 1}
     weighted = estimates.get("importance_weighted")
     variance = moments.variance()
     return Evaluation(
@@ -169,12 +202,19 @@ def _evaluate(
         kl=estimates.get("kl"),
         elbo=estimates.get("elbo"),
         importance_weighted=weighted,
+        effective_samples=effective_samples(whole["effective_samples"]) if weighted else None,
+        curve=_curve(whole["curve"], samples) if weighted else None,
         bits_per_dimension=weighted and bits_per_dimension(model, weighted),
         active_units=int((variance > ACTIVE_VARIANCE).sum()),
         latent_dim=model.latent_dim,
         kl_per_dimension=None if kl_sum is None else (kl_sum / len(data)).tolist(),
         variance_per_dimension=variance.tolist(),
     )
+
+
+def _curve(bounds: Tensor, samples: int) -> list[Bound]:
+    sizes = group_sizes(samples)
+    return [Bound(k, estimate(column)) for k, column in zip(sizes, bounds.T, strict=True)]
 
 
 def _refuse_non_finite(name: str, column: Tensor, first: int) -> None:
@@ -195,44 +235,73 @@ def posteriors(model: VAE, data: Dataset) -> Iterator[Distribution]:
 
 
 def prepared_batches(
-    model: VAE, data: Dataset | Examples, device: torch.device
+    model: VAE, data: Dataset | Examples, device: torch.device, copies: int = 1
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """The data in order, a batch at a time, as the model's parts see it."""
+    """The data in order, a batch at a time, as the model's parts see it.
+
+    Batches are such that ``copies`` codes for each example can be decoded at once.  What noise the
+    transform adds follows from torch's seed and the example's place alone, so that all measures of
+    one seed are of the same x.
+    """
     size = max(1, min(IMAGES_PER_BATCH, ELEMENTS_PER_CHUNK // decoded_elements(model)))
     for start in range(0, len(data), size):
         stop = start + size
         labels = None if data.labels is None else data.labels[start:stop].to(device)
-        yield model.prepare(data.x[start:stop].to(device), labels)
+        with forked(device):
+            # Not the seed itself, whose stream the draws of z are from.
+            torch.manual_seed(torch.initial_seed() + 1 + start)
+            x, context = model.prepare(data.x[start:stop].to(device), labels)
+        yield from in_parts(model, x, context, copies)
+
+
+def in_parts(
+    model: VAE, x: Tensor, context: Tensor | None, copies: int
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """A batch in parts of which ``copies`` codes for each example can be decoded at once."""
+    rows = max(1, ELEMENTS_PER_CHUNK // (copies * decoded_elements(model)))
+    for start in range(0, len(x), rows):
+        part = slice(start, start + rows)
+        yield x[part], None if context is None else context[part]
+
+
+def forked(device: torch.device) -> AbstractContextManager[None]:
+    """Within, torch's generators may be seeded and used; after, they are as they were."""
+    return torch.random.fork_rng([device] if device.type == "cuda" else [])
 
 
 def example_bounds(
     model: VAE, x: Tensor, context: Tensor | None, q: Distribution, p: Distribution, samples: int
 ) -> dict[str, Tensor]:
-    """Per example: −E log p(x|z), and with a density q(z|x) also KL, ELBO, and log (1/k) Σ w."""
+    """Per example: −E log p(x|z), and with a density q(z|x) also KL, ELBO, and log (1/k) Σ w.
+
+    With these, the effective sample size of the weights, and the bound's ``curve`` over k, (batch,
+    sizes).
+    """
     if isinstance(q, Delta):
         return {"reconstruction": -model.likelihood(q.mean, context).log_prob(x)}
-    log_likelihood = log_ratio = log_w = None
-    for chunk in _chunks(model, len(x), samples):
+    log_likelihood = log_ratio = None
+    weights = Weights(samples)
+    for chunk in chunks(model, len(x), samples):
         z = q.sample((chunk,))
         log_p = model.likelihood(z, context).log_prob(x)
         ratio = q.log_prob(z) - p.log_prob(z)
-        weight = (log_p - ratio).logsumexp(0)
         log_likelihood = _plus(log_likelihood, log_p.sum(0))
         log_ratio = _plus(log_ratio, ratio.sum(0))
-        log_w = weight if log_w is None else torch.logaddexp(log_w, weight)
+        weights.add(log_p - ratio)
     assert log_likelihood is not None
     assert log_ratio is not None
-    assert log_w is not None
     try:
         kl = kl_divergence(q, p).expand(len(x))
     except NotImplementedError:
         kl = log_ratio / samples
-    reconstruction = -log_likelihood / samples
+    reconstruction, curve = -log_likelihood / samples, weights.curve()
     return {
         "reconstruction": reconstruction,
         "kl": kl,
         "elbo": -reconstruction - kl,
-        "importance_weighted": log_w - math.log(samples),
+        "importance_weighted": curve[:, -1],
+        "effective_samples": weights.effective_size(),
+        "curve": curve,
     }
 
 
@@ -245,7 +314,7 @@ def decoded_elements(model: VAE) -> int:
     return math.prod(model.shape) * getattr(model.likelihood, "numbers", 1)
 
 
-def _chunks(model: VAE, examples: int, samples: int) -> Iterator[int]:
+def chunks(model: VAE, examples: int, samples: int) -> Iterator[int]:
     """Sizes that add up to ``samples``, each with a bounded number of decoded elements."""
     size = max(1, ELEMENTS_PER_CHUNK // (examples * decoded_elements(model)))
     while samples > 0:

@@ -24,7 +24,8 @@ def example_scores(
 ) -> dict[str, Tensor]:
     """Each example's reconstruction, kl, elbo and importance_weighted, as `evaluate` averages them.
 
-    Nats, (n,) each, on the CPU, from ``samples`` draws z ~ q(z|x) per example.
+    Nats, (n,) each, on the CPU, from ``samples`` draws z ~ q(z|x) per example; with them, its
+    effective_samples, and the bound's ``curve`` over `group_sizes` of k, (n, sizes).
     """
     columns: dict[str, list[Tensor]] = {}
     with judging(model, seed) as device:

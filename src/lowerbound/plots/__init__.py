@@ -15,6 +15,7 @@ from lowerbound.plots.images import (
 from lowerbound.plots.latent import kl_per_dimension, latent_histogram, latent_scatter
 from lowerbound.plots.lines import Row, comparison, curves, learning_curves
 from lowerbound.plots.output import png_bytes, save
+from lowerbound.plots.rates import rate_distortion
 from lowerbound.plots.scores import ranked_bars, score_histograms
 from lowerbound.plots.style import DPI
 from lowerbound.plots.tables import marginals, profile_traversals, scatter_reconstruction
@@ -35,6 +36,7 @@ __all__ = [
     "png_bytes",
     "profile_traversals",
     "ranked_bars",
+    "rate_distortion",
     "reconstructions",
     "samples",
     "save",

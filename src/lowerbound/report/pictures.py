@@ -139,6 +139,8 @@ def pictures(subject: Subject) -> Iterator[Picture]:
         yield traversals(subject) if subject.is_image else table_traversals(subject)
     if subject.kl:
         yield kl_per_dimension(subject)
+    if len(subject.evaluation["curve"] or ()) > 1:
+        yield importance(subject)
 
 
 def learning_curves(subject: Subject) -> Picture:
@@ -317,3 +319,25 @@ def kl_per_dimension(subject: Subject) -> Picture:
         "says nothing about x."
     )
     return Picture("kl", "KL per dimension", caption, figure)
+
+
+def importance(subject: Subject) -> Picture:
+    points = subject.evaluation["curve"]
+    name = "log (1/k) Σ w"
+    figure = plots.curves(
+        np.array([point["samples"] for point in points]),
+        {name: np.array([point["bound"]["value"] for point in points])},
+        errors={name: np.array([point["bound"]["standard_error"] for point in points])},
+        xlabel="samples k",
+        ylabel=subject.unit,
+        title="Importance-weighted bound",
+        logx=True,
+    )
+    worth = subject.evaluation["effective_samples"]
+    caption = (
+        "The bound on log p(x) from k draws z ~ q(z|x); k = 1 gives the ELBO. Where it still rises "
+        f"at the right, log p(x) is higher. {points[-1]['samples']:,} draws are worth "
+        f"{worth['median']:.1f} effective ones for the median example, and fewer than "
+        f"{worth['limit']} for {worth['below']:.0%} of examples."
+    )
+    return Picture("importance", "Importance-weighted bound", caption, figure)

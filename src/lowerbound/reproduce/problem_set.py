@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lowerbound import evaluation, plots, problem_set
-from lowerbound.evaluation import AggregateKL, Evaluation, Normality
+from lowerbound.evaluation import Between, Evaluation, Normality
 from lowerbound.objectives import ELBO
 from lowerbound.reproduce.bench import Bench
 from lowerbound.reproduce.system import system
@@ -217,7 +217,7 @@ def moments(bench: Bench, name: str, z: Normality) -> None:
     bench.row(f"p-value of the normality test of {name}", z.p_value, "", better="higher")
 
 
-def aggregate_rows(bench: Bench, name: str, mean: Tensor, log_variance: Tensor) -> AggregateKL:
+def aggregate_rows(bench: Bench, name: str, mean: Tensor, log_variance: Tensor) -> Between:
     """Rows of the KL's two bounds."""
     kl = evaluation.aggregate_kl(mean, log_variance, seed=bench.seed)
     bench.row(f"KL(q(z) ‖ p(z)), {name} dimensions, lower bound", kl.lower, "nats")
@@ -237,7 +237,7 @@ def known_answer(n: int, spread: float = 0.5, noise: float = 0.2) -> float:
     return abs((kl.lower.value + kl.upper.value) / 2 - exact)
 
 
-def verdict(dimensions: list[Normality], n: int, kl: AggregateKL) -> str:
+def verdict(dimensions: list[Normality], n: int, kl: Between) -> str:
     """Centred? Normal?  In words, from the figures."""
     centre = max(abs(z.mean) for z in dimensions)
     skewness = max(abs(z.skewness) for z in dimensions)

@@ -1,0 +1,143 @@
+"""The KL in three parts: what the code tells of x, how its dimensions depend, how each is spread.
+
+E KL(q(z|x) ‖ p(z)) = I(x; z) + KL(q(z) ‖ ∏ᵢ q(zᵢ)) + Σᵢ KL(q(zᵢ) ‖ p(zᵢ)), with q(z) the mean of
+q(z|x) over the data: mutual information, total correlation, and the KL of each dimension.
+
+Sources: Hoffman & Johnson, ELBO surgery, 2016; Chen, Li, Grosse & Duvenaud, Isolating sources of
+disentanglement in VAEs, 2018, arXiv 1802.04942.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lowerbound.data import Dataset
+from lowerbound.data.examples import examples
+from lowerbound.distributions import LOG_2PI, DiagonalNormal, StandardNormal
+from lowerbound.errors import ConfigurationError
+from lowerbound.evaluation.aggregate import gaussian_parameters, log_mixtures
+from lowerbound.evaluation.bounds import (
+    Between,
+    Estimate,
+    estimate,
+    judging,
+    prepared_batches,
+)
+from lowerbound.vae import VAE
+
+
+@dataclass(frozen=True)
+class KLParts:
+    """E KL(q(z|x) ‖ p(z)) and its parts, nats, from one draw z of each example's posterior.
+
+    q(z) is the mean over all x that there could be.  Of these n are at hand, so each part lies
+    between two estimates, which hold in expectation and close as n grows: z is judged by the
+    posteriors of the other examples, or by all, its own among them.  The mutual information cannot
+    be shown to be more than log n.
+
+    Attributes:
+        examples: n.
+        kl: E KL(q(z|x) ‖ p(z)).
+        mutual_information: I(x; z), of the code and the data.
+        aggregate: KL(q(z) ‖ p(z)) = kl − mutual_information.
+        total_correlation: KL(q(z) ‖ ∏ᵢ q(zᵢ)).
+        dimensions: Σᵢ KL(q(zᵢ) ‖ p(zᵢ)) = aggregate − total_correlation; None, as the next, for a
+            prior other than N(0, I).
+        per_dimension: its terms.
+    """
+
+    examples: int
+    kl: Estimate
+    mutual_information: Between
+    aggregate: Between
+    total_correlation: Between
+    dimensions: Between | None
+    per_dimension: list[Between] | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        rows = [
+            ("  mutual information I(x; z)", self.mutual_information),
+            ("  KL(q(z) ‖ p(z))", self.aggregate),
+            ("    total correlation", self.total_correlation),
+            ("    KL of each dimension, summed", self.dimensions),
+        ]
+        lines = [f"  {'KL(q(z|x) ‖ p(z))':<32}{self.kl.value:>12.2f} nats, of which"]
+        for name, part in rows:
+            if part is not None:
+                lower, upper = part.lower, part.upper
+                lines.append(
+                    f"  {name:<32}{lower.value:>12.2f} ± {lower.standard_error:.2f} to "
+                    f"{upper.value:.2f} ± {upper.standard_error:.2f} nats"
+                )
+        return "\n".join(lines)
+
+
+def decompose_kl(
+    model: VAE,
+    data: Dataset,
+    *,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> KLParts:
+    """The parts of the KL over ``data``, all of whose posteriors make up q(z).
+
+    Takes time in n² × latent dimensions, and memory in n.
+
+    Raises:
+        ConfigurationError: the posterior is no diagonal Gaussian, the prior takes a context, or
+            there are fewer than two examples.
+    """
+    if len(data) < 2:
+        raise ConfigurationError(f"expected at least two examples, got {len(data)}")
+    with judging(model, seed) as device:
+        labels = None if data.labels is None else data.labels[:1].to(device)
+        p = model.prior(model.features(labels))
+        if not isinstance(p, StandardNormal) and p.batch_shape:
+            raise ConfigurationError(
+                "expected one prior for all examples, got one that takes a context: there is no "
+                "one q(z) to compare with it"
+            )
+        batches = prepared_batches(model, examples(data, torch.device("cpu")), device)
+        mean, log_variance = gaussian_parameters(model.posterior(x, c) for x, c in batches)
+        z = DiagonalNormal(mean, log_variance).sample()
+        log_p = p.log_prob(z.to(device)).cpu().double()
+    z, mean, log_variance = z.double(), mean.double(), log_variance.double()
+    log_conditional = DiagonalNormal(mean, log_variance).log_prob(z)
+    log_all, log_others = log_mixtures(z, mean, log_variance)
+    marginals: list[tuple[Tensor, Tensor]] = []
+    for i in range(z.shape[1]):
+        column = slice(i, i + 1)
+        marginals.append(log_mixtures(z[:, column], mean[:, column], log_variance[:, column]))
+        if progress:
+            progress(i + 1, z.shape[1])
+    every_all, every_others = (torch.stack(logs) for logs in zip(*marginals, strict=True))
+    kl, aggregate = log_conditional - log_p, _between(log_others - log_p, log_all - log_p)
+    # Where the others show nothing, I(x; z) may be all of the KL.
+    shown = log_others if aggregate.lower.value > 0 else log_p
+    log_normal = -0.5 * (z.T**2 + LOG_2PI)
+    terms = (every_others - log_normal, every_all - log_normal)
+    standard = isinstance(p, StandardNormal)
+    return KLParts(
+        examples=len(z),
+        kl=estimate(kl),
+        mutual_information=_between(log_conditional - log_all, log_conditional - shown),
+        aggregate=aggregate,
+        total_correlation=_between(log_others - every_all.sum(0), log_all - every_others.sum(0)),
+        dimensions=_between(*(term.sum(0) for term in terms)) if standard else None,
+        per_dimension=[_between(*pair) for pair in zip(*terms, strict=True)] if standard else None,
+    )
+
+
+def _between(lower: Tensor, upper: Tensor) -> Between:
+    """The two estimates of a divergence, which is never below 0."""
+    least = estimate(lower)
+    return Between(least if least.value > 0 else Estimate(0.0, 0.0), estimate(upper))

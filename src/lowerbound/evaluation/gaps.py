@@ -1,0 +1,198 @@
+"""What the ELBO loses: to the family of q, and to an encoder that must serve all x at once.
+
+log p(x) − L[q] = (log p(x) − L[q*]) + (L[q*] − L[q]), with q* the best diagonal Gaussian for this
+one x: the approximation gap and the amortisation gap.
+
+Source: Cremer, Li & Duvenaud, Inference suboptimality in variational autoencoders, 2018, arXiv
+1801.03558.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from lowerbound.data import Dataset
+from lowerbound.data.examples import examples
+from lowerbound.distributions import DiagonalNormal
+from lowerbound.errors import ConfigurationError, ShapeError
+from lowerbound.evaluation.bounds import (
+    Estimate,
+    estimate,
+    example_bounds,
+    judging,
+    prepared_batches,
+)
+from lowerbound.vae import VAE
+
+DRAWS, ROUND = 8, 50
+LEARNING_RATES = (0.1, 0.01)
+TOLERANCE = 0.01
+MOST_ROUNDS = 100
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """The ELBO's distance from log p(x) in two parts, nats; each a mean over the same examples.
+
+    Attributes:
+        examples: how many.
+        evidence: the best lower bound on log p(x) at hand, from which both gaps are counted.
+        method: what gave ``evidence``, in words.
+        elbo: L[q], of the encoder's q(z|x).
+        best_elbo: L[q*], of the best diagonal Gaussian for each x.
+        approximation: evidence − L[q*], too small by what ``evidence`` itself lacks.
+        amortisation: L[q*] − L[q], too small by what the search for q* left.
+        steps: of that search, over all batches of examples the most.
+        converged: whether the last 50 steps of each batch gained less than 0.01 nats on average.
+    """
+
+    examples: int
+    evidence: Estimate
+    method: str
+    elbo: Estimate
+    best_elbo: Estimate
+    approximation: Estimate
+    amortisation: Estimate
+    steps: int
+    converged: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        rows = [
+            (f"log p(x), {self.method}", self.evidence),
+            ("  approximation gap", self.approximation),
+            ("ELBO of the best q for each x", self.best_elbo),
+            ("  amortisation gap", self.amortisation),
+            ("ELBO of the encoder's q", self.elbo),
+        ]
+        lines = [f"  {name:<44}{e.value:>10.2f} ± {e.standard_error:.2f} nats" for name, e in rows]
+        found = "found" if self.converged else "still rising"
+        return "\n".join([*lines, f"  (q* {found} after {self.steps:,} steps)"])
+
+
+def gaps(
+    model: VAE,
+    data: Dataset | Tensor,
+    *,
+    samples: int = 1000,
+    annealed: Tensor | None = None,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Gaps:
+    """The approximation and the amortisation gap of ``data``.
+
+    log p(x) is taken from whichever is highest on average: the importance-weighted bound with q, or
+    with q*, or ``annealed``.  All are lower bounds in expectation.
+
+    Args:
+        model: its posterior must be a diagonal Gaussian, the family in which q* is sought.
+        data: the examples.
+        samples: draws for the bounds of q and of q*.
+        annealed: log p(x) of the same examples by `anneal`, with the same seed.
+        seed: of all noise.
+        progress: called with the examples done and their number.
+
+    Raises:
+        ConfigurationError: another posterior, or fewer than two examples.
+        ShapeError: ``annealed`` has not one number for each example.
+    """
+    if len(data) < 2:
+        raise ConfigurationError(f"expected at least two examples, got {len(data)}")
+    if annealed is not None and annealed.shape != (len(data),):
+        raise ShapeError(
+            f"expected an annealed log p(x) for each of {len(data)} examples, got "
+            f"{tuple(annealed.shape)}"
+        )
+    columns: list[Tensor] = []
+    steps, converged, done = 0, True, 0
+    with judging(model, seed) as device:
+        some = examples(data, torch.device("cpu"))
+        for x, context in prepared_batches(model, some, device, copies=2 * DRAWS):
+            q, p = model.posterior(x, context), model.prior(context)
+            best, taken, settled = best_posterior(model, x, context, q, p)
+            for_q = example_bounds(model, x, context, q, p, samples)
+            for_best = example_bounds(model, x, context, best, p, samples)
+            names = ("elbo", "importance_weighted")
+            columns.append(torch.stack([b[n] for n in names for b in (for_q, for_best)]).cpu())
+            steps, converged = max(steps, taken), converged and settled
+            done += len(x)
+            if progress:
+                progress(done, len(data))
+    elbo, best_elbo, weighted, best_weighted = torch.cat(columns, 1).double()
+    bounds = {f"importance-weighted, k={samples:,}": weighted}
+    bounds |= {f"importance-weighted by q*, k={samples:,}": best_weighted}
+    bounds |= {} if annealed is None else {"annealed": annealed.double()}
+    method, evidence = max(bounds.items(), key=lambda named: named[1].mean())
+    return Gaps(
+        examples=len(data),
+        evidence=estimate(evidence),
+        method=method,
+        elbo=estimate(elbo),
+        best_elbo=estimate(best_elbo),
+        approximation=estimate(evidence - best_elbo),
+        amortisation=estimate(best_elbo - elbo),
+        steps=steps,
+        converged=converged,
+    )
+
+
+@torch.enable_grad()
+def best_posterior(
+    model: VAE, x: Tensor, context: Tensor | None, q: Distribution, p: Distribution
+) -> tuple[DiagonalNormal, int, bool]:
+    """q* = argmax L over diagonal Gaussians, for each x of a batch, from its ``q`` onwards.
+
+    Adam moves the mean, in units of q's σ, and log σ², along the gradient of log p(x, z) − log q(z)
+    through z alone, which vanishes where q is exact.  Every round of 50 steps takes the same draws,
+    in pairs ±ε, so that rounds are compared without noise; a round that gains less than 0.01 nats
+    ends the search at one learning rate, of two.
+
+    Returns q*, the steps taken, and whether the last round gained less.
+
+    Source of the gradient: Roeder, Wu & Duvenaud, Sticking the landing, 2017, arXiv 1703.09194.
+
+    Raises:
+        ConfigurationError: q is not a diagonal Gaussian.
+    """
+    if not isinstance(q, DiagonalNormal):
+        raise ConfigurationError(
+            "expected a diagonal Gaussian posterior, the family in which the best q is sought, got "
+            f"{type(q).__name__}"
+        )
+    noise = torch.randn(ROUND, DRAWS, *q.mean.shape, dtype=q.mean.dtype, device=q.mean.device)
+    change = [torch.zeros_like(q.mean, requires_grad=True) for _ in range(2)]
+    optimiser = torch.optim.Adam(change)
+
+    def moved() -> DiagonalNormal:
+        shift, stretch = change
+        return DiagonalNormal(q.mean + q.stddev * shift, q.log_variance + stretch)
+
+    rounds, last, gain = 0, -math.inf, math.inf
+    for rate in LEARNING_RATES:
+        optimiser.param_groups[0]["lr"] = rate
+        gain = math.inf
+        while gain > TOLERANCE and rounds < MOST_ROUNDS:
+            total = torch.zeros_like(q.mean[0, 0])
+            for epsilon in torch.cat((noise, -noise), 1):
+                best = moved()
+                z = best.mean + best.stddev * epsilon
+                log_p = model.likelihood(z, context).log_prob(x) + p.log_prob(z)
+                elbo = (log_p - best.detach().log_prob(z)).mean(0)
+                gradients = torch.autograd.grad(-elbo.sum(), change)
+                for values, gradient in zip(change, gradients, strict=True):
+                    values.grad = gradient
+                optimiser.step()
+                total += elbo.detach().mean()
+            gain, last = float(total) / ROUND - last, float(total) / ROUND
+            rounds += 1
+    return moved().detach(), rounds * ROUND, gain <= TOLERANCE

@@ -1,0 +1,67 @@
+"""Rate and distortion: what codes cost, and what they leave unsaid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from lowerbound.data import Dataset
+from lowerbound.errors import ConfigurationError
+from lowerbound.evaluation.bounds import Estimate, evaluate
+from lowerbound.vae import VAE
+
+
+@dataclass(frozen=True)
+class Rate:
+    """One model's place in the plane of rate and distortion, nats per example.
+
+    Attributes:
+        name: of the model.
+        rate: R = E KL(q(z|x) ‖ p(z)), at least what the code tells of x.
+        distortion: D = −E log p(x|z).
+        elbo: −R − D ≤ log p(x).
+    """
+
+    name: str
+    rate: Estimate
+    distortion: Estimate
+    elbo: Estimate
+
+
+def rate_distortion(
+    models: Mapping[str, VAE],
+    data: Dataset | Tensor,
+    *,
+    samples: int = 10,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Rate]:
+    """Rate and distortion of each of the named ``models`` on the same data, by rising rate.
+
+    Models of one architecture that were trained with several β trace its curve: each has the least
+    D + βR, so that −1/β is the slope of R(D) there.
+
+    Source: Alemi et al., Fixing a broken ELBO, 2018, arXiv 1711.00464.
+
+    Raises:
+        ConfigurationError: no models, or one whose posterior is deterministic and has no rate.
+    """
+    if not models:
+        raise ConfigurationError("expected at least one model, got none")
+    places: list[Rate] = []
+
+    def advance(done: int, total: int) -> None:
+        if progress:
+            progress(len(places) * total + done, len(models) * total)
+
+    for name, model in models.items():
+        found = evaluate(model, data, samples=samples, seed=seed, progress=advance)
+        if found.kl is None or found.elbo is None:
+            raise ConfigurationError(
+                f"expected a posterior with a density, got a deterministic one in {name}, whose "
+                "rate is infinite"
+            )
+        places.append(Rate(name, found.kl, found.reconstruction, found.elbo))
+    return sorted(places, key=lambda place: place.rate.value)
