@@ -31,7 +31,7 @@ LAYERS = [
     ["priors", "posteriors", "likelihoods"],
     ["vae"],
     ["objectives"],
-    ["storage", "evaluation"],
+    ["storage", "evaluation", "compression"],
     ["training"],
     ["recipes"],
     ["runs", "problem_set"],
@@ -47,7 +47,7 @@ PUBLIC = {
     "Gaussian", "GaussianNoise", "IWAE", "Identity", "Labels", "Linear", "MLP", "Masking",
     "Reconstruction", "Scale",
     "StandardNormal", "Standardise", "Training", "VAE", "evaluate", "fit", "load", "part", "save",
-    "data", "divergences", "errors", "evaluation", "networks", "plots", "recipes", "__version__",
+    "compression", "data", "divergences", "errors", "evaluation", "networks", "plots", "recipes", "__version__",
 }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ digits: 1,337 images of 1×8×8, grey levels 0–255, 10 classes; 100 for valida
 from lowerbound.data.dataset import Dataset, Splits, from_arrays
 from lowerbound.data.inference import Kind
 from lowerbound.data.known import known
-from lowerbound.data.loading import load, read, split
+from lowerbound.data.loading import load, read, read_array, split
 from lowerbound.data.sources import Attempt, Fetched, cache_folder, get, status
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "known",
     "load",
     "read",
+    "read_array",
     "split",
     "status",
 ]
