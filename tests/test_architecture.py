@@ -47,7 +47,8 @@ PUBLIC = {
     "Gaussian", "GaussianNoise", "IWAE", "Identity", "Labels", "Linear", "MLP", "Masking",
     "Reconstruction", "Scale",
     "StandardNormal", "Standardise", "Training", "VAE", "evaluate", "fit", "load", "part", "save",
-    "compression", "data", "divergences", "errors", "evaluation", "networks", "plots", "recipes", "__version__",
+    "compression", "data", "divergences", "errors", "evaluation", "networks", "plots", "recipes",
+    "__version__",
 }  # fmt: skip
 
 

@@ -24,12 +24,12 @@ from lowerbound.distributions import DiagonalNormal
 from lowerbound.errors import ConfigurationError, DataError, StorageError
 
 SHAPE, LATENT = (1, 8, 8), 3
-GREY = ("Categorical",)
+GREY = ("Categorical", "DiscretisedLogistic", "LogisticMixture", "BetaBinomial")
 
 
 def model(name: str = "Bernoulli", shape=SHAPE, **parts) -> lb.VAE:
     size = math.prod(shape)
-    numbers = {"Bernoulli": 1, "Gaussian": 1, "Categorical": 256}[name]
+    numbers = getattr(lb, name).numbers
     chosen = {
         "prior": lb.StandardNormal(LATENT),
         "posterior": lb.DiagonalGaussian(lb.MLP(size, (16,), 2 * LATENT), LATENT),
@@ -123,7 +123,7 @@ def wide() -> lb.VAE:
     )
 
 
-def test_another_process_with_other_threads_decodes_it(tmp_path):
+def test_another_process_with_other_threads_and_instructions_decodes_it(tmp_path):
     torch.manual_seed(1)
     vae, x = wide(), binary(700, (1, 16, 16))
     lb.save(vae, tmp_path)
@@ -136,8 +136,9 @@ def test_another_process_with_other_threads_decodes_it(tmp_path):
         "x = lb.compression.decompress(lb.load(folder), (folder / 'x.lb').read_bytes())\n"
         "assert np.array_equal(x, np.load(folder / 'x.npy'))\n"
         "assert torch.get_num_threads() == 3\n"
+        "assert 'DEFAULT' in torch.backends.cpu.get_cpu_capability()\n"
     )
-    environment = os.environ | {"OMP_NUM_THREADS": "2"}
+    environment = os.environ | {"OMP_NUM_THREADS": "2", "ATEN_CPU_CAPABILITY": "default"}
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, env=environment)
     torch.set_num_threads(2)
     assert compress(vae, x).content == (tmp_path / "x.lb").read_bytes()
@@ -184,8 +185,8 @@ def test_rounded_products_are_whole_multiples_below_two_to_the_53():
 
 
 def test_attention_is_refused():
+    q = torch.randn(1, 1, 4, 8, dtype=torch.float64)
     with exactly(), pytest.raises(ConfigurationError, match="linear layers and convolutions"):
-        q = torch.randn(1, 1, 4, 8, dtype=torch.float64)
         nn.functional.scaled_dot_product_attention(q, q, q)
 
 
@@ -216,12 +217,11 @@ def test_codes_are_drawn_from_the_posterior():
 
 def test_a_block_gives_its_bits_back(trained, digits):
     words = np.random.default_rng(3).integers(0, 2**32, 3_000, np.uint32)
-    with exactly():
-        coder = BitsBack(trained, LatentGrid())
-        stack = constriction.stream.stack.AnsCoder(words, seal=True)
-        sealed = stack.get_compressed()
-        assert coder.push(stack, digits[:50]) < len(words)
-        assert np.array_equal(coder.pop(stack, 50), digits[:50])
+    coder = BitsBack(trained, LatentGrid())
+    stack = constriction.stream.stack.AnsCoder(words, seal=True)
+    sealed = stack.get_compressed()
+    assert coder.push(stack, digits[:50]) < len(words)
+    assert np.array_equal(coder.pop(stack, 50), digits[:50])
     assert np.array_equal(stack.get_compressed(), sealed)
 
 
@@ -245,7 +245,7 @@ def test_any_changed_byte_is_found(made):
     for place in range(len(content)):
         damaged = bytearray(content)
         damaged[place] ^= 1 << place % 8
-        with pytest.raises(StorageError, match="damaged or incomplete|lowerbound compress made"):
+        with pytest.raises(StorageError, match=r"damaged or incomplete|lowerbound compress made"):
             decompress(vae, bytes(damaged))
 
 
@@ -371,7 +371,7 @@ def test_grey_levels_are_whole_numbers_to_255(value):
 def test_a_broken_network_is_named(trained):
     broken = model()
     broken.load_state_dict({k: v * torch.nan for k, v in trained.state_dict().items()})
-    with pytest.raises(DataError, match="NaN or infinity inside the networks|inside the networks"):
+    with pytest.raises(DataError, match="finite numbers inside the networks"):
         compress(broken, binary(3))
 
 

@@ -1,7 +1,7 @@
 """Bits-back coding of blocks of examples on one stack.
 
-To encode x: take z ~ q(z|x) off the stack, put x on it under p(x|z), then z under p(z).  Decoding is
-the same in reverse, and gives the bits that were taken for z back.  The stack has grown by
+To encode x: take z ~ q(z|x) off the stack, put x on it under p(x|z), then z under p(z).  Decoding
+is the same in reverse, and gives the bits that were taken for z back.  The stack has grown by
 
     −log p(x|z) − log p(z) + log q(z|x),    on average the −ELBO.
 
@@ -15,7 +15,9 @@ back coding, 2019, arXiv 1901.04866.
 from __future__ import annotations
 
 import copy
+import math
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import constriction
@@ -24,19 +26,27 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent
 
-from lowerbound.compression.models import LatentGrid, levels_of, pixels
+from lowerbound.compression.exact import exactly
+from lowerbound.compression.models import (
+    EntropyModel,
+    LatentGrid,
+    Windows,
+    joined,
+    levels_of,
+    pixels,
+)
 from lowerbound.distributions import DiagonalNormal, StandardNormal
 from lowerbound.errors import ConfigurationError
+from lowerbound.transforms import Identity, Scale
 from lowerbound.vae import VAE
 
 CHECK = constriction.stream.model.Uniform(256)
-TRANSFORMS = ("grey", "binary", "binarised")
+NUMBERS_AT_ONCE = 2**20
+MOST_LEVELS = 256
 
 
 class BitsBack:
-    """Puts blocks of symbols, (B, *shape), on a stack, and takes them off.
-
-    To be used inside `exact.exactly`.
+    """Puts blocks of symbols, (B, *shape), on a stack, and takes them off, in exact arithmetic.
 
     Raises:
         ConfigurationError: the model has another prior, posterior or likelihood than can be coded.
@@ -45,14 +55,14 @@ class BitsBack:
     def __init__(self, model: VAE, grid: LatentGrid) -> None:
         self.model, self.grid = copy.deepcopy(model).cpu().double().eval(), grid
         self.latent_dim, self.shape = model.latent_dim, model.shape
-        self.levels = self._levels()
+        with exactly():
+            self.levels = self._levels()
 
     def push(self, stack: Any, block: np.ndarray) -> int:
         """Encode a block; returns the words that were left when its codes had been taken."""
-        posterior = self.grid.posterior(self._posterior(block))
-        codes = posterior.pop(stack)
+        codes = self._posterior(block).pop(stack)
         left = stack.num_words()
-        pixels(self._elements(codes)).push(stack, block.ravel().astype(np.int32))
+        self._pixels(codes).push(stack, block.ravel().astype(np.int32))
         self.grid.prior(len(codes)).push(stack, codes)
         stack.encode_reverse(_check(block), CHECK)
         return left
@@ -61,20 +71,36 @@ class BitsBack:
         """Decode a block of ``size`` examples; None if it is not what was encoded."""
         check = stack.decode(CHECK)
         codes = self.grid.prior(size * self.latent_dim).pop(stack)
-        symbols = pixels(self._elements(codes)).pop(stack)
+        symbols = self._pixels(codes).pop(stack)
         block = symbols.astype(np.uint8).reshape(size, *self.shape)
         if check != _check(block):
             return None
-        self.grid.posterior(self._posterior(block)).push(stack, codes)
+        self._posterior(block).push(stack, codes)
         return block
 
-    def _posterior(self, block: np.ndarray) -> DiagonalNormal:
-        return self.model.posterior(torch.from_numpy(block).double() / (self.levels - 1))
+    def _posterior(self, block: np.ndarray) -> Windows:
+        """q(z|x) of all the block's examples."""
+        with exactly():
+            q = self.model.posterior(torch.from_numpy(block).double() / (self.levels - 1))
+            return self.grid.posterior(q)
 
-    def _elements(self, codes: np.ndarray) -> Distribution:
-        """p(x|z), elementwise."""
+    def _pixels(self, codes: np.ndarray) -> EntropyModel:
+        """p(x|z), a few examples to a thread: always as few, so that their numbers are the same."""
         z = self.grid.codes(codes.reshape(-1, self.latent_dim))
-        return _elementwise(self.model.likelihood(z))
+        parts = z.split(max(1, NUMBERS_AT_ONCE // (math.prod(self.shape) * self.levels)))
+        if len(parts) == 1:
+            with exactly():
+                return self._pixels_of(z)
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            return joined(list(pool.map(self._alone, parts)))
+
+    def _alone(self, z: Tensor) -> EntropyModel:
+        """p(x|z) in a thread of its own."""
+        with exactly(threads=1):
+            return self._pixels_of(z)
+
+    def _pixels_of(self, z: Tensor) -> EntropyModel:
+        return pixels(_elementwise(self.model.likelihood(z)))
 
     def _levels(self) -> int:
         """How many values an element of x has."""
@@ -94,8 +120,8 @@ class BitsBack:
             )
         levels = levels_of(_elementwise(model.likelihood(z)))
         transform = model.transform
-        plain = levels == 2 and type(transform).__name__ == "Identity"
-        if levels is None or not (plain or transform.output in TRANSFORMS):
+        fits = model.is_density if levels != 2 else isinstance(transform, Identity | Scale)
+        if levels is None or levels > MOST_LEVELS or not fits:
             raise ConfigurationError(
                 "expected a likelihood of binary images or of grey levels, got "
                 f"{type(model.likelihood).__name__} after {type(transform).__name__}, a density; "

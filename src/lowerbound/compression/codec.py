@@ -15,7 +15,6 @@ import torch
 from lowerbound.compression import container
 from lowerbound.compression.arrays import layout_of
 from lowerbound.compression.bits_back import BitsBack, block_sizes
-from lowerbound.compression.exact import exactly
 from lowerbound.compression.models import LatentGrid
 from lowerbound.errors import DataError, StorageError
 from lowerbound.parts import describe
@@ -70,33 +69,31 @@ def compress(
         DataError: x has another shape or other values than the model's.
     """
     array = _array(x)
-    grid = LatentGrid()
-    with exactly():
-        coder = BitsBack(model, grid)
-        layout = layout_of(array, coder.shape, coder.levels)
-        symbols = layout.symbols(array, coder.shape)
-        if layout.array(symbols).tobytes() != array.tobytes():
-            raise DataError("expected no negative zeros, which cannot be kept; add 0.0 to the data")
-        largest = _largest_block(coder)
-        initial = _initial_words(model, coder, largest)
-        stack = constriction.stream.stack.AnsCoder(initial, seal=True)
-        done = 0
-        for size in block_sizes(len(symbols), largest):
-            if coder.push(stack, symbols[done : done + size]) < 2:
-                raise DataError(
-                    "expected data like those the model was trained on, got some that would need "
-                    "more bits for their codes than there are; train the model on such data"
-                )
-            done += size
-            if progress:
-                progress(done, len(symbols))
+    coder = BitsBack(model, LatentGrid())
+    layout = layout_of(array, coder.shape, coder.levels)
+    symbols = layout.symbols(array, coder.shape)
+    if layout.array(symbols).tobytes() != array.tobytes():
+        raise DataError("expected no negative zeros, which cannot be kept; add 0.0 to the data")
+    largest = _largest_block(coder)
+    initial = _initial_words(model, coder, largest)
+    stack = constriction.stream.stack.AnsCoder(initial, seal=True)
+    done = 0
+    for size in block_sizes(len(symbols), largest):
+        if coder.push(stack, symbols[done : done + size]) < 2:
+            raise DataError(
+                "expected data like those the model was trained on, got some that would need more "
+                "bits for their codes than there are; train the model on such data"
+            )
+        done += size
+        if progress:
+            progress(done, len(symbols))
     words = stack.get_compressed()
     kept = _common(initial, words)
     header = container.Header(
         fingerprint(model),
         hashlib.sha256(array.tobytes()).digest(),
         layout,
-        grid.bits,
+        coder.grid.bits,
         largest,
         kept,
     )
@@ -121,24 +118,22 @@ def decompress(model: VAE, content: bytes, *, progress: Progress | None = None) 
             f"{header.model.hex()}), got another ({fingerprint(model).hex()})"
         )
     layout = header.layout
-    with exactly():
-        coder = BitsBack(model, LatentGrid(header.grid_bits))
-        if not layout.fits(coder.shape) or header.block > _largest_block(coder):
-            raise StorageError("the file's header does not fit the model; compress the data again")
-        initial = _initial_words(model, coder, header.block)
-        below = initial[: header.initial]
-        stack = constriction.stream.stack.AnsCoder(np.concatenate([below, words]))
-        sizes = block_sizes(layout.shape[0], header.block)
-        symbols = np.empty((layout.shape[0], *coder.shape), np.uint8)
-        start = len(symbols)
-        for size in reversed(sizes):
-            block = coder.pop(stack, size)
-            if block is None:
-                raise _differs()
-            start -= size
-            symbols[start : start + size] = block
-            if progress:
-                progress(len(symbols) - start, len(symbols))
+    coder = BitsBack(model, LatentGrid(header.grid_bits))
+    if not layout.fits(coder.shape) or header.block > _largest_block(coder):
+        raise StorageError("the file's header does not fit the model; compress the data again")
+    initial = _initial_words(model, coder, header.block)
+    below = initial[: header.initial]
+    stack = constriction.stream.stack.AnsCoder(np.concatenate([below, words]))
+    symbols = np.empty((layout.shape[0], *coder.shape), np.uint8)
+    start = len(symbols)
+    for size in reversed(block_sizes(len(symbols), header.block)):
+        block = coder.pop(stack, size)
+        if block is None:
+            raise _differs()
+        start -= size
+        symbols[start : start + size] = block
+        if progress:
+            progress(len(symbols) - start, len(symbols))
     array = layout.array(symbols)
     expected = constriction.stream.stack.AnsCoder(initial, seal=True).get_compressed()
     restored = np.array_equal(stack.get_compressed(), expected)
@@ -153,10 +148,8 @@ def as_data(model: VAE, x: np.ndarray | torch.Tensor) -> torch.Tensor:
     Raises:
         ConfigurationError, DataError: as `compress`.
     """
-    with exactly():
-        coder = BitsBack(model, LatentGrid())
-        array = _array(x)
-        symbols = layout_of(array, coder.shape, coder.levels).symbols(array, coder.shape)
+    coder, array = BitsBack(model, LatentGrid()), _array(x)
+    symbols = layout_of(array, coder.shape, coder.levels).symbols(array, coder.shape)
     white = getattr(model.transform, "maximum", 1.0) / (coder.levels - 1)
     return torch.from_numpy(symbols) * white
 

@@ -11,7 +11,7 @@ float64 holds it exactly, and no order of summation can change it.
 
 All other operations run on one thread.  The exact ones (sums, products and maxima of single
 numbers, and so a ReLU) are the same everywhere; the others (tanh, exp, …) may differ in the last
-bit between processors, which the rounding of whatever comes next undoes, but for one value in 10⁹
+bit between processors, which the rounding of whatever comes next undoes, but for one value in 10¹⁰
 or so: checksums guard against that one.
 """
 
@@ -34,15 +34,19 @@ aten = torch.ops.aten
 
 
 @contextmanager
-def exactly() -> Iterator[None]:
-    """Run what is inside without gradients, and with exact products of float64 tensors."""
-    threads = torch.get_num_threads()
+def exactly(threads: int | None = None) -> Iterator[None]:
+    """Run what is inside without gradients, and with exact products of float64 tensors.
+
+    The products may use ``threads`` threads, by default as many as torch does.  The choice holds
+    for the calling thread.
+    """
+    before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with torch.no_grad(), _ExactProducts(threads):
+        with torch.no_grad(), _ExactProducts(threads or before):
             yield
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
 
 
 def rounded(x: Tensor, terms: int) -> Tensor:
@@ -54,15 +58,21 @@ def rounded(x: Tensor, terms: int) -> Tensor:
     Raises:
         DataError: an entry is NaN or infinite.
     """
-    largest = x.abs().max().item() if x.numel() else 0.0
+    low, high = (end.item() for end in x.aminmax())
+    largest = max(-low, high)
     if not math.isfinite(largest):
-        raise DataError(
-            "expected finite numbers inside the networks, got NaN or infinity; the data are far "
-            "from what the model was trained on, or its training failed"
-        )
+        raise not_finite()
     bits = min(MOST_BITS, (MANTISSA_BITS - math.ceil(math.log2(max(terms, 1)))) // 2)
     scale = math.ldexp(1.0, bits - math.frexp(largest)[1])
     return (x * scale).round() / scale
+
+
+def not_finite() -> DataError:
+    """The error of a network that returned what is no number."""
+    return DataError(
+        "expected finite numbers inside the networks, got NaN or infinity; the data are far from "
+        "what the model was trained on, or its training failed"
+    )
 
 
 def _product(multiply: Callable[[Tensor, Tensor], Tensor], a: Tensor, b: Tensor) -> Tensor:
@@ -70,9 +80,7 @@ def _product(multiply: Callable[[Tensor, Tensor], Tensor], a: Tensor, b: Tensor)
     return multiply(rounded(a, terms), rounded(b, terms))
 
 
-def _added(
-    multiply: Callable[[Tensor, Tensor], Tensor],
-) -> Callable[..., Tensor]:
+def _added(multiply: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tensor]:
     """beta × bias + alpha × product, as addmm and its kin have it."""
 
     def add(bias: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:

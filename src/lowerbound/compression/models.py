@@ -1,12 +1,14 @@
 """The three distributions of a VAE as models for the entropy coder, on grids of parameters.
 
 What the networks return is rounded to grids so coarse that the last bits of a float cannot matter,
-and so fine that the loss is not seen: 1/64 in log σ is 10⁻⁴ nats for each latent dimension, 1/64 in
-a logit at most 3 × 10⁻⁶ nats for each pixel.
+and so fine that the loss is not seen: by e it costs e² nats for each latent dimension in log σ, and
+at most e²/8 for each binary pixel in a logit, or e²/2 for each grey one in log p; e² is 1/12 of the
+square of the grid's step.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +19,7 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Distribution
 
 from lowerbound.compression.tables import exp_on_grid
-from lowerbound.distributions import DiagonalNormal, GreyLevels
+from lowerbound.distributions import DiagonalNormal, GreyDistribution
 
 coding = constriction.stream.model
 Symbols = np.ndarray
@@ -25,7 +27,7 @@ FARTHEST_MEAN, MEAN_STEPS = 8, 8
 LOG_SIGMA, SIGMA_STEPS = (-8, 0), 32
 DEVIATIONS, SMALLEST_WINDOW = 6, 3
 LOGIT, LOGIT_STEPS = (-16, 16), 64
-LOG_LEVEL, LEVEL_STEPS = (-17, 0), 64
+LOG_LEVEL, LEVEL_STEPS = (-17, 0), 32
 
 
 @dataclass(frozen=True)
@@ -91,10 +93,10 @@ class LatentGrid:
         return EntropyModel(_gaussian(2 * FARTHEST_MEAN << self.bits, 0.0, self.steps), (), count)
 
     def posterior(self, q: DiagonalNormal) -> Windows:
-        """N(μ, σ²) with μ on a grid eight times as fine as that of z, and σ on a logarithmic one."""
+        """N(μ, σ²), with μ on a grid finer than that of z, and σ on a logarithmic one."""
         fine = MEAN_STEPS * self.steps
         mean = (q.mean.clamp(-FARTHEST_MEAN, FARTHEST_MEAN) * fine).round() / MEAN_STEPS
-        log_sigma = 0.5 * q.log_variance
+        log_sigma = 0.5 * q.log_variance + 0 * q.mean  # NaN where either is
         sigma = self.steps * exp_on_grid(log_sigma, *LOG_SIGMA, SIGMA_STEPS).ravel()
         centre = mean.round()
         offset = (mean - centre).numpy().ravel()
@@ -115,14 +117,19 @@ def levels_of(elements: Distribution) -> int | None:
     """How many values a pixel with this distribution has: 2, or grey levels; None for others."""
     if isinstance(elements, Bernoulli):
         return 2
-    return elements.levels if isinstance(elements, GreyLevels) else None
+    return elements.levels if isinstance(elements, GreyDistribution) else None
 
 
-def pixels(elements: Distribution) -> EntropyModel:
+def pixels(elements: Bernoulli | GreyDistribution) -> EntropyModel:
     """p(x|z), pixel by pixel."""
     if isinstance(elements, Bernoulli):
         odds = exp_on_grid(elements.logits, *LOGIT, LOGIT_STEPS).ravel()
         return EntropyModel(coding.Bernoulli(perfect=False), (odds / (1 + odds),))
-    log_p = torch.log_softmax(elements.logits, -1)
-    p = exp_on_grid(log_p, *LOG_LEVEL, LEVEL_STEPS)
+    p = exp_on_grid(elements.level_log_probs(), *LOG_LEVEL, LEVEL_STEPS)
     return EntropyModel(coding.Categorical(perfect=False), (p.reshape(-1, p.shape[-1]),))
+
+
+def joined(models: Sequence[EntropyModel]) -> EntropyModel:
+    """Models of one family, one after the other."""
+    columns = zip(*(model.parameters for model in models), strict=True)
+    return EntropyModel(models[0].family, tuple(np.concatenate(column) for column in columns))

@@ -8,6 +8,8 @@ from decimal import Context, Decimal
 import numpy as np
 from torch import Tensor
 
+from lowerbound.compression.exact import not_finite
+
 
 @functools.cache
 def exponentials(low: int, high: int, steps: int) -> np.ndarray:
@@ -22,6 +24,12 @@ def exponentials(low: int, high: int, steps: int) -> np.ndarray:
 
 
 def exp_on_grid(x: Tensor, low: int, high: int, steps: int) -> np.ndarray:
-    """exp of x, rounded to multiples of 1/steps from ``low`` to ``high``."""
-    index = (x.clamp(low, high) * steps).round().to("cpu").long() - low * steps
+    """exp of x, rounded to multiples of 1/steps from ``low`` to ``high``.
+
+    Raises:
+        DataError: an x is NaN.
+    """
+    if x.isnan().any():
+        raise not_finite()
+    index = (x * steps).round().clamp(low * steps, high * steps).long() - low * steps
     return exponentials(low, high, steps)[index.numpy()]
