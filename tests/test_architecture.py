@@ -41,12 +41,14 @@ LAYERS = [
 ]
 LEVEL = {name: i for i, names in enumerate(LAYERS) for name in names}
 PUBLIC = {
-    "Bernoulli", "BernoulliDraw", "Binarise", "Binary", "Categorical", "ContinuousBernoulli",
-    "ConditionalGaussian", "Convolutional", "Cyclical", "Deconvolutional", "Dequantise",
-    "Deterministic", "DiagonalGaussian", "ELBO", "Evaluation",
-    "Gaussian", "GaussianNoise", "IWAE", "Identity", "Labels", "Linear", "MLP", "Masking",
-    "Reconstruction", "Scale",
-    "StandardNormal", "Standardise", "Training", "VAE", "evaluate", "fit", "load", "part", "save",
+    "Bernoulli", "BernoulliDraw", "BetaBinomial", "Binarise", "Binary", "Categorical",
+    "ConditionalGaussian", "ContinuousBernoulli", "Convolutional", "Counts", "Cyclical",
+    "Deconvolutional", "Dequantise",
+    "Deterministic", "DiagonalGaussian", "DiscretisedLogistic", "ELBO", "Evaluation",
+    "Gaussian", "GaussianNoise", "IWAE", "Identity", "InfoVAE", "Labels", "Linear", "LogCounts",
+    "LogisticMixture", "MLP", "Masking", "NegativeBinomial", "Poisson", "Reconstruction", "Renyi",
+    "Scale", "StandardNormal", "Standardise", "StudentT", "TCVAE", "Training", "VAE",
+    "ZeroInflatedNegativeBinomial", "evaluate", "fit", "load", "part", "save",
     "compression", "data", "divergences", "errors", "evaluation", "networks", "plots", "recipes",
     "__version__",
 }  # fmt: skip

@@ -45,6 +45,16 @@ LIKELIHOODS = {
     "Gaussian": lambda c: lb.Gaussian(decoder(c), SHAPE, 0.5),
     "Gaussian learned": lambda c: lb.Gaussian(decoder(c), SHAPE, "learned"),
     "Gaussian optimal": lambda c: lb.Gaussian(decoder(c), SHAPE, "optimal"),
+    "StudentT": lambda c: lb.StudentT(decoder(c), SHAPE),
+    "StudentT fixed": lambda c: lb.StudentT(decoder(c), SHAPE, 4.0),
+    "DiscretisedLogistic": lambda c: lb.DiscretisedLogistic(decoder(c, 2 * SIZE), SHAPE),
+    "LogisticMixture": lambda c: lb.LogisticMixture(decoder(c, 6 * SIZE), SHAPE, 2),
+    "BetaBinomial": lambda c: lb.BetaBinomial(decoder(c, 2 * SIZE), SHAPE),
+    "Poisson": lambda c: lb.Poisson(decoder(c), SHAPE),
+    "NegativeBinomial": lambda c: lb.NegativeBinomial(decoder(c), SHAPE),
+    "ZeroInflatedNegativeBinomial": lambda c: lb.ZeroInflatedNegativeBinomial(
+        decoder(c, 2 * SIZE), SHAPE
+    ),
 }
 NETWORKS = {
     "MLP": lambda c: lb.MLP(SIZE, (7, 6), 4, "tanh", c),
@@ -53,6 +63,7 @@ NETWORKS = {
         SHAPE, (3, 2), 4, (5,), activation="elu", context_dim=c
     ),
     "GaussianHeads": lambda c: lb.networks.GaussianHeads(lb.MLP(SIZE, (), 6, context_dim=c), 6, 2),
+    "LogCounts": lambda c: lb.LogCounts(lb.MLP(SIZE, (7,), 4, context_dim=c)),
     "Convolutional valid": lambda c: lb.Convolutional(SHAPE, (3,), 4, (), 3, 1, 0, context_dim=c),
 }
 DECODERS = {
@@ -65,14 +76,20 @@ DECODERS = {
 OBJECTIVES = {
     "ELBO": lb.ELBO(beta=lb.Cyclical(2.0), samples=2),
     "ELBO free bits": lb.ELBO(beta=lb.Linear(0, 4), free_bits=0.1),
+    "ELBO free bits in total": lb.ELBO(free_bits=0.1, free_bits_per="total"),
     "ELBO corrupted": lb.ELBO(corruption=lb.GaussianNoise(0.1)),
     "IWAE": lb.IWAE(samples=3),
     "IWAE dreg": lb.IWAE(samples=3, gradient="dreg"),
+    "Renyi": lb.Renyi(0.5, samples=3),
+    "TCVAE": lb.TCVAE(100, beta=lb.Linear(0, 4)),
+    "InfoVAE": lb.InfoVAE(weight=lb.Linear(0, 4), beta=0.5, kernel="rbf"),
+    "InfoVAE deterministic": lb.InfoVAE(),
     "Reconstruction": lb.Reconstruction(),
     "Reconstruction penalised": lb.Reconstruction(lb.Masking(0.3), 0.1, 0.1),
 }
 TRANSFORMS = {
     "Identity": lb.Identity(),
+    "Counts": lb.Counts(),
     "Scale": lb.Scale(),
     "Binary": lb.Binary(),
     "Binarise": lb.Binarise(),
@@ -157,7 +174,8 @@ def test_likelihoods(name, width, dtype):
     likelihood = LIKELIHOODS[name](width).to(dtype)
     c = context(width, BATCH)
     c = c if c is None else c.to(dtype)
-    x = (torch.randint(0, 256, (BATCH, *SHAPE)) / 255).to(dtype)
+    x = torch.randint(0, 256, (BATCH, *SHAPE)).to(dtype)
+    x = x if likelihood.support == "counts" else x / 255
     for batch in ((BATCH,), (SAMPLES, BATCH)):
         p = likelihood(torch.randn(*batch, LATENT, dtype=dtype), c)
         assert (p.batch_shape, p.event_shape) == (batch, SHAPE)
@@ -205,7 +223,8 @@ def test_decoders(name, width):
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_objectives(name, width):
     objective = OBJECTIVES[name]
-    which = "Deterministic" if name.startswith("Reconstruction") else "DiagonalGaussian"
+    deterministic = name.startswith("Reconstruction") or name.endswith("deterministic")
+    which = "Deterministic" if deterministic else "DiagonalGaussian"
     model = lb.VAE(
         PRIORS["StandardNormal"](width), POSTERIORS[which](width), LIKELIHOODS["Bernoulli"](width)
     )

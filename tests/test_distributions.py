@@ -62,6 +62,23 @@ def test_continuous_bernoulli_is_torchs(eta):
         distributions.StandardNormal(torch.zeros(2)),
         distributions.Delta(torch.tensor([1.0, 2.0])),
         distributions.OptimalNormal(torch.tensor(0.5), torch.tensor(4.0), torch.zeros(())),
+        distributions.BetaBinomial(torch.tensor([-4.0, 0.5]), torch.tensor([-3.0, 2.0])),
+        distributions.DiscretisedLogistic(
+            torch.tensor([0.3, 0.9, -0.2]), torch.tensor([-8.0, -3.0, -1.0])
+        ),
+        distributions.LogisticMixture(
+            torch.tensor([[0.3, 1.0]]),
+            distributions.DiscretisedLogistic(
+                torch.tensor([[0.1, 0.7]]), torch.tensor([[-4.0, -3.0]])
+            ),
+        ),
+        distributions.Poisson(torch.tensor([-2.0, 3.0])),
+        distributions.NegativeBinomial(torch.tensor([-1.0, 3.0]), torch.tensor([0.5, 2.0])),
+        distributions.ZeroInflated(
+            torch.tensor(0.5),
+            distributions.NegativeBinomial(torch.tensor(2.0), torch.tensor(1.0)),
+        ),
+        distributions.StudentT(torch.tensor(1.0), torch.tensor(0.5), torch.tensor(12.0)),
     ],
     ids=lambda p: type(p).__name__,
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given
@@ -11,6 +13,7 @@ from scipy.stats import norm
 from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
 
 from lowerbound import distributions, divergences
+from lowerbound.errors import ShapeError
 
 means = st.floats(-3, 3)
 sigmas = st.floats(0.2, 3)
@@ -101,3 +104,53 @@ def test_kl_without_a_closed_form_is_taken_at_the_draws():
     z = q.sample((50,))
     expected = (q.log_prob(z) - p.log_prob(z)).mean(0)
     torch.testing.assert_close(divergences.kl(q, mixture, z), expected)
+
+
+@pytest.mark.parametrize("kernel", ["imq", "rbf"])
+def test_mmd_is_the_double_loop(kernel):
+    torch.manual_seed(0)
+    x, y = torch.randn(5, 3, dtype=torch.float64), 1 + torch.randn(4, 3, dtype=torch.float64)
+
+    def k(a: torch.Tensor, b: torch.Tensor) -> float:
+        r = ((a - b) ** 2).sum().item()
+        sizes = [2 * 3 * scale for scale in divergences.SCALES]
+        values = [c / (c + r) if kernel == "imq" else math.exp(-r / c) for c in sizes]
+        return sum(values) / len(values)
+
+    within = [
+        sum(k(s[i], s[j]) for i in range(len(s)) for j in range(len(s)) if i != j)
+        / (len(s) * (len(s) - 1))
+        for s in (x, y)
+    ]
+    between = sum(k(a, b) for a in x for b in y) / 20
+    found = divergences.mmd(x, y, kernel).item()
+    assert found == pytest.approx(sum(within) - 2 * between, abs=1e-12)
+
+
+def test_mmd_is_zero_in_the_mean_for_equal_distributions_and_positive_for_others():
+    torch.manual_seed(0)
+    equal = torch.stack([divergences.mmd(*torch.randn(2, 20, 2)) for _ in range(1000)])
+    assert equal.mean().abs() < 4.5 * equal.std() / 1000**0.5
+    assert equal.min() < 0
+    other = torch.stack(
+        [divergences.mmd(torch.randn(20, 2), 0.5 * torch.randn(20, 2)) for _ in range(300)]
+    )
+    assert other.mean() > 10 * other.std() / 300**0.5
+
+
+def test_mmd_has_finite_gradients_where_points_coincide():
+    x = torch.zeros(4, 2, requires_grad=True)
+    (gradient,) = torch.autograd.grad(divergences.mmd(x, torch.randn(6, 2)), x)
+    assert gradient.isfinite().all()
+    with pytest.raises(ShapeError, match="at least two points"):
+        divergences.mmd(x[:1], x)
+
+
+def test_gaussian_total_correlation_is_the_kl_from_the_marginals():
+    mean, covariance = random_gaussian(4)
+    marginals = Independent(Normal(mean, covariance.diagonal(dim1=-2, dim2=-1).sqrt()), 1)
+    diagonal = torch.diag_embed(marginals.variance)
+    expected = kl_divergence(
+        MultivariateNormal(mean, covariance), MultivariateNormal(mean, diagonal)
+    )
+    torch.testing.assert_close(divergences.gaussian_total_correlation(covariance), expected)

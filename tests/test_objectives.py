@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
 import torch
+from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
 import lowerbound as lb
-from lowerbound.divergences import kl
+from lowerbound.distributions import DiagonalNormal
+from lowerbound.divergences import gaussian_total_correlation, kl, mmd
 from lowerbound.errors import ConfigurationError
+from lowerbound.objectives import aggregate_log_densities
 from test_evaluation import draw, evidence, linear_gaussian
 
 
@@ -196,13 +200,23 @@ def test_a_deterministic_posterior_is_refused_by_the_elbo():
         lambda: lb.ELBO(samples=0),
         lambda: lb.IWAE(samples=0),
         lambda: lb.ELBO(free_bits=-1),
+        lambda: lb.ELBO(free_bits=1, free_bits_per="pixel"),
+        lambda: lb.ELBO(beta=-1),
+        lambda: lb.Renyi(alpha=-0.5),
+        lambda: lb.Renyi(samples=0),
+        lambda: lb.TCVAE(0),
+        lambda: lb.TCVAE(),
+        lambda: lb.TCVAE(10, gamma=-1),
+        lambda: lb.InfoVAE(weight=-1),
+        lambda: lb.InfoVAE(kernel="linear"),
+        lambda: lb.Reconstruction(sparsity=-1),
         lambda: lb.Linear(duration=0),
         lambda: lb.Cyclical(ratio=0),
         lambda: lb.IWAE(gradient="dregs"),
     ],
 )
 def test_wrong_values_are_refused_when_made(make):
-    with pytest.raises(ConfigurationError, match=r"expected|should"):
+    with pytest.raises(ConfigurationError, match=r"expected|should|missing"):
         make()
 
 
@@ -227,3 +241,186 @@ def test_a_corrupted_elbo_codes_the_corrupted_and_reconstructs_the_clean():
     found = objective(model, x)["bound"]
     torch.manual_seed(0)
     torch.testing.assert_close(found, lb.ELBO()(model, x)["bound"])
+
+
+def test_free_bits_in_total_hold_each_examples_kl_above_the_floor():
+    model, x, _ = exact()
+    kls = lb.ELBO()(model, x)["kl"]
+    floor = kls.median().item()
+    torch.manual_seed(0)
+    terms = lb.ELBO(free_bits=floor, free_bits_per="total")(model, x)
+    expected = -terms["reconstruction"] - torch.where(kls > floor, kls, floor)
+    torch.testing.assert_close(terms["objective"], expected)
+    torch.testing.assert_close(terms["bound"], -terms["reconstruction"] - kls)
+
+
+def test_renyi_is_the_iwae_at_0_and_the_elbo_at_1_and_falls_between():
+    model, x, log_p = exact()
+    found = {}
+    for alpha in (0.0, 0.3, 1 - 1e-6, 1.0, 1 + 1e-6, 3.0):
+        torch.manual_seed(4)
+        found[alpha] = lb.Renyi(alpha, samples=20)(model.float(), x.float())
+    torch.manual_seed(4)
+    iwae = lb.IWAE(samples=20)(model, x.float())
+    torch.manual_seed(4)
+    log_w = model.log_weights(x.float(), 20)
+    torch.testing.assert_close(found[0.0]["objective"], iwae["bound"])
+    torch.testing.assert_close(found[1.0]["objective"], log_w.mean(0))
+    for alpha in (1 - 1e-6, 1 + 1e-6):
+        close = found[alpha]["objective"]
+        torch.testing.assert_close(close, log_w.mean(0), atol=2e-5, rtol=1e-6)
+    falling = torch.stack([terms["objective"] for terms in found.values()])
+    assert (falling.diff(dim=0) < 1e-4).all()
+    assert (falling[0] > falling[-1]).all()
+    for terms in found.values():
+        torch.testing.assert_close(terms["bound"], iwae["bound"])
+    tight, x, log_p = exact(posterior_scale=1.0)
+    torch.testing.assert_close(lb.Renyi(0.7, 3)(tight, x)["objective"], log_p, atol=2e-5, rtol=0)
+
+
+def test_renyi_leaves_the_renyi_divergence_between_gaussians():
+    """log p(x) − L_α = D_α(q ‖ p(z|x)), known in closed form: q is 1.3 times too wide."""
+    model, x, log_p = exact(n=16)
+    torch.manual_seed(0)
+    for alpha in (0.5, 0.9):
+        found = lb.Renyi(alpha, samples=40_000)(model, x)["objective"]
+        blend = alpha + (1 - alpha) * 1.3**2
+        divergence = math.log(1 / 1.3) - math.log(blend) / (2 * (alpha - 1))
+        assert (log_p - found).mean().item() == pytest.approx(2 * divergence, abs=0.005)
+
+
+def posteriors(n: int, d: int = 2) -> tuple[DiagonalNormal, torch.Tensor]:
+    torch.manual_seed(5)
+    q = DiagonalNormal(*(torch.randn(2, n, d, dtype=torch.float64) * 0.8))
+    return q, q.rsample()
+
+
+def mixture_log_densities(z: torch.Tensor, q: DiagonalNormal) -> tuple[torch.Tensor, torch.Tensor]:
+    """log q(z) and Σⱼ log q(zⱼ) of the equal mixture of the posteriors, by torch's mixtures."""
+    n, d = q.mean.shape
+    weights = Categorical(torch.ones(n, dtype=torch.float64))
+    joint = MixtureSameFamily(weights, Independent(Normal(q.mean, q.stddev), 1)).log_prob(z)
+    factors = [
+        MixtureSameFamily(weights, Normal(q.mean[:, j], q.stddev[:, j])).log_prob(z[:, j])
+        for j in range(d)
+    ]
+    return joint, torch.stack(factors).sum(0)
+
+
+def test_the_aggregate_of_the_whole_data_set_is_exact():
+    q, z = posteriors(30)
+    for found, expected in zip(
+        aggregate_log_densities(z, q, 30), mixture_log_densities(z, q), strict=True
+    ):
+        torch.testing.assert_close(found, expected)
+
+
+def test_the_aggregate_of_a_batch_is_unbiased():
+    """Over all batches of 3 of 7 examples, the mean of the estimate of q(z₀) is q(z₀)."""
+    q, z = posteriors(7)
+    estimates = []
+    for others in itertools.combinations(range(1, 7), 2):
+        rows = [0, *others]
+        batch = DiagonalNormal(q.mean[rows], q.log_variance[rows])
+        estimates.append(aggregate_log_densities(z[rows], batch, 7)[0][0].exp())
+    expected = mixture_log_densities(z, q)[0][0].exp()
+    torch.testing.assert_close(torch.stack(estimates).mean(), expected)
+    alone = DiagonalNormal(q.mean[:1], q.log_variance[:1])
+    torch.testing.assert_close(aggregate_log_densities(z[:1], alone, 7)[0], alone.log_prob(z[:1]))
+
+
+def test_tcvae_splits_the_kl_and_weighs_its_parts():
+    model, x, _ = exact()
+    torch.manual_seed(0)
+    terms = lb.TCVAE(500, alpha=2.0, beta=6.0, gamma=0.5)(model, x)
+    torch.manual_seed(0)
+    q = model.posterior(x)
+    z = q.rsample()
+    parts = [terms[name] for name in ("mutual_information", "total_correlation", "dimension_kl")]
+    torch.testing.assert_close(sum(parts), q.log_prob(z) - model.prior().log_prob(z))
+    penalty = 2 * parts[0] + 6 * parts[1] + 0.5 * parts[2]
+    torch.testing.assert_close(terms["objective"], -terms["reconstruction"] - penalty)
+    torch.manual_seed(0)
+    torch.testing.assert_close(terms["bound"], lb.ELBO()(model, x)["bound"])
+
+
+def test_tcvae_finds_the_parts_of_a_gaussian_aggregate():
+    """x ~ N(0, Σ), q(z|x) = N(x, s²): q(z) = N(0, Σ + s²), whose parts are known."""
+    torch.manual_seed(0)
+    covariance = torch.tensor([[1.0, 0.8], [0.8, 1.5]], dtype=torch.float64)
+    s = 0.6
+    x = torch.randn(3000, 2, dtype=torch.float64) @ torch.linalg.cholesky(covariance).T
+    encoder, decoder = lb.MLP(2, (), 4), lb.MLP(2, (), 2)
+    with torch.no_grad():
+        encoder.layers[0].weight.copy_(torch.cat((torch.eye(2), torch.zeros(2, 2))))
+        encoder.layers[0].bias.copy_(torch.tensor([0, 0, *[2 * math.log(s)] * 2]))
+    model = lb.VAE(
+        lb.StandardNormal(2), lb.DiagonalGaussian(encoder, 2), lb.Gaussian(decoder, (2,))
+    ).double()
+    with torch.no_grad():
+        terms = lb.TCVAE(len(x))(model, x)
+    total = covariance + s**2 * torch.eye(2)
+    variances = total.diagonal()
+    expected = {
+        "mutual_information": 0.5 * torch.logdet(total / s**2),
+        "total_correlation": gaussian_total_correlation(total),
+        "dimension_kl": 0.5 * (variances - 1 - variances.log()).sum(),
+    }
+    for name, value in expected.items():
+        assert terms[name].mean().item() == pytest.approx(value.item(), abs=0.05), name
+
+
+def test_tcvae_refuses_what_does_not_factorise():
+    model = lb.VAE(
+        lb.StandardNormal(2),
+        lb.Deterministic(lb.MLP(5, (), 2), 2),
+        lb.Gaussian(lb.MLP(2, (), 5), (5,)),
+    )
+    with pytest.raises(ConfigurationError, match="diagonal Gaussian posterior for TCVAE"):
+        lb.TCVAE(10)(model, torch.randn(3, 5))
+
+
+def test_infovae_weighs_the_kl_and_the_discrepancy():
+    model, x, _ = exact()
+    torch.manual_seed(0)
+    terms = lb.InfoVAE(weight=7.0, beta=0.3, kernel="rbf")(model, x)
+    torch.manual_seed(0)
+    z = model.posterior(x).rsample()
+    discrepancy = mmd(z, model.prior().sample((len(x),)), "rbf")
+    torch.testing.assert_close(terms["mmd"], discrepancy.expand(len(x)))
+    expected = -terms["reconstruction"] - 0.3 * terms["kl"] - 7 * discrepancy
+    torch.testing.assert_close(terms["objective"], expected)
+    torch.testing.assert_close(terms["bound"], -terms["reconstruction"] - terms["kl"])
+    assert lb.InfoVAE()(model, x[:1])["mmd"].item() == 0
+
+
+def test_the_discrepancy_alone_brings_deterministic_codes_to_the_prior():
+    """Codes of a wide, shifted x; without the penalty they would stay where they are."""
+    torch.manual_seed(0)
+    x = 3 * torch.randn(512, 2) + 2
+    moments = {}
+    for weight in (0.0, 1000.0):
+        torch.manual_seed(1)
+        encoder = lb.MLP(2, (), 2)
+        with torch.no_grad():
+            encoder.layers[0].weight.copy_(torch.eye(2))
+        model = lb.VAE(
+            lb.StandardNormal(2), lb.Deterministic(encoder, 2), lb.Gaussian(lb.MLP(2, (), 2), (2,))
+        )
+        training = lb.Training(epochs=60, batch_size=256, learning_rate=0.02)
+        record = lb.fit(model, x, objective=lb.InfoVAE(weight), training=training, callbacks=[])
+        assert "kl" not in record[-1]["train"]
+        z = model.embed(x)
+        moments[weight] = z.mean(0).abs().max().item(), (z.std(0) - 1).abs().max().item()
+    assert max(moments[1000.0]) < 0.2
+    assert max(moments[0.0]) > 0.5
+
+
+def test_infovae_refuses_the_kl_of_a_deterministic_posterior():
+    model = lb.VAE(
+        lb.StandardNormal(2),
+        lb.Deterministic(lb.MLP(5, (), 2), 2),
+        lb.Gaussian(lb.MLP(2, (), 5), (5,)),
+    )
+    with pytest.raises(ConfigurationError, match="posterior with a density"):
+        lb.InfoVAE(beta=0.5)(model, torch.randn(3, 5))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import get_args
+
 import pytest
 import torch
 
@@ -38,7 +41,7 @@ def test_homework_3_has_exactly_the_documents_parameters(latent_dim, encoder, de
         (BINARY, lb.Bernoulli, lb.Binary),
         (UNIT, lb.ContinuousBernoulli, lb.Identity),
         (REAL, lb.Gaussian, lb.Standardise),
-        (COUNTS, lb.Gaussian, lb.Standardise),
+        (COUNTS, lb.NegativeBinomial, lb.Counts),
     ],
 )
 def test_the_likelihood_fits_the_values_and_is_a_density_of_them(data, likelihood, transform):
@@ -48,7 +51,7 @@ def test_the_likelihood_fits_the_values_and_is_a_density_of_them(data, likelihoo
     assert model.is_density
 
 
-@pytest.mark.parametrize("name", ["Bernoulli", "ContinuousBernoulli", "Gaussian", "Categorical"])
+@pytest.mark.parametrize("name", get_args(recipes.experiment.LikelihoodName)[1:])
 @pytest.mark.parametrize("recipe", [recipes.mlp, recipes.convolutional])
 def test_every_likelihood_of_grey_images_trains_a_step(name, recipe):
     sizes = {"hidden": (8,)} | ({"channels": (4, 4)} if recipe is recipes.convolutional else {})
@@ -57,6 +60,33 @@ def test_every_likelihood_of_grey_images_trains_a_step(name, recipe):
     terms["objective"].sum().backward()
     assert all(p.grad is not None for p in model.parameters())
     assert model.sample(3, torch.tensor([0, 5, 9])).shape == (3, 1, 28, 28)
+
+
+@pytest.mark.parametrize("name", ["Poisson", "NegativeBinomial", "ZeroInflatedNegativeBinomial"])
+def test_counts_are_scored_as_they_are_and_encoded_by_their_logarithms(name):
+    model = recipes.mlp(COUNTS, 2, (8,), likelihood=name).model
+    assert model.is_density
+    x, _ = model.prepare(COUNTS.x)
+    assert torch.equal(x, COUNTS.x)
+    encoder = model.posterior.network
+    assert torch.equal(encoder(x), encoder.network(torch.log1p(COUNTS.x)))
+    result = lb.evaluate(model, COUNTS, samples=3)
+    assert result.measures == "log-probability of x"
+    bound = -result.importance_weighted.value / (4 * math.log(2))
+    assert result.bits_per_dimension.value == pytest.approx(bound)
+
+
+def test_autoencoders_have_no_noise_and_the_wasserstein_one_compares_codes_with_the_prior():
+    for name, objective in (("autoencoder", lb.Reconstruction()), ("wae", lb.InfoVAE())):
+        experiment = recipes.prepare(name, GREY, {"hidden": [8]})
+        assert experiment.objective == objective
+        assert isinstance(experiment.model.posterior, lb.Deterministic)
+        terms = objective(experiment.model, *experiment.model.prepare(GREY.x))
+        assert terms["objective"].isfinite().all()
+
+
+def test_the_tcvae_knows_the_size_of_its_training_set():
+    assert recipes.prepare("tcvae", COUNTS, {"beta": 4}).objective == lb.TCVAE(30, beta=4.0)
 
 
 def test_standardised_values_have_mean_0_and_variance_1_and_come_back():
@@ -101,7 +131,7 @@ def test_iwae_is_the_papers_network():
         (["hidden=a"], "hidden"),
         (["objective.betta=4"], "unknown argument 'betta'; did you mean beta"),
         (["objective.beta.duration=4"], "expected a part with arguments"),
-        (["likelihood=Poisson"], "likelihood"),
+        (["likelihood=Poison"], "likelihood"),
         (["epochs"], "expected --set key=value"),
         (["latent_dim=0"], "latent_dim: input should be greater than or equal to 1, got 0"),
         (["hidden=-3"], "hidden: input should be greater than or equal to 1"),
@@ -124,6 +154,11 @@ def test_an_unknown_recipe_lists_the_near_ones():
         ("convolutional", REAL, {}, "expected images"),
         ("mlp", REAL, {"likelihood": "Bernoulli"}, "likelihood=auto fits them"),
         ("mlp", UNIT, {"likelihood": "Categorical"}, "likelihood=auto fits them"),
+        ("mlp", REAL, {"likelihood": "NegativeBinomial"}, "data that are counts or grey"),
+        ("mlp", UNIT, {"likelihood": "BetaBinomial"}, "data that are grey"),
+        ("mlp", COUNTS, {"likelihood": "LogisticMixture"}, "data that are grey"),
+        ("tcvae", COUNTS, {"beta": -1}, "expected a weight beta ≥ 0, got -1"),
+        ("tcvae", COUNTS, {"objective": "IWAE"}, "unknown setting 'objective'"),
         ("mlp", REAL, {"binarise": True}, "to binarise"),
         ("mlp", REAL, {"conditional": True}, "expected class labels"),
     ],

@@ -193,11 +193,13 @@ def other_data(run: Run, source: str, labels: str | None, conditional: bool) -> 
         "binary": data.kind == "binary" and data.scale == scale,
         "grey": data.kind in ("grey", "binary") and data.scale == scale,
         "unit": data.kind in ("unit", "binary") and data.scale == 1,
+        "counts": data.kind in ("counts", "grey", "binary"),
     }
     if not fitting.get(kind, True):
+        wanted = "counts" if kind == "counts" else f"{kind} values up to {scale:g}"
         raise DataError(
-            f"{source}: expected {kind} values up to {scale:g}, as the run was trained on, got "
-            f"{data.summary()}; bring them to that range"
+            f"{source}: expected {wanted}, as the run was trained on, got {data.summary()}; "
+            "bring them to that range"
         )
     if not conditional or data.labels is None or run.classes is None or data.classes is None:
         return data

@@ -19,7 +19,7 @@ from torch import Tensor
 from lowerbound.errors import ConfigurationError
 from lowerbound.parts import part
 
-Output = Literal["binary", "binarised", "grey", "continuous"]
+Output = Literal["binary", "binarised", "grey", "continuous", "counts"]
 
 
 class Transform(ABC):
@@ -60,6 +60,17 @@ class Identity(Transform):
 
     def log_volume(self, shape: tuple[int, ...]) -> float:
         return 0.0
+
+
+@part
+@dataclass(frozen=True)
+class Counts(Identity):
+    """Whole numbers from 0, as they are; `networks.LogCounts` is for the encoder, which sees them.
+
+    What is compared with p(x|z) must be the counts themselves, as it gives them probabilities.
+    """
+
+    output = "counts"
 
 
 @part

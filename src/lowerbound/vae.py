@@ -165,7 +165,11 @@ class VAE(nn.Module):
             if seed is not None:
                 torch.manual_seed(seed)
             features = self.features(self._here(context))
-            prior = self.prior(features)
-            z = prior.sample() if prior.batch_shape else prior.sample((n,))
+            z = draw(self.prior(features), n)
             p = self.likelihood(z, features)
             return self.transform.inverse(p.mean if mean else p.sample())
+
+
+def draw(prior: Distribution, n: int) -> Tensor:
+    """n draws z, (n, …): one of each distribution in a batch of n, else all of the one."""
+    return prior.sample() if prior.batch_shape else prior.sample((n,))

@@ -241,7 +241,7 @@ def _plus(total: Tensor | None, term: Tensor) -> Tensor:
 
 def decoded_elements(model: VAE) -> int:
     """Numbers that the decoder returns for one z."""
-    return math.prod(model.shape) * getattr(model.likelihood, "levels", 1)
+    return math.prod(model.shape) * getattr(model.likelihood, "numbers", 1)
 
 
 def _chunks(model: VAE, examples: int, samples: int) -> Iterator[int]:

@@ -8,6 +8,7 @@ from lowerbound.networks.activations import ACTIVATIONS, Activation
 from lowerbound.networks.apply import apply
 from lowerbound.networks.convolutional import Convolutional, Deconvolutional
 from lowerbound.networks.heads import GaussianHeads
+from lowerbound.networks.log_counts import LogCounts
 from lowerbound.networks.mlp import MLP
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "Convolutional",
     "Deconvolutional",
     "GaussianHeads",
+    "LogCounts",
     "apply",
 ]

@@ -1,7 +1,17 @@
 """Recipes: published architectures as functions that return a composition."""
 
 from lowerbound.recipes.experiment import Experiment, Observation, observe
-from lowerbound.recipes.models import RECIPES, Recipe, convolutional, iwae, linear, mlp
+from lowerbound.recipes.models import (
+    RECIPES,
+    Recipe,
+    autoencoder,
+    convolutional,
+    iwae,
+    linear,
+    mlp,
+    tcvae,
+    wae,
+)
 from lowerbound.recipes.settings import arguments_of, check, parse, prepare, recipe_named
 
 __all__ = [
@@ -10,6 +20,7 @@ __all__ = [
     "Observation",
     "Recipe",
     "arguments_of",
+    "autoencoder",
     "check",
     "convolutional",
     "iwae",
@@ -19,4 +30,6 @@ __all__ = [
     "parse",
     "prepare",
     "recipe_named",
+    "tcvae",
+    "wae",
 ]

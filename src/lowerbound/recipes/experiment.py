@@ -11,11 +11,13 @@ from torch import nn
 from lowerbound import likelihoods
 from lowerbound.data import Dataset
 from lowerbound.errors import ConfigurationError
+from lowerbound.networks import LogCounts
 from lowerbound.objectives import Objective
 from lowerbound.training import Training
 from lowerbound.transforms import (
     Binarise,
     Binary,
+    Counts,
     Dequantise,
     Identity,
     Scale,
@@ -24,7 +26,20 @@ from lowerbound.transforms import (
 )
 from lowerbound.vae import VAE
 
-LikelihoodName = Literal["auto", "Bernoulli", "ContinuousBernoulli", "Gaussian", "Categorical"]
+LikelihoodName = Literal[
+    "auto",
+    "Bernoulli",
+    "ContinuousBernoulli",
+    "Gaussian",
+    "StudentT",
+    "Categorical",
+    "DiscretisedLogistic",
+    "LogisticMixture",
+    "BetaBinomial",
+    "Poisson",
+    "NegativeBinomial",
+    "ZeroInflatedNegativeBinomial",
+]
 Sigma = float | Literal["learned", "optimal"]
 
 
@@ -49,13 +64,17 @@ class Observation:
     @property
     def outputs(self) -> int:
         """Numbers that the decoder network must return for one x."""
-        return math.prod(self.shape) * (256 if self.name == "Categorical" else 1)
+        return math.prod(self.shape) * getattr(likelihoods, self.name).numbers
 
     @property
     def maps(self) -> tuple[int, int, int]:
         """The same, as the shape of maps for images (C, H, W)."""
         _, height, width = self.shape
         return self.outputs // (height * width), height, width
+
+    def encoder(self, network: nn.Module) -> nn.Module:
+        """The encoder network as it takes x: counts by their logarithms."""
+        return LogCounts(network) if isinstance(self.transform, Counts) else network
 
     def likelihood(self, network: nn.Module) -> nn.Module:
         """The likelihood whose parameters ``network`` returns."""
@@ -77,7 +96,7 @@ def observe(
     grey      continuous Bernoulli, on dequantised levels
     unit      continuous Bernoulli
     real      Gaussian with learned σ, on standardised values
-    counts    Gaussian with learned σ, on standardised values
+    counts    negative binomial
     ========  =====================================================================
 
     ``binarise`` draws b ~ Bernoulli(x) afresh at each use, for values in [0, 1] and grey levels.
@@ -91,18 +110,14 @@ def observe(
             "binary": "Bernoulli",
             "grey": "ContinuousBernoulli",
             "unit": "ContinuousBernoulli",
+            "counts": "NegativeBinomial",
         }
         likelihood = fitting.get(kind, "Gaussian")  # type: ignore[assignment]
     if binarise and data.kind not in ("binary", "grey", "unit"):
         raise ConfigurationError(
             f"expected binary, grey or unit values to binarise, got {data.kind} ones in {data.name}"
         )
-    wanted = {
-        "Bernoulli": ("binary", "grey", "unit"),
-        "ContinuousBernoulli": ("grey", "unit"),
-        "Categorical": ("grey",),
-        "Gaussian": ("grey", "unit", "real", "counts"),
-    }[likelihood]
+    wanted = _kinds(likelihood)
     if kind not in wanted:
         raise ConfigurationError(
             f"expected data that are {' or '.join(wanted)} for the {likelihood} likelihood, got "
@@ -111,10 +126,25 @@ def observe(
     return Observation(likelihood, _transform(data, likelihood, kind), data.shape, sigma)
 
 
+def _kinds(likelihood: str) -> tuple[str, ...]:
+    """The kinds of values that a likelihood takes, bare or after its transform."""
+    support = getattr(likelihoods, likelihood).support
+    if likelihood == "ContinuousBernoulli":
+        return ("grey", "unit")
+    return {
+        "binary": ("binary", "grey", "unit"),
+        "grey": ("grey",),
+        "counts": ("counts", "grey"),
+        "continuous": ("grey", "unit", "real", "counts"),
+    }[support]
+
+
 def _transform(data: Dataset, likelihood: str, kind: str) -> Transform:
+    support = getattr(likelihoods, likelihood).support
     if kind == "binary":
         return Binary(data.scale) if data.kind == "binary" else Binarise(data.scale)
+    if support == "counts":
+        return Counts()
     if kind == "grey":
-        dequantised = likelihood in ("ContinuousBernoulli", "Gaussian")
-        return Dequantise(256) if dequantised else Scale()
+        return Dequantise(256) if support == "continuous" else Scale()
     return Identity() if kind == "unit" else standardise(data.x)

@@ -14,9 +14,9 @@ from lowerbound.context import Labels
 from lowerbound.data import Dataset
 from lowerbound.errors import ConfigurationError
 from lowerbound.networks import MLP, Activation, Convolutional, Deconvolutional
-from lowerbound.objectives import ELBO, IWAE, Objective
+from lowerbound.objectives import ELBO, IWAE, TCVAE, InfoVAE, Objective, Reconstruction
 from lowerbound.parts import NonNegative, Size
-from lowerbound.posteriors import DiagonalGaussian
+from lowerbound.posteriors import Deterministic, DiagonalGaussian
 from lowerbound.priors import StandardNormal
 from lowerbound.recipes.experiment import Experiment, LikelihoodName, Observation, Sigma, observe
 from lowerbound.training import Training
@@ -47,6 +47,33 @@ def mlp(
     encoder = MLP(_size(data), hidden, 2 * latent_dim, activation, context_dim)
     decoder = MLP(latent_dim, hidden[::-1], observation.outputs, activation, context_dim)
     model = _gaussian_vae(latent_dim, encoder, decoder, observation, context)
+    return Experiment(model, objective, Training())
+
+
+def autoencoder(
+    data: Dataset,
+    latent_dim: Size = 20,
+    hidden: tuple[Size, ...] = (512,),
+    activation: Activation = "relu",
+    likelihood: LikelihoodName = "auto",
+    sigma: Sigma = "learned",
+    objective: Objective = Reconstruction(),
+) -> Experiment:
+    """A fully connected autoencoder: a code without noise, and no KL.
+
+    ``objective.corruption=Masking`` makes it a denoising one.
+    Source of that: Vincent et al., Extracting and composing robust features with denoising
+    autoencoders, 2008.
+    """
+    observation = observe(data, likelihood, sigma)
+    encoder = MLP(_size(data), hidden, latent_dim, activation)
+    decoder = MLP(latent_dim, hidden[::-1], observation.outputs, activation)
+    model = VAE(
+        StandardNormal(latent_dim),
+        Deterministic(observation.encoder(encoder), latent_dim),
+        observation.likelihood(decoder),
+        observation.transform,
+    )
     return Experiment(model, objective, Training())
 
 
@@ -127,11 +154,48 @@ def iwae(
     return Experiment(experiment.model, experiment.objective, Training(batch_size=20))
 
 
+def tcvae(
+    data: Dataset,
+    latent_dim: Size = 10,
+    hidden: tuple[Size, ...] = (512,),
+    activation: Activation = "relu",
+    likelihood: LikelihoodName = "auto",
+    alpha: float = 1.0,
+    beta: float = 6.0,
+    gamma: float = 1.0,
+) -> Experiment:
+    """The β-TCVAE, fully connected: the total correlation of the code's dimensions weighs β.
+
+    Source: Chen, Li, Grosse & Duvenaud, 2018, arXiv 1802.04942.
+    """
+    objective = TCVAE(len(data), alpha, beta, gamma)
+    return mlp(data, latent_dim, hidden, activation, likelihood, objective=objective)
+
+
+def wae(
+    data: Dataset,
+    latent_dim: Size = 8,
+    hidden: tuple[Size, ...] = (512,),
+    activation: Activation = "relu",
+    likelihood: LikelihoodName = "auto",
+    sigma: Sigma = "learned",
+    objective: Objective = InfoVAE(),
+) -> Experiment:
+    """The Wasserstein autoencoder, fully connected: MMD alone brings the codes to the prior.
+
+    Source: Tolstikhin, Bousquet, Gelly & Schölkopf, 2017, arXiv 1711.01558 (WAE-MMD).
+    """
+    return autoencoder(data, latent_dim, hidden, activation, likelihood, sigma, objective)
+
+
 RECIPES: dict[str, Recipe] = {
     "mlp": mlp,
     "convolutional": convolutional,
     "linear": linear,
     "iwae": iwae,
+    "tcvae": tcvae,
+    "autoencoder": autoencoder,
+    "wae": wae,
 }
 
 
@@ -145,7 +209,7 @@ def _gaussian_vae(
     """Standard normal prior, diagonal Gaussian posterior."""
     return VAE(
         StandardNormal(latent_dim),
-        DiagonalGaussian(encoder, latent_dim),
+        DiagonalGaussian(observation.encoder(encoder), latent_dim),
         observation.likelihood(decoder),
         observation.transform,
         context,

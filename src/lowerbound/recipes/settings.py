@@ -95,7 +95,7 @@ def _merge(recipe: Recipe, settings: Mapping[str, Any]) -> tuple[Settings, Setti
     """Settings of the recipe and of its training, parts built from their dotted keys."""
     parameters = arguments_of(recipe)
     fields = {field.name for field in dataclasses.fields(Training)}
-    inner = describe(parameters["objective"].default)
+    inner = describe(parameters["objective"].default) if "objective" in parameters else {}
     arguments: Settings = {}
     training: Settings = {}
     # Shorter keys first: `objective=IWAE` chooses the part that `objective.samples=5` changes.

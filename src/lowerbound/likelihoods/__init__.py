@@ -1,0 +1,42 @@
+"""Likelihoods p(x|z) or p(x|z,c): modules whose call returns a distribution over x.
+
+Each takes a network from z, (batch, latent), to the ``numbers`` that its distribution needs for
+each element of x, and the ``shape`` of one x.  ``support`` says on which data the likelihood is a
+density or a probability:
+
+    "binary"      x ∈ {0, 1}
+    "grey"        x ∈ {0, 1/255, …, 1}
+    "continuous"  x ∈ ℝ, or [0, 1]
+    "counts"      x ∈ {0, 1, 2, …}
+
+The distribution is an ``Independent``; on grey levels, its ``base_dist`` has `level_log_probs`, the
+log-probability of every level of each element.
+"""
+
+from lowerbound.likelihoods.base import Likelihood, Support
+from lowerbound.likelihoods.continuous import Bernoulli, ContinuousBernoulli, Gaussian, StudentT
+from lowerbound.likelihoods.counts import NegativeBinomial, Poisson, ZeroInflatedNegativeBinomial
+from lowerbound.likelihoods.grey import (
+    BetaBinomial,
+    Categorical,
+    DiscretisedLogistic,
+    GreyLikelihood,
+    LogisticMixture,
+)
+
+__all__ = [
+    "Bernoulli",
+    "BetaBinomial",
+    "Categorical",
+    "ContinuousBernoulli",
+    "DiscretisedLogistic",
+    "Gaussian",
+    "GreyLikelihood",
+    "Likelihood",
+    "LogisticMixture",
+    "NegativeBinomial",
+    "Poisson",
+    "StudentT",
+    "Support",
+    "ZeroInflatedNegativeBinomial",
+]

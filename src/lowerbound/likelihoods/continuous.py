@@ -1,0 +1,121 @@
+"""Likelihoods of real numbers, and of those in [0, 1]."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, Normal
+
+from lowerbound import distributions
+from lowerbound.errors import ConfigurationError
+from lowerbound.likelihoods.base import Likelihood, Shape, Support
+from lowerbound.parts import part
+
+
+@part
+class Bernoulli(Likelihood):
+    """p(x|z) = ∏ᵢ pᵢ^xᵢ (1 − pᵢ)^(1 − xᵢ); ``network`` returns the logits log pᵢ/(1 − pᵢ).
+
+    On grey levels x ∈ [0, 1] this is no density.  There, log p(x|z) is the mean of log p(b|z) over
+    binarised images b ~ Bernoulli(x), so the ELBO bounds the evidence of the *binarised* image.
+    """
+
+    support: ClassVar[Support] = "binary"
+
+    def elements(self, theta: Tensor) -> Distribution:
+        return torch.distributions.Bernoulli(logits=theta.squeeze(-1), validate_args=False)
+
+
+@part
+class ContinuousBernoulli(Likelihood):
+    """p(x|z) = ∏ᵢ exp(ηᵢ xᵢ − A(ηᵢ)) on [0, 1]; ``network`` returns the natural parameters η.
+
+    Source: Loaiza-Ganem & Cunningham, The continuous Bernoulli, 2019, arXiv 1907.06845.
+    """
+
+    support: ClassVar[Support] = "continuous"
+
+    def elements(self, theta: Tensor) -> Distribution:
+        return distributions.ContinuousBernoulli(theta.squeeze(-1))
+
+
+@part
+class Gaussian(Likelihood):
+    """p(x|z) = ∏ᵢ N(xᵢ; μᵢ, σ²) with one σ for all elements; ``network`` returns μ.
+
+    ``sigma`` is a number (fixed), ``"learned"`` (one parameter), or ``"optimal"``: the σ that
+    maximises the likelihood of each training batch, its running value being used afterwards.
+
+    Source of the optimal σ: Rybkin, Daniilidis & Levine, 2020, arXiv 2006.13202.
+    """
+
+    support: ClassVar[Support] = "continuous"
+    running_variance: Tensor
+    batches: Tensor
+
+    def __init__(
+        self,
+        network: nn.Module,
+        shape: Shape,
+        sigma: float | Literal["learned", "optimal"] = "learned",
+    ) -> None:
+        super().__init__(network, shape)
+        self.sigma = sigma
+        if isinstance(sigma, float) and not (sigma > 0 and math.isfinite(sigma)):
+            raise ConfigurationError(f"Gaussian: expected a positive finite sigma, got {sigma}")
+        if sigma == "learned":
+            self.log_sigma = nn.Parameter(torch.zeros(()))
+        elif sigma == "optimal":
+            self.register_buffer("running_variance", torch.ones(()))
+            self.register_buffer("batches", torch.zeros(()))
+
+    def elements(self, theta: Tensor) -> Distribution:
+        mean = theta.squeeze(-1)
+        if self.sigma == "optimal" and self.training:
+            return distributions.OptimalNormal(mean, self.running_variance, self.batches)
+        if self.sigma == "optimal":
+            sigma: Tensor | float = self.running_variance.sqrt()
+        elif self.sigma == "learned":
+            sigma = self.log_sigma.exp()
+        else:
+            sigma = float(self.sigma)
+        return Normal(mean, sigma, validate_args=False)
+
+
+@part
+class StudentT(Likelihood):
+    """p(x|z) = ∏ᵢ t(xᵢ; μᵢ, σᵢ, νᵢ): heavy tails, which outliers pull less; ``network`` returns μ.
+
+    σ is a parameter for each element of x, the same for all z.  ``degrees`` is ν, a number above 1
+    so that there is a mean, or ``"learned"``: a parameter for each element, above 2 so that there
+    is a variance too.
+
+    Source as a decoder of tables: Mattei & Frellsen, MIWAE, 2019, arXiv 1812.02633.
+    """
+
+    support: ClassVar[Support] = "continuous"
+
+    def __init__(
+        self,
+        network: nn.Module,
+        shape: Shape,
+        degrees: float | Literal["learned"] = "learned",
+    ) -> None:
+        super().__init__(network, shape)
+        self.degrees = degrees
+        if isinstance(degrees, float) and not 1 < degrees < math.inf:
+            raise ConfigurationError(f"StudentT: expected degrees above 1, got {degrees}")
+        self.log_sigma = nn.Parameter(torch.zeros(shape))
+        if degrees == "learned":
+            self.log_excess = nn.Parameter(torch.zeros(shape))  # log(ν − 2)
+
+    def elements(self, theta: Tensor) -> Distribution:
+        location = theta.squeeze(-1)
+        if self.degrees == "learned":
+            degrees = 2 + self.log_excess.exp()
+        else:
+            degrees = location.new_tensor(float(self.degrees))
+        return distributions.StudentT(location, self.log_sigma, degrees)

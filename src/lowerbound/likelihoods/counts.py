@@ -1,0 +1,65 @@
+"""Likelihoods of counts, on x as it is kept (see `transforms.Counts`)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from lowerbound import distributions
+from lowerbound.likelihoods.base import Likelihood, Shape, Support
+from lowerbound.parts import part
+
+
+@part
+class Poisson(Likelihood):
+    """p(x|z) = ∏ᵢ μᵢ^xᵢ e^−μᵢ/xᵢ!; ``network`` returns log μ."""
+
+    support: ClassVar[Support] = "counts"
+
+    def elements(self, theta: Tensor) -> Distribution:
+        return distributions.Poisson(theta.squeeze(-1))
+
+
+@part
+class NegativeBinomial(Likelihood):
+    """p(x|z) = ∏ᵢ NB(xᵢ; μᵢ, rᵢ), of variance μᵢ + μᵢ²/rᵢ; ``network`` returns log μ.
+
+    The dispersion r is a parameter for each element of x, the same for all z.
+
+    Source: Lopez et al., A deep generative model for gene expression profiles from single-cell RNA
+    sequencing, 2017, arXiv 1709.02082 (there with each cell's total as a factor of μ).
+    """
+
+    support: ClassVar[Support] = "counts"
+
+    def __init__(self, network: nn.Module, shape: Shape) -> None:
+        super().__init__(network, shape)
+        self.log_dispersion = nn.Parameter(torch.zeros(shape))
+
+    def elements(self, theta: Tensor) -> Distribution:
+        return distributions.NegativeBinomial(theta.squeeze(-1), self.log_dispersion)
+
+
+@part
+class ZeroInflatedNegativeBinomial(Likelihood):
+    """p(x|z) = ∏ᵢ πᵢ [xᵢ = 0] + (1 − πᵢ) NB(xᵢ; μᵢ, rᵢ); ``network`` returns log μ, logit π.
+
+    π is the probability that a count was lost; r is as in `NegativeBinomial`.
+
+    Source: as of `NegativeBinomial`.
+    """
+
+    support: ClassVar[Support] = "counts"
+    numbers = 2
+
+    def __init__(self, network: nn.Module, shape: Shape) -> None:
+        super().__init__(network, shape)
+        self.log_dispersion = nn.Parameter(torch.zeros(shape))
+
+    def elements(self, theta: Tensor) -> Distribution:
+        log_mean, logits = theta.unbind(-1)
+        counts = distributions.NegativeBinomial(log_mean, self.log_dispersion)
+        return distributions.ZeroInflated(logits, counts)

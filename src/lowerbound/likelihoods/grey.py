@@ -1,0 +1,92 @@
+"""Likelihoods of grey levels."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from lowerbound import distributions
+from lowerbound.distributions import GreyDistribution
+from lowerbound.likelihoods.base import Likelihood, Shape, Support
+from lowerbound.parts import Size, part
+
+
+class GreyLikelihood(Likelihood):
+    """A probability of each of ``levels`` grey levels k/(levels − 1)."""
+
+    support: ClassVar[Support] = "grey"
+
+    def __init__(self, network: nn.Module, shape: Shape, levels: Size = 256) -> None:
+        super().__init__(network, shape)
+        self.levels = levels
+
+
+@part
+class Categorical(GreyLikelihood):
+    """p(x|z) = ∏ᵢ Categorical(xᵢ): ``network`` returns the logits of all levels."""
+
+    numbers = 256
+
+    def __init__(self, network: nn.Module, shape: Shape, levels: Size = 256) -> None:
+        super().__init__(network, shape, levels)
+        self.numbers = levels
+
+    def elements(self, theta: Tensor) -> GreyDistribution:
+        return distributions.GreyLevels(theta)
+
+
+@part
+class DiscretisedLogistic(GreyLikelihood):
+    """p(x|z) = ∏ᵢ P(xᵢ), the mass of a logistic distribution in the bin of each grey level.
+
+    ``network`` returns the location μ, in units of x, and log s of the scale.
+
+    Source: Kingma et al., Improving variational inference with inverse autoregressive flow, 2016,
+    arXiv 1606.04934.
+    """
+
+    numbers = 2
+
+    def elements(self, theta: Tensor) -> GreyDistribution:
+        return distributions.DiscretisedLogistic(*theta.unbind(-1), self.levels)
+
+
+@part
+class LogisticMixture(GreyLikelihood):
+    """p(x|z) = ∏ᵢ Σⱼ πⱼ Pⱼ(xᵢ), Pⱼ discretised logistics, with π, μ and s of each element's own.
+
+    ``network`` returns ``components`` logits of π, then as many locations μ, then as many log s.
+    Channels are independent given z; PixelCNN++, where the mixture is from, conditions them.
+
+    Source: Salimans, Karpathy, Chen & Kingma, PixelCNN++, 2017, arXiv 1701.05517.
+    """
+
+    numbers = 3 * 5
+
+    def __init__(
+        self, network: nn.Module, shape: Shape, components: Size = 5, levels: Size = 256
+    ) -> None:
+        super().__init__(network, shape, levels)
+        self.components, self.numbers = components, 3 * components
+
+    def elements(self, theta: Tensor) -> GreyDistribution:
+        logits, location, log_scale = theta.chunk(3, -1)
+        logistics = distributions.DiscretisedLogistic(location, log_scale, self.levels)
+        return distributions.LogisticMixture(logits, logistics)
+
+
+@part
+class BetaBinomial(GreyLikelihood):
+    """p(x|z) = ∏ᵢ P(255 xᵢ), P(k) = C(255, k) B(k + α, 255 − k + β)/B(α, β).
+
+    ``network`` returns log α and log β.
+
+    Source as a likelihood of grey levels: Townsend, Bird & Barber, Practical lossless compression
+    with latent variables using bits back coding, 2019, arXiv 1901.04866.
+    """
+
+    numbers = 2
+
+    def elements(self, theta: Tensor) -> GreyDistribution:
+        return distributions.BetaBinomial(*theta.unbind(-1), self.levels)

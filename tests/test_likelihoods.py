@@ -1,0 +1,257 @@
+"""Likelihoods of grey levels, counts and heavy tails: exact sums, and scipy's values."""
+
+from __future__ import annotations
+
+import math
+
+import mpmath
+import pytest
+import scipy.stats
+import torch
+from scipy.integrate import quad
+from torch.distributions import Distribution
+
+import lowerbound as lb
+from lowerbound import distributions
+from lowerbound.distributions.special import log_gamma_draw, log_rising
+
+LEVELS = torch.arange(256, dtype=torch.float64) / 255
+EXTREME = [-80.0, -20.0, -3.0, 0.0, 2.0, 10.0, 80.0]
+
+
+def mixture(location: torch.Tensor, log_scale: torch.Tensor) -> Distribution:
+    """Three components: one as told, one mirrored, one broad."""
+    ones = torch.ones_like(location)
+    parts = distributions.DiscretisedLogistic(
+        torch.stack((location, 1 - location, 0.5 * ones), -1),
+        torch.stack((log_scale, log_scale, -ones), -1),
+    )
+    return distributions.LogisticMixture(torch.stack((ones, 0 * ones, -ones), -1), parts)
+
+
+# Each takes two tensors of parameters.
+GREY = {
+    "GreyLevels": lambda a, b: distributions.GreyLevels(
+        torch.sin(a.unsqueeze(-1) * torch.arange(256, dtype=a.dtype)) * b.unsqueeze(-1)
+    ),
+    "DiscretisedLogistic": distributions.DiscretisedLogistic,
+    "LogisticMixture": mixture,
+    "BetaBinomial": distributions.BetaBinomial,
+}
+COUNTS = {
+    "Poisson": lambda a, b: distributions.Poisson(a),
+    "NegativeBinomial": distributions.NegativeBinomial,
+    "ZeroInflated": lambda a, b: distributions.ZeroInflated(
+        b, distributions.NegativeBinomial(a, b)
+    ),
+}
+
+
+def grid(
+    first: list[float], second: list[float], dtype: torch.dtype
+) -> tuple[torch.Tensor, torch.Tensor]:
+    pairs = torch.cartesian_prod(
+        torch.tensor(first, dtype=dtype), torch.tensor(second, dtype=dtype)
+    )
+    return pairs[:, 0].clone().requires_grad_(), pairs[:, 1].clone().requires_grad_()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", GREY)
+def test_grey_levels_have_probabilities_that_sum_to_one_and_finite_gradients(name, dtype):
+    locations = EXTREME if name == "BetaBinomial" else [-80.0, -0.01, 0.0, 0.3, 0.502, 1.0, 80.0]
+    a, b = grid(locations, EXTREME, dtype)
+    p = GREY[name](a, b)
+    levels = p.level_log_probs()
+    assert (levels.shape, levels.dtype) == ((49, 256), dtype)
+    total = levels.double().exp().sum(-1)
+    single = dtype == torch.float32
+    torch.testing.assert_close(total, torch.ones_like(total), atol=2e-6 if single else 1e-9, rtol=0)
+    each = p.log_prob(LEVELS.to(dtype).unsqueeze(1))
+    assert each.shape == (256, 49)
+    # A value of −10⁶ nats has its digits, not its sixth decimal.
+    torch.testing.assert_close(
+        each.T, levels, atol=5e-3 if single else 1e-8, rtol=1e-5 if single else 1e-9
+    )
+    for log_p in (levels, each):
+        assert log_p.isfinite().all()
+        gradients = torch.autograd.grad(log_p.mean(), (a, b), retain_graph=True)
+        assert all(gradient.isfinite().all() for gradient in gradients)
+
+
+@pytest.mark.parametrize("name", GREY)
+def test_grey_moments_are_the_sums_over_levels(name):
+    a, b = grid([-0.2, 0.1, 0.502, 0.9], [-6.0, -3.0, -0.5, 1.0], torch.float64)
+    p = GREY[name](a, b)
+    probabilities = p.level_log_probs().exp()
+    mean = probabilities @ LEVELS
+    torch.testing.assert_close(p.mean, mean)
+    variance = probabilities @ LEVELS**2 - mean**2
+    torch.testing.assert_close(p.variance, variance, atol=1e-9, rtol=1e-6)
+
+
+def test_the_beta_binomial_is_scipys():
+    a, b = grid([-3.0, 0.0, 1.3, 5.0], [-3.0, 0.5, 4.0], torch.float64)
+    found = distributions.BetaBinomial(a, b).level_log_probs()
+    for row, log_alpha, log_beta in zip(found.tolist(), a.tolist(), b.tolist(), strict=True):
+        theirs = scipy.stats.betabinom(255, math.exp(log_alpha), math.exp(log_beta))
+        assert row == pytest.approx(theirs.logpmf(range(256)), abs=1e-8)
+
+
+def test_the_discretised_logistic_is_the_mass_of_each_bin():
+    location, scale = 0.4, 0.03
+    p = distributions.DiscretisedLogistic(
+        torch.tensor(location).double(), torch.tensor(scale).double().log()
+    )
+    cdf = scipy.stats.logistic(location, scale).cdf
+    edges = [-math.inf, *((k + 0.5) / 255 for k in range(255)), math.inf]
+    masses = [cdf(edges[k + 1]) - cdf(edges[k]) for k in range(256)]
+    assert p.level_log_probs().exp().tolist() == pytest.approx(masses, rel=1e-6, abs=1e-15)
+
+
+def test_far_levels_keep_their_digits():
+    """Where both ends of a bin round to probability 1, the difference is still right."""
+    p = distributions.DiscretisedLogistic(torch.tensor(0.0), torch.tensor(-5.0))
+    a, b = (mpmath.mpf(k) / 255 * mpmath.exp(5) for k in (199.5, 200.5))
+    sigmoid = lambda t: 1 / (1 + mpmath.exp(-t))  # noqa: E731
+    with mpmath.workdps(200):
+        expected = float(mpmath.log(sigmoid(b) - sigmoid(a)))
+    assert p.log_prob(torch.tensor(200 / 255)).item() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_counts_have_probabilities_that_sum_to_one_with_their_moments(name):
+    a, b = grid([-5.0, 0.0, 2.0, 4.0], [-0.5, 1.0, 6.0], torch.float64)
+    p = COUNTS[name](a, b)
+    k = torch.arange(20_000, dtype=torch.float64).unsqueeze(1)
+    probabilities = p.log_prob(k).exp()
+    torch.testing.assert_close(probabilities.sum(0), torch.ones(12, dtype=torch.float64))
+    mean = (k * probabilities).sum(0)
+    torch.testing.assert_close(p.mean, mean)
+    torch.testing.assert_close(p.variance, (k**2 * probabilities).sum(0) - mean**2)
+
+
+@pytest.mark.parametrize("k", [0, 1, 7, 300, 10_000])
+def test_counts_are_scipys(k):
+    log_mean, log_r, logit = 1.7, 0.4, -0.3
+    mean, r, absent = math.exp(log_mean), math.exp(log_r), 1 / (1 + math.exp(-logit))
+    m, d, g, value = (
+        torch.tensor(v, dtype=torch.float64) for v in (log_mean, log_r, logit, float(k))
+    )
+    poisson = distributions.Poisson(m).log_prob(value).item()
+    assert poisson == pytest.approx(scipy.stats.poisson(mean).logpmf(k), rel=1e-10)
+    negative = distributions.NegativeBinomial(m, d)
+    theirs = scipy.stats.nbinom(r, r / (r + mean))
+    assert negative.log_prob(value).item() == pytest.approx(theirs.logpmf(k), rel=1e-10)
+    inflated = distributions.ZeroInflated(g, negative).log_prob(value).exp().item()
+    expected = absent * (k == 0) + (1 - absent) * theirs.pmf(k)
+    assert inflated == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_counts_are_finite_at_extremes_in_float32(name):
+    a, b = grid([v for v in EXTREME if abs(v) <= 80], EXTREME, torch.float32)
+    k = torch.tensor([0.0, 1.0, 255.0, 1e6]).unsqueeze(1)
+    log_p = COUNTS[name](a, b).log_prob(k)
+    assert log_p.dtype == torch.float32
+    assert log_p.isfinite().all()
+    assert (log_p <= 1e-6).all()
+    gradients = torch.autograd.grad(log_p.sum(), (a, b), allow_unused=name == "Poisson")
+    assert all(gradient is None or gradient.isfinite().all() for gradient in gradients)
+
+
+def test_the_negative_binomial_becomes_the_poisson_as_its_dispersion_grows():
+    log_mean, k = torch.tensor(2.3), torch.arange(60.0)
+    poisson = distributions.Poisson(log_mean).log_prob(k)
+    wide = distributions.NegativeBinomial(log_mean, torch.tensor(30.0)).log_prob(k)
+    torch.testing.assert_close(wide, poisson, atol=1e-5, rtol=1e-6)
+
+
+@pytest.mark.parametrize("a", [1e-12, 0.3, 5.0, 15.99, 16.01, 1e3, 1e9, 1e20])
+def test_rising_factorials_are_exact(a):
+    for n in (0.0, 0.5, 1.0, 3.0, 255.0, 1e5):
+        with mpmath.workdps(60):
+            expected = float(mpmath.loggamma(mpmath.mpf(a) + n) - mpmath.loggamma(a))
+        found = log_rising(torch.tensor(a, dtype=torch.float64), n).item()
+        assert found == pytest.approx(expected, rel=1e-11, abs=1e-11)
+
+
+def test_logarithms_of_gamma_draws_have_the_gamma_distribution():
+    torch.manual_seed(0)
+    for a in (0.05, 3.0):
+        draws = log_gamma_draw(torch.tensor(a), torch.Size((20_000,))).numpy()
+        assert scipy.stats.kstest(draws, scipy.stats.loggamma(a).cdf).pvalue > 1e-3
+    assert log_gamma_draw(torch.tensor(1e-30), torch.Size((1000,))).isfinite().all()
+
+
+@pytest.mark.parametrize("degrees", [1.2, 3.0, 40.0])
+def test_student_t_is_scipys_and_integrates_to_one(degrees):
+    location, scale = 0.7, 1.9
+    p = distributions.StudentT(
+        *(torch.tensor(v, dtype=torch.float64) for v in (location, math.log(scale), degrees))
+    )
+    theirs = scipy.stats.t(degrees, location, scale)
+    x = torch.tensor([-1e6, -3.0, 0.0, 0.7, 2.0, 50.0], dtype=torch.float64)
+    assert p.log_prob(x).tolist() == pytest.approx(theirs.logpdf(x.numpy()), rel=1e-10)
+    mass, _ = quad(
+        lambda v: p.log_prob(torch.tensor(v, dtype=torch.float64)).exp().item(), -60, 60, limit=200
+    )
+    assert mass == pytest.approx(theirs.cdf(60) - theirs.cdf(-60), abs=1e-7)
+    assert p.mean == location
+    assert p.variance.item() == pytest.approx(theirs.var())
+
+
+def test_student_t_becomes_the_gaussian_in_float32_and_stays_finite():
+    location, log_scale = torch.tensor(0.3, requires_grad=True), torch.tensor(-1.0)
+    x = torch.tensor([-2.0, 0.0, 0.4, 5.0])
+    wide = distributions.StudentT(location, log_scale, torch.tensor(1e10))
+    normal = torch.distributions.Normal(location, log_scale.exp())
+    torch.testing.assert_close(wide.log_prob(x), normal.log_prob(x), rtol=1e-5, atol=1e-5)
+    degrees = torch.tensor([2.0, 1e10], requires_grad=True)
+    log_p = distributions.StudentT(location, log_scale, degrees).log_prob(torch.tensor(1e15))
+    gradients = torch.autograd.grad(log_p.sum(), (location, degrees))
+    assert all(gradient.isfinite().all() for gradient in (log_p, *gradients))
+
+
+def test_the_network_returns_blocks_of_numbers():
+    """First all locations, then all log-scales; maps of images in the same order."""
+    theta = torch.randn(5, 2 * 6)
+    p = lb.DiscretisedLogistic(torch.nn.Identity(), (1, 2, 3))(theta)
+    blocks = theta.view(5, 2, 1, 2, 3)
+    assert torch.equal(p.base_dist.location, blocks[:, 0])
+    assert torch.equal(p.base_dist.log_scale, blocks[:, 1])
+    theta = torch.randn(5, 3 * 4 * 6)
+    p = lb.LogisticMixture(torch.nn.Identity(), (6,), components=4)(theta)
+    blocks = theta.view(5, 3, 4, 6).movedim(-1, 1)
+    assert torch.equal(p.base_dist.logits, blocks[:, :, 0])
+    assert torch.equal(p.base_dist.components.log_scale, blocks[:, :, 2])
+    theta = torch.randn(5, 2 * 6)
+    counts = lb.ZeroInflatedNegativeBinomial(torch.nn.Identity(), (6,))(theta).base_dist
+    assert torch.equal(counts.counts.log_mean, theta[:, :6])
+    assert torch.equal(counts.logits, theta[:, 6:])
+
+
+def test_a_learned_dispersion_finds_the_datas():
+    """Maximum likelihood with a constant mean: r is recovered, and the Poisson fits worse."""
+    torch.manual_seed(0)
+    truth = distributions.NegativeBinomial(torch.tensor(2.0), torch.tensor(0.5))
+    x = truth.sample((20_000, 1))
+    mean = torch.nn.Parameter(torch.zeros(1))
+    likelihood = lb.NegativeBinomial(torch.nn.Identity(), (1,))
+    optimiser = torch.optim.LBFGS([mean, likelihood.log_dispersion], max_iter=50)
+
+    def loss() -> torch.Tensor:
+        optimiser.zero_grad()
+        value = -likelihood(mean.expand(len(x), 1)).log_prob(x).mean()
+        value.backward()
+        return value
+
+    optimiser.step(loss)
+    assert mean.item() == pytest.approx(2.0, abs=0.03)
+    assert likelihood.log_dispersion.item() == pytest.approx(0.5, abs=0.06)
+
+
+@pytest.mark.parametrize("degrees", [1.0, 0.5, math.inf])
+def test_degrees_without_a_mean_are_refused(degrees):
+    with pytest.raises(lb.errors.ConfigurationError, match="degrees above 1"):
+        lb.StudentT(torch.nn.Identity(), (2,), degrees)
