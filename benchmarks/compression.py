@@ -33,7 +33,7 @@ BINARISED = (
     "train convolutional --data mnist --validation 1000 --set binarise=true --set latent_dim=40 "
     "--set learning_rate=0.002 --set schedule=cosine --set warmup_epochs=1 --set ema=0.999"
 )
-BINARISED_EPOCHS, GREY_EPOCHS = 40, 20
+BINARISED_EPOCHS, GREY_EPOCHS = 40, 8
 Codec = Callable[[bytes], bytes]
 CODECS: dict[str, Codec] = {
     "gzip": lambda raw: gzip.compress(raw, 9, mtime=0),
@@ -68,7 +68,7 @@ def grey_model(folder: Path, data: str, epochs: int) -> None:
     )
     training = lb.Training(
         epochs=epochs,
-        learning_rate=1.5e-3,
+        learning_rate=2e-3,
         schedule="cosine",
         warmup_epochs=1,
         ema=0.999,

@@ -32,4 +32,5 @@ def exp_on_grid(x: Tensor, low: int, high: int, steps: int) -> np.ndarray:
     if x.isnan().any():
         raise not_finite()
     index = (x * steps).round().clamp(low * steps, high * steps).long() - low * steps
-    return exponentials(low, high, steps)[index.numpy()]
+    # Indexing keeps the order in memory of the index; the coder wants rows one after the other.
+    return np.ascontiguousarray(exponentials(low, high, steps)[index.numpy()])
