@@ -23,11 +23,12 @@ from typing import Any
 import harness
 import numpy as np
 import torch
-from page import DOCS, table
+from page import DOCS, read, table
 from PIL import Image
 
 from lowerbound import compression
 
+RESULTS = harness.HERE / "results"
 MODELS = harness.HERE.parent / "results" / "models"
 BINARISED = (
     "train convolutional --data mnist --validation 1000 --set binarise=true --set latent_dim=40 "
@@ -75,6 +76,9 @@ def grey_model(folder: Path, data: str, epochs: int) -> None:
         precision="bfloat16",
     )
     lb.fit(model, splits.train, splits.validation, training=training, out=folder)
+
+
+KINDS = {"binarised": (binarised_model, BINARISED_EPOCHS), "8-bit": (grey_model, GREY_EPOCHS)}
 
 
 def binarised(x: torch.Tensor) -> np.ndarray:
@@ -177,7 +181,6 @@ def page(report: dict[str, Any]) -> str:
             machine=f"{where['cores']} cores ({where['processor']}), PyTorch {where['torch']}",
             sizes=table(["bits per dimension", *columns], sizes),
             speeds=table(["", *columns], speeds),
-            command=harness.command(),
             binarised=f"{BINARISED} --set epochs={BINARISED_EPOCHS}",
             grey=GREY_EPOCHS,
         )
@@ -187,20 +190,19 @@ def page(report: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", type=Path, default=MODELS, help="where they are kept")
+    parser.add_argument("--kinds", nargs="*", default=list(KINDS), choices=list(KINDS))
     parser.add_argument("--quick", action="store_true", help="that it runs: digits, two epochs")
     told = parser.parse_args()
-    name, epochs = ("digits", (2, 2)) if told.quick else ("mnist", (BINARISED_EPOCHS, GREY_EPOCHS))
+    name = "digits" if told.quick else "mnist"
     test = lb.data.load(name).test
     report = {}
     with tempfile.TemporaryDirectory() as scratch:
         models = Path(scratch) if told.quick else told.models
-        for kind, make, count in (
-            ("binarised", binarised_model, epochs[0]),
-            ("8-bit", grey_model, epochs[1]),
-        ):
+        for kind in told.kinds:
+            make, epochs = KINDS[kind]
             folder = models / f"compression-{kind}"
             if not (folder / "model.json").exists():
-                make(folder, name, count)
+                make(folder, name, 2 if told.quick else epochs)
             x = binarised(test.x) if kind == "binarised" else test.x.numpy()
             row = report[kind] = measure(folder, x, kind == "binarised")
             print(f"{kind}: {row['images']:,} images, {row['bytes']:,} bytes")
@@ -214,7 +216,9 @@ def main() -> None:
             speeds = row["compressed_per_second"], row["restored_per_second"]
             print(f"  images/s            {speeds[0]:,.0f} compressed, {speeds[1]:,.0f} restored")
     if not told.quick:
-        values = {"command": harness.command(), "rows": report}
+        earlier = read("compression")["rows"] if (RESULTS / "compression.json").exists() else {}
+        report = {kind: (earlier | report)[kind] for kind in KINDS if kind in earlier | report}
+        values = {"command": "benchmarks/run compression", "rows": report}
         print(harness.write("compression", values | harness.machine()))
         (DOCS / "compression.md").write_text(page(report))
 

@@ -375,6 +375,18 @@ def test_a_broken_network_is_named(trained):
         compress(broken, binary(3))
 
 
+def test_a_stack_that_runs_dry_is_refused(monkeypatch):
+    few = np.ones(3, np.uint32)
+    monkeypatch.setattr("lowerbound.compression.codec._initial_words", lambda *_: few)
+    broad = model(
+        posterior=lb.DiagonalGaussian(lb.MLP(64, (), 100), 50),
+        prior=lb.StandardNormal(50),
+        likelihood=lb.Bernoulli(lb.MLP(50, (), 64), SHAPE),
+    )
+    with pytest.raises(DataError, match="more bits for their codes than there are"):
+        compress(broad, binary(3))
+
+
 def test_progress_reaches_the_end(made):
     vae, x, content = made
     seen: list[tuple[int, int]] = []

@@ -24,6 +24,7 @@ Progress = Callable[[int, int], None]
 LARGEST_BLOCK = 500
 NUMBERS_PER_BLOCK = 2**22
 WORD_BITS = 32
+SPARE_WORDS = 32
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,8 @@ def compress(
     if layout.array(symbols).tobytes() != array.tobytes():
         raise DataError("expected no negative zeros, which cannot be kept; add 0.0 to the data")
     largest = _largest_block(coder)
-    initial = _initial_words(model, coder, largest)
+    identity = fingerprint(model)
+    initial = _initial_words(identity, coder.latent_dim * largest)
     stack = constriction.stream.stack.AnsCoder(initial, seal=True)
     done = 0
     for size in block_sizes(len(symbols), largest):
@@ -90,7 +92,7 @@ def compress(
     words = stack.get_compressed()
     kept = _common(initial, words)
     header = container.Header(
-        fingerprint(model),
+        identity,
         hashlib.sha256(array.tobytes()).digest(),
         layout,
         coder.grid.bits,
@@ -112,16 +114,17 @@ def decompress(model: VAE, content: bytes, *, progress: Progress | None = None) 
         StorageError: the bytes were damaged, or made with another model.
     """
     header, words = container.unpack(content)
-    if header.model != fingerprint(model):
+    identity = fingerprint(model)
+    if header.model != identity:
         raise StorageError(
             "expected the model that the file was compressed with (SHA-256 "
-            f"{header.model.hex()}), got another ({fingerprint(model).hex()})"
+            f"{header.model.hex()}), got another ({identity.hex()})"
         )
     layout = header.layout
     coder = BitsBack(model, LatentGrid(header.grid_bits))
     if not layout.fits(coder.shape) or header.block > _largest_block(coder):
         raise StorageError("the file's header does not fit the model; compress the data again")
-    initial = _initial_words(model, coder, header.block)
+    initial = _initial_words(identity, coder.latent_dim * header.block)
     below = initial[: header.initial]
     stack = constriction.stream.stack.AnsCoder(np.concatenate([below, words]))
     symbols = np.empty((layout.shape[0], *coder.shape), np.uint8)
@@ -173,12 +176,10 @@ def _largest_block(coder: BitsBack) -> int:
     return max(1, min(LARGEST_BLOCK, NUMBERS_PER_BLOCK // numbers))
 
 
-def _initial_words(model: VAE, coder: BitsBack, block: int) -> np.ndarray:
-    """Random words that both sides can make, enough for the codes of a block."""
-    count = WORD_BITS + coder.latent_dim * block
-    return np.frombuffer(hashlib.shake_256(fingerprint(model)).digest(4 * count), "<u4").astype(
-        np.uint32
-    )
+def _initial_words(identity: bytes, codes: int) -> np.ndarray:
+    """Random words that both sides can make, enough to take so many codes from."""
+    content = hashlib.shake_256(identity).digest(container.WORD.itemsize * (SPARE_WORDS + codes))
+    return np.frombuffer(content, container.WORD).astype(np.uint32)
 
 
 def _common(a: np.ndarray, b: np.ndarray) -> int:

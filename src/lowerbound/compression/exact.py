@@ -64,7 +64,7 @@ def rounded(x: Tensor, terms: int) -> Tensor:
         raise not_finite()
     bits = min(MOST_BITS, (MANTISSA_BITS - math.ceil(math.log2(max(terms, 1)))) // 2)
     scale = math.ldexp(1.0, bits - math.frexp(largest)[1])
-    return (x * scale).round() / scale
+    return (x * scale).round_().div_(scale)
 
 
 def not_finite() -> DataError:
