@@ -120,11 +120,12 @@ def levels_of(elements: Distribution) -> int | None:
     return elements.levels if isinstance(elements, GreyDistribution) else None
 
 
-def pixels(elements: Bernoulli | GreyDistribution) -> EntropyModel:
+def pixels(elements: Distribution) -> EntropyModel:
     """p(x|z), pixel by pixel."""
     if isinstance(elements, Bernoulli):
         odds = exp_on_grid(elements.logits, *LOGIT, LOGIT_STEPS).ravel()
         return EntropyModel(coding.Bernoulli(perfect=False), (odds / (1 + odds),))
+    assert isinstance(elements, GreyDistribution)
     p = exp_on_grid(elements.level_log_probs(), *LOG_LEVEL, LEVEL_STEPS)
     return EntropyModel(coding.Categorical(perfect=False), (p.reshape(-1, p.shape[-1]),))
 
