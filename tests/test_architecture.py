@@ -31,7 +31,7 @@ LAYERS = [
     ["priors", "posteriors", "likelihoods"],
     ["vae"],
     ["objectives"],
-    ["storage", "evaluation"],
+    ["storage", "evaluation", "compression"],
     ["training"],
     ["recipes"],
     ["runs", "problem_set"],
@@ -51,7 +51,8 @@ PUBLIC = {
     "LogisticMixture", "MLP", "Masking", "NegativeBinomial", "Poisson", "Reconstruction", "Renyi",
     "Scale", "StandardNormal", "Standardise", "StudentT", "TCVAE", "Training", "VAE",
     "ZeroInflatedNegativeBinomial", "evaluate", "fit", "load", "part", "save",
-    "data", "divergences", "errors", "evaluation", "networks", "plots", "recipes", "__version__",
+    "compression", "data", "divergences", "errors", "evaluation", "networks", "plots", "recipes",
+    "__version__",
 }  # fmt: skip
 
 

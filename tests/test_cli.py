@@ -426,3 +426,51 @@ def test_training_data_may_stay_on_disk(run, tmp_path):
     code, _, err = run("evaluate", out, "--split", "train")
     assert code == 3
     assert "are on disk; choose the validation or test split" in err
+
+
+@pytest.fixture
+def coded(run, tmp_path) -> tuple[Path, Path]:
+    """A model of binary digits, and an array that was compressed with it."""
+    shape = (1, 8, 8)
+    model = lb.VAE(
+        lb.StandardNormal(2),
+        lb.DiagonalGaussian(lb.MLP(64, (8,), 4), 2),
+        lb.Bernoulli(lb.MLP(2, (8,), 64), shape),
+        lb.Binarise(),
+    )
+    lb.save(model, tmp_path / "model")
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).integers(0, 2, (300, 8, 8), np.uint8))
+    code, out, err = run("compress", tmp_path / "model", tmp_path / "x.npy")
+    assert code == 0, err
+    assert "bits per dimension (the file is +" in out
+    return tmp_path / "model", tmp_path / "x.npy.lb"
+
+
+def test_compress_and_decompress(run, coded, tmp_path):
+    model, file = coded
+    assert run("decompress", model, file, "--out", tmp_path / "y.npy")[0] == 0
+    assert (tmp_path / "y.npy").read_bytes() == (tmp_path / "x.npy").read_bytes()
+    again = run("compress", model, tmp_path / "x.npy", "--force", "--json")
+    values = json.loads(again[1])
+    assert values["bytes"] == file.stat().st_size
+    assert values["bits_per_dimension"] == 8 * values["bytes"] / (300 * 64)
+    bits = values["negative_elbo_bits_per_dimension"] * (1 + values["over_negative_elbo"])
+    assert bits == pytest.approx(values["bits_per_dimension"])
+    told = json.loads(run("decompress", model, file, "--force", "--json")[1])
+    assert (told["file"], told["images"]) == (str(tmp_path / "x.npy"), 300)
+
+
+def test_compress_refuses_what_it_should(run, coded, tmp_path):
+    model, file = coded
+    for arguments, status, message in (
+        (("compress", model, tmp_path / "x.npy"), 4, "which exists; choose another with --out"),
+        (("decompress", model, file), 4, "or replace it with --force"),
+        (("compress", model, "digits"), 3, "binarise them"),
+        (("compress", model, tmp_path / "none.npy"), 3, "nothing there"),
+        (("decompress", model, tmp_path / "none.lb"), 4, "none.lb: cannot be read"),
+        (("decompress", model, file, "--out", tmp_path / "y.png"), 2, "expected a .npy file"),
+        (("decompress", model, tmp_path / "x.npy", "-f"), 4, "that lowerbound compress made"),
+        (("compress", tmp_path, tmp_path / "x.npy", "-f"), 4, "expected a saved model"),
+    ):
+        code, _, err = run(*arguments)
+        assert (code, message in err) == (status, True), err

@@ -69,7 +69,16 @@ _HOME = {
     "save": "storage",
     "part": "parts",
 }
-_MODULES = ("data", "errors", "divergences", "evaluation", "networks", "plots", "recipes")
+_MODULES = (
+    "compression",
+    "data",
+    "errors",
+    "divergences",
+    "evaluation",
+    "networks",
+    "plots",
+    "recipes",
+)
 __all__ = ["__version__", *_HOME, *_MODULES]
 
 

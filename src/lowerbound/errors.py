@@ -5,7 +5,7 @@
     │   └── ShapeError                      tensors or networks whose shapes do not fit
     ├── DataError           (ValueError)    a data set that cannot be read or used
     │   └── DataUnavailable                 none of its sources could be reached
-    ├── StorageError        (OSError)       a run or model folder: missing, damaged, newer, occupied
+    ├── StorageError        (OSError)       a run, model or compressed file: missing, damaged, …
     ├── TrainingError       (RuntimeError)
     │   ├── NonFiniteLoss                   a term of the objective became NaN or infinite
     │   └── Interrupted                     stopped by Ctrl-C or SIGTERM, after saving
@@ -48,7 +48,8 @@ class DataUnavailable(DataError):
 
 
 class StorageError(LowerboundError, OSError):
-    """A run or model folder is missing, damaged, newer than this version, or occupied."""
+    """A run, a model or a compressed file is missing, damaged, newer than this version, or there
+    already."""
 
     exit_code = 4
 

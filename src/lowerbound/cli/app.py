@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import lowerbound
-from lowerbound.cli import data, evaluate, inspect, reproduce, train
+from lowerbound.cli import compress, data, evaluate, inspect, reproduce, train
 from lowerbound.errors import LowerboundError
 
 app = typer.Typer(
@@ -30,6 +30,8 @@ app.command()(inspect.report)
 app.command()(inspect.reconstruct)
 app.command()(inspect.sample)
 app.command()(inspect.embed)
+app.command()(compress.compress)
+app.command()(compress.decompress)
 app.command()(train.recipes)
 app.command()(reproduce.reproduce)
 app.add_typer(data.app, name="data")

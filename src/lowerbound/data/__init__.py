@@ -9,7 +9,7 @@ digits: 1,337 images of 1×8×8, grey levels 0–255, 10 classes; 100 for valida
 from lowerbound.data.dataset import Dataset, Splits, from_arrays
 from lowerbound.data.inference import Kind
 from lowerbound.data.known import known
-from lowerbound.data.loading import is_large, load, read, split
+from lowerbound.data.loading import is_large, load, read, read_array, split
 from lowerbound.data.sources import Attempt, Fetched, cache_folder, get, status
 from lowerbound.data.stored import Stored, TrainingSet
 
@@ -28,6 +28,7 @@ __all__ = [
     "known",
     "load",
     "read",
+    "read_array",
     "split",
     "status",
 ]

@@ -133,6 +133,20 @@ def read(source: str | Path, *, labels: str | None = None) -> Dataset:
     return parts.get("all") or parts.get("test") or parts["train"]
 
 
+def read_array(source: str | Path) -> np.ndarray:
+    """The values of ``source`` as they are kept: an .npy or IDX file's own array, of its own dtype.
+
+    Of all other sources, the x that `read` returns.
+
+    >>> read_array("digits").shape
+    (360, 1, 8, 8)
+    """
+    path = Path(source).expanduser()
+    if path.is_file() and (is_idx_name(path.name) or path.suffix.lower() == ".npy"):
+        return np.asarray(_read_array(path))
+    return read(source).x.numpy()
+
+
 def split(
     dataset: Dataset,
     *,

@@ -1,0 +1,133 @@
+"""``compress`` and ``decompress``."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lowerbound.cli.output import note, print_json, progress, show_notes
+from lowerbound.errors import ConfigurationError, StorageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from lowerbound import VAE
+
+SUFFIX = ".lb"
+Folder = Annotated[Path, typer.Argument(help="The folder of the model: both sides need it.")]
+Force = Annotated[bool, typer.Option("--force", "-f", help="Replace a file that is there.")]
+Json = Annotated[bool, typer.Option(help="Print the figures as JSON.")]
+
+
+def compress(
+    run: Folder,
+    file: Annotated[
+        str, typer.Argument(help="Binary images or grey levels 0–255: .npy or other data.")
+    ],
+    out: Annotated[Path | None, typer.Option(help="The file to write. [FILE.lb]")] = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Compress images without loss, to about as many bits as the model's −ELBO says.
+
+    Bits-back coding: the better the model knows such images, the smaller the file.
+    """
+    from lowerbound import compression, data, runs
+    from lowerbound.files import write_atomic
+
+    show_notes()
+    target = out or Path(f"{file}{SUFFIX}")
+    _refuse_existing(target, force)
+    model = runs.load_model(run, "cpu")
+    array = data.read_array(file)
+    started = time.perf_counter()
+    with progress("compressing") as advance:
+        made = compression.compress(model, array, progress=advance)
+    speed = made.examples / (time.perf_counter() - started)
+    write_atomic(target, made.content)
+    with progress("measuring the ELBO") as advance:
+        bound = _negative_elbo(model, array, advance)
+    figures = {
+        "file": str(target),
+        "bytes_before": array.nbytes,
+        "bytes": len(made.content),
+        "images": made.examples,
+        "bits_per_dimension": made.bits_per_dimension,
+        "negative_elbo_bits_per_dimension": bound / (made.dimensions * math.log(2)),
+        "over_negative_elbo": made.nats_per_example / bound - 1,
+        "initial_bits": made.initial_bits,
+        "images_per_second": speed,
+    }
+    if json:
+        print_json(figures)
+        return
+    typer.echo(
+        f"{file}: {array.nbytes:,} → {len(made.content):,} bytes in {target}\n"
+        f"  {'size':<22}{figures['bits_per_dimension']:>8.4f} bits per dimension\n"
+        f"  {'−ELBO':<22}{figures['negative_elbo_bits_per_dimension']:>8.4f} bits per dimension "
+        f"(the file is {figures['over_negative_elbo']:+.2%})\n"
+        f"  {'initial bits':<22}{made.initial_bits:>8,}\n"
+        f"  {'images/s':<22}{speed:>8,.0f}"
+    )
+
+
+def decompress(
+    run: Folder,
+    file: Annotated[Path, typer.Argument(help="What lowerbound compress wrote.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The .npy file to write. [FILE less .lb]")
+    ] = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Restore what was compressed, to the last bit, as a .npy file."""
+    from lowerbound import compression, runs
+    from lowerbound.cli.arrays import write_array
+
+    show_notes()
+    target = out or _restored(file)
+    if target.suffix != ".npy":
+        raise ConfigurationError(f"expected a .npy file to write to, got {target}")
+    _refuse_existing(target, force)
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise StorageError(f"{file}: cannot be read: {error.strerror or error}") from None
+    model = runs.load_model(run, "cpu")
+    started = time.perf_counter()
+    with progress("decompressing") as advance:
+        array = compression.decompress(model, content, progress=advance)
+    speed = len(array) / (time.perf_counter() - started)
+    write_array(target, array)
+    if json:
+        print_json({"file": str(target), "images": len(array), "images_per_second": speed})
+    else:
+        note(f"wrote {target}: {array.dtype} {array.shape}, {speed:,.0f} images/s")
+
+
+def _negative_elbo(model: VAE, array: np.ndarray, advance: object) -> float:
+    """−ELBO of the images, nats each."""
+    from lowerbound import compression, evaluation
+
+    x = compression.as_data(model, array)
+    found = evaluation.evaluate(model, x, samples=1, progress=advance)  # type: ignore[arg-type]
+    assert found.elbo is not None
+    return -found.elbo.value
+
+
+def _restored(file: Path) -> Path:
+    """digits.npy.lb and digits.lb are both restored to digits.npy."""
+    bare = file.with_suffix("") if file.suffix == SUFFIX else file
+    return bare if bare.suffix == ".npy" else bare.with_name(f"{bare.name}.npy")
+
+
+def _refuse_existing(target: Path, force: bool) -> None:
+    if target.exists() and not force:
+        raise StorageError(
+            f"expected a new file, got {target}, which exists; choose another with --out, or "
+            "replace it with --force"
+        )

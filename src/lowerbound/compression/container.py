@@ -1,0 +1,112 @@
+"""The file: a header, the words of the stack, and a checksum of both.
+
+=========  ======  ==========================================================================
+offset     bytes
+=========  ======  ==========================================================================
+0          7       ``LBVAE\\r\\n``
+7          1       version of the format, 1
+8          32      SHA-256 of the model's description and weights
+40         32      SHA-256 of the array's bytes
+72         4       dtype of the array, as NumPy writes it, padded with zero bytes
+76         1       value of a white pixel in binary data: 1 or 255
+77         1       bits of the latent grid
+78         2       examples in a full block
+80         4       initial words that lie below those stored
+84         1       rank r of the array
+85         8 r     its shape
+…          4 w     the stack, 32-bit words, the top last
+−32        32      SHA-256 of all before
+=========  ======  ==========================================================================
+
+All numbers are little-endian.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+
+from lowerbound.compression.arrays import DTYPES, Layout
+from lowerbound.data.inference import check_memory
+from lowerbound.errors import StorageError
+
+MAGIC, VERSION = b"LBVAE\r\n", 1
+FIXED = struct.Struct("<7sB32s32s4sBBHIB")
+DIGEST = 32
+WORD = np.dtype("<u4")
+GRID_BITS = range(1, 13)
+RANKS = range(2, 5)
+
+
+@dataclass(frozen=True)
+class Header:
+    """What must be known to decode."""
+
+    model: bytes
+    data: bytes
+    layout: Layout
+    grid_bits: int
+    block: int
+    initial: int
+
+
+def pack(header: Header, words: np.ndarray) -> bytes:
+    """The file's bytes."""
+    layout = header.layout
+    content = FIXED.pack(
+        MAGIC,
+        VERSION,
+        header.model,
+        header.data,
+        layout.dtype.encode(),
+        layout.white,
+        header.grid_bits,
+        header.block,
+        header.initial,
+        len(layout.shape),
+    )
+    content += struct.pack(f"<{len(layout.shape)}Q", *layout.shape) + words.astype(WORD).tobytes()
+    return content + hashlib.sha256(content).digest()
+
+
+def unpack(content: bytes) -> tuple[Header, np.ndarray]:
+    """Header and words.
+
+    Raises:
+        StorageError: another kind of file, a newer one, or one that was damaged or cut off.
+        DataError: the data would not fit in memory.
+    """
+    if content[: len(MAGIC)] != MAGIC:
+        raise StorageError("expected a file that lowerbound compress made, got another")
+    body, digest = content[:-DIGEST], content[-DIGEST:]
+    if hashlib.sha256(body).digest() != digest:
+        raise StorageError(
+            "the file is damaged or incomplete: its checksum does not fit; get it again"
+        )
+    version = body[len(MAGIC)]
+    if version != VERSION:
+        raise StorageError(
+            f"expected format {VERSION} of compressed files, got {version}; upgrade lowerbound"
+        )
+    try:
+        header, words = _parsed(body)
+    except (struct.error, ValueError):
+        raise StorageError("the file's header makes no sense; compress the data again") from None
+    layout = header.layout
+    check_memory(math.prod(layout.shape) * np.dtype(layout.dtype).itemsize, "the file")
+    return header, words
+
+
+def _parsed(body: bytes) -> tuple[Header, np.ndarray]:
+    _, _, model, data, name, white, bits, block, initial, rank = FIXED.unpack_from(body)
+    shape = struct.unpack_from(f"<{rank}Q", body, FIXED.size)
+    words = np.frombuffer(body, WORD, offset=FIXED.size + 8 * rank).astype(np.uint32)
+    dtype = name.rstrip(b"\0").decode("ascii")
+    known = dtype in DTYPES and white in (1, 255) and bits in GRID_BITS and rank in RANKS
+    if not (known and block and all(shape) and len(words) and words[-1]):
+        raise ValueError
+    return Header(model, data, Layout(dtype, shape, white), bits, block, initial), words
