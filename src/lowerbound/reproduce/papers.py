@@ -17,7 +17,7 @@ SAMPLES = 5000
 FALLING = Training(
     batch_size=100, learning_rate=2e-3, schedule="cosine", warmup_epochs=1, ema=0.999
 )
-ONE = replace(FALLING, epochs=1000)
+ONE = replace(FALLING, epochs=250)
 FIVE = replace(FALLING, epochs=100)
 FIFTY = replace(FALLING, epochs=40, learning_rate=1e-3)
 
