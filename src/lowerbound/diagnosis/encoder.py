@@ -1,0 +1,200 @@
+"""Is the encoder the one that the bound wants: its KL weighed by 1, its variances what they say?"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from lowerbound.diagnosis.finding import SURE, Check, Finding, shown
+from lowerbound.diagnosis.stationarity import Weights, gains, weights
+from lowerbound.diagnosis.subject import Subject, facts
+from lowerbound.evaluation import Estimate
+from lowerbound.objectives import ELBO
+
+WEIGHT_OFF = 1.5
+"""Factor by which the β that the encoder was trained with may differ from the objective's.  The
+known faults are factors of 2 (a ½ lost), of the latent size, or of the number of pixels; noise of
+training moves a good model's by a tenth to a third."""
+
+VARIANCE_OFF = 1.5
+"""The same for the ratio of the variances' β to the means'."""
+
+CLIPPED = 0.02
+"""Share of outputs that are exactly 0 from which a head is clipped: a linear one gives none."""
+
+
+def kl_weight(subject: Subject) -> Check:
+    """β as it can be read off the encoder, see `stationarity`: by the variances, as the sharper of the
+    two, and only where the means agree; where they do not, `stated_variance` says why."""
+    name, question = "kl-weight", "Was the KL weighed as the objective says?"
+    found = _weights(subject)
+    if isinstance(found, str):
+        return Check(name, question, found)
+    wanted = _final_beta(subject.objective)
+    beta = found.of_variances
+    answer = (
+        f"the encoder is at rest with the KL weighed by {shown(beta, 3)} (by its means, "
+        f"{shown(found.of_means, 3)}); the objective's β is {wanted:g}"
+    )
+    sides = {_side(each, wanted, WEIGHT_OFF) for each in (found.of_means, beta)}
+    if len(sides) > 1 or sides == {0}:
+        return Check(name, question, answer)
+    size, latent = math.prod(subject.model.shape), subject.model.latent_dim
+    cause = cause_of(beta.value / wanted, size, latent)
+    finding = Finding(
+        name,
+        "fault",
+        f"The encoder was trained with the KL weighed by {beta.value:.3g} and not by {wanted:g}"
+        f"{': ' + cause if cause else ''}. What was maximised is no bound of this likelihood.",
+        beta.value,
+        "nats of reconstruction per nat of KL",
+        "Sum the reconstruction over all elements of x and the KL over all latent dimensions, then "
+        "take the mean over the batch, once.",
+        "loss = -lb.ELBO()(model, *model.prepare(x))[\"objective\"].mean()    "
+        "# lb.diagnose_loss checks your own",
+        lambda: _weights_picture(found, wanted),
+        standard_error=beta.standard_error,
+        further={"objective's beta": wanted, "beta by the means": found.of_means.value},
+    )
+    return Check(name, question, answer, finding)
+
+
+def stated_variance(subject: Subject) -> Check:
+    """Whether q's variance is the one it was trained with, and else what its numbers mean."""
+    name, question = "stated-variance", "Is the variance that q(z|x) states the one it was trained with?"
+    found = _weights(subject)
+    if isinstance(found, str):
+        return Check(name, question, found)
+    ratio = found.ratio
+    answer = f"β by the variances is {shown(ratio)} times β by the means"
+    if not _side(ratio, 1.0, VARIANCE_OFF):
+        return Check(name, question, answer)
+    rises = gains(subject, found.of_means.value)
+    reading, gain = max(rises.items(), key=lambda item: item[1].value)
+    if gain.value - SURE * gain.standard_error <= 0:
+        return Check(name, question, answer + "; no other reading of it is better")
+    finding = Finding(
+        name,
+        "fault",
+        f"The encoder's variances are not the ones it was trained with (off by a factor that counts "
+        f"as {ratio.value:.3g} times the KL's weight). Read as {reading}, the bound rises by "
+        f"{shown(gain)} {subject.unit}.",
+        gain.value,
+        subject.unit,
+        "Draw with the deviation whose KL is paid: z = μ + exp(½ h) ε where h is log σ².",
+        "z = mean + (0.5 * log_variance).exp() * torch.randn_like(mean)    "
+        "# lb.diagnose_draws checks your own",
+        lambda: _gains_picture({r: g.value for r, g in rises.items()}, subject.unit),
+        standard_error=gain.standard_error,
+        further={"ratio": ratio.value},
+    )
+    return Check(name, question, answer, finding)
+
+
+def clipped_heads(subject: Subject) -> Check:
+    """Means or log-variances of which many are exactly 0 and none is on one side of it."""
+    name, question = "clipped-heads", "Can means be negative and variances below 1?"
+    codes = subject.codes
+    heads = {"mean": codes.mean, "log σ²": codes.variance.log()}
+    shares = {}
+    for head, values in heads.items():
+        one_sided = bool((values >= 0).all() or (values <= 0).all())
+        shares[head] = (values == 0).double().mean().item() if one_sided else 0.0
+    low = {head: values.min().item() for head, values in heads.items()}
+    answer = ", ".join(f"{head} from {value:.2f}" for head, value in low.items()).replace("-", "−")
+    clipped = [head for head, share in shares.items() if share > CLIPPED]
+    if not clipped:
+        return Check(name, question, answer)
+    worst = max(shares.values())
+
+    def draw():
+        from lowerbound import plots
+
+        return plots.score_histograms(
+            {head: {"held out": values.flatten().numpy()} for head, values in heads.items()},
+            xlabel="output of the encoder",
+            title="The encoder's outputs",
+        )
+
+    finding = Finding(
+        name,
+        "fault",
+        f"The encoder's {' and '.join(clipped)} cannot pass 0: {100 * worst:.0f} % are exactly 0. "
+        "Posteriors with a negative mean, or narrower than the prior, are out of its reach.",
+        worst,
+        "of the outputs are 0",
+        "Let the last layer of each head be linear, with no activation after it.",
+        "lb.DiagonalGaussian(lb.MLP(784, (512,), 2 * latent_dim), latent_dim)",
+        draw,
+        further=facts(**{f"share of 0 in {head}": share for head, share in shares.items()}),
+    )
+    return Check(name, question, answer, finding)
+
+
+def cause_of(factor: float, size: int, latent: int) -> str:
+    """What makes the KL's weight wrong by this factor, if it is one of the known faults.
+
+    >>> cause_of(64.0, 64, 8)
+    'the loss was averaged over the 64 elements of x'
+    """
+    known = {
+        float(size): f"the loss was averaged over the {size:,} elements of x",
+        1 / latent: f"the KL was averaged over the {latent} latent dimensions",
+        size / latent: "the loss was averaged over the elements of x and the KL over dimensions",
+        0.5: "the squared error, or another term of the loss, lacks its factor ½",
+        2.0: "the KL lacks its factor ½",
+        1 / size: f"the KL was divided by the {size:,} elements of x",
+    }
+    nearest = min(known, key=lambda value: abs(math.log(factor / value)) if factor > 0 else 1e9)
+    near = factor > 0 and abs(math.log(factor / nearest)) < math.log(1.25)
+    return known[nearest] if near else ""
+
+
+def _weights(subject: Subject) -> Weights | str:
+    """The weights, or why they cannot be had."""
+    objective = subject.objective
+    plain = isinstance(objective, ELBO) and not objective.free_bits and not objective.corruption
+    if not plain:
+        return "not checked: the objective is no ELBO with a KL weight alone"
+    if subject.train is None:
+        return "not checked: there are no training data; pass train="
+    if not subject.codes_say_something:
+        return f"not checked: the code says nothing (KL {subject.kl.value:.3f} nats)"
+    found = weights(subject)
+    if found is None:
+        return "not checked: q(z|x) is no diagonal Gaussian"
+    return found
+
+
+def _final_beta(objective) -> float:
+    beta = objective.beta
+    return float(beta(math.inf) if callable(beta) else beta)
+
+
+def _side(ratio: Estimate, wanted: float, factor: float) -> int:
+    """1 where an estimate is surely above the wanted value by more than a factor, −1 where below."""
+    if ratio.value - SURE * ratio.standard_error > wanted * factor:
+        return 1
+    return -1 if ratio.value + SURE * ratio.standard_error < wanted / factor else 0
+
+
+def _weights_picture(found: Weights, wanted: float):
+    from lowerbound import plots
+
+    rows: list[plots.Row] = [
+        {"label": "β by the means", "measured": found.of_means.value, "document": wanted,
+         "standard_error": found.of_means.standard_error},
+        {"label": "β by the variances", "measured": found.of_variances.value, "document": wanted,
+         "standard_error": found.of_variances.standard_error},
+    ]  # fmt: skip
+    return plots.comparison(rows, title="The KL's weight as the encoder has it")
+
+
+def _gains_picture(rises: dict[str, float], unit: str):
+    from lowerbound import plots
+
+    names = list(rises)
+    return plots.ranked_bars(
+        np.array([rises[name] for name in names]), names, ylabel=unit, title="Other readings"
+    )
