@@ -93,9 +93,9 @@ def bound_gap(subject: Subject) -> Check:
         "posterior, and a model with a higher ELBO need not be the better one.",
         gap.value,
         subject.unit,
-        "Compare models by the importance-weighted bound; train the encoder longer, make it larger, "
-        "or train with that bound.",
-        f"lowerbound evaluate RUN --samples 1000    # or train: --set objective=IWAE",
+        "Compare models by the importance-weighted bound; train the encoder longer, make it "
+        "larger, or train with that bound.",
+        "lowerbound evaluate RUN --samples 1000    # or train: --set objective=IWAE",
         lambda: _over_samples(subject),
         standard_error=gap.standard_error,
         further={"elbo": elbo.mean().item(), "importance-weighted": tighter.mean().item()},
@@ -124,9 +124,9 @@ def importance_samples(subject: Subject) -> Check:
     finding = Finding(
         name,
         "warning",
-        f"Going from {half} to {SAMPLES} importance samples still raises the bound by {shown(rise)} "
-        f"nats, as one or two draws carry it (effective sample size {median:.1f}): it is far below "
-        "log p(x).",
+        f"Going from {half} to {SAMPLES} importance samples still raises the bound by "
+        f"{shown(rise)} nats, as few draws carry it (effective sample size {median:.1f}): it is "
+        "far below log p(x).",
         rise.value,
         "nats per doubling",
         "Take more samples until the bound settles.",

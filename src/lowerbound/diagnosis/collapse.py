@@ -83,7 +83,8 @@ def vanishing_kl(subject: Subject) -> Check:
     number, kl = (np.array(column, float) for column in zip(*epochs, strict=True))
     low = kl < VANISHED
     share = low.mean()
-    answer = f"KL below {VANISHED} nats in {int(low.sum())} of {len(kl)} epochs; at last {kl[-1]:.2f}"
+    epochs_low = f"{int(low.sum())} of {len(kl)} epochs"
+    answer = f"KL below {VANISHED} nats in {epochs_low}; at last {kl[-1]:.2f}"
     if share < VANISHED_SHARE:
         return Check(name, question, answer)
 
@@ -104,8 +105,8 @@ def vanishing_kl(subject: Subject) -> Check:
     finding = Finding(
         name,
         "warning" if recovered else "fault",
-        f"The KL was below {VANISHED} nats from epoch {first} on, for {int(low.sum())} of {len(kl)} "
-        f"epochs, {end}: the decoder learned to do without a code.",
+        f"The KL was below {VANISHED} nats from epoch {first} on, for {epochs_low}, {end}: the "
+        "decoder learned to do without a code.",
         int(low.sum()),
         f"of {len(kl)} epochs",
         "Start with a KL weight of 0 and raise it over the first quarter of the training.",

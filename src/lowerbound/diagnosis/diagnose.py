@@ -52,8 +52,8 @@ def diagnose(
 
     ``train`` is what the model was trained on, ``history`` what `fit` returned and ``objective``
     what it was given.  Without the training data the encoder, overfitting and other likelihoods are
-    not looked into.  At most 2,000 examples of each are drawn.  The model and torch's generators are
-    left as they were.
+    not looked into.  At most 2,000 examples of each are drawn.  The model and torch's generators
+    are left as they were.
 
     Raises:
         ConfigurationError: fewer than 20 examples.

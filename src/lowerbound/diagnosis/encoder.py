@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from lowerbound.diagnosis.finding import SURE, Check, Finding, shown
+from lowerbound.diagnosis.formulas import Sizes, cause_of
 from lowerbound.diagnosis.stationarity import Weights, gains, weights
 from lowerbound.diagnosis.subject import Subject, facts
 from lowerbound.evaluation import Estimate
@@ -17,6 +18,9 @@ WEIGHT_OFF = 1.5
 known faults are factors of 2 (a ½ lost), of the latent size, or of the number of pixels; noise of
 training moves a good model's by a tenth to a third."""
 
+WEIGHT_CLOSE = 0.25
+"""Logarithm of the factor within which a weight is put down to a known fault."""
+
 VARIANCE_OFF = 1.5
 """The same for the ratio of the variances' β to the means'."""
 
@@ -25,8 +29,8 @@ CLIPPED = 0.02
 
 
 def kl_weight(subject: Subject) -> Check:
-    """β as it can be read off the encoder, see `stationarity`: by the variances, as the sharper of the
-    two, and only where the means agree; where they do not, `stated_variance` says why."""
+    """β as it can be read off the encoder, see `stationarity`: by the variances, which are sharper,
+    and only where the means agree; where they do not, `stated_variance` says why."""
     name, question = "kl-weight", "Was the KL weighed as the objective says?"
     found = _weights(subject)
     if isinstance(found, str):
@@ -40,8 +44,8 @@ def kl_weight(subject: Subject) -> Check:
     sides = {_side(each, wanted, WEIGHT_OFF) for each in (found.of_means, beta)}
     if len(sides) > 1 or sides == {0}:
         return Check(name, question, answer)
-    size, latent = math.prod(subject.model.shape), subject.model.latent_dim
-    cause = cause_of(beta.value / wanted, size, latent)
+    sizes = Sizes(math.prod(subject.model.shape), subject.model.latent_dim)
+    cause = cause_of(beta.value / wanted, sizes, WEIGHT_CLOSE)
     finding = Finding(
         name,
         "fault",
@@ -51,7 +55,7 @@ def kl_weight(subject: Subject) -> Check:
         "nats of reconstruction per nat of KL",
         "Sum the reconstruction over all elements of x and the KL over all latent dimensions, then "
         "take the mean over the batch, once.",
-        "loss = -lb.ELBO()(model, *model.prepare(x))[\"objective\"].mean()    "
+        'loss = -lb.ELBO()(model, *model.prepare(x))["objective"].mean()    '
         "# lb.diagnose_loss checks your own",
         lambda: _weights_picture(found, wanted),
         standard_error=beta.standard_error,
@@ -62,7 +66,7 @@ def kl_weight(subject: Subject) -> Check:
 
 def stated_variance(subject: Subject) -> Check:
     """Whether q's variance is the one it was trained with, and else what its numbers mean."""
-    name, question = "stated-variance", "Is the variance that q(z|x) states the one it was trained with?"
+    name, question = "stated-variance", "Is q's variance the one that it was trained with?"
     found = _weights(subject)
     if isinstance(found, str):
         return Check(name, question, found)
@@ -77,9 +81,9 @@ def stated_variance(subject: Subject) -> Check:
     finding = Finding(
         name,
         "fault",
-        f"The encoder's variances are not the ones it was trained with (off by a factor that counts "
-        f"as {ratio.value:.3g} times the KL's weight). Read as {reading}, the bound rises by "
-        f"{shown(gain)} {subject.unit}.",
+        f"The encoder's second output is not the log σ² it was trained as: the variances ask for a "
+        f"KL weight {ratio.value:.3g} times that of the means. Read as {reading}, the bound rises "
+        f"by {shown(gain)} {subject.unit}.",
         gain.value,
         subject.unit,
         "Draw with the deviation whose KL is paid: z = μ + exp(½ h) ε where h is log σ².",
@@ -132,25 +136,6 @@ def clipped_heads(subject: Subject) -> Check:
     return Check(name, question, answer, finding)
 
 
-def cause_of(factor: float, size: int, latent: int) -> str:
-    """What makes the KL's weight wrong by this factor, if it is one of the known faults.
-
-    >>> cause_of(64.0, 64, 8)
-    'the loss was averaged over the 64 elements of x'
-    """
-    known = {
-        float(size): f"the loss was averaged over the {size:,} elements of x",
-        1 / latent: f"the KL was averaged over the {latent} latent dimensions",
-        size / latent: "the loss was averaged over the elements of x and the KL over dimensions",
-        0.5: "the squared error, or another term of the loss, lacks its factor ½",
-        2.0: "the KL lacks its factor ½",
-        1 / size: f"the KL was divided by the {size:,} elements of x",
-    }
-    nearest = min(known, key=lambda value: abs(math.log(factor / value)) if factor > 0 else 1e9)
-    near = factor > 0 and abs(math.log(factor / nearest)) < math.log(1.25)
-    return known[nearest] if near else ""
-
-
 def _weights(subject: Subject) -> Weights | str:
     """The weights, or why they cannot be had."""
     objective = subject.objective
@@ -173,7 +158,7 @@ def _final_beta(objective) -> float:
 
 
 def _side(ratio: Estimate, wanted: float, factor: float) -> int:
-    """1 where an estimate is surely above the wanted value by more than a factor, −1 where below."""
+    """1 where an estimate is surely above what is wanted by more than a factor, −1 where below."""
     if ratio.value - SURE * ratio.standard_error > wanted * factor:
         return 1
     return -1 if ratio.value + SURE * ratio.standard_error < wanted / factor else 0

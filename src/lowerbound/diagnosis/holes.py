@@ -70,9 +70,9 @@ def holes(subject: Subject) -> Check:
     finding = Finding(
         name,
         "warning",
-        f"{100 * share.value:.0f} % of the draws from the prior land where hardly any {subject.what}"
-        f" is encoded ({100 * EDGE:.0f} % would, if codes and prior agreed): those samples will look"
-        " bad, however good the reconstructions are.",
+        f"{100 * share.value:.0f} % of the draws from the prior land where hardly any "
+        f"{subject.what} is encoded ({100 * EDGE:.0f} % would, if codes and prior agreed): those "
+        "samples will look bad, however good the reconstructions are.",
         share.value,
         "of the prior's draws",
         "Weigh the KL by 1 (a smaller weight leaves holes), take fewer latent dimensions, or draw "
@@ -112,11 +112,10 @@ def mixture(codes: Tensor, seed: int):
 def share_below(codes: Tensor, prior: Tensor) -> Estimate:
     """The share of the prior's scores below the `EDGE` quantile of the codes' scores.
 
-    Its standard error has the noise of both: of the share itself, and of the quantile, as if the
-    share grew in proportion to `EDGE`.
+    Its standard error has the noise of both: of the share itself, and of the quantile, to which the
+    share s answers by about s (1 − s)/(`EDGE` (1 − `EDGE`)), as in a shift of a logistic density.
     """
     edge = np.quantile(codes.numpy(), EDGE)
-    share = (prior.numpy() < edge).mean()
-    of_share = share * (1 - share) / len(prior)
-    of_edge = (share / EDGE) ** 2 * EDGE * (1 - EDGE) / len(codes) * min(1.0, (1 - share) / (1 - EDGE)) ** 2
-    return Estimate(float(share), math.sqrt(of_share + of_edge))
+    share = float((prior.numpy() < edge).mean())
+    spread, of_edge = share * (1 - share), EDGE * (1 - EDGE)
+    return Estimate(share, math.sqrt(spread / len(prior) + spread**2 / of_edge / len(codes)))

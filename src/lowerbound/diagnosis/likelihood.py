@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -49,7 +47,8 @@ def likelihood_fit(subject: Subject) -> Check:
     answer = f"{family} on {subject.test.kind} values; {compared}"
     if wrong:
         share, why = wrong
-        best = min(means, key=lambda key: means[key].value) if means else alternatives(subject.test)[0].name
+        ranked = sorted(means, key=lambda key: means[key].value)
+        best = (ranked or [alternatives(subject.test)[0].name])[0]
         finding = Finding(
             name,
             "warning",
@@ -72,9 +71,9 @@ def likelihood_fit(subject: Subject) -> Check:
     finding = Finding(
         name,
         "warning",
-        f"The {family} likelihood does not fit: {best} codes the held-out data in {saved.value:.3f} "
-        f"bits per dimension less ({means[best].value:.3f} against {means[family].value:.3f}), "
-        "with small decoders trained on the same codes for both.",
+        f"The {family} likelihood does not fit: {best} codes the held-out data in "
+        f"{saved.value:.3f} bits per dimension less ({means[best].value:.3f} against "
+        f"{means[family].value:.3f}), with small decoders trained on the same codes for both.",
         saved.value,
         "bits per dimension",
         f"Take the {best} likelihood.",
@@ -107,8 +106,8 @@ def _unfit(family: str, x: Tensor, kind: str) -> tuple[float, str] | None:
     if family == "Bernoulli" and not binary.all():
         share = (~binary).double().mean().item()
         return share, (
-            f"{100 * share:.0f} % of the elements are neither 0 nor 1, where it has no probability, "
-            "so the bound is one for randomly binarised images and not for these"
+            f"{100 * share:.0f} % of the elements are neither 0 nor 1, where it has no "
+            "probability, so the bound is one for randomly binarised images and not for these"
         )
     if family in ("Gaussian", "ContinuousBernoulli") and kind == "binary" and binary.all():
         return 1.0, (
@@ -118,7 +117,10 @@ def _unfit(family: str, x: Tensor, kind: str) -> tuple[float, str] | None:
     outside = (x < 0) | (x > 1)
     if family == "ContinuousBernoulli" and outside.any():
         share = outside.double().mean().item()
-        return share, f"{100 * share:.0f} % of the elements are outside of [0, 1], where it has none"
+        return (
+            share,
+            f"{100 * share:.0f} % of the elements are outside of [0, 1], where it has none",
+        )
     return None
 
 
@@ -139,8 +141,9 @@ def _code(best: str) -> str:
             "class Own(torch.nn.Module): …    # forward(z, context=None) returns "
             f"Independent({best}(…), 1)"
         )
-    transform = {"ContinuousBernoulli": ", transform=lb.Dequantise()", "Gaussian": ", transform=lb.Dequantise()"}
-    return f"lb.VAE(…, likelihood=lb.{best}(network, shape){transform.get(best, '')})"
+    return (
+        f"lb.VAE(…, likelihood=lb.{best}(network, shape))    # on the command line likelihood=auto"
+    )
 
 
 def _picture(means: dict[str, float], share: float):
@@ -148,7 +151,10 @@ def _picture(means: dict[str, float], share: float):
 
     if not means:
         return plots.ranked_bars(
-            np.array([100 * share]), ["without density"], ylabel="% of elements", title="Elements of x"
+            np.array([100 * share]),
+            ["without density"],
+            ylabel="% of elements",
+            title="Elements of x",
         )
     return plots.ranked_bars(
         np.array(list(means.values())),

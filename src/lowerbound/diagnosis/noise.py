@@ -22,8 +22,8 @@ def decoder_noise(subject: Subject) -> Check:
     """σ of a Gaussian decoder beside the σ* that maximises the likelihood of the same means.
 
     σ*² = E (x − μ(z))², z ~ q(z|x), over all elements.  With r = σ*/σ the bound gains
-    D (½ (r² − 1) − log r) nats from changing σ alone.  A decoder with a σ for each element is judged
-    by its standardised errors, r² = E (x − μ(z))²/σ².
+    D (½ (r² − 1) − log r) nats from changing σ alone.  A decoder with a σ for each element is
+    judged by its standardised errors, r² = E (x − μ(z))²/σ².
     """
     name, question = "decoder-noise", "Is the decoder's σ the size of its errors?"
     data = subject.test if subject.train is None else subject.train
@@ -66,8 +66,8 @@ def decoder_noise(subject: Subject) -> Check:
     finding = Finding(
         name,
         "warning",
-        f"The decoder's σ is {sigma:.4g}, but the root mean square of its errors is {best:.4g}: the "
-        f"bound loses {gain:,.1f} {subject.unit}, and the KL is as good as weighted by "
+        f"The decoder's σ is {sigma:.4g}, but the root mean square of its errors is {best:.4g}: "
+        f"the bound loses {gain:,.1f} {subject.unit}, and the KL is as good as weighted by "
         f"{1 / ratio**2:.3g}.",
         sigma / best,
         "times the best σ",
@@ -85,4 +85,3 @@ def gaussian(p: Distribution) -> Distribution | None:
     """The elementwise Gaussian in p(x|z), if that is what it is."""
     elements = p.base_dist if isinstance(p, Independent) else p
     return elements if isinstance(elements, Normal | OptimalNormal) else None
-

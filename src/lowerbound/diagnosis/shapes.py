@@ -49,8 +49,9 @@ def _watch(path: str, seen: list[Misfit]):
     """A hook that notes a layer whose input has the wrong number of features."""
 
     def note(layer: nn.Module, inputs: tuple) -> None:
+        assert isinstance(layer, nn.Linear)
         if inputs[0].shape[-1] != layer.in_features:
-            seen.append(Misfit(path, int(layer.in_features), inputs[0].shape[-1]))  # type: ignore[call-overload]
+            seen.append(Misfit(path, layer.in_features, inputs[0].shape[-1]))
 
     return note
 
@@ -71,8 +72,8 @@ def _finding(name: str, seen: list[Misfit], error: Exception) -> Finding:
     return Finding(
         name,
         "fault",
-        f"The model does not run on the data: {misfit.layer} takes {misfit.takes:,} features and is "
-        f"given {misfit.given:,}.",
+        f"The model does not run on the data: {misfit.layer} takes {misfit.takes:,} features and "
+        f"is given {misfit.given:,}.",
         misfit.given,
         "features",
         "Give the layer the features that reach it: each convolution of kernel k without padding "

@@ -119,16 +119,24 @@ def gains(subject: Subject, beta: float) -> dict[str, Estimate]:
     for x, context in prepared_batches(subject.model, subject.train, subject.device):
         q = as_diagonal(subject.model.posterior(x, context))
         assert q is not None
-        p = subject.model.prior(context)
         noise = torch.randn(2 * PAIRS, *q.mean.shape, device=x.device)
-
-        def value(log_variance: Tensor) -> Tensor:
-            other = DiagonalNormal(q.mean, log_variance)
-            z = q.mean + noise * other.stddev
-            log_likelihood = subject.model.likelihood(z, context).log_prob(x).mean(0)
-            return log_likelihood - beta * kl(other, p, z)
-
-        stated = value(q.log_variance)
+        stated = _value(subject, q, noise, x, context, beta)
         for reading in READINGS:
-            rises[reading.name].append((value(reading.log_variance(q.log_variance)) - stated).cpu())
+            other = DiagonalNormal(q.mean, reading.log_variance(q.log_variance))
+            value = _value(subject, other, noise, x, context, beta)
+            rises[reading.name].append((value - stated).cpu())
     return {name: estimate(torch.cat(rise)) for name, rise in rises.items()}
+
+
+def _value(
+    subject: Subject,
+    q: DiagonalNormal,
+    noise: Tensor,
+    x: Tensor,
+    context: Tensor | None,
+    beta: float,
+) -> Tensor:
+    """E_q log p(x|z) − β KL of each example, at this noise."""
+    z = q.mean + noise * q.stddev
+    log_likelihood = subject.model.likelihood(z, context).log_prob(x).mean(0)
+    return log_likelihood - beta * kl(q, subject.model.prior(context), z)
