@@ -34,7 +34,7 @@ LAYERS = [
     ["storage", "evaluation"],
     ["training"],
     ["recipes"],
-    ["runs", "problem_set"],
+    ["runs", "problem_set", "diagnosis"],
     ["report", "reproduce"],
     ["cli"],
     ["__main__"],
@@ -43,10 +43,11 @@ LEVEL = {name: i for i, names in enumerate(LAYERS) for name in names}
 PUBLIC = {
     "Bernoulli", "BernoulliDraw", "Binarise", "Binary", "Categorical", "ContinuousBernoulli",
     "ConditionalGaussian", "Convolutional", "Cyclical", "Deconvolutional", "Dequantise",
-    "Deterministic", "DiagonalGaussian", "ELBO", "Evaluation",
+    "Deterministic", "DiagonalGaussian", "ELBO", "Evaluation", "Finding",
     "Gaussian", "GaussianNoise", "IWAE", "Identity", "Labels", "Linear", "MLP", "Masking",
     "Reconstruction", "Scale",
-    "StandardNormal", "Standardise", "Training", "VAE", "evaluate", "fit", "load", "part", "save",
+    "StandardNormal", "Standardise", "Training", "VAE", "diagnose", "diagnose_draws",
+    "diagnose_kl", "diagnose_loss", "evaluate", "fit", "load", "part", "save",
     "data", "divergences", "errors", "evaluation", "networks", "plots", "recipes", "__version__",
 }  # fmt: skip
 

@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import lowerbound
-from lowerbound.cli import data, inspect, reproduce, train
+from lowerbound.cli import data, diagnose, inspect, reproduce, train
 from lowerbound.errors import LowerboundError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app = typer.Typer(
 app.command()(train.train)
 app.command()(inspect.evaluate)
 app.command()(inspect.report)
+app.command()(diagnose.diagnose)
 app.command()(inspect.reconstruct)
 app.command()(inspect.sample)
 app.command()(inspect.embed)

@@ -4,8 +4,10 @@ from lowerbound.diagnosis.diagnose import diagnose, examine
 from lowerbound.diagnosis.draws import diagnose_draws
 from lowerbound.diagnosis.finding import Check, Finding
 from lowerbound.diagnosis.functions import diagnose_kl, diagnose_loss
+from lowerbound.diagnosis.subject import EXAMPLES
 
 __all__ = [
+    "EXAMPLES",
     "Check",
     "Finding",
     "diagnose",
