@@ -26,7 +26,6 @@ from lowerbound.diagnosis import (
     holes,
     noise,
     shapes,
-    stationarity,
 )
 from lowerbound.diagnosis import likelihood as likelihoods
 from lowerbound.diagnosis.finding import Check
@@ -71,6 +70,12 @@ def names(findings) -> list[str]:
     return [finding.name for finding in findings]
 
 
+@pytest.fixture(scope="module")
+def continuous(digits):
+    """A healthy continuous Bernoulli model of the digits, and its history."""
+    return train(digits.train)
+
+
 # Healthy models.
 
 
@@ -84,12 +89,19 @@ def test_a_healthy_bernoulli_model_of_binary_digits_is_silent(digits):
     assert lb.diagnose(model, test, known, history) == []
 
 
-def test_a_healthy_continuous_bernoulli_model_of_grey_digits_is_silent(digits):
-    model, history = train(digits.train)
+def test_a_healthy_continuous_bernoulli_model_of_grey_digits_is_silent(digits, continuous):
+    model, history = continuous
+    model.train()
+    weights = [p.clone() for p in model.parameters()]
+    before = torch.get_rng_state()
     checks = examine(model, digits.test, digits.train, history)
     assert [check.name for check in checks if check.finding] == []
     assert not [check.name for check in checks if check.answer.startswith("not checked: there")]
     assert len({check.name for check in checks}) == len(checks) == 12
+    # The model and torch's generator are left as they were.
+    assert torch.equal(torch.get_rng_state(), before)
+    assert model.training
+    assert all(map(torch.equal, weights, model.parameters()))
 
 
 def test_a_healthy_gaussian_model_of_a_table_is_silent(table):
@@ -98,25 +110,13 @@ def test_a_healthy_gaussian_model_of_a_table_is_silent(table):
     assert lb.diagnose(model, test, known, history) == []
 
 
-def test_small_data_raise_no_alarm(digits):
+def test_small_data_raise_no_alarm(digits, continuous):
     """Standard errors grow, thresholds do not: forty examples of a healthy model."""
-    model, history = train(digits.train)
+    model, history = continuous
     few = digits.test.take(40)
-    assert names(lb.diagnose(model, few, None, history)) == []
-
-
-def test_the_model_and_the_generator_are_left_as_they_were(digits):
-    model, _ = train(digits.train, training=lb.Training(epochs=1))
-    model.train()
-    weights = [p.clone() for p in model.parameters()]
-    before = torch.get_rng_state()
-    first = examine(model, digits.test.take(60), digits.train.take(60))
-    assert torch.equal(torch.get_rng_state(), before)
-    assert model.training
-    assert all(map(torch.equal, weights, model.parameters()))
-    assert [c.answer for c in first] == [
-        c.answer for c in examine(model, digits.test.take(60), digits.train.take(60))
-    ]
+    first, second = (examine(model, few, None, history) for _ in range(2))
+    assert [check.name for check in first if check.finding] == []
+    assert [check.answer for check in first] == [check.answer for check in second]
 
 
 # Collapse.
@@ -137,11 +137,13 @@ def test_averaging_over_pixels_collapses_all_dimensions(digits):
     assert "says nothing" in weight.answer
 
 
-def test_dimensions_that_are_not_needed_are_a_note(table):
-    known, test = table
-    model, _ = train(known, latent_dim=6)
-    found = ask(collapse.collapsed_dimensions, model, test).finding
-    assert (found.severity, found.number) == ("note", 3)
+def test_dimensions_that_do_not_pay_are_a_note(digits):
+    """A σ of ½ is too coarse for eight dimensions of these digits."""
+    model, _ = train(digits.train, latent_dim=8, likelihood="Gaussian", sigma=0.5)
+    found = ask(collapse.collapsed_dimensions, model, digits.test).finding
+    active = lb.evaluate(model, digits.test, samples=1).active_units
+    assert 0 < active < 8
+    assert (found.severity, found.number) == ("note", 8 - active)
     assert found.picture().axes
 
 
@@ -169,27 +171,43 @@ def test_a_kl_that_vanishes_is_seen_in_the_history(digits, kl, number, severity)
 
 
 def test_a_small_kl_weight_leaves_holes(digits):
-    model, _ = train(digits.train, lb.ELBO(beta=0.01), likelihood="Bernoulli", latent_dim=8)
+    objective = lb.ELBO(beta=0.003)
+    model, _ = train(digits.train, objective, likelihood="Bernoulli", latent_dim=8)
     found = ask(holes.holes, model, digits.test, digits.train).finding
-    assert found.number > 0.8
+    assert found.number > holes.HOLES
     assert found.picture().axes
 
 
-@pytest.mark.parametrize("n", [30, 100, 2000])
-def test_no_holes_where_codes_are_the_prior_however_few(n):
-    """The share is EDGE in expectation for any n, and its standard error covers it."""
+def test_no_holes_where_codes_are_the_prior_however_few():
     off = []
-    for seed in range(20):
-        generator = torch.Generator().manual_seed(seed)
-        codes, fitted, prior = (
-            torch.randn(size, 5, generator=generator, dtype=torch.float64)
-            for size in (n, n, 10 * n)
-        )
-        score = holes.mixture(fitted, 0)
-        share = holes.share_below(score(codes), score(prior))
-        off.append((share.value - holes.EDGE) / share.standard_error)
-    assert abs(sum(off) / 20) < 1.5
-    assert max(off) < 4
+    for n in (30, 100, 2000):
+        for seed in range(10):
+            generator = torch.Generator().manual_seed(seed)
+            codes, fitted, prior = (
+                torch.randn(size, 5, generator=generator, dtype=torch.float64)
+                for size in (n, n, 10 * n)
+            )
+            log_r = holes.mixture(fitted, 0)
+            outside = (log_r(z) < Normal(0.0, 1.0).log_prob(z).sum(1) for z in (prior, codes))
+            share = holes.difference(*(where.double() for where in outside))
+            off.append(share.value / share.standard_error)
+    assert abs(sum(off) / len(off)) < 0.6
+    assert max(off) < 3.5
+
+
+def test_the_share_outside_is_the_total_variation():
+    """Between N(2, 1) and N(0, 1) it is 2Φ(1) − 1."""
+    generator = torch.Generator().manual_seed(0)
+    prior = torch.randn(20_000, 1, generator=generator, dtype=torch.float64)
+    codes = 2 + torch.randn(4000, 1, generator=generator, dtype=torch.float64)
+    log_r = holes.mixture(codes[:2000], 0)
+    outside = (
+        (log_r(z) < Normal(0.0, 1.0).log_prob(z).sum(1)).double() for z in (prior, codes[2000:])
+    )
+    share = holes.difference(*outside)
+    exact = 2 * Normal(0.0, 1.0).cdf(torch.tensor(1.0)).item() - 1
+    assert share.value == pytest.approx(exact, abs=4 * share.standard_error)
+    assert share.standard_error < 0.02
 
 
 def test_the_bound_on_the_aggregate_kl_is_one_and_is_close():
@@ -236,7 +254,7 @@ def test_bernoulli_on_grey_levels(digits):
         name: found.further[f"bits per dimension, {name}"]
         for name in ("ContinuousBernoulli", "Gaussian")
     }
-    assert bits["ContinuousBernoulli"] < bits["Gaussian"] < 8
+    assert bits["ContinuousBernoulli"] < min(8, bits["Gaussian"])
     assert found.picture().axes
 
 
@@ -281,38 +299,41 @@ def test_a_rounded_normal_is_a_probability():
 # The encoder.
 
 
-@pytest.mark.parametrize("beta", [0.125, 0.5, 4.0])
-def test_an_implicit_weight_of_the_kl_is_read_off_the_encoder(table, beta):
+@pytest.mark.parametrize(
+    ("beta", "cause"),
+    [
+        (10.0, "averaged over the 10 elements"),
+        (4.0, ""),
+        (0.5, "lacks its factor ½"),
+        (0.2, ""),
+    ],
+)
+def test_an_implicit_weight_of_the_kl_is_read_off_the_encoder(table, beta, cause):
     known, test = table
     objective = lb.ELBO(beta=beta)
-    model, _ = train(known, objective, likelihood="Gaussian", sigma=0.2, latent_dim=2)
+    settings = {"likelihood": "Gaussian", "sigma": 0.3, "latent_dim": 2, "hidden": ()}
+    training = dataclasses.replace(FAST, learning_rate=2e-2)
+    model, _ = train(known, objective, training, **settings)
     found = ask(encoder.kl_weight, model, test, known).finding
     assert found.number == pytest.approx(beta, rel=0.15)
+    assert cause in found.sentence
     assert found.picture().axes
     assert ask(encoder.kl_weight, model, test, known, objective=objective).finding is None
 
 
-def test_a_loss_averaged_over_the_elements_is_named(table):
-    known, test = table
-    model, _ = train(known, lb.ELBO(beta=10.0), likelihood="Gaussian", sigma=0.2, latent_dim=2)
-    found = ask(encoder.kl_weight, model, test, known).finding
-    assert found.number == pytest.approx(10, rel=0.15)
-    assert "averaged over the 10 elements" in found.sentence
-
-
 @pytest.mark.parametrize(
-    ("drawn", "paid", "reading"),
+    ("drawn", "paid", "words"),
     [
         # Lab 11: deviation exp(h), with the KL of variance exp(h).
-        (lambda h: h.exp(), lambda h: h, "log σ, not log σ²"),
+        (lambda h: h.exp(), lambda h: h, "μ + exp(h) ε and the KL paid for log σ² = h;"),
         # h is log σ throughout, and is wrapped as if it were log σ².
-        (lambda h: h.exp(), lambda h: 2 * h, "log σ, not log σ²"),
+        (lambda h: h.exp(), lambda h: 2 * h, "μ + exp(h) ε and the KL paid for log σ² = 2h;"),
         # The assignment: scale exp(log σ²) and noise of deviation 0.1.
-        (lambda h: 0.1 * h.exp(), lambda h: h, "0.1 exp(h)"),
+        (lambda h: 0.1 * h.exp(), lambda h: h, "μ + 0.1 exp(h) ε and the KL paid for log σ² = h;"),
     ],
     ids=["lab", "log σ", "assignment"],
 )
-def test_a_log_variance_that_is_none_is_found_and_named(table, drawn, paid, reading):
+def test_a_log_variance_that_is_none_is_found_and_named(table, drawn, paid, words):
     known, test = table
     torch.manual_seed(0)
     model = lb.VAE(
@@ -331,20 +352,19 @@ def test_a_log_variance_that_is_none_is_found_and_named(table, drawn, paid, read
         loss.backward()
         optimizer.step()
     found = ask(encoder.stated_variance, model, test, known).finding
-    assert reading in found.sentence
+    assert words in found.sentence
     assert found.picture().axes
     # The gain is that of the ELBO with the posterior that the name says.
     with judging(model, 0):
         x = known.x
         q = model.posterior(x)
-        weights = stationarity.weights(Subject(model, test, known, (), lb.ELBO(), x.device, 0))
         right = DiagonalNormal(q.mean, 2 * drawn(q.log_variance).log())
         values = []
         for each in (q, right):
             z = each.sample((50,))
             kl = lb.divergences.standard_normal_kl_terms(each.mean, each.log_variance).sum(1)
             log_p = model.likelihood(z).log_prob(x).mean(0)
-            values.append((log_p - weights.of_means.value * kl).mean().item())
+            values.append((log_p - kl).mean().item())
     assert found.number == pytest.approx(values[1] - values[0], rel=0.05)
 
 
@@ -417,14 +437,14 @@ def test_the_exact_posterior_has_no_gap():
 
 def test_a_gap_is_the_kl_to_the_posterior():
     """q is the posterior moved by s deviations: the gap is s²/2."""
-    model, data = exact_case(2.0)
+    model, data = exact_case(1.5)
     found = ask(bounds.bound_gap, model, data).finding
-    assert found.number == pytest.approx(2.0, abs=0.1)
+    assert found.number == pytest.approx(1.125, abs=0.08)
     assert found.picture().axes
 
 
 def test_too_few_samples():
-    model, data = exact_case(5.0)
+    model, data = exact_case(8.0)
     found = ask(bounds.importance_samples, model, data).finding
     assert found.number > 0.5
     assert found.further["effective sample size"] < 3
@@ -496,7 +516,11 @@ def test_an_autoencoder_is_asked_what_it_can_answer(digits):
 
 def test_a_conditional_model(digits):
     model, history = train(digits.train, conditional=True)
-    assert names(lb.diagnose(model, digits.test, digits.train, history)) == []
+    for check in (holes.holes, encoder.kl_weight, encoder.stated_variance):
+        answer = ask(check, model, digits.test, digits.train)
+        assert answer.finding is None
+        assert not answer.answer.startswith("not checked")
+    assert names(lb.diagnose(model, digits.test, None, history)) == []
 
 
 def test_few_examples_are_refused(digits):

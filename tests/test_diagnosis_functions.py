@@ -174,6 +174,11 @@ def test_each_planted_fault_of_a_loss_is_found(name):
     assert finding.picture().axes
 
 
+def test_a_kl_where_none_is_wanted():
+    (finding,) = lb.diagnose_loss(lambda y, x, m, v: bce(y, x) + kl(m, v), **SIZES, beta=0.0)
+    assert (finding.name, round(finding.number, 3)) == ("loss-weight", 1)
+
+
 def test_two_faults_are_two_findings():
     def loss(y, x, m, v):
         return F.binary_cross_entropy(y, x) - kl(m, v)

@@ -8,7 +8,7 @@ import numpy as np
 
 from lowerbound.diagnosis.finding import SURE, Check, Finding, shown
 from lowerbound.diagnosis.formulas import Sizes, cause_of
-from lowerbound.diagnosis.stationarity import Weights, gains, weights
+from lowerbound.diagnosis.stationarity import STATED, Weights, explained, gains, weights
 from lowerbound.diagnosis.subject import Subject, facts
 from lowerbound.evaluation import Estimate
 from lowerbound.objectives import ELBO
@@ -74,16 +74,20 @@ def stated_variance(subject: Subject) -> Check:
     answer = f"β by the variances is {shown(ratio)} times β by the means"
     if not _side(ratio, 1.0, VARIANCE_OFF):
         return Check(name, question, answer)
-    rises = gains(subject, found.of_means.value)
-    reading, gain = max(rises.items(), key=lambda item: item[1].value)
+    readings = explained(subject, _final_beta(subject.objective))
+    if readings is None or readings[0] is STATED:
+        return Check(name, question, answer + "; no other reading of it explains that")
+    drawn, paid = readings
+    rises = gains(subject)
+    gain = rises[drawn.name]
     if gain.value - SURE * gain.standard_error <= 0:
         return Check(name, question, answer + "; no other reading of it is better")
     finding = Finding(
         name,
         "fault",
-        f"The encoder's second output is not the log σ² it was trained as: the variances ask for a "
-        f"KL weight {ratio.value:.3g} times that of the means. Read as {reading}, the bound rises "
-        f"by {shown(gain)} {subject.unit}.",
+        f"The encoder's second output h is not the log σ² it was trained as. It is at rest if z "
+        f"was drawn as μ + {drawn.name} and the KL paid for {paid.name}; with the variance of "
+        f"those draws the bound rises by {shown(gain)} {subject.unit}.",
         gain.value,
         subject.unit,
         "Draw with the deviation whose KL is paid: z = μ + exp(½ h) ε where h is log σ².",
@@ -181,5 +185,8 @@ def _gains_picture(rises: dict[str, float], unit: str):
 
     names = list(rises)
     return plots.ranked_bars(
-        np.array([rises[name] for name in names]), names, ylabel=unit, title="Other readings"
+        np.array([rises[name] for name in names]),
+        names,
+        ylabel=unit,
+        title="What the bound gains if z was drawn otherwise",
     )

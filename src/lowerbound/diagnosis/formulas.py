@@ -41,6 +41,7 @@ class Formula:
 
     wrong: str
     value: Callable[..., Tensor]
+    is_squared: bool = False
 
 
 def _sum(terms: Tensor) -> Tensor:
@@ -160,7 +161,7 @@ def reconstruction_formulas(decoder: str) -> list[Formula]:
         "",
         lambda y, x: _sum(F.binary_cross_entropy_with_logits(y, x, reduction="none")),
     )
-    squared = Formula("", lambda y, x: _sum((x - y) ** 2))
+    squared = Formula("", lambda y, x: _sum((x - y) ** 2), is_squared=True)
     if decoder == "means":
         return [squared]
     if decoder == "logits":
@@ -169,6 +170,7 @@ def reconstruction_formulas(decoder: str) -> list[Formula]:
             Formula(
                 "it is the squared error of logits, which are no values of x: take their sigmoid",
                 squared.value,
+                is_squared=True,
             ),
         ]
     return [

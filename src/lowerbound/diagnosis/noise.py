@@ -50,9 +50,8 @@ def decoder_noise(subject: Subject) -> Check:
     def draw():
         from lowerbound import plots
 
-        factors = torch.logspace(-0.5, 0.5, 81, dtype=torch.float64) * max(ratio, 1 / ratio) ** 0.5
-        centre = math.sqrt(sigma * best)
-        sigmas = centre * (factors / factors[40]) ** (2 + 2 * abs(math.log10(ratio)))
+        ends = (math.log10(min(sigma, best) / 1.3), math.log10(max(sigma, best) * 1.3))
+        sigmas = torch.logspace(*ends, 100, dtype=torch.float64)
         lost = size * (0.5 * ((best / sigmas) ** 2 - 1) + (sigmas / best).log())
         return plots.curves(
             sigmas.numpy(),

@@ -28,6 +28,9 @@ from lowerbound.evaluation.bounds import estimate, prepared_batches
 PAIRS = 8
 """Pairs of noise ε, −ε for each example: a pair's odd terms cancel, which are most of the noise."""
 
+NEAR = math.log(1.5)
+"""How near both β must come to the one wanted, in logarithms, for a reading to explain them."""
+
 
 @dataclass(frozen=True)
 class Weights:
@@ -38,7 +41,30 @@ class Weights:
     ratio: Estimate
 
 
-def weights(subject: Subject) -> Weights | None:
+@dataclass(frozen=True)
+class Reading:
+    """What the encoder's second output h may have been used as: ``log_variance`` of h."""
+
+    name: str
+    log_variance: Callable[[Tensor], Tensor]
+
+
+STATED = Reading("exp(½ h) ε", lambda h: h)
+DRAWN = (
+    STATED,
+    Reading("exp(h) ε", lambda h: 2 * h),
+    Reading("0.1 exp(h) ε", lambda h: 2 * (h + math.log(0.1))),
+    Reading("0.1 exp(½ h) ε", lambda h: h + 2 * math.log(0.1)),
+    Reading("exp(¼ h) ε", lambda h: h / 2),
+    Reading("exp(−½ h) ε", lambda h: -h),
+)
+"""The noise that z may have been drawn with."""
+
+PAID = (Reading("log σ² = h", lambda h: h), Reading("log σ² = 2h", lambda h: 2 * h))
+"""The variance that the KL may have been paid for."""
+
+
+def weights(subject: Subject, drawn: Reading = STATED, paid: Reading = PAID[0]) -> Weights | None:
     """β by both derivatives over the training data; None where q is no diagonal Gaussian."""
     assert subject.train is not None
     columns: list[list[Tensor]] = [[], [], [], []]
@@ -46,7 +72,8 @@ def weights(subject: Subject) -> Weights | None:
         q = as_diagonal(subject.model.posterior(x, context))
         if q is None:
             return None
-        for column, term in zip(columns, _derivatives(subject, q, x, context), strict=True):
+        terms = _derivatives(subject, q, x, context, drawn, paid)
+        for column, term in zip(columns, terms, strict=True):
             column.append(term.double().cpu())
     loss_by_mean, kl_by_mean, loss_by_variance, kl_by_variance = map(torch.cat, columns)
     by_mean, residual_mean = _ratio(loss_by_mean, kl_by_mean)
@@ -61,18 +88,25 @@ def weights(subject: Subject) -> Weights | None:
 
 
 def _derivatives(
-    subject: Subject, q: DiagonalNormal, x: Tensor, context: Tensor | None
+    subject: Subject,
+    q: DiagonalNormal,
+    x: Tensor,
+    context: Tensor | None,
+    drawn: Reading,
+    paid: Reading,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Of −log p(x|z) and of the KL, by the scale of the means and the shift of log σ²: (batch,)."""
+    """Of −log p(x|z) and of the KL, by the scale of the means and the shift of h: (batch,)."""
     mean, log_variance = q.mean.detach(), q.log_variance.expand_as(q.mean).detach()
     totals = [torch.zeros(len(x), device=x.device) for _ in range(4)]
     for _ in range(PAIRS):
         noise = torch.randn_like(mean)
         with torch.enable_grad():
             m, v = mean.clone().requires_grad_(), log_variance.clone().requires_grad_()
-            z = m + torch.stack((noise, -noise)) * (0.5 * v).exp()
+            z = m + torch.stack((noise, -noise)) * (0.5 * drawn.log_variance(v)).exp()
             loss = -subject.model.likelihood(z, context).log_prob(x).mean(0)
-            divergence = kl(DiagonalNormal(m, v), subject.model.prior(context), z)
+            divergence = kl(
+                DiagonalNormal(m, paid.log_variance(v)), subject.model.prior(context), z
+            )
             gradients = [
                 *torch.autograd.grad(loss.sum(), (m, v), retain_graph=True),
                 *torch.autograd.grad(divergence.sum(), (m, v)),
@@ -92,51 +126,39 @@ def _ratio(loss: Tensor, divergence: Tensor) -> tuple[Estimate, Tensor]:
     return Estimate(value, estimate(residual).standard_error), residual
 
 
-@dataclass(frozen=True)
-class Reading:
-    """Another meaning of the numbers h that are taken for log σ²."""
-
-    name: str
-    log_variance: Callable[[Tensor], Tensor]
-
-
-READINGS = (
-    Reading("log σ, not log σ²", lambda h: 2 * h),
-    Reading("the log of σ⁴: it was doubled once too often", lambda h: h / 2),
-    Reading("σ², not its logarithm", lambda h: h.clamp(min=1e-12).log()),
-    Reading("σ, not log σ²", lambda h: 2 * h.clamp(min=1e-12).log()),
-    Reading("−log σ², the log of the precision", lambda h: -h),
-    Reading(
-        "not what was drawn with: the noise was 0.1 exp(h) ε", lambda h: 2 * (h + math.log(0.1))
-    ),
-)
+def explained(subject: Subject, wanted: float) -> tuple[Reading, Reading] | None:
+    """The draws and the KL under which both β come nearest to the one wanted, if they come near."""
+    misses = {}
+    for drawn in DRAWN:
+        for paid in PAID:
+            found = weights(subject, drawn, paid)
+            assert found is not None
+            betas = (found.of_means.value / wanted, found.of_variances.value / wanted)
+            if min(betas) > 0:
+                misses[drawn, paid] = max(abs(math.log(beta)) for beta in betas)
+    nearest = min(misses, key=lambda pair: misses[pair], default=None)
+    return nearest if nearest and misses[nearest] < NEAR else None
 
 
-def gains(subject: Subject, beta: float) -> dict[str, Estimate]:
-    """How much E log p(x|z) − β KL rises over the training data under each other reading of h."""
+def gains(subject: Subject) -> dict[str, Estimate]:
+    """How much the ELBO of the training data rises if q has the variance of each of `DRAWN`."""
     assert subject.train is not None
-    rises: dict[str, list[Tensor]] = {reading.name: [] for reading in READINGS}
+    rises: dict[str, list[Tensor]] = {reading.name: [] for reading in DRAWN[1:]}
     for x, context in prepared_batches(subject.model, subject.train, subject.device):
         q = as_diagonal(subject.model.posterior(x, context))
         assert q is not None
         noise = torch.randn(2 * PAIRS, *q.mean.shape, device=x.device)
-        stated = _value(subject, q, noise, x, context, beta)
-        for reading in READINGS:
+        stated = _elbo(subject, q, noise, x, context)
+        for reading in DRAWN[1:]:
             other = DiagonalNormal(q.mean, reading.log_variance(q.log_variance))
-            value = _value(subject, other, noise, x, context, beta)
-            rises[reading.name].append((value - stated).cpu())
+            rises[reading.name].append((_elbo(subject, other, noise, x, context) - stated).cpu())
     return {name: estimate(torch.cat(rise)) for name, rise in rises.items()}
 
 
-def _value(
-    subject: Subject,
-    q: DiagonalNormal,
-    noise: Tensor,
-    x: Tensor,
-    context: Tensor | None,
-    beta: float,
+def _elbo(
+    subject: Subject, q: DiagonalNormal, noise: Tensor, x: Tensor, context: Tensor | None
 ) -> Tensor:
-    """E_q log p(x|z) − β KL of each example, at this noise."""
+    """E_q log p(x|z) − KL of each example, at this noise."""
     z = q.mean + noise * q.stddev
     log_likelihood = subject.model.likelihood(z, context).log_prob(x).mean(0)
-    return log_likelihood - beta * kl(q, subject.model.prior(context), z)
+    return log_likelihood - kl(q, subject.model.prior(context), z)

@@ -44,10 +44,9 @@ def loss_findings(fit: Fit, sizes: Sizes, decoder: str, scale: str, beta: float)
         findings.append(_kl_formula(K, scale))
     if b < 0:
         findings.append(_sign("KL", b / abs(a)))
-    squared = _is_squared(R)
-    if not any(near(abs(b / a), beta * ok) for ok in ((1, 2) if squared else (1,))):
-        findings.append(_weight(abs(b / a), beta, sizes, squared))
-    if not squared:
+    if not any(near(abs(b / a), allowed) for allowed in _allowed(beta, R.is_squared)):
+        findings.append(_weight(abs(b / a), beta, sizes, R.is_squared))
+    if not R.is_squared:
         findings += _constant(fit.constant / abs(b), sizes.latent)
     return findings
 
@@ -183,10 +182,14 @@ def _missing(what: str) -> Finding:
     )
 
 
+def _allowed(beta: float, squared: bool) -> tuple[float, ...]:
+    """The KL's weight per unit of reconstruction; a squared error may itself be weighed by ½."""
+    return (beta, 2 * beta) if squared else (beta,)
+
+
 def _weight(ratio: float, beta: float, sizes: Sizes, squared: bool) -> Finding:
-    cause = cause_of(ratio / beta, sizes)
-    if squared and not cause:  # whose own weight may be ½ or 1
-        cause = cause_of(ratio / (2 * beta), sizes)
+    causes = [cause_of(ratio / each, sizes) for each in _allowed(beta, squared) if each]
+    cause = next(filter(None, causes), "")
     return Finding(
         "loss-weight",
         "fault",
@@ -224,12 +227,6 @@ def _constant(constant: float, latent: int) -> list[Finding]:
             further={"per latent dimension": each},
         )
     ]
-
-
-def _is_squared(R: Formula) -> bool:
-    """Whether the formula is the squared error: it is 1 at x − y = 1."""
-    one = torch.ones(1, 1, dtype=torch.float64)
-    return bool((R.value(0.5 * one, 0.25 * one) - 0.0625).abs() < 1e-9)
 
 
 def _curve(x: Tensor, lines: dict[str, Tensor], xlabel: str):
