@@ -389,7 +389,8 @@ def test_heads_with_relu_are_clipped(digits):
 def test_other_objectives_are_not_mistaken_for_a_wrong_weight(table):
     known, test = table
     model, _ = train(known, training=lb.Training(epochs=1))
-    for objective in (lb.IWAE(5), lb.ELBO(free_bits=0.1)):
+    others = (lb.IWAE(5), lb.ELBO(free_bits=0.1), lb.ELBO(beta=0.0), lb.ELBO(beta=lb.Cyclical()))
+    for objective in others:
         answer = ask(encoder.kl_weight, model, test, known, objective=objective).answer
         assert answer.startswith("not checked: the objective")
     assert ask(encoder.kl_weight, model, test).answer.endswith("pass train=")

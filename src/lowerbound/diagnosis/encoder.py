@@ -11,7 +11,8 @@ from lowerbound.diagnosis.formulas import Sizes, cause_of
 from lowerbound.diagnosis.stationarity import STATED, Weights, explained, gains, weights
 from lowerbound.diagnosis.subject import Subject, facts
 from lowerbound.evaluation import Estimate
-from lowerbound.objectives import ELBO
+from lowerbound.objectives import ELBO, Objective
+from lowerbound.schedules import Schedule
 
 WEIGHT_OFF = 1.5
 """Factor by which the β that the encoder was trained with may differ from the objective's.  The
@@ -85,7 +86,7 @@ def stated_variance(subject: Subject) -> Check:
     finding = Finding(
         name,
         "fault",
-        f"The encoder's second output h is not the log σ² it was trained as. It is at rest if z "
+        "The encoder's second output h is not the log σ² it was trained as. It is at rest if z "
         f"was drawn as μ + {drawn.name} and the KL paid for {paid.name}; with the variance of "
         f"those draws the bound rises by {shown(gain)} {subject.unit}.",
         gain.value,
@@ -144,8 +145,8 @@ def _weights(subject: Subject) -> Weights | str:
     """The weights, or why they cannot be had."""
     objective = subject.objective
     plain = isinstance(objective, ELBO) and not objective.free_bits and not objective.corruption
-    if not plain:
-        return "not checked: the objective is no ELBO with a KL weight alone"
+    if not plain or not 0 < _final_beta(objective) < math.inf:
+        return "not checked: the objective is no ELBO with one KL weight in the end"
     if subject.train is None:
         return "not checked: there are no training data; pass train="
     if not subject.codes_say_something:
@@ -156,9 +157,10 @@ def _weights(subject: Subject) -> Weights | str:
     return found
 
 
-def _final_beta(objective) -> float:
-    beta = objective.beta
-    return float(beta(math.inf) if callable(beta) else beta)
+def _final_beta(objective: Objective) -> float:
+    """The weight at which training ends; NaN where a schedule never settles."""
+    beta = getattr(objective, "beta", math.nan)
+    return float(beta(math.inf) if isinstance(beta, Schedule) else beta)
 
 
 def _side(ratio: Estimate, wanted: float, factor: float) -> int:
