@@ -30,7 +30,6 @@ from lowerbound.diagnosis import (
 from lowerbound.diagnosis import likelihood as likelihoods
 from lowerbound.diagnosis.finding import Check
 from lowerbound.diagnosis.subject import EXAMPLES, Subject, subset
-from lowerbound.distributions import DiagonalNormal
 from lowerbound.evaluation.bounds import judging
 
 PLAIN = lb.ELBO()
@@ -323,7 +322,8 @@ def test_a_rounded_normal_is_a_probability():
 def test_an_implicit_weight_of_the_kl_is_read_off_the_encoder(table, beta, cause):
     known, test = table
     objective = lb.ELBO(beta=beta)
-    settings = {"likelihood": "Gaussian", "sigma": 0.3, "latent_dim": 2, "hidden": ()}
+    sigma = 0.3 if beta > 1 else 1.0  # neither collapse nor variances that take long to learn
+    settings = {"likelihood": "Gaussian", "sigma": sigma, "latent_dim": 2, "hidden": ()}
     training = dataclasses.replace(FAST, learning_rate=2e-2)
     model, _ = train(known, objective, training, **settings)
     found = ask(encoder.kl_weight, model, test, known).finding
@@ -337,11 +337,11 @@ def test_an_implicit_weight_of_the_kl_is_read_off_the_encoder(table, beta, cause
     ("drawn", "paid", "words"),
     [
         # Lab 11: deviation exp(h), with the KL of variance exp(h).
-        (lambda h: h.exp(), lambda h: h, "μ + exp(h) ε and the KL paid for log σ² = h;"),
+        (lambda h: h.exp(), lambda h: h, "μ + exp(h) ε and the KL paid for log σ² = h:"),
         # h is log σ throughout, and is wrapped as if it were log σ².
-        (lambda h: h.exp(), lambda h: 2 * h, "μ + exp(h) ε and the KL paid for log σ² = 2h;"),
+        (lambda h: h.exp(), lambda h: 2 * h, "μ + exp(h) ε and the KL paid for log σ² = 2h:"),
         # The assignment: scale exp(log σ²) and noise of deviation 0.1.
-        (lambda h: 0.1 * h.exp(), lambda h: h, "μ + 0.1 exp(h) ε and the KL paid for log σ² = h;"),
+        (lambda h: 0.1 * h.exp(), lambda h: h, "μ + 0.1 exp(h) ε and the KL paid for log σ² = h:"),
     ],
     ids=["lab", "log σ", "assignment"],
 )
@@ -353,8 +353,9 @@ def test_a_log_variance_that_is_none_is_found_and_named(table, drawn, paid, word
         lb.DiagonalGaussian(lb.MLP(10, (64,), 6), 3),
         lb.Gaussian(lb.MLP(3, (64,), 10), (10,), sigma=0.5),
     )
-    optimizer = torch.optim.Adam(model.parameters(), 5e-3)
-    for _ in range(400):
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 600)
+    for _ in range(600):
         x = known.x[torch.randint(len(known), (128,))]
         mean, h = model.posterior.network(x).chunk(2, -1)
         z = mean + drawn(h) * torch.randn_like(mean)
@@ -363,21 +364,15 @@ def test_a_log_variance_that_is_none_is_found_and_named(table, drawn, paid, word
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        schedule.step()
     found = ask(encoder.stated_variance, model, test, known).finding
     assert words in found.sentence
     assert found.picture().axes
-    # The gain is that of the ELBO with the posterior that the name says.
-    with judging(model, 0):
-        x = known.x
-        q = model.posterior(x)
-        right = DiagonalNormal(q.mean, 2 * drawn(q.log_variance).log())
-        values = []
-        for each in (q, right):
-            z = each.sample((50,))
-            kl = lb.divergences.standard_normal_kl_terms(each.mean, each.log_variance).sum(1)
-            log_p = model.likelihood(z).log_prob(x).mean(0)
-            values.append((log_p - kl).mean().item())
-    assert found.number == pytest.approx(values[1] - values[0], rel=0.05)
+    with torch.no_grad():
+        h = model.posterior.network(test.x).chunk(2, -1)[1]
+    exact = (drawn(h).log() - h / 2).mean().exp().item()
+    assert found.number == pytest.approx(exact, rel=1e-4)
+    assert ask(encoder.kl_weight, model, test, known).finding is None
 
 
 def test_heads_with_relu_are_clipped(digits):
@@ -401,7 +396,7 @@ def test_heads_with_relu_are_clipped(digits):
 def test_other_objectives_are_not_mistaken_for_a_wrong_weight(table):
     known, test = table
     model, _ = train(known, training=lb.Training(epochs=1))
-    others = (lb.IWAE(5), lb.ELBO(free_bits=0.1), lb.ELBO(beta=0.0), lb.ELBO(beta=lb.Cyclical()))
+    others = (lb.IWAE(5), lb.ELBO(free_bits=0.1), lb.ELBO(beta=0.0))
     for objective in others:
         answer = ask(encoder.kl_weight, model, test, known, objective=objective).answer
         assert answer.startswith("not checked: the objective")

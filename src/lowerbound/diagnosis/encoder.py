@@ -8,7 +8,7 @@ import numpy as np
 
 from lowerbound.diagnosis.finding import SURE, Check, Finding, shown
 from lowerbound.diagnosis.formulas import Sizes, cause_of
-from lowerbound.diagnosis.stationarity import STATED, Weights, explained, gains, weights
+from lowerbound.diagnosis.stationarity import Weights, explained, weights
 from lowerbound.diagnosis.subject import Subject, facts
 from lowerbound.evaluation import Estimate
 from lowerbound.objectives import ELBO, Objective
@@ -42,9 +42,10 @@ def kl_weight(subject: Subject) -> Check:
         f"the encoder is at rest with the KL weighed by {shown(beta, 3)} (by its means, "
         f"{shown(found.of_means, 3)}); the objective's β is {wanted:g}"
     )
-    sides = {_side(each, wanted, WEIGHT_OFF) for each in (found.of_means, beta)}
-    if len(sides) > 1 or sides == {0}:
+    if not _weighed_otherwise(found, wanted):
         return Check(name, question, answer)
+    if explained(subject, wanted):
+        return Check(name, question, f"{answer}; its variances are why, see below")
     sizes = Sizes(math.prod(subject.model.shape), subject.model.latent_dim)
     cause = cause_of(beta.value / wanted, sizes, WEIGHT_CLOSE)
     finding = Finding(
@@ -58,7 +59,7 @@ def kl_weight(subject: Subject) -> Check:
         "take the mean over the batch, once.",
         'loss = -lb.ELBO()(model, *model.prepare(x))["objective"].mean()    '
         "# lb.diagnose_loss checks your own",
-        lambda: _weights_picture(found, wanted),
+        lambda: _weights_picture({"as stated": found}, wanted),
         standard_error=beta.standard_error,
         further={"objective's beta": wanted, "beta by the means": found.of_means.value},
     )
@@ -73,30 +74,31 @@ def stated_variance(subject: Subject) -> Check:
         return Check(name, question, found)
     ratio = found.ratio
     answer = f"β by the variances is {shown(ratio)} times β by the means"
-    if not _side(ratio, 1.0, VARIANCE_OFF):
+    wanted = _final_beta(subject.objective)
+    if not (_side(ratio, 1.0, VARIANCE_OFF) or _weighed_otherwise(found, wanted)):
         return Check(name, question, answer)
-    readings = explained(subject, _final_beta(subject.objective))
-    if readings is None or readings[0] is STATED:
-        return Check(name, question, answer + "; no other reading of it explains that")
-    drawn, paid = readings
-    rises = gains(subject)
-    gain = rises[drawn.name]
-    if gain.value - SURE * gain.standard_error <= 0:
-        return Check(name, question, answer + "; no other reading of it is better")
+    reading = explained(subject, wanted)
+    if reading is None:
+        return Check(name, question, answer + "; no other reading of them explains that")
+    drawn, paid, better = reading.drawn.name, reading.paid.name, reading.weights
     finding = Finding(
         name,
         "fault",
-        "The encoder's second output h is not the log σ² it was trained as. It is at rest if z "
-        f"was drawn as μ + {drawn.name} and the KL paid for {paid.name}; with the variance of "
-        f"those draws the bound rises by {shown(gain)} {subject.unit}.",
-        gain.value,
-        subject.unit,
+        "The encoder's second output h is not the log σ² it was trained as. It is at rest if z was "
+        f"drawn as μ + {drawn} and the KL paid for {paid}: draws had {reading.deviation:.3g} times "
+        "the deviation that q states.",
+        reading.deviation,
+        "times the stated deviation",
         "Draw with the deviation whose KL is paid: z = μ + exp(½ h) ε where h is log σ².",
         "z = mean + (0.5 * log_variance).exp() * torch.randn_like(mean)    "
         "# lb.diagnose_draws checks your own",
-        lambda: _gains_picture({r: g.value for r, g in rises.items()}, subject.unit),
-        standard_error=gain.standard_error,
-        further={"ratio": ratio.value},
+        lambda: _weights_picture({"as stated": found, f"μ + {drawn}, {paid}": better}, wanted),
+        further={
+            "beta by means, as stated": found.of_means.value,
+            "beta by variances, as stated": found.of_variances.value,
+            "beta by means": better.of_means.value,
+            "beta by variances": better.of_variances.value,
+        },
     )
     return Check(name, question, answer, finding)
 
@@ -170,25 +172,23 @@ def _side(ratio: Estimate, wanted: float, factor: float) -> int:
     return -1 if ratio.value + SURE * ratio.standard_error < wanted / factor else 0
 
 
-def _weights_picture(found: Weights, wanted: float):
+def _weighed_otherwise(found: Weights, wanted: float) -> bool:
+    """Whether both β are surely off the one wanted, and to the same side."""
+    sides = {_side(each, wanted, WEIGHT_OFF) for each in (found.of_means, found.of_variances)}
+    return len(sides) == 1 and 0 not in sides
+
+
+def _weights_picture(readings: dict[str, Weights], wanted: float):
     from lowerbound import plots
 
-    rows: list[plots.Row] = [
-        {"label": "β by the means", "measured": found.of_means.value, "document": wanted,
-         "standard_error": found.of_means.standard_error},
-        {"label": "β by the variances", "measured": found.of_variances.value, "document": wanted,
-         "standard_error": found.of_variances.standard_error},
-    ]  # fmt: skip
-    return plots.comparison(rows, title="The KL's weight as the encoder has it")
-
-
-def _gains_picture(rises: dict[str, float], unit: str):
-    from lowerbound import plots
-
-    names = list(rises)
+    bars = {
+        f"{by},\n{name}": beta.value
+        for name, found in readings.items()
+        for by, beta in (("means", found.of_means), ("variances", found.of_variances))
+    } | {"the\nobjective": wanted}
     return plots.ranked_bars(
-        np.array([rises[name] for name in names]),
-        names,
-        ylabel=unit,
-        title="What the bound gains if z was drawn otherwise",
+        np.array(list(bars.values())),
+        list(bars),
+        ylabel="β",
+        title="The KL's weight by the derivatives of the encoder's means and variances",
     )
