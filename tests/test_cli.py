@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -119,7 +120,7 @@ def test_diagnose_is_one_self_contained_page(run, trained):
     assert code == 0
     assert "12 checks, " in out
     page = Path(err.strip().splitlines()[-1].removeprefix("wrote "))
-    html = page.read_text()
+    html = unescape(page.read_text())
     kept = json.loads((page.parent / "diagnosis.json").read_text())
     found = [finding["name"] for finding in kept["findings"]]
     assert sorted(found) == sorted(path.stem for path in page.parent.glob("*.png"))
