@@ -21,12 +21,11 @@ def diagnose(
 
     show_notes()
     with progress("diagnosing") as advance:
-        page, checks = write_diagnosis(run, seed=seed, device=device, progress=advance)
-    findings = [check.finding for check in checks if check.finding]
+        page, findings, checks = write_diagnosis(run, seed=seed, device=device, progress=advance)
     if json:
         print_json([finding.as_dict() for finding in findings])
     else:
         for finding in findings:
             typer.echo(f"{finding}\n")
-        typer.echo(f"{len(checks)} checks, {len(findings)} findings")
+        typer.echo(f"{checks} checks, {len(findings)} findings")
     note(f"wrote {page}")

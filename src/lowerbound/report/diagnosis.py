@@ -27,8 +27,9 @@ def write_diagnosis(
     seed: int = 0,
     device: str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> tuple[Path, list[Check]]:
-    """Diagnose the run in ``folder``; return the page's path and what was checked.
+) -> tuple[Path, list[Finding], int]:
+    """Diagnose the run in ``folder``; return the page's path, the findings, the worst
+    first, and the number of checks.
 
     Noise is seeded, so that the same run gives the same page.
 
@@ -88,7 +89,7 @@ def write_diagnosis(
         version=lowerbound.__version__,
     )
     write_atomic(out / PAGE_FILE, page.encode())
-    return out / PAGE_FILE, checks
+    return out / PAGE_FILE, findings, len(checks)
 
 
 def _objective(folder: Path) -> Objective:
