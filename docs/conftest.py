@@ -10,5 +10,5 @@ pytest_collect_file = Sybil(
     parsers=[
         PythonCodeBlockParser(doctest_optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
     ],
-    patterns=["**/*.md"],
+    patterns=["*.md", "**/*.md"],
 ).pytest()

@@ -34,25 +34,25 @@ LAYERS = [
     ["storage", "evaluation", "compression"],
     ["training"],
     ["recipes"],
-    ["runs", "problem_set"],
+    ["runs", "problem_set", "diagnosis"],
     ["report", "reproduce"],
     ["cli"],
     ["__main__"],
 ]
 LEVEL = {name: i for i, names in enumerate(LAYERS) for name in names}
 PUBLIC = {
-    "BottomUpPosterior", "FlowPosterior", "FlowPrior", "FullGaussian", "GaussianMixture",
-    "HierarchicalPrior", "TopDownPosterior", "VampPrior",
-    "Bernoulli", "BernoulliDraw", "BetaBinomial", "Binarise", "Binary", "Categorical",
-    "ConditionalGaussian", "ContinuousBernoulli", "Convolutional", "Counts", "Cyclical",
-    "Deconvolutional", "Dequantise",
-    "Deterministic", "DiagonalGaussian", "DiscretisedLogistic", "ELBO", "Evaluation",
-    "Gaussian", "GaussianNoise", "IWAE", "Identity", "InfoVAE", "Labels", "Linear", "LogCounts",
-    "LogisticMixture", "MLP", "Masking", "NegativeBinomial", "Poisson", "Reconstruction", "Renyi",
-    "Scale", "StandardNormal", "Standardise", "StudentT", "TCVAE", "Training", "VAE",
-    "ZeroInflatedNegativeBinomial", "evaluate", "fit", "load", "part", "save",
-    "compression", "data", "divergences", "errors", "evaluation", "networks", "plots", "recipes",
-    "__version__",
+    "Bernoulli", "BernoulliDraw", "BetaBinomial", "Binarise", "Binary", "BottomUpPosterior",
+    "Categorical", "ConditionalGaussian", "ContinuousBernoulli", "Convolutional", "Counts",
+    "Cyclical", "Deconvolutional", "Dequantise", "Deterministic", "DiagonalGaussian",
+    "DiscretisedLogistic", "ELBO", "Evaluation", "Finding", "FlowPosterior", "FlowPrior",
+    "FullGaussian", "Gaussian", "GaussianMixture", "GaussianNoise", "HierarchicalPrior", "IWAE",
+    "Identity", "InfoVAE", "Labels", "Linear", "LogCounts", "LogisticMixture", "MLP", "Masking",
+    "NegativeBinomial", "Poisson", "Reconstruction", "Renyi", "Scale", "StandardNormal",
+    "Standardise", "StudentT", "TCVAE", "TopDownPosterior", "Training", "VAE", "VampPrior",
+    "ZeroInflatedNegativeBinomial",
+    "__version__", "compression", "data", "diagnose", "diagnose_draws", "diagnose_kl",
+    "diagnose_loss", "divergences", "errors", "evaluate", "evaluation", "fit", "load", "networks",
+    "part", "plots", "recipes", "save",
 }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -172,6 +173,27 @@ def test_a_prior_without_a_closed_form_goes_through_every_command(run, tmp_path)
     code, _, err = run("train", "mlp", "--data", "digits", "--out", new, *SMALL, *chosen, *bits)
     assert code == 2
     assert "factorise over latent dimensions" in err
+
+
+def test_diagnose_is_one_self_contained_page(run, trained):
+    code, out, err = run("diagnose", trained)
+    assert code == 0
+    assert "12 checks, " in out
+    page = Path(err.strip().splitlines()[-1].removeprefix("wrote "))
+    html = unescape(page.read_text())
+    kept = json.loads((page.parent / "diagnosis.json").read_text())
+    found = [finding["name"] for finding in kept["findings"]]
+    assert sorted(found) == sorted(path.stem for path in page.parent.glob("*.png"))
+    assert html.count("data:image/png;base64,") == len(found)
+    assert 'src="http' not in html
+    for finding in kept["findings"]:
+        assert finding["severity"] in out
+        assert finding["code"] in out
+    assert all(check["answer"] and check["question"] in html for check in kept["checks"])
+    first = page.read_bytes()
+    values = json.loads(run("diagnose", trained, "--json")[1])
+    assert values == kept["findings"]
+    assert page.read_bytes() == first
 
 
 def test_embed_sample_reconstruct(run, trained, tmp_path):

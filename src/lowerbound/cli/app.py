@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import lowerbound
-from lowerbound.cli import compress, data, evaluate, inspect, reproduce, train
+from lowerbound.cli import compress, data, diagnose, evaluate, inspect, reproduce, train
 from lowerbound.errors import LowerboundError
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app.command()(train.train)
 app.command()(evaluate.evaluate)
 app.command()(evaluate.rates)
 app.command()(inspect.report)
+app.command()(diagnose.diagnose)
 app.command()(inspect.reconstruct)
 app.command()(inspect.sample)
 app.command()(inspect.embed)

@@ -1,5 +1,6 @@
-"""The report: a run as one self-contained page, its pictures, and their numbers."""
+"""Pages about a run, self-contained, with their pictures and numbers: its report, its diagnosis."""
 
 from lowerbound.report.build import write_report
+from lowerbound.report.diagnosis import write_diagnosis
 
-__all__ = ["write_report"]
+__all__ = ["write_diagnosis", "write_report"]

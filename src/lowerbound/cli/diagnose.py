@@ -1,0 +1,31 @@
+"""``diagnose``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from lowerbound.cli.inspect import Device, Folder, Seed
+from lowerbound.cli.output import note, print_json, progress, show_notes
+
+
+def diagnose(
+    run: Folder,
+    seed: Seed = 0,
+    device: Device = None,
+    json: Annotated[bool, typer.Option(help="Print the findings as JSON.")] = False,
+) -> None:
+    """Say what is wrong with a trained model: numbers, pictures and what to do, on one page."""
+    from lowerbound.report import write_diagnosis
+
+    show_notes()
+    with progress("diagnosing") as advance:
+        page, findings, checks = write_diagnosis(run, seed=seed, device=device, progress=advance)
+    if json:
+        print_json([finding.as_dict() for finding in findings])
+    else:
+        for finding in findings:
+            typer.echo(f"{finding}\n")
+        typer.echo(f"{checks} checks, {len(findings)} findings")
+    note(f"wrote {page}")

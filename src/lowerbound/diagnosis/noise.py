@@ -1,0 +1,86 @@
+"""Is the decoder's noise as large as its errors are?"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch.distributions import Distribution, Independent, Normal
+
+from lowerbound.diagnosis.finding import SURE, Check, Finding
+from lowerbound.diagnosis.subject import Subject
+from lowerbound.distributions import OptimalNormal
+from lowerbound.evaluation.bounds import estimate, prepared_batches
+
+OFF = 1.25
+"""Factor by which σ may miss the error's root mean square: each element of x then loses 0.05 nats
+(½ (r² − 1 − log r²) at r = 1.25), some 40 nats for an image of 784.  A σ that was learned is
+within 1.05."""
+
+
+def decoder_noise(subject: Subject) -> Check:
+    """σ of a Gaussian decoder beside the σ* that maximises the likelihood of the same means.
+
+    σ*² = E (x − μ(z))², z ~ q(z|x), over all elements.  With r = σ*/σ the bound gains
+    D (½ (r² − 1) − log r) nats from changing σ alone.  A decoder with a σ for each element is
+    judged by its standardised errors, r² = E (x − μ(z))²/σ².
+    """
+    name, question = "decoder-noise", "Is the decoder's σ the size of its errors?"
+    data = subject.test if subject.train is None else subject.train
+    errors, variances = [], []
+    for x, context in prepared_batches(subject.model, data, subject.device):
+        z = subject.model.posterior(x, context).sample()
+        normal = gaussian(subject.model.likelihood(z, context))
+        if normal is None:
+            return Check(name, question, "not checked: the likelihood is no Gaussian")
+        squared = (x.reshape(normal.mean.shape) - normal.mean) ** 2
+        errors.append((squared / normal.variance).flatten(1).mean(1).cpu())
+        variances.append(normal.variance.expand_as(squared).flatten(1).mean(1).cpu())
+    ratio_squared = estimate(torch.cat(errors))
+    ratio = math.sqrt(ratio_squared.value)
+    error = ratio_squared.standard_error / (2 * ratio)
+    sigma = math.sqrt(torch.cat(variances).double().mean().item())
+    best = sigma * ratio
+    answer = f"σ = {sigma:.4g}; the errors' root mean square is {best:.4g}"
+    if not abs(math.log(ratio)) - SURE * error / ratio > math.log(OFF):
+        return Check(name, question, answer)
+    size = math.prod(subject.model.shape)
+    gain = size * (0.5 * (ratio**2 - 1) - math.log(ratio))
+
+    def draw():
+        from lowerbound import plots
+
+        ends = (math.log10(min(sigma, best) / 1.3), math.log10(max(sigma, best) * 1.3))
+        sigmas = torch.logspace(*ends, 100, dtype=torch.float64)
+        lost = size * (0.5 * ((best / sigmas) ** 2 - 1) + (sigmas / best).log())
+        return plots.curves(
+            sigmas.numpy(),
+            {"lost by σ": lost.numpy()},
+            xlabel=f"σ (the model's {sigma:.3g}; the best {best:.3g})",
+            ylabel=subject.unit,
+            logx=True,
+            title="What the bound loses by its σ, the decoder's means as they are",
+        )
+
+    finding = Finding(
+        name,
+        "warning",
+        f"The decoder's σ is {sigma:.4g}, but the root mean square of its errors is {best:.4g}: "
+        f"the bound loses {gain:,.1f} {subject.unit}, and the KL is as good as weighted by "
+        f"{1 / ratio**2:.3g}.",
+        sigma / best,
+        "times the best σ",
+        "Let the model learn its σ, or take the best one for each batch.",
+        f'lb.Gaussian(network, shape, sigma="optimal")    # or sigma={best:.3g}; '
+        "on the command line --set sigma=optimal",
+        draw,
+        standard_error=error / ratio**2,
+        further={"sigma": sigma, "best sigma": best, "nats lost": gain},
+    )
+    return Check(name, question, answer, finding)
+
+
+def gaussian(p: Distribution) -> Distribution | None:
+    """The elementwise Gaussian in p(x|z), if that is what it is."""
+    elements = p.base_dist if isinstance(p, Independent) else p
+    return elements if isinstance(elements, Normal | OptimalNormal) else None

@@ -1,0 +1,555 @@
+"""Diagnosis of models: healthy ones are silent, each planted fault is found with its number.
+
+Data are digits of 8×8, tables, and one exact case: p(z) = N(0, 1), p(x|z) = N(z, S²), with the
+posterior N(x/(1 + S²), S²/(1 + S²)).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.distributions import Independent, Normal
+
+import lowerbound as lb
+from lowerbound import recipes
+from lowerbound.data import Dataset
+from lowerbound.diagnosis import (
+    alternatives,
+    bounds,
+    collapse,
+    encoder,
+    examine,
+    holes,
+    noise,
+    shapes,
+)
+from lowerbound.diagnosis import likelihood as likelihoods
+from lowerbound.diagnosis.finding import Check
+from lowerbound.diagnosis.subject import EXAMPLES, Subject, subset
+from lowerbound.evaluation.bounds import judging
+
+PLAIN = lb.ELBO()
+FAST = lb.Training(epochs=60, learning_rate=5e-3, schedule="cosine")
+S = 0.5
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return lb.data.load("digits")
+
+
+@pytest.fixture(scope="module")
+def table():
+    """x = zW + ε, z ∈ ℝ³, x ∈ ℝ¹⁰: training and test parts."""
+    generator = torch.Generator().manual_seed(1)
+    z, W = torch.randn(2000, 3, generator=generator), torch.randn(3, 10, generator=generator)
+    x = z @ W + 0.5 * torch.randn(2000, 10, generator=generator)
+    return Dataset(x[:1500]), Dataset(x[1500:])
+
+
+def train(data, objective=PLAIN, training=FAST, **settings):
+    """A small model of the mlp recipe, and its history."""
+    torch.manual_seed(0)
+    model = recipes.mlp(data, **{"hidden": (64,), "latent_dim": 4} | settings).model
+    return model, lb.fit(model, data, objective=objective, training=training, callbacks=[])
+
+
+def ask(check, model, test, known=None, history=(), objective=PLAIN) -> Check:
+    """One check's answer."""
+    with judging(model, 0) as device:
+        known = None if known is None else subset(known, 0)
+        return check(Subject(model, subset(test, 0), known, history, objective, device, 0))
+
+
+def names(findings) -> list[str]:
+    return [finding.name for finding in findings]
+
+
+@pytest.fixture(scope="module")
+def grey():
+    """Images of 6×6 grey levels drawn from a continuous Bernoulli model with z ∈ ℝ³."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        eta = 2 * torch.randn(2000, 3) @ torch.randn(3, 36)
+        x = lb.distributions.ContinuousBernoulli(eta).rsample()
+    images = (256 * x).clamp(max=255).to(torch.uint8).reshape(-1, 1, 6, 6)
+    return Dataset(images[:1500]), Dataset(images[1500:])
+
+
+@pytest.fixture(scope="module")
+def continuous(grey):
+    """A healthy model of them, and its history."""
+    return train(grey[0], latent_dim=3)
+
+
+# Healthy models.
+
+
+def binary(data: Dataset) -> Dataset:
+    return Dataset(((data.x > 100) * 255).to(torch.uint8))
+
+
+def test_a_healthy_bernoulli_model_of_binary_digits_is_silent(digits):
+    known, test = binary(digits.train), binary(digits.test)
+    model, history = train(known)
+    assert lb.diagnose(model, test, known, history) == []
+
+
+def test_a_healthy_continuous_bernoulli_model_of_grey_levels_is_silent(grey, continuous):
+    known, test = grey
+    model, history = continuous
+    model.train()
+    weights = [p.clone() for p in model.parameters()]
+    before = torch.get_rng_state()
+    checks = examine(model, test, known, history)
+    assert [check.name for check in checks if check.finding] == []
+    assert not [check.name for check in checks if check.answer.startswith("not checked: there")]
+    assert len({check.name for check in checks}) == len(checks) == 12
+    # The model and torch's generator are left as they were.
+    assert torch.equal(torch.get_rng_state(), before)
+    assert model.training
+    assert all(map(torch.equal, weights, model.parameters()))
+
+
+def test_a_healthy_gaussian_model_of_a_table_is_silent(table):
+    known, test = table
+    model, history = train(known, latent_dim=3)
+    assert lb.diagnose(model, test, known, history) == []
+
+
+def test_small_data_raise_no_alarm(grey, continuous):
+    """Standard errors grow, thresholds do not: forty examples of a healthy model."""
+    model, history = continuous
+    few = grey[1].take(40)
+    first, second = (examine(model, few, None, history) for _ in range(2))
+    assert [check.name for check in first if check.finding] == []
+    assert [check.answer for check in first] == [check.answer for check in second]
+
+
+# Collapse.
+
+
+def test_averaging_over_pixels_collapses_all_dimensions(digits):
+    """Lab 11, C4: squared error averaged over pixels is a σ² of D/2."""
+    model, history = train(
+        digits.train, likelihood="Gaussian", sigma=math.sqrt(64 / 2), training=lb.Training(epochs=5)
+    )
+    found = ask(collapse.collapsed_dimensions, model, digits.test).finding
+    assert (found.severity, found.number) == ("fault", 4)
+    low = ask(collapse.vanishing_kl, model, digits.test, history=history).finding
+    assert (low.severity, low.number) == ("fault", 5)
+    off = ask(noise.decoder_noise, model, digits.test, digits.train).finding
+    assert off.further["sigma"] == pytest.approx(math.sqrt(32))
+    weight = ask(encoder.kl_weight, model, digits.test, digits.train)
+    assert "says nothing" in weight.answer
+
+
+def test_dimensions_that_do_not_pay_are_a_note(digits):
+    """A σ of ½ is too coarse for eight dimensions of these digits."""
+    model, _ = train(digits.train, latent_dim=8, likelihood="Gaussian", sigma=0.5)
+    found = ask(collapse.collapsed_dimensions, model, digits.test).finding
+    active = lb.evaluate(model, digits.test, samples=1).active_units
+    assert 0 < active < 8
+    assert (found.severity, found.number) == ("note", 8 - active)
+    assert found.picture().axes
+
+
+def history_of(kl: list[float]) -> list[dict]:
+    return [{"epoch": i, "train": {"kl": value}} for i, value in enumerate(kl, 1)]
+
+
+@pytest.mark.parametrize(
+    ("kl", "number", "severity"),
+    [
+        ([5.0] * 10, None, None),
+        ([0.01] + [5.0] * 9, None, None),
+        ([0.01] * 4 + [5.0] * 6, 4, "warning"),
+        ([5.0] * 2 + [0.01] * 8, 8, "fault"),
+    ],
+)
+def test_a_kl_that_vanishes_is_seen_in_the_history(digits, kl, number, severity):
+    model = recipes.mlp(digits.train, hidden=(8,)).model
+    found = ask(collapse.vanishing_kl, model, digits.test, history=history_of(kl)).finding
+    assert (found and found.number, found and found.severity) == (number, severity)
+    assert found is None or found.picture().axes
+
+
+# Holes.
+
+
+def test_a_small_kl_weight_leaves_holes(digits):
+    objective = lb.ELBO(beta=0.003)
+    model, _ = train(digits.train, objective, likelihood="Bernoulli", latent_dim=8)
+    found = ask(holes.holes, model, digits.test, digits.train).finding
+    assert found.number > holes.HOLES
+    assert found.picture().axes
+
+
+def test_no_holes_where_codes_are_the_prior_however_few():
+    off = []
+    for n in (30, 100, 2000):
+        for seed in range(10):
+            generator = torch.Generator().manual_seed(seed)
+            codes, fitted, prior = (
+                torch.randn(size, 5, generator=generator, dtype=torch.float64)
+                for size in (n, n, 10 * n)
+            )
+            log_r = holes.mixture(fitted, 0)
+            outside = (log_r(z) < Normal(0.0, 1.0).log_prob(z).sum(1) for z in (prior, codes))
+            share = holes.difference(*(where.double() for where in outside))
+            off.append(share.value / share.standard_error)
+    assert abs(sum(off) / len(off)) < 0.6
+    assert max(off) < 3.5
+
+
+def test_the_share_outside_is_the_total_variation():
+    """Between N(2, 1) and N(0, 1) it is 2Φ(1) − 1."""
+    generator = torch.Generator().manual_seed(0)
+    prior = torch.randn(20_000, 1, generator=generator, dtype=torch.float64)
+    codes = 2 + torch.randn(4000, 1, generator=generator, dtype=torch.float64)
+    log_r = holes.mixture(codes[:2000], 0)
+    outside = (
+        (log_r(z) < Normal(0.0, 1.0).log_prob(z).sum(1)).double() for z in (prior, codes[2000:])
+    )
+    share = holes.difference(*outside)
+    exact = 2 * Normal(0.0, 1.0).cdf(torch.tensor(1.0)).item() - 1
+    assert share.value == pytest.approx(exact, abs=4 * share.standard_error)
+    assert share.standard_error < 0.02
+
+
+def test_the_bound_on_the_aggregate_kl_is_one_and_is_close():
+    """q(z) = N(2, 1): the KL is 2; q(z) a mixture of N(±3, ½²): its KL by quadrature."""
+    generator = torch.Generator().manual_seed(0)
+    noise_ = torch.randn(4000, 1, generator=generator, dtype=torch.float64)
+    sign = torch.randint(2, (4000, 1), generator=generator) * 2.0 - 1
+    grid = torch.linspace(-8, 8, 20001, dtype=torch.float64)
+    two = torch.stack([Normal(s * 3.0, 0.5).log_prob(grid) for s in (-1, 1)]).logsumexp(0)
+    log_q = two - math.log(2)
+    of_two = torch.trapezoid(log_q.exp() * (log_q - Normal(0.0, 1.0).log_prob(grid)), grid).item()
+    for codes, exact in ((2 + noise_, 2.0), (3 * sign + 0.5 * noise_, of_two)):
+        score = holes.mixture(codes[:2000], 0)
+        held = codes[2000:]
+        log_prior = Normal(0.0, 1.0).log_prob(held).sum(1)
+        found = bounds.estimate(score(held) - log_prior)
+        assert found.value < exact + 3 * found.standard_error
+        assert found.value == pytest.approx(exact, abs=0.15)
+
+
+# The decoder's noise, and its likelihood.
+
+
+def test_a_fixed_sigma_that_is_too_large(digits):
+    model, _ = train(digits.train, likelihood="Gaussian", sigma=1.0)
+    found = ask(noise.decoder_noise, model, digits.test, digits.train).finding
+    best = found.further["best sigma"]
+    assert found.number == pytest.approx(1.0 / best)
+    # The nats that the finding promises are gained by the same model with that σ.
+    before = lb.evaluate(model, digits.train, samples=20).reconstruction.value
+    model.likelihood.sigma = best
+    gained = before - lb.evaluate(model, digits.train, samples=20).reconstruction.value
+    assert found.further["nats lost"] == pytest.approx(gained, rel=0.01)
+    assert ask(noise.decoder_noise, model, digits.test, digits.train).finding is None
+    assert found.picture().axes
+
+
+def test_bernoulli_on_grey_levels(digits):
+    model, _ = train(digits.train, likelihood="Bernoulli", training=lb.Training(epochs=10))
+    found = ask(likelihoods.likelihood_fit, model, digits.test, digits.train).finding
+    x = digits.test.x / 255
+    assert found.number == pytest.approx(((x > 0) & (x < 1)).double().mean().item())
+    bits = {
+        name: found.further[f"bits per dimension, {name}"]
+        for name in ("ContinuousBernoulli", "Gaussian")
+    }
+    assert bits["ContinuousBernoulli"] < min(8, bits["Gaussian"])
+    assert found.picture().axes
+
+
+def test_gaussian_on_counts():
+    generator = torch.Generator().manual_seed(0)
+    z, W = torch.randn(2000, 3, generator=generator), torch.randn(3, 10, generator=generator)
+    x = torch.poisson(2 * (0.5 * z @ W).exp(), generator=generator)
+    known, test = Dataset(x[:1500]), Dataset(x[1500:])
+    assert known.kind == "counts"
+    model, _ = train(known, training=lb.Training(epochs=20, learning_rate=5e-3))
+    found = ask(likelihoods.likelihood_fit, model, test, known).finding
+    assert found.number > likelihoods.BETTER
+    gaussian, best = (
+        found.further[f"bits per dimension, {name}"] for name in ("Gaussian", "NegativeBinomial")
+    )
+    assert found.number == pytest.approx(
+        gaussian - min(best, found.further["bits per dimension, Poisson"])
+    )
+
+
+def test_densities_of_binary_data(digits):
+    data = binary(digits.train)
+    torch.manual_seed(0)
+    model = lb.VAE(
+        lb.StandardNormal(2),
+        lb.DiagonalGaussian(lb.MLP(64, (16,), 4), 2),
+        lb.Gaussian(lb.MLP(2, (16,), 64), (1, 8, 8)),
+        lb.Scale(),
+    )
+    found = ask(likelihoods.likelihood_fit, model, data, None).finding
+    assert found.number == 1
+    assert "Bernoulli" in found.code
+
+
+def test_a_rounded_normal_is_a_probability():
+    x = torch.arange(-300.0, 300.0, dtype=torch.float64)
+    for mean, sigma in ((0.3, 0.2), (10.0, 3.0), (-40.0, 30.0)):
+        p = alternatives.RoundedNormal(torch.tensor(mean).double(), torch.tensor(sigma).double())
+        assert p.log_prob(x).exp().sum().item() == pytest.approx(1, abs=1e-6)
+
+
+# The encoder.
+
+
+@pytest.mark.parametrize(
+    ("beta", "cause"),
+    [
+        (10.0, "averaged over the 10 elements"),
+        (4.0, ""),
+        (0.5, "lacks its factor ½"),
+        (0.2, ""),
+    ],
+)
+def test_an_implicit_weight_of_the_kl_is_read_off_the_encoder(table, beta, cause):
+    known, test = table
+    objective = lb.ELBO(beta=beta)
+    sigma = 0.3 if beta > 1 else 1.0  # neither collapse nor variances that take long to learn
+    settings = {"likelihood": "Gaussian", "sigma": sigma, "latent_dim": 2, "hidden": ()}
+    training = dataclasses.replace(FAST, learning_rate=2e-2)
+    model, _ = train(known, objective, training, **settings)
+    found = ask(encoder.kl_weight, model, test, known).finding
+    assert found.number == pytest.approx(beta, rel=0.15)
+    assert cause in found.sentence
+    assert found.picture().axes
+    assert ask(encoder.kl_weight, model, test, known, objective=objective).finding is None
+
+
+@pytest.mark.parametrize(
+    ("drawn", "paid", "words"),
+    [
+        # Lab 11: deviation exp(h), with the KL of variance exp(h).
+        (lambda h: h.exp(), lambda h: h, "μ + exp(h) ε and the KL paid for log σ² = h:"),
+        # h is log σ throughout, and is wrapped as if it were log σ².
+        (lambda h: h.exp(), lambda h: 2 * h, "μ + exp(h) ε and the KL paid for log σ² = 2h:"),
+        # The assignment: scale exp(log σ²) and noise of deviation 0.1.
+        (lambda h: 0.1 * h.exp(), lambda h: h, "μ + 0.1 exp(h) ε and the KL paid for log σ² = h:"),
+    ],
+    ids=["lab", "log σ", "assignment"],
+)
+def test_a_log_variance_that_is_none_is_found_and_named(table, drawn, paid, words):
+    known, test = table
+    torch.manual_seed(0)
+    model = lb.VAE(
+        lb.StandardNormal(3),
+        lb.DiagonalGaussian(lb.MLP(10, (64,), 6), 3),
+        lb.Gaussian(lb.MLP(3, (64,), 10), (10,), sigma=0.5),
+    )
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 600)
+    for _ in range(600):
+        x = known.x[torch.randint(len(known), (128,))]
+        mean, h = model.posterior.network(x).chunk(2, -1)
+        z = mean + drawn(h) * torch.randn_like(mean)
+        kl = lb.divergences.standard_normal_kl_terms(mean, paid(h)).sum(1)
+        loss = (kl - model.likelihood(z).log_prob(x)).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    found = ask(encoder.stated_variance, model, test, known).finding
+    assert words in found.sentence
+    assert found.picture().axes
+    with torch.no_grad():
+        h = model.posterior.network(test.x).chunk(2, -1)[1]
+    exact = (drawn(h).log() - h / 2).mean().exp().item()
+    assert found.number == pytest.approx(exact, rel=1e-4)
+    assert ask(encoder.kl_weight, model, test, known).finding is None
+
+
+def test_heads_with_relu_are_clipped(digits):
+    """The assignment's code: ReLU on the mean and on log σ²."""
+    torch.manual_seed(0)
+    model = lb.VAE(
+        lb.StandardNormal(4),
+        lb.DiagonalGaussian(nn.Sequential(lb.MLP(64, (64,), 8), nn.ReLU()), 4),
+        lb.Bernoulli(lb.MLP(4, (64,), 64), (1, 8, 8)),
+        lb.Scale(),
+    )
+    found = ask(encoder.clipped_heads, model, digits.test).finding
+    with torch.no_grad():
+        outputs = model.posterior.network(digits.test.x / 255)
+    shares = [(half == 0).double().mean().item() for half in outputs.chunk(2, -1)]
+    assert found.number == pytest.approx(max(shares))
+    assert "mean and log σ²" in found.sentence
+    assert found.picture().axes
+
+
+def test_other_objectives_are_not_mistaken_for_a_wrong_weight(table):
+    known, test = table
+    model, _ = train(known, training=lb.Training(epochs=1))
+    others = (lb.IWAE(5), lb.ELBO(free_bits=0.1), lb.ELBO(beta=0.0))
+    for objective in others:
+        answer = ask(encoder.kl_weight, model, test, known, objective=objective).answer
+        assert answer.startswith("not checked: the objective")
+    assert ask(encoder.kl_weight, model, test).answer.endswith("pass train=")
+
+
+# The bound.
+
+
+class Shifted(nn.Module):
+    """The exact posterior, its mean moved by ``shift`` deviations, as a Normal of torch's."""
+
+    latent_dim = 1
+
+    def __init__(self, shift: float) -> None:
+        super().__init__()
+        self.shift = nn.Parameter(torch.tensor(shift))
+
+    def forward(self, x, context=None):
+        deviation = S / math.sqrt(1 + S**2)
+        mean = x / (1 + S**2) + self.shift * deviation
+        return Independent(Normal(mean, deviation * torch.ones_like(mean)), 1)
+
+
+class Observed(nn.Module):
+    """p(x|z) = N(z, S²)."""
+
+    shape, support = (1,), "continuous"
+
+    def forward(self, z, context=None):
+        return Independent(Normal(z, S * torch.ones_like(z)), 1)
+
+
+def exact_case(shift: float) -> tuple[lb.VAE, Dataset]:
+    x = math.sqrt(1 + S**2) * torch.randn(500, 1, generator=torch.Generator().manual_seed(0))
+    return lb.VAE(lb.StandardNormal(1), Shifted(shift), Observed()), Dataset(x)
+
+
+def test_the_exact_posterior_has_no_gap():
+    model, data = exact_case(0.0)
+    gap = ask(bounds.bound_gap, model, data)
+    assert gap.finding is None
+    assert "0.00 ± 0.00" in gap.answer
+    assert ask(bounds.importance_samples, model, data).finding is None
+
+
+def test_a_gap_is_the_kl_to_the_posterior():
+    """q is the posterior moved by s deviations: the gap is s²/2."""
+    model, data = exact_case(1.5)
+    found = ask(bounds.bound_gap, model, data).finding
+    assert found.number == pytest.approx(1.125, abs=0.08)
+    assert found.picture().axes
+
+
+def test_too_few_samples():
+    model, data = exact_case(8.0)
+    found = ask(bounds.importance_samples, model, data).finding
+    assert found.number > 0.5
+    assert found.further["effective sample size"] < 3
+    with judging(model, 0):
+        by_hand = lb.evaluate(model, data, samples=100).importance_weighted.value
+        by_half = lb.evaluate(model, data, samples=50).importance_weighted.value
+    assert found.number == pytest.approx(by_hand - by_half, abs=0.4)
+    assert found.picture().axes
+
+
+def test_a_model_that_knows_its_examples_by_heart(digits):
+    few = digits.train.take(80)
+    model, history = train(
+        few,
+        training=lb.Training(epochs=250, learning_rate=5e-3),
+        hidden=(128,),
+        likelihood="Bernoulli",
+    )
+    found = ask(bounds.overfitting, model, digits.test, few, history).finding
+    gap = (
+        lb.evaluate(model, few, samples=20).elbo.value
+        - lb.evaluate(model, digits.test, samples=20).elbo.value
+    )
+    assert found.number == pytest.approx(gap, abs=0.5)
+    assert found.standard_error > 0
+    assert found.picture().axes
+
+
+# Models that do not run, and what cannot be judged.
+
+
+def test_a_linear_layer_that_counts_one_convolution(digits):
+    """The problem set: c(d − (k − 1))² features, where two convolutions leave c(d − 2(k − 1))²."""
+    channels, kernel, side = 4, 3, 8
+    printed, right = (channels * (side - n * (kernel - 1)) ** 2 for n in (1, 2))
+    network = nn.Sequential(
+        nn.Conv2d(1, channels, kernel),
+        nn.Conv2d(channels, channels, kernel),
+        nn.Flatten(),
+        nn.Linear(printed, 4),
+    )
+    model = lb.VAE(
+        lb.StandardNormal(2),
+        lb.DiagonalGaussian(network, 2),
+        lb.Bernoulli(lb.MLP(2, (8,), 64), (1, 8, 8)),
+        lb.Scale(),
+    )
+    (found,) = lb.diagnose(model, digits.test)
+    assert (found.name, found.number, found.further["takes"]) == ("shapes", right, printed)
+    assert found.picture().axes
+    with judging(model, 0) as device:
+        assert not any(layer._forward_pre_hooks for layer in model.modules())
+        assert shapes.runs(model, digits.test, device).finding
+
+
+def test_an_autoencoder_is_asked_what_it_can_answer(digits):
+    torch.manual_seed(0)
+    model = lb.VAE(
+        lb.StandardNormal(4),
+        lb.Deterministic(lb.MLP(64, (64,), 4), 4),
+        lb.Bernoulli(lb.MLP(4, (64,), 64), (1, 8, 8)),
+        lb.Scale(),
+    )
+    lb.fit(model, digits.train, objective=lb.Reconstruction(), training=FAST, callbacks=[])
+    checks = examine(model, digits.test)
+    assert {"bound-gap", "kl-weight"}.isdisjoint(check.name for check in checks)
+    assert "holes" in names([check.finding for check in checks if check.finding])
+
+
+def test_a_conditional_model(digits):
+    model, _ = train(digits.train, conditional=True, likelihood="Bernoulli")
+    for check in (holes.holes, encoder.kl_weight, encoder.stated_variance):
+        answer = ask(check, model, digits.test, digits.train)
+        assert answer.finding is None
+        assert not answer.answer.startswith("not checked")
+    assert ask(likelihoods.likelihood_fit, model, digits.test, digits.train).finding
+
+
+def test_few_examples_are_refused(digits):
+    model, _ = train(digits.train, training=lb.Training(epochs=1))
+    with pytest.raises(lb.errors.ConfigurationError, match="at least 20 held-out"):
+        lb.diagnose(model, digits.test.take(19))
+
+
+def test_at_most_so_many_examples_at_random():
+    data = Dataset(torch.arange(3.0 * EXAMPLES).reshape(-1, 1))
+    some = subset(data, 0)
+    assert len(some) == EXAMPLES
+    assert some.x.mean().item() == pytest.approx(1.5 * EXAMPLES, rel=0.1)
+
+
+def test_findings_speak_and_become_json(digits):
+    model, _ = train(digits.train, training=lb.Training(epochs=1), likelihood="Bernoulli")
+    found = lb.diagnose(model, digits.test.x)
+    assert found
+    for finding in found:
+        assert finding.remedy in str(finding)
+        assert set(finding.as_dict()) == {field.name for field in dataclasses.fields(finding)} - {
+            "draw"
+        }
