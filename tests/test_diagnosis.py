@@ -275,7 +275,9 @@ def test_gaussian_on_counts():
     x = torch.poisson(2 * (0.5 * z @ W).exp(), generator=generator)
     known, test = Dataset(x[:1500]), Dataset(x[1500:])
     assert known.kind == "counts"
-    model, _ = train(known, training=lb.Training(epochs=20, learning_rate=5e-3))
+    model, _ = train(
+        known, training=lb.Training(epochs=20, learning_rate=5e-3), likelihood="Gaussian"
+    )
     found = ask(likelihoods.likelihood_fit, model, test, known).finding
     assert found.number > likelihoods.BETTER
     gaussian, best = (
@@ -324,7 +326,7 @@ def test_an_implicit_weight_of_the_kl_is_read_off_the_encoder(table, beta, cause
     objective = lb.ELBO(beta=beta)
     sigma = 0.3 if beta > 1 else 1.0  # neither collapse nor variances that take long to learn
     settings = {"likelihood": "Gaussian", "sigma": sigma, "latent_dim": 2, "hidden": ()}
-    training = dataclasses.replace(FAST, learning_rate=2e-2)
+    training = dataclasses.replace(FAST, learning_rate=2e-2, epochs=120)
     model, _ = train(known, objective, training, **settings)
     found = ask(encoder.kl_weight, model, test, known).finding
     assert found.number == pytest.approx(beta, rel=0.15)

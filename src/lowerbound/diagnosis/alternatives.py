@@ -28,10 +28,10 @@ from torch.distributions import (
 
 from lowerbound.data import Dataset
 from lowerbound.diagnosis.subject import Subject
-from lowerbound.distributions import ContinuousBernoulli
+from lowerbound.distributions import ContinuousBernoulli, DiscretisedLogistic
 from lowerbound.evaluation.bounds import prepared_batches
 from lowerbound.networks import MLP
-from lowerbound.transforms import Binary, Dequantise, Identity, Transform, standardise
+from lowerbound.transforms import Binary, Dequantise, Identity, Scale, Transform, standardise
 
 HIDDEN = 256
 STEPS = 500
@@ -76,13 +76,21 @@ def alternatives(data: Dataset) -> list[Alternative]:
         ]
     if data.kind in ("grey", "unit"):
         transform = Dequantise() if data.kind == "grey" else Identity()
-        return [
+        continuous = [
             Alternative("ContinuousBernoulli", transform, lambda h, s: ContinuousBernoulli(h)),
             Alternative("Gaussian", transform, lambda h, s: Normal(h, s[0].exp())),
         ]
+        if data.kind == "unit":
+            return continuous
+        logistic = Alternative(
+            "DiscretisedLogistic",
+            Scale(),
+            lambda h, s: DiscretisedLogistic(h.sigmoid(), s[0].expand_as(h) - 3),
+        )
+        return [*continuous, logistic]
     if data.kind == "counts":
         return _of_counts(data.x.double().float())
-    scaled = standardise(data.x)
+    scaled = standardise(data.moments.mean, data.moments.variance())
     return [
         Alternative("Gaussian", scaled, lambda h, s: Normal(h, s[0].exp())),
         Alternative("StudentT", scaled, lambda h, s: StudentT(2 + s[1].exp(), h, s[0].exp())),

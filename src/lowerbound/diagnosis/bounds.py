@@ -8,6 +8,7 @@ from lowerbound.diagnosis.finding import SURE, Check, Finding, shown
 from lowerbound.diagnosis.subject import SAMPLES, Subject, importance_weighted
 from lowerbound.evaluation import Estimate
 from lowerbound.evaluation.bounds import estimate
+from lowerbound.evaluation.importance import effective_size
 
 OVERFITTING = 0.2
 """Share of the KL by which the bound may be better on training data.  What is learned by heart is
@@ -113,7 +114,7 @@ def importance_samples(subject: Subject) -> Check:
     half = SAMPLES // 2
     fewer = 0.5 * (importance_weighted(log_w[:half]) + importance_weighted(log_w[half:]))
     rise = estimate(importance_weighted(log_w) - fewer)
-    size = effective_sample_size(log_w)
+    size = effective_size(log_w)
     median = size.median().item()
     answer = (
         f"doubling them to {SAMPLES} raised the bound by {shown(rise)} nats; effective sample size "
@@ -136,15 +137,6 @@ def importance_samples(subject: Subject) -> Check:
         further={"effective sample size": median},
     )
     return Check(name, question, answer, finding)
-
-
-def effective_sample_size(log_w: torch.Tensor) -> torch.Tensor:
-    """(Σ w)²/Σ w² for each example, of log w (k, n).
-
-    >>> effective_sample_size(torch.zeros(5, 1)).item()
-    5.0
-    """
-    return (2 * log_w.logsumexp(0) - (2 * log_w).logsumexp(0)).exp()
 
 
 def _over_samples(subject: Subject):

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 from torch.distributions import Bernoulli, Distribution, Independent
 
+from lowerbound import likelihoods
 from lowerbound.diagnosis.alternatives import STEPS, alternatives, bits_of_alternatives
 from lowerbound.diagnosis.finding import SURE, Check, Finding
 from lowerbound.diagnosis.noise import gaussian
 from lowerbound.diagnosis.subject import Subject
-from lowerbound.distributions import ContinuousBernoulli, GreyLevels
 from lowerbound.evaluation.bounds import estimate, prepared_batches
 
 BETTER = 0.1
@@ -20,13 +20,12 @@ is more than what deeper networks usually win."""
 
 FAMILIES = {
     Bernoulli: "Bernoulli",
-    ContinuousBernoulli: "ContinuousBernoulli",
     torch.distributions.ContinuousBernoulli: "ContinuousBernoulli",
-    GreyLevels: "Categorical",
     torch.distributions.Poisson: "Poisson",
     torch.distributions.NegativeBinomial: "NegativeBinomial",
     torch.distributions.StudentT: "StudentT",
 }
+"""What likelihoods of a user's own may return."""
 
 
 def likelihood_fit(subject: Subject) -> Check:
@@ -89,10 +88,13 @@ def _first_batch(subject: Subject) -> tuple[Tensor, str]:
     """Prepared x, and the name of the likelihood's family."""
     x, context = next(prepared_batches(subject.model, subject.test, subject.device))
     z = subject.model.posterior(x, context).mean
-    return x, family_of(subject.model.likelihood(z, context))
+    own = type(subject.model.likelihood).__name__
+    if hasattr(likelihoods, own):
+        return x, own
+    return x, _family(subject.model.likelihood(z, context))
 
 
-def family_of(p: Distribution) -> str:
+def _family(p: Distribution) -> str:
     """What p(x|z) is, elementwise."""
     if gaussian(p) is not None:
         return "Gaussian"
@@ -136,14 +138,7 @@ def _advice(means: dict) -> str:
 
 
 def _code(best: str) -> str:
-    if best in ("Poisson", "NegativeBinomial", "StudentT"):
-        return (
-            "class Own(torch.nn.Module): …    # forward(z, context=None) returns "
-            f"Independent({best}(…), 1)"
-        )
-    return (
-        f"lb.VAE(…, likelihood=lb.{best}(network, shape))    # on the command line likelihood=auto"
-    )
+    return f"lb.VAE(…, likelihood=lb.{best}(network, shape))    # --set likelihood={best}"
 
 
 def _picture(means: dict[str, float], share: float):
