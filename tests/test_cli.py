@@ -163,7 +163,7 @@ def test_a_prior_without_a_closed_form_goes_through_every_command(run, tmp_path)
     code, out, _ = run("report", folder)
     assert code == 0
     pictures = {path.stem for path in Path(out.strip()).parent.glob("*.png")}
-    assert pictures == {"curves", "reconstructions", "samples", "latent"}
+    assert pictures == {"curves", "reconstructions", "samples", "latent", "importance"}
     assert run("embed", folder, "--out", tmp_path / "z.npy")[0] == 0
     assert np.load(tmp_path / "z.npy").shape == (360, 2)
     assert run("sample", folder, "--out", tmp_path / "x.npy", "-n", 3)[0] == 0

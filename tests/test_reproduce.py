@@ -26,10 +26,11 @@ IDS = [
     *(f"C{i}" for i in range(1, 7)),
     *(f"D{i}" for i in range(1, 5)),
     *(f"E{i}" for i in range(1, 8)),
+    *(f"P{i}" for i in range(1, 3)),
 ]
 
 
-def test_every_system_of_the_documents_is_there():
+def test_every_system_is_there():
     assert [system.id for system in reproduce.chosen(["all"])] == IDS
     with pytest.raises(ConfigurationError, match="unknown system 'D9'"):
         reproduce.chosen(["D9"])

@@ -27,7 +27,7 @@ def reproduce(
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     json: Annotated[bool, typer.Option(help="Print the rows as JSON.")] = False,
 ) -> None:
-    """Train and measure the systems of the course documents, beside the documents' figures."""
+    """Train and measure systems of the course documents and of papers, beside their figures."""
     from lowerbound import reproduce as package
 
     show_notes()

@@ -21,8 +21,8 @@ def write_page(out: Path, results: list[dict[str, Any]]) -> Path:
     )
     checks = _met(row["holds"] for row in rows if row["document"] is None)
     values = {
-        "title": "The course documents' systems",
-        "lead": "Each system on the document's data, its figures beside the document's.",
+        "title": "Systems of the course documents and of papers",
+        "lead": "Each on the data of its source, its figures beside those that it gives.",
         "cards": [
             {"name": "systems", "value": len(results), "unit": "reproduced"},
             {"name": "documents' figures met", "value": documents, "unit": "or beaten"},
