@@ -13,7 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+
+import lowerbound as lb
 
 HERE = Path(__file__).parent
 CONTENDERS = HERE / "contenders"
@@ -33,6 +36,15 @@ class Contender:
         if self.environment is None:
             return sys.executable
         return str(HERE / "environments" / f".venv-{self.environment}" / "bin" / "python")
+
+
+def images(quick: bool) -> tuple[np.ndarray, np.ndarray]:
+    """MNIST's training and test images, (n, 1, 28, 28) uint8; when quick, small digits in them."""
+    splits = lb.data.load("digits" if quick else "mnist")
+    train, test = (part.x.numpy() for part in (splits.train, splits.test))
+    edge = (28 - train.shape[-1]) // 2
+    around = (0, 0), (0, 0), (edge, edge), (edge, edge)
+    return np.pad(train, around), np.pad(test, around)
 
 
 @dataclass
