@@ -23,7 +23,7 @@ CONTENDERS = HERE / "contenders"
 THREADING = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "MKL_NUM_THREADS")
 
 
-@dataclass
+@dataclass(frozen=True)
 class Contender:
     """A script of `contenders`, and the environment that runs it (None: the project's own)."""
 
@@ -120,6 +120,11 @@ def machine() -> dict[str, Any]:
         "torch": torch.__version__,
         "python": platform.python_version(),
     }
+
+
+def read(name: str) -> dict[str, Any]:
+    """results/NAME.json."""
+    return json.loads((HERE / "results" / f"{name}.json").read_text())
 
 
 def write(name: str, values: dict[str, Any]) -> Path:
