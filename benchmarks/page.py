@@ -6,9 +6,8 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from harness import read
+from matplotlib.figure import Figure
 
 from lowerbound import plots
 
