@@ -46,7 +46,11 @@ def training(values: dict[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-def result(values: dict[str, Any]) -> str:
+def time_to_result() -> str:
+    """Its section, once it has been measured."""
+    if not (HERE / "results" / "time_to_result.json").exists():
+        return ""
+    values = read("time_to_result")
     ordered = sorted(values["rows"].items(), key=lambda item: item[1]["seconds"])
     cells = [
         [
@@ -60,7 +64,16 @@ def result(values: dict[str, Any]) -> str:
         for name, row in ordered
     ]
     header = ["", "setting", "sum, nats", "seconds", "from the first step", "seconds over fit's"]
-    return table(header, cells)
+    return (
+        (HERE / "time_to_result.md")
+        .read_text()
+        .format(
+            goal=values["goal"],
+            rounds=values["rounds"],
+            table=table(header, cells),
+            command=values["command"],
+        )
+    )
 
 
 def growth(values: dict[str, Any]) -> str:
@@ -95,7 +108,7 @@ def picture(values: dict[str, Any]) -> None:
 
 def main() -> None:
     speed, threads, evaluation, start = map(read, ("training", "threads", "evaluation", "start"))
-    reached, grown = map(read, ("time_to_result", "growth"))
+    grown = read("growth")
     picture(speed)
     shared = table(
         ["threads that wait", "images/s alone", "with a core taken", "kept"],
@@ -117,10 +130,7 @@ def main() -> None:
     filled = text.format(
         machine=f"{speed['cores']} cores ({speed['processor']}), PyTorch {speed['torch']}",
         training=training(speed),
-        goal=reached["goal"],
-        result_rounds=reached["rounds"],
-        result=result(reached),
-        result_command=reached["command"],
+        time_to_result=time_to_result(),
         cost=growth(grown),
         cost_command=grown["command"],
         threads=shared,

@@ -16,19 +16,19 @@ from harness import Contender
 
 GOAL = 103.56  # reconstruction + KL, nats per image of MNIST's test set
 OURS = Contender("lowerbound, fit", "lowerbound_fit")
-# The fewest epochs that reach the goal, as --find finds them.
+# fit's average is shorter than its decay says while it is young: (1 + t)/(10 + t) at step t.
 BEST = {
     OURS: "--epochs 7 --rate 5e-3 --average 0.999",
-    Contender("PyTorch, tutorial loop", "plain_torch"): "--epochs 7 --rate 5e-3 --average 0.999",
-    Contender("PyTorch, tuned by hand", "tuned_torch"): "--epochs 7 --rate 5e-3 --average 0.999",
-    Contender("JAX, scan by hand", "jax_scan", "jax"): "--epochs 7 --rate 5e-3 --average 0.999",
-    Contender("Keras 3 on JAX", "keras_jax", "jax"): "--epochs 7 --rate 5e-3 --average 0.999",
+    Contender("PyTorch, tutorial loop", "plain_torch"): "--epochs 7 --rate 5e-3 --average 0.99",
+    Contender("PyTorch, tuned by hand", "tuned_torch"): "--epochs 7 --rate 5e-3 --average 0.99",
+    Contender("JAX, scan by hand", "jax_scan", "jax"): "--epochs 7 --rate 5e-3 --average 0.99",
+    Contender("Keras 3 on JAX", "keras_jax", "jax"): "--epochs 7 --rate 5e-3 --average 0.99",
     Contender("pythae 0.1.2", "pythae_vae", "pythae"): "--epochs 8 --rate 3e-3",
 }
 TRIED = [
     f"--epochs {epochs} --rate {rate}{average}"
     for epochs, rate, average in itertools.product(
-        range(5, 13), ("5e-3", "3e-3", "2e-3"), (" --average 0.999", "")
+        range(5, 13), ("5e-3", "3e-3", "2e-3"), (" --average 0.999", " --average 0.99", "")
     )
 ]
 

@@ -24,13 +24,16 @@ def product(a, b):
 
 
 def convolution(a, b, layer, transposed):
-    """The same of the convolution from a to b channels, or of the one back from b to a."""
-    large, small = (
-        torch.rand(told.batch, channels, side, side)
-        for channels, side in ((a, protocol.side(told, layer)), (b, protocol.side(told, layer + 1)))
+    """The same of the convolution from a to b channels, or of the one back from b to a.
+
+    Channels come last in memory, which is the faster of torch's layouts for these.
+    """
+    wide, narrow, k = protocol.side(told, layer), protocol.side(told, layer + 1), protocol.KERNEL
+    large, small, W = (
+        torch.rand(*shape).contiguous(memory_format=torch.channels_last)
+        for shape in ((told.batch, a, wide, wide), (told.batch, b, narrow, narrow), (b, a, k, k))
     )
     x, g = (small, large) if transposed else (large, small)
-    W = torch.rand(b, a, protocol.KERNEL, protocol.KERNEL)
     settings = [1, 1], [0, 0], [1, 1], transposed, [0, 0], 1
     gradient = partial(torch.ops.aten.convolution_backward, g, x, W, None, *settings)
     return (
