@@ -13,14 +13,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+
+import lowerbound as lb
 
 HERE = Path(__file__).parent
 CONTENDERS = HERE / "contenders"
 THREADING = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "MKL_NUM_THREADS")
 
 
-@dataclass
+@dataclass(frozen=True)
 class Contender:
     """A script of `contenders`, and the environment that runs it (None: the project's own)."""
 
@@ -33,6 +36,15 @@ class Contender:
         if self.environment is None:
             return sys.executable
         return str(HERE / "environments" / f".venv-{self.environment}" / "bin" / "python")
+
+
+def images(quick: bool) -> tuple[np.ndarray, np.ndarray]:
+    """MNIST's training and test images, (n, 1, 28, 28) uint8; when quick, small digits in them."""
+    splits = lb.data.load("digits" if quick else "mnist")
+    train, test = (part.x.numpy() for part in (splits.train, splits.test))
+    edge = (28 - train.shape[-1]) // 2
+    around = (0, 0), (0, 0), (edge, edge), (edge, edge)
+    return np.pad(train, around), np.pad(test, around)
 
 
 @dataclass
@@ -108,6 +120,11 @@ def machine() -> dict[str, Any]:
         "torch": torch.__version__,
         "python": platform.python_version(),
     }
+
+
+def read(name: str) -> dict[str, Any]:
+    """results/NAME.json."""
+    return json.loads((HERE / "results" / f"{name}.json").read_text())
 
 
 def write(name: str, values: dict[str, Any]) -> Path:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from pathlib import Path
 from typing import Any
 
+from harness import read
 from matplotlib.figure import Figure
 
 from lowerbound import plots
@@ -16,10 +16,6 @@ DOCS = HERE.parent / "docs"
 BOUND = "matrix products alone"
 
 
-def read(name: str) -> dict[str, Any]:
-    return json.loads((HERE / "results" / f"{name}.json").read_text())
-
-
 def table(header: list[str], rows: list[list[str]]) -> str:
     lines = [header, ["---", *["--:"] * (len(header) - 1)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -27,8 +23,10 @@ def table(header: list[str], rows: list[list[str]]) -> str:
 
 def training(values: dict[str, Any]) -> str:
     parts = []
-    for task, rows in values["tasks"].items():
-        ordered = sorted(rows.items(), key=lambda item: -item[1]["images_per_second"])
+    for task, measured in values["tasks"].items():
+        ordered = sorted(
+            measured["contenders"].items(), key=lambda item: -item[1]["images_per_second"]
+        )
         cells = [
             [
                 name,
@@ -40,12 +38,61 @@ def training(values: dict[str, Any]) -> str:
             for name, row in ordered
         ]
         header = ["", "images/s", "of the bound", "fit over it", "loss, nats"]
-        parts.append(f"### {task}\n\n{table(header, cells)}")
+        how = (
+            f"{measured['images']:,} images, {measured['epochs']} epochs, {measured['rounds']} "
+            f"rounds: `{measured['command']}`"
+        )
+        parts.append(f"### {task}\n\n{table(header, cells)}\n\n{how}")
     return "\n\n".join(parts)
 
 
+def time_to_result() -> str:
+    """Its section, once it has been measured."""
+    if not (HERE / "results" / "time_to_result.json").exists():
+        return ""
+    values = read("time_to_result")
+    ordered = sorted(values["rows"].items(), key=lambda item: item[1]["seconds"])
+    cells = [
+        [
+            name,
+            f"`{row['setting']}`",
+            f"{row['validation']:.2f}" + ("" if row["reached"] else " (missed)"),
+            f"{row['seconds']:.1f}",
+            f"{row['after_start']:.1f}",
+            f"{row['it_over_ours']:.2f}",
+        ]
+        for name, row in ordered
+    ]
+    header = ["", "setting", "sum, nats", "seconds", "from the first step", "seconds over fit's"]
+    return (
+        (HERE / "time_to_result.md")
+        .read_text()
+        .format(
+            goal=values["goal"],
+            rounds=values["rounds"],
+            table=table(header, cells),
+            command=values["command"],
+        )
+    )
+
+
+def growth(values: dict[str, Any]) -> str:
+    cells = [
+        [
+            f"{row['examples']:,} × {row['width']}",
+            "on disk" if row["on_disk"] else "in memory",
+            f"{row['microseconds_per_example']:.1f}",
+            f"{row['peak_mb']:,.0f}",
+            f"{row['checking_s']:.2f}",
+        ]
+        for row in values["rows"]
+    ]
+    return table(["examples", "", "µs per example", "peak, MB", "load and check, s"], cells)
+
+
 def picture(values: dict[str, Any]) -> None:
-    task, rows = next(iter(values["tasks"].items()))
+    task, measured = next(iter(values["tasks"].items()))
+    rows = measured["contenders"]
     names = sorted(rows, key=lambda name: rows[name]["images_per_second"])
     speeds = [rows[name]["images_per_second"] for name in names]
     figure = Figure(figsize=(8.4, 3.6), layout="constrained")
@@ -61,6 +108,7 @@ def picture(values: dict[str, Any]) -> None:
 
 def main() -> None:
     speed, threads, evaluation, start = map(read, ("training", "threads", "evaluation", "start"))
+    grown = read("growth")
     picture(speed)
     shared = table(
         ["threads that wait", "images/s alone", "with a core taken", "kept"],
@@ -81,9 +129,10 @@ def main() -> None:
     text = (HERE / "page.md").read_text()
     filled = text.format(
         machine=f"{speed['cores']} cores ({speed['processor']}), PyTorch {speed['torch']}",
-        rounds=speed["rounds"],
         training=training(speed),
-        training_command=speed["command"],
+        time_to_result=time_to_result(),
+        cost=growth(grown),
+        cost_command=grown["command"],
         threads=shared,
         threads_command=threads["command"],
         evaluation=judged,

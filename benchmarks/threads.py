@@ -17,8 +17,6 @@ import harness
 import numpy as np
 from harness import Contender
 
-import lowerbound as lb
-
 OURS = Contender("lowerbound, fit", "lowerbound_fit")
 SETTINGS: dict[str, dict[str, str]] = {
     "lowerbound's choice": {},
@@ -47,10 +45,9 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument("--quick", action="store_true", help="that it runs: 1,000 digits")
     told = parser.parse_args()
-    images = lb.data.load("digits" if told.quick else "mnist").train.x.flatten(1).numpy()
+    images, _ = harness.images(told.quick)
     if told.quick:
-        images = np.pad(images[:1000], ((0, 0), (0, 784 - images.shape[1])))
-        told.rounds = 1
+        images, told.rounds = images[:1000], 1
     free: dict[str, list[float]] = {name: [] for name in SETTINGS}
     shared: dict[str, list[float]] = {name: [] for name in SETTINGS}
     with tempfile.TemporaryDirectory() as folder:

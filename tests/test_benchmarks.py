@@ -12,7 +12,10 @@ import pytest
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
-@pytest.mark.parametrize("name", ["training", "threads", "evaluation", "start", "compression"])
+@pytest.mark.parametrize(
+    "name",
+    ["training", "time_to_result", "threads", "evaluation", "growth", "start", "compression"],
+)
 def test_the_quick_form_runs(name):
     done = subprocess.run(
         [sys.executable, str(BENCHMARKS / f"{name}.py"), "--quick"],

@@ -8,7 +8,7 @@ import numpy as np
 import protocol
 
 told = protocol.task()
-x = jnp.asarray(protocol.images(told))
+x = jnp.asarray(protocol.images(told.data))
 steps = len(x) // told.batch
 rng = np.random.default_rng(0)
 
@@ -40,31 +40,38 @@ def loss(params, x, key):
     return jnp.mean(bce + kl)
 
 
-def step(carry, indices):
-    params, m, v, t, key = carry
+def step(carry, given):
+    indices, rate = given
+    params, average, m, v, t, key = carry
     key, noise = jax.random.split(key)
     value, g = jax.value_and_grad(loss)(params, x[indices].astype(jnp.float32) / 255, noise)
     t = t + 1
     m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, g)
     v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, v, g)
-    rate = told.rate * jnp.sqrt(1 - 0.999**t) / (1 - 0.9**t)
+    rate = rate * jnp.sqrt(1 - 0.999**t) / (1 - 0.9**t)
     params = jax.tree.map(lambda p, m, v: p - rate * m / (jnp.sqrt(v) + 1e-8), params, m, v)
-    return (params, m, v, t, key), value
+    if told.average:
+        average = jax.tree.map(lambda a, p: a + (1 - told.average) * (p - a), average, params)
+    return (params, average, m, v, t, key), value
 
 
 @jax.jit
-def epoch(carry, order):
-    return jax.lax.scan(step, carry, order)
+def epoch(carry, order, rates):
+    return jax.lax.scan(step, carry, (order, rates))
 
 
-params = (
-    layers([784, *told.hidden, 2 * told.latent]),
-    layers([told.latent, *told.hidden[::-1], 784]),
-)
+params = tuple(map(layers, protocol.sizes(told)))
+protocol.check_parameters(told, sum(p.size for p in jax.tree.leaves(params)))
 zeros = jax.tree.map(jnp.zeros_like, params)
-carry = (params, zeros, zeros, jnp.zeros(()), jax.random.key(0))
+average = params if told.average else None
+carry = (params, average, zeros, zeros, jnp.zeros(()), jax.random.key(0))
+rates = jnp.asarray(protocol.rates(told, steps), jnp.float32).reshape(told.epochs, steps)
 report = protocol.Reporter()
-for _ in range(told.epochs):
+for number in range(told.epochs):
     order = jnp.asarray(rng.permutation(len(x))[: steps * told.batch].reshape(steps, told.batch))
-    carry, values = epoch(carry, order)
+    carry, values = epoch(carry, order, rates[number])
     report(steps * told.batch, values.mean())
+if told.validation:
+    y = jnp.asarray(protocol.images(told.validation), jnp.float32) / 255
+    trained = carry[1] if told.average else carry[0]
+    report.validated(jax.jit(loss)(trained, y, jax.random.key(1)))

@@ -6,13 +6,20 @@ os.environ["KERAS_BACKEND"] = "jax"
 
 import keras
 import protocol
-from keras import ops
+from keras import layers, ops
 
 told = protocol.task()
-x = protocol.images(told).astype("float32") / 255
+keras.utils.set_random_seed(0)
 
 
-class Sampling(keras.layers.Layer):
+def pixels(path):
+    return protocol.images(path).astype("float32") / 255
+
+
+x = pixels(told.data)
+
+
+class Sampling(layers.Layer):
     def __init__(self):
         super().__init__()
         self.seeds = keras.random.SeedGenerator(0)
@@ -37,12 +44,42 @@ class Report(keras.callbacks.Callback):
         self.report(len(x), logs["loss"])
 
 
+def mlp(h, widths):
+    for width in widths[:-1]:
+        h = layers.Dense(width, activation="relu")(h)
+    return layers.Dense(widths[-1])(h)
+
+
+encoder, decoder = protocol.sizes(told)
 h = given = keras.Input((784,))
-for width in told.hidden:
-    h = keras.layers.Dense(width, activation="relu")(h)
-h = Sampling()(keras.layers.Dense(2 * told.latent)(h))
-for width in told.hidden[::-1]:
-    h = keras.layers.Dense(width, activation="relu")(h)
-model = keras.Model(given, keras.layers.Dense(784)(h))
-model.compile(optimizer=keras.optimizers.Adam(told.rate), loss=bce)
-model.fit(x, x, batch_size=told.batch, epochs=told.epochs, verbose=0, callbacks=[Report()])
+if told.channels:
+    h = layers.Reshape((28, 28, 1))(h)
+    for channels in told.channels:
+        h = layers.Conv2D(channels, protocol.KERNEL, activation="relu")(h)
+    h = layers.Flatten()(h)
+h = mlp(Sampling()(mlp(h, encoder[1:])), decoder[1:])
+if told.channels:
+    side = protocol.side(told, len(told.channels))
+    h = layers.Reshape((side, side, told.channels[-1]))(h)
+    for channels in [1, *told.channels][-2::-1]:
+        h = layers.Conv2DTranspose(channels, protocol.KERNEL)(layers.ReLU()(h))
+    h = layers.Flatten()(h)
+model = keras.Model(given, h)
+protocol.check_parameters(told, sum(int(ops.size(w)) for w in model.trainable_weights))
+
+steps = -(-len(x) // told.batch)
+warmup = int(told.warmup * steps)
+rate = (
+    keras.optimizers.schedules.CosineDecay(
+        0.0, told.epochs * steps - warmup, warmup_target=told.rate, warmup_steps=warmup
+    )
+    if told.schedule == "cosine"
+    else told.rate
+)
+average = {"use_ema": True, "ema_momentum": told.average} if told.average else {}
+model.compile(optimizer=keras.optimizers.Adam(rate, **average), loss=bce)
+timed = Report()
+model.fit(x, x, batch_size=told.batch, epochs=told.epochs, verbose=0, callbacks=[timed])
+if told.validation:
+    y = pixels(told.validation)
+    timed.report.validated(model.evaluate(y, y, batch_size=1000, verbose=0))

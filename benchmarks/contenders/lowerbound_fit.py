@@ -1,22 +1,22 @@
-"""lowerbound's `fit`, on its own: no validation, no folder, no progress bar."""
+"""lowerbound's `fit`, on its own: no folder, no progress bar, no validation but the last."""
 
 import lowerbound as lb  # before torch, which reads how threads wait when it is loaded
 
 # isort: split
+import numpy as np
 import protocol
 import torch
+from lowerbound_task import recipe
 
+from lowerbound.recipes import prepare
 from lowerbound.training import Callback
 
 told = protocol.task()
-x = protocol.images(told)
-K = told.latent
-model = lb.VAE(
-    lb.StandardNormal(K),
-    lb.DiagonalGaussian(lb.MLP(784, tuple(told.hidden), 2 * K), K),
-    lb.Bernoulli(lb.MLP(K, tuple(told.hidden[::-1]), 784), (784,)),
-    lb.Scale(),
-)
+data = lb.data.Dataset(torch.from_numpy(np.load(told.data)))
+torch.manual_seed(0)
+experiment = prepare(recipe(told)[0], data, recipe(told)[1])
+model = experiment.model
+protocol.check_parameters(told, sum(p.numel() for p in model.parameters()))
 
 
 class Report(Callback):
@@ -24,12 +24,11 @@ class Report(Callback):
         self.report = protocol.Reporter()
 
     def epoch(self, model, record):
-        self.report(len(x), -record["train"]["bound"])
+        self.report(len(data), -record["train"]["bound"])
 
 
-lb.fit(
-    model,
-    torch.from_numpy(x),
-    training=lb.Training(told.epochs, told.batch, learning_rate=told.rate),
-    callbacks=[Report()],
-)
+timed = Report()
+lb.fit(model, data, None, experiment.objective, experiment.training, callbacks=[timed])
+if told.validation:
+    judged = lb.evaluate(model, torch.from_numpy(np.load(told.validation)), samples=1)
+    timed.report.validated(-judged.elbo.value)

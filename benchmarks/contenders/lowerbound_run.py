@@ -7,6 +7,7 @@ from lowerbound import runs
 
 # isort: split
 import protocol
+from lowerbound_task import recipe
 
 from lowerbound.training import Callback, ProgressBar
 
@@ -17,6 +18,7 @@ class Report(Callback):
     """Called when an epoch is trained, validated and saved."""
 
     def start(self, model, epochs, steps, step):
+        protocol.check_parameters(told, sum(p.numel() for p in model.parameters()))
         self.report = protocol.Reporter()
 
     def epoch(self, model, record):
@@ -25,16 +27,8 @@ class Report(Callback):
 
 
 with tempfile.TemporaryDirectory() as folder:
-    settings = {
-        "latent_dim": told.latent,
-        "hidden": told.hidden,
-        "likelihood": "Bernoulli",
-        "epochs": told.epochs,
-        "batch_size": told.batch,
-        "learning_rate": told.rate,
-    }
     source = runs.Source(str(Path(told.data).absolute()), validation=0.1, test=100)
-    run = runs.Run("mlp", settings, source, "benchmark")
+    run = runs.Run(*recipe(told), source, "benchmark")
     report = Report()
     report.images = len(source.load(0).train)
     runs.train(run, Path(folder) / "run", callbacks=[ProgressBar(), report])

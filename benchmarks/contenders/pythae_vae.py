@@ -11,17 +11,19 @@ from pythae.models.nn import BaseDecoder, BaseEncoder
 from pythae.pipelines import TrainingPipeline
 from pythae.trainers import BaseTrainerConfig
 from pythae.trainers.training_callbacks import TrainingCallback
-from torch_vae import mlp
+from torch_vae import networks, validated
 
 logging.disable(logging.CRITICAL)
 told = protocol.task()
-x = torch.from_numpy(protocol.images(told)).float().div(255).view(-1, 1, 28, 28)
+torch.manual_seed(0)
+x = torch.from_numpy(protocol.images(told.data)).float().div(255).view(-1, 1, 28, 28)
+encoder, decoder = networks(told)
 
 
 class Encoder(BaseEncoder):
     def __init__(self):
         super().__init__()
-        self.net = mlp([784, *told.hidden, 2 * told.latent])
+        self.net = encoder
 
     def forward(self, x):
         mean, log_variance = self.net(x.flatten(1)).chunk(2, 1)
@@ -31,7 +33,7 @@ class Encoder(BaseEncoder):
 class Decoder(BaseDecoder):
     def __init__(self):
         super().__init__()
-        self.net = mlp([told.latent, *told.hidden[::-1], 784])
+        self.net = decoder
 
     def forward(self, z):
         return ModelOutput(reconstruction=self.net(z).sigmoid().view(-1, 1, 28, 28))
@@ -47,6 +49,11 @@ class Report(TrainingCallback):
 
 
 config = VAEConfig(input_dim=(1, 28, 28), latent_dim=told.latent, reconstruction_loss="bce")
+model = VAE(config, Encoder(), Decoder())
+protocol.check_parameters(told, sum(p.numel() for p in model.parameters()))
+# Its trainer sets the rate once an epoch, and averages no weights.
+falling = {"scheduler_cls": "CosineAnnealingLR", "scheduler_params": {"T_max": told.epochs}}
+timed = Report()
 with tempfile.TemporaryDirectory() as folder:
     training = BaseTrainerConfig(
         output_dir=folder,
@@ -54,6 +61,11 @@ with tempfile.TemporaryDirectory() as folder:
         learning_rate=told.rate,
         per_device_train_batch_size=told.batch,
         optimizer_cls="Adam",
+        **(falling if told.schedule == "cosine" else {}),
     )
-    pipeline = TrainingPipeline(VAE(config, Encoder(), Decoder()), training)
-    pipeline(train_data=x, callbacks=[Report()])
+    pipeline = TrainingPipeline(model, training)
+    pipeline(train_data=x, callbacks=[timed])
+    if told.validation:
+        trained = pipeline.trainer.model.eval()
+        loss = validated(told, lambda y: trained({"data": y.view(-1, 1, 28, 28)}).loss * len(y))
+        timed.report.validated(loss)

@@ -2,10 +2,10 @@
 
 import protocol
 import torch
-from torch_vae import VAE, train
+from torch_vae import train
 
 told = protocol.task()
-x = torch.from_numpy(protocol.images(told))
+x = torch.from_numpy(protocol.images(told.data))
 
 
 def batches():
@@ -13,6 +13,4 @@ def batches():
         yield x[indices].float() / 255
 
 
-model = VAE(told)
-optimizer = torch.optim.Adam(model.parameters(), lr=told.rate, fused=True)
-train(model, optimizer, batches, told.epochs, protocol.Reporter())
+train(told, batches, -(-len(x) // told.batch), fused=True)
