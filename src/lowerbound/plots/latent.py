@@ -284,7 +284,7 @@ def kl_per_dimension(
     figure = new_figure(float(np.clip(0.42 * len(kl) + 2, 6, 10)), 3.6, title)
     axes = figure.add_subplot()
     axes.set_title(
-        f"{used} of {len(kl)} dimensions active ({criterion}); {kl.sum():.2f} {unit} in total",
+        f"{used} of {len(kl)} active ({criterion}); {kl.sum():.2f} {unit} in total",
         fontsize=SMALL_SIZE,
         color=MUTED,
     )
