@@ -376,6 +376,18 @@ def test_rate_and_distortion_of_linear_models_are_on_the_exact_curve():
         evaluation.rate_distortion({}, x)
 
 
+def test_models_of_different_quantities_are_not_compared():
+    def model(likelihood):
+        encoder = lb.DiagonalGaussian(lb.MLP(4, (), 2), 1)
+        return lb.VAE(lb.StandardNormal(1), encoder, likelihood(lb.MLP(1, (), 4), (4,)))
+
+    models = {"a": model(lb.Bernoulli), "b": model(lb.ContinuousBernoulli)}
+    with pytest.raises(
+        ConfigurationError, match="expected models whose bounds are of one quantity"
+    ):
+        evaluation.rate_distortion(models, torch.rand(5, 4))
+
+
 def assert_optimal(model: lb.VAE, beta: float, x: torch.Tensor) -> None:
     """Training at β would leave the model where it is: its gradient vanishes, but for sampling."""
     terms = lb.ELBO(beta=beta, samples=200)(model, x)

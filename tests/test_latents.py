@@ -447,3 +447,22 @@ def test_what_does_not_fit_is_refused_in_one_sentence():
         lb.HierarchicalPrior(lb.StandardNormal(1), ())
     with pytest.raises(ConfigurationError, match="a context of 4 features for the FlowPrior"):
         lb.FlowPrior(2, context_dim=4)()
+
+
+def test_the_mean_of_a_prior_has_its_shape_in_a_conditional_model():
+    context = torch.eye(3)
+    for prior in (lb.FlowPrior(4), lb.FlowPrior(4, context_dim=3), lb.GaussianMixture(4)):
+        p = prior(context)
+        assert p.mean.shape == (*p.batch_shape, *p.event_shape) == (3, 4)
+
+
+def test_layers_below_a_vampprior_must_agree():
+    def layers(*sizes):
+        return tuple(lb.DiagonalGaussian(lb.MLP(2, (), 2 * size), size) for size in sizes)
+
+    prior = lb.HierarchicalPrior(lb.VampPrior((X,), 4), layers(2))
+    top = lb.DiagonalGaussian(lb.MLP(3, (), 4), 2)
+    below = lb.DiagonalGaussian(lb.MLP(3, (), 6, context_dim=2), 3)
+    posterior = lb.TopDownPosterior(lb.MLP(X, (), 3), (below, top))
+    with pytest.raises(ShapeError, match=r"same sizes, got \[2\] and \[3\]"):
+        lb.VAE(prior, posterior, lb.Bernoulli(lb.MLP(5, (), X), (X,)))

@@ -171,6 +171,44 @@ def test_the_negative_binomial_becomes_the_poisson_as_its_dispersion_grows():
     torch.testing.assert_close(wide, poisson, atol=1e-5, rtol=1e-6)
 
 
+@pytest.mark.parametrize("log_dispersion", [95.0, 300.0])
+def test_draws_are_right_where_the_dispersion_exceeds_float32(log_dispersion):
+    torch.manual_seed(0)
+    p = distributions.NegativeBinomial(torch.tensor(1.0), torch.tensor(log_dispersion))
+    x = p.sample((20_000,))
+    assert x.mean().item() == pytest.approx(math.e, abs=0.05)
+    assert x.var().item() == pytest.approx(math.e, abs=0.1)
+
+
+@pytest.mark.parametrize("log_parameter", [-110.0, 110.0])
+def test_draws_of_the_beta_binomial_at_extremes(log_parameter):
+    """All mass at both ends, or a binomial."""
+    torch.manual_seed(0)
+    both = torch.full((20_000,), log_parameter)
+    x = distributions.BetaBinomial(both, both).sample()
+    assert x.mean().item() == pytest.approx(0.5, abs=0.015)
+    variance = 0.25 if log_parameter < 0 else 0.25 / 255
+    assert x.var().item() == pytest.approx(variance, rel=0.05)
+
+
+def test_the_finest_logistic_is_one_level():
+    location = torch.tensor([0.5, 128 / 255], requires_grad=True)
+    log_scale = torch.full((2,), -100.0, requires_grad=True)
+    p = distributions.DiscretisedLogistic(location, log_scale)
+    log_p = p.level_log_probs()
+    assert log_p[1, 128].item() == pytest.approx(0.0, abs=1e-6)
+    log_p.logsumexp(-1).sum().backward()
+    assert location.grad.isfinite().all()
+    assert log_scale.grad.isfinite().all()
+
+
+def test_variances_are_not_negative():
+    torch.manual_seed(0)
+    location, log_scale = torch.rand(2000), torch.empty(2000).uniform_(-12, -4)
+    assert (distributions.DiscretisedLogistic(location, log_scale).variance >= 0).all()
+    assert (mixture(location, log_scale).variance >= 0).all()
+
+
 @pytest.mark.parametrize("a", [1e-12, 0.3, 5.0, 16.0, 1e3, 1e9, 1e20])
 def test_rising_factorials_are_exact(a):
     for n in (0.0, 0.5, 1.0, 3.0, 255.0, 1e5):

@@ -101,7 +101,8 @@ class VampPrior(nn.Module):
 
     With context, p(z|c) = (1/K) Σₖ q(z|uₖ, c), which takes K encodings for each example.  ``shape``
     is that of one x, and the uₖ are like prepared x; `start_at` puts them on data.  `VAE` gives the
-    prior its posterior, which stays the model's and is saved and counted once.
+    prior its posterior, which stays the model's and is saved and counted once; for another
+    posterior, build another VAE.
 
     Source: Tomczak & Welling, VAE with a VampPrior, 2017, arXiv 1705.07120.  There the uₖ are also
     clipped to [0, 1]; here they are free, as x need not lie there.
@@ -231,6 +232,12 @@ class HierarchicalPrior(nn.Module):
             raise ConfigurationError(
                 f"expected a TopDownPosterior, whose q(z_L|x) the {type(self.top).__name__} at the "
                 f"top mixes, got {type(posterior).__name__}"
+            )
+        below: list[int] = posterior.sizes[:-1]  # type: ignore[index, assignment]
+        if below != self._below:
+            raise ShapeError(
+                f"expected prior and posterior layers of the same sizes, got {self._below} and "
+                f"{below} below the top"
             )
         self.top.bind(posterior.top, shape)  # type: ignore[operator]
 

@@ -66,7 +66,9 @@ class NegativeBinomial(Unvalidated):
 
     def sample(self, sample_shape: Any = Size()) -> Tensor:
         log_rate = self.log_mean - self.log_dispersion.double()
-        draw = log_gamma_draw(self.log_dispersion.exp(), self._extended_shape(sample_shape))
+        draw = log_gamma_draw(
+            self.log_dispersion.double().exp(), self._extended_shape(sample_shape)
+        )
         return torch.poisson((log_rate + draw).exp()).to(self.log_mean.dtype)
 
     @property

@@ -36,7 +36,7 @@ class StandardNormal(Unvalidated):
 
     def at(self, noise: Tensor) -> Tensor:
         """z from standard normal noise of its shape."""
-        return noise
+        return noise.expand(torch.broadcast_shapes(noise.shape, self.like.shape))
 
     def log_prob(self, value: Tensor) -> Tensor:
         return -0.5 * (value**2 + LOG_2PI).sum(-1)

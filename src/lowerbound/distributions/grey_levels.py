@@ -98,8 +98,8 @@ class BetaBinomial(GreyDistribution):
 
     def sample(self, sample_shape: Any = Size()) -> Tensor:
         shape = self._extended_shape(sample_shape)
-        log_odds = log_gamma_draw(self.log_alpha.exp(), shape) - log_gamma_draw(
-            self.log_beta.exp(), shape
+        log_odds = log_gamma_draw(self.log_alpha.double().exp(), shape) - log_gamma_draw(
+            self.log_beta.double().exp(), shape
         )
         n = torch.full_like(log_odds, self.levels - 1)
         return (torch.binomial(n, log_odds.sigmoid()) / n).to(self.log_alpha.dtype)

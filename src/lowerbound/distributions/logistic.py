@@ -12,19 +12,23 @@ from torch import Size, Tensor
 
 from lowerbound.distributions.grey_levels import GreyDistribution
 
+FINEST = -16.0
+
 
 class DiscretisedLogistic(GreyDistribution):
     """P(k) = σ(b) − σ(a) with a, b = ((k ∓ ½)/(L − 1) − μ)/s, elementwise in μ and log s.
 
     The first level takes all that lies below its upper edge, and the last all above its lower one,
     so that the probabilities sum to 1.  σ(b) − σ(a) = σ(b) σ(−a) (1 − e^(a − b)), and the logarithm
-    of this product is exact however far the level lies from μ.
+    of this product is exact however far the level lies from μ.  Scales below e⁻¹⁶, at which it all
+    lies in one level, are taken as that.
 
     Source: Kingma et al. 2016, arXiv 1606.04934; the ends: Salimans et al. 2017, arXiv 1701.05517.
     """
 
     def __init__(self, location: Tensor, log_scale: Tensor, levels: int = 256) -> None:
-        self.location, self.log_scale, self.levels = location, log_scale, levels
+        self.location, self.log_scale = location, log_scale.clamp(min=FINEST)
+        self.levels = levels
         super().__init__(location.shape, validate_args=False)
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -67,22 +71,22 @@ class DiscretisedLogistic(GreyDistribution):
 
     @property
     def mean(self) -> Tensor:
-        return self.moment(1)
+        return self.moment(1).to(self.location.dtype)
 
     @property
     def variance(self) -> Tensor:
-        return self.moment(2) - self.mean**2
+        return (self.moment(2) - self.moment(1) ** 2).clamp(min=0).to(self.location.dtype)
 
     def moment(self, power: int) -> Tensor:
-        """E k^p = Σ_j ((j + 1)^p − j^p) P(k > j), in the values' units.
+        """E k^p = Σ_j ((j + 1)^p − j^p) P(k > j), in the values' units, in float64.
 
         A level at a time, so that memory does not grow with them.
         """
         total = torch.zeros_like(self.location, dtype=torch.float64)
         for j in range(self.levels - 1):
-            edge = self._standardised(torch.tensor(j + 0.5, device=total.device))
+            edge = self._standardised(torch.tensor(j + 0.5, device=total.device)).double()
             total = total + ((j + 1) ** power - j**power) * torch.sigmoid(-edge)
-        return (total / (self.levels - 1) ** power).to(self.location.dtype)
+        return total / (self.levels - 1) ** power
 
 
 class LogisticMixture(GreyDistribution):
@@ -120,11 +124,11 @@ class LogisticMixture(GreyDistribution):
 
     @property
     def mean(self) -> Tensor:
-        return self._moment(1)
+        return self._moment(1).to(self.logits.dtype)
 
     @property
     def variance(self) -> Tensor:
-        return self._moment(2) - self.mean**2
+        return (self._moment(2) - self._moment(1) ** 2).clamp(min=0).to(self.logits.dtype)
 
     def _moment(self, power: int) -> Tensor:
-        return (F.softmax(self.logits, -1) * self.components.moment(power)).sum(-1)
+        return (F.softmax(self.logits.double(), -1) * self.components.moment(power)).sum(-1)

@@ -70,7 +70,8 @@ class KLParts:
             ("    total correlation", self.total_correlation),
             ("    KL of each dimension, summed", self.dimensions),
         ]
-        lines = [f"  {'KL(q(z|x) ‖ p(z))':<32}{self.kl.value:>12.2f} nats, of which"]
+        whole = f"{self.kl.value:>12.2f} ± {self.kl.standard_error:.2f}"
+        lines = [f"  {'KL(q(z|x) ‖ p(z)), one draw':<32}{whole} nats, of which"]
         for name, part in rows:
             if part is not None:
                 lower, upper = part.lower, part.upper
@@ -83,7 +84,7 @@ class KLParts:
 
 def decompose_kl(
     model: VAE,
-    data: Dataset,
+    data: Dataset | Tensor,
     *,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
@@ -99,14 +100,16 @@ def decompose_kl(
     if len(data) < 2:
         raise ConfigurationError(f"expected at least two examples, got {len(data)}")
     with judging(model, seed) as device:
-        labels = None if data.labels is None else data.labels[:1].to(device)
+        known = examples(data, torch.device("cpu"))
+        labels = None if known.labels is None else known.labels[:1].to(device)
         p = model.prior(model.features(labels))
         if not isinstance(p, StandardNormal) and p.batch_shape:
             raise ConfigurationError(
-                "expected one prior for all examples, got one that takes a context: there is no "
-                "one q(z) to compare with it"
+                "expected one prior for all examples, got one that is given a context "
+                f"({type(p).__name__}), on which it may depend: there is no one q(z) to compare "
+                "with it"
             )
-        batches = prepared_batches(model, examples(data, torch.device("cpu")), device)
+        batches = prepared_batches(model, known, device)
         mean, log_variance = gaussian_parameters(model.posterior(x, c) for x, c in batches)
         z = DiagonalNormal(mean, log_variance).sample()
         log_p = p.log_prob(z.to(device)).cpu().double()

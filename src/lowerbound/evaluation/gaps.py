@@ -47,7 +47,8 @@ class Gaps:
         method: what gave ``evidence``, in words.
         elbo: L[q], of the encoder's q(z|x).
         best_elbo: L[q*], of the best diagonal Gaussian for each x.
-        approximation: evidence − L[q*], too small by what ``evidence`` itself lacks.
+        approximation: evidence − L[q*], too small by what ``evidence`` itself lacks, and with few
+            examples too large by chance, as the best of several estimates is taken for it.
         amortisation: L[q*] − L[q], too small by what the search for q* left.
         steps: of that search, over all batches of examples the most.
         converged: whether the last 50 steps of each batch gained less than 0.01 nats on average.

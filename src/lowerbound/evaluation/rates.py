@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lowerbound.data import Dataset
 from lowerbound.errors import ConfigurationError
-from lowerbound.evaluation.bounds import Estimate, evaluate
+from lowerbound.evaluation.bounds import Estimate, evaluate, measures
 from lowerbound.vae import VAE
 
 
@@ -46,10 +46,20 @@ def rate_distortion(
     Source: Alemi et al., Fixing a broken ELBO, 2018, arXiv 1711.00464.
 
     Raises:
-        ConfigurationError: no models, or one whose posterior is deterministic and has no rate.
+        ConfigurationError: no models, one whose posterior is deterministic and has no rate, or
+            models whose bounds are of different quantities.
     """
     if not models:
         raise ConfigurationError("expected at least one model, got none")
+    quantities = {
+        (measures(model), model.transform.log_volume(model.shape)) for model in models.values()
+    }
+    if len(quantities) > 1:
+        raise ConfigurationError(
+            "expected models whose bounds are of one quantity, got bounds on the "
+            f"{' and on the '.join(sorted({words for words, _ in quantities}))}, by other units or "
+            "transforms; compare models of one likelihood's support and one transform"
+        )
     places: list[Rate] = []
 
     def advance(done: int, total: int) -> None:
