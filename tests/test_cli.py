@@ -496,3 +496,18 @@ def test_compress_refuses_what_it_should(run, coded, tmp_path):
     ):
         code, _, err = run(*arguments)
         assert (code, message in err) == (status, True), err
+
+
+def test_what_a_model_cannot_be_asked_is_refused_before_the_work(run, tmp_path):
+    out = tmp_path / "run"
+    chosen = ("--set", "posterior=FullGaussian")
+    assert run("train", "mlp", "--data", "digits", "--out", out, *SMALL, *chosen)[0] == 0
+    for option in ("--gap", "--decompose"):
+        code, told, err = run("evaluate", out, option)
+        assert (code, told) == (2, "")
+        assert f"leave {option} out" in err
+    code, _, err = run(
+        "train", "mlp", "--data", "digits", "--out", tmp_path / "b", "--set", "components=5"
+    )
+    assert code == 2
+    assert "components only with prior=GaussianMixture or VampPrior" in err

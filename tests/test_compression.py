@@ -279,7 +279,7 @@ def signed(content: bytes) -> bytes:
         (84, b"\xff", "makes no sense"),
         (85, b"\xff" * 7, "fit in memory"),
         (93, b"\x02", "does not fit the model"),
-        (78, b"\x07", "not what was encoded"),
+        (78, b"\x07", "does not fit the model"),
         (80, b"\xff\xff\xff\xff", "not what was encoded"),
         (85, b"\x90\x01", "not what was encoded"),
         (40, b"\0\0", "not what was encoded"),
@@ -304,6 +304,28 @@ def test_forged_bytes_are_never_decoded_wrongly(made):
         except (StorageError, DataError):
             continue
         assert again.tobytes() == x.tobytes()
+
+
+def test_a_forged_end_is_refused(made):
+    vae, _, content = made
+    for length in range(120):
+        short = content[:length]
+        with pytest.raises((StorageError, DataError)):
+            decompress(vae, short + hashlib.sha256(short).digest())
+
+
+def test_stacks_that_a_sharp_posterior_could_not_have_made_are_refused():
+    """One in 256 passes the check byte, and then asks for a code of probability 0."""
+    torch.manual_seed(0)
+    vae, x = model(), binary(4)
+    with torch.no_grad():
+        vae.posterior.network.layers[-1].bias[vae.latent_dim :] = -14.0
+    header, words = container.unpack(compress(vae, x).content)
+    rng = np.random.default_rng(0)
+    for _ in range(600):
+        forged = rng.integers(1, 2**32, len(words), np.uint32)
+        with pytest.raises(StorageError):
+            decompress(vae, container.pack(header, forged))
 
 
 def test_an_empty_file_and_an_empty_stack_are_refused(made):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -206,3 +209,44 @@ def test_parquet_files_must_agree(tmp_path):
         DataError, match=r"b\.parquet: expected the columns of a\.parquet, u, got v"
     ):
         load(tmp_path, on_disk=True)
+
+
+def test_labels_of_another_length_are_refused(images):
+    for number in (N - 1, N + 1):
+        np.save(images.parent / "y.npy", np.zeros(number, int))
+        with pytest.raises(DataError, match=f"one label for each of {N} examples"):
+            load(images, labels=str(images.parent / "y.npy"), on_disk=True)
+
+
+def test_large_row_groups_are_refused(tmp_path, monkeypatch):
+    from lowerbound.data import division
+
+    parquet.write_table(pa.table({"a": np.arange(N), "b": np.arange(N)}), tmp_path / "x.parquet")
+    monkeypatch.setattr(division, "MOST_PER_BLOCK", 8 * N - 1)
+    with pytest.raises(DataError, match="smaller row_group_size"):
+        load(tmp_path / "x.parquet", on_disk=True)
+    monkeypatch.setattr(division, "MOST_PER_BLOCK", 8 * N)
+    assert len(load(tmp_path / "x.parquet", on_disk=True, test=97).train) == 900
+
+
+CHECK = """
+import resource, sys, numpy as np, lowerbound as lb
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+lb.data.load("digits")
+before = peak()
+lb.data.load(sys.argv[1], on_disk=True, test=100)
+print(peak() - before)
+"""
+
+
+def test_checking_takes_memory_that_does_not_grow_with_the_file(tmp_path):
+    path = tmp_path / "x.npy"
+    x = np.random.default_rng(0).integers(0, 256, (200_000, 64), np.uint8)
+    with path.open("wb") as file:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (15 * len(x), 64)}
+        np.lib.format.write_array_header_1_0(file, header)
+        for _ in range(15):
+            file.write(x.tobytes())
+    command = [sys.executable, "-c", CHECK, str(path)]
+    rise = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert rise < 100  # MB, of a file of 192

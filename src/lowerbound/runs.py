@@ -174,15 +174,14 @@ def split_of(run: Run, name: SplitName) -> Dataset:
     Raises:
         DataError: the data have changed, or the run has no such part.
     """
-    splits = run.source.load(run.seed)
-    data: Dataset | Stored | None = getattr(splits, name)
-    if data is None:
-        raise DataError(f"expected a run with a {name} split, got one trained without")
-    if isinstance(data, Stored):
+    if name == "train" and run.source.on_disk:
         raise DataError(
             f"expected data in memory, got the training data of {run.source.source}, which are on "
             "disk; choose the validation or test split"
         )
+    data: Dataset | None = getattr(run.source.load(run.seed), name)
+    if data is None:
+        raise DataError(f"expected a run with a {name} split, got one trained without")
     expected = run.fingerprints.get(name)
     if data.fingerprint != expected:
         raise DataError(

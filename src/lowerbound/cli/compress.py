@@ -40,7 +40,7 @@ def compress(
     from lowerbound.files import write_atomic
 
     show_notes()
-    target = out or Path(f"{file}{SUFFIX}")
+    target = out or Path(f"{Path(file)}{SUFFIX}")
     _refuse_existing(target, force)
     model = runs.load_model(run, "cpu")
     array = data.read_array(file)

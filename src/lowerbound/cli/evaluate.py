@@ -15,6 +15,7 @@ from lowerbound.errors import ConfigurationError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from lowerbound import VAE
     from lowerbound.data import Dataset
 
 
@@ -61,6 +62,7 @@ def evaluate(
     examples = examples_of(run, model, split, data, labels)
     if first is not None:
         examples = examples.take(first)
+    _check_posterior(model, examples, ais, gap, decompose)
     with progress("evaluating") as advance:
         measured = evaluation.evaluate(
             model, examples, samples=samples, seed=seed, progress=advance
@@ -98,6 +100,26 @@ def evaluate(
         print_json({"data": data or split, "seed": seed, **measured.as_dict(), **parts})
     else:
         typer.echo("\n".join(map(str, (measured, *results.values()))))
+
+
+def _check_posterior(
+    model: VAE, examples: Dataset, ais: int | None, gap: bool, decompose: bool
+) -> None:
+    """Refuse before any work what would be refused after minutes of it."""
+    from lowerbound.distributions import Delta, DiagonalNormal
+
+    labels = None if examples.labels is None else examples.labels[:1]
+    q = model.encode(examples.x[:1], labels)
+    for option, asked in (("--gap", gap), ("--decompose", decompose)):
+        if asked and not isinstance(q, DiagonalNormal):
+            raise ConfigurationError(
+                f"expected a DiagonalGaussian posterior for {option}, got "
+                f"{type(model.posterior).__name__}; leave {option} out"
+            )
+    if ais is not None and isinstance(q, Delta):
+        raise ConfigurationError(
+            "expected a posterior with a density for --ais, got a deterministic one; leave it out"
+        )
 
 
 def _labels(examples: Dataset, n: int) -> Tensor:

@@ -75,7 +75,10 @@ class BitsBack:
         block = symbols.astype(np.uint8).reshape(size, *self.shape)
         if check != _check(block):
             return None
-        self._posterior(block).push(stack, codes)
+        try:
+            self._posterior(block).push(stack, codes)
+        except KeyError:  # a code that the posterior of what was encoded could not have given
+            return None
         return block
 
     def _posterior(self, block: np.ndarray) -> Windows:

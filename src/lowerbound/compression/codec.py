@@ -122,7 +122,7 @@ def decompress(model: VAE, content: bytes, *, progress: Progress | None = None) 
         )
     layout = header.layout
     coder = BitsBack(model, LatentGrid(header.grid_bits))
-    if not layout.fits(coder.shape) or header.block > _largest_block(coder):
+    if not layout.fits(coder.shape) or header.block != _largest_block(coder):
         raise StorageError("the file's header does not fit the model; compress the data again")
     initial = _initial_words(identity, coder.latent_dim * header.block)
     below = initial[: header.initial]

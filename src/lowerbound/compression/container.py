@@ -87,6 +87,8 @@ def unpack(content: bytes) -> tuple[Header, np.ndarray]:
         raise StorageError(
             "the file is damaged or incomplete: its checksum does not fit; get it again"
         )
+    if len(body) < FIXED.size:
+        raise StorageError("the file's header makes no sense; compress the data again")
     version = body[len(MAGIC)]
     if version != VERSION:
         raise StorageError(

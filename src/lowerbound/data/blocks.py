@@ -26,11 +26,13 @@ class Blocks(Protocol):
     Attributes:
         where: the file or folder, for messages.
         rows: how many examples each block has.
+        largest: bytes of the largest block, kept in memory as uint8 or float32.
         size: bytes of all values, kept in memory as uint8 or float32.
     """
 
     where: str
     rows: list[int]
+    largest: int
     size: int
 
     def read(self, block: int) -> Arrays:
@@ -46,7 +48,9 @@ class NpyBlocks:
 
     def __init__(self, path: Path, labels: Path | None = None) -> None:
         array: Any = read_npy(path)
-        if array.ndim == 0 or not array.flags.c_contiguous:
+        if array.ndim == 0:
+            raise DataError(f"{path}: expected examples, got a single number")
+        if not array.flags.c_contiguous:
             raise DataError(
                 f"{path}: expected examples one after the other, got an array in Fortran's order; "
                 "write it again with numpy.save(path, numpy.ascontiguousarray(x))"
@@ -58,8 +62,14 @@ class NpyBlocks:
         step = max(1, BLOCK_BYTES // max(1, self.row_bytes))
         self.starts = range(0, len(array), step)
         self.rows = [min(step, len(array) - start) for start in self.starts]
+        self.largest = BLOCK_BYTES
         self.labels = labels
         self.classes = None if labels is None else read_npy(labels)
+        if self.classes is not None and self.classes.shape[:1] != (len(array),):
+            raise DataError(
+                f"{labels}: expected one label for each of {len(array):,} examples of {path}, got "
+                f"an array of shape {self.classes.shape}"
+            )
 
     def read(self, block: int) -> Arrays:
         start, rows = self.starts[block], self.rows[block]
@@ -91,6 +101,7 @@ class ParquetBlocks:
         self.where = str(paths[0] if len(paths) == 1 else paths[0].parent)
         self.places: list[tuple[Path, int, int]] = []
         self.rows: list[int] = []
+        self.largest = 0
         names: tuple[str, ...] = ()
         for path in paths:
             with _parquet(path) as file:
@@ -107,6 +118,7 @@ class ParquetBlocks:
                     if not is_number(file.schema_arrow.field(name).type):
                         raise not_a_number(path, name, _first(file, name), "row 0")
                 groups = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+            self.largest = max(self.largest, 4 * max(groups, default=0) * len(self.columns))
             starts = [0, *itertools.accumulate(groups)]
             for group, rows in enumerate(groups):
                 if rows:
@@ -123,6 +135,15 @@ class ParquetBlocks:
             table.validate(full=True)
         names = self.columns
         return table_arrays(path, table, self.label, names, names, functools.partial(_row, start))
+
+
+def parquet_size(paths: Sequence[Path]) -> int:
+    """Bytes of all columns as float32."""
+    total = 0
+    for path in paths:
+        with _parquet(path) as file:
+            total += 4 * file.metadata.num_rows * file.metadata.num_columns
+    return total
 
 
 def read_all(blocks: Blocks) -> Arrays:

@@ -71,7 +71,8 @@ class StoredExamples:
 
     A pass takes the file's blocks in a random order and joins them to windows of 64 MiB and at
     least 8 blocks; the examples of each window are permuted.  So examples that lie together in the
-    file are met in the same 64 MiB, and each pass mixes other blocks.  Two windows are in memory.
+    file are met in the same 64 MiB, and each pass mixes other blocks.  Two windows are in
+    memory, and at their change three.
     """
 
     stored: Stored

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from lowerbound.data.arrays import read_npy, read_npz
-from lowerbound.data.blocks import Blocks, NpyBlocks, ParquetBlocks, read_all
+from lowerbound.data.blocks import Blocks, NpyBlocks, ParquetBlocks, parquet_size, read_all
 from lowerbound.data.dataset import Dataset, Splits
 from lowerbound.data.division import TEST_FRACTION, check_seed, divide, divide_on_disk, hold_out
 from lowerbound.data.idx import is_idx_name, read_idx
@@ -175,8 +175,11 @@ def is_large(source: str | Path) -> bool:
     That is above a quarter of the machine's memory, in which splits and batches must fit as well.
     """
     path = Path(source).expanduser()
-    files = _shards(path) or ([path] if path.suffix.lower() == ".npy" and path.is_file() else [])
-    return sum(file.stat().st_size for file in files) > SHARE_OF_MEMORY * memory()
+    if shards := _shards(path):
+        size = parquet_size(shards)
+    else:
+        size = path.stat().st_size if path.suffix.lower() == ".npy" and path.is_file() else 0
+    return size > SHARE_OF_MEMORY * memory()
 
 
 def _shards(path: Path) -> list[Path]:
@@ -192,7 +195,7 @@ def _blocks(path: Path, labels: str | None) -> Blocks:
         return NpyBlocks(path, None if labels is None else _existing(Path(labels)))
     raise ConfigurationError(
         f"{path}: expected an .npy file, or Parquet, for data that stay on disk; write them so, or "
-        "leave on_disk out"
+        "leave on_disk (--on-disk) out"
     )
 
 
@@ -253,7 +256,7 @@ def _read(path: Path, labels: str | None) -> Parts:
     suffix = path.suffix.lower()
     if shards := _shards(path):
         blocks = ParquetBlocks(shards, labels)
-        check_memory(2 * blocks.size, str(path))
+        check_memory(7 * blocks.size, str(path))  # float64 on the way
         return {"all": read_all(blocks)}
     if path.is_dir():
         return _read_folder(path, labels)

@@ -121,7 +121,7 @@ def survey(
         DataError: see `lowerbound.data.Dataset`.
     """
     out = np.sort(np.concatenate(list(held.values()))) if held else np.array([], int)
-    picked: dict[str, list[Tensor]] = {part: [] for part in held}
+    picked: dict[str, Tensor] = {}
     values: Values | None = None
     moments, digest, labels = Moments(), hashlib.sha256(), []
     dtypes, shape, columns, labels_from = set(), None, None, None
@@ -137,7 +137,11 @@ def survey(
         if arrays.labels is not None:
             labels.append(arrays.labels)
         for part, numbers in held.items():
-            picked[part].append(x[torch.from_numpy(_within(numbers, start, start + rows))])
+            # Into one tensor: small ones of every block would keep the heap from being given back.
+            if part not in picked:
+                picked[part] = torch.empty(len(numbers), *shape, dtype=torch.float32)
+            first, end = np.searchsorted(numbers, [start, start + rows])
+            picked[part][first:end] = x[torch.from_numpy(numbers[first:end] - start)].float()
         kept = torch.ones(rows, dtype=torch.bool)
         kept[torch.from_numpy(_within(out, start, start + rows))] = False
         if kept.any():
@@ -160,7 +164,7 @@ def survey(
     )  # fmt: skip
     return stored, {
         part: Dataset(
-            torch.cat(tensors).to(dtype),
+            tensor.to(dtype),
             None if numbers_of is None else numbers_of[torch.from_numpy(held[part])],
             f"{name} {part}",
             classes,
@@ -168,7 +172,7 @@ def survey(
             labels_from,
             values.kind,
         )
-        for part, tensors in picked.items()
+        for part, tensor in picked.items()
     }
 
 

@@ -114,10 +114,10 @@ class Evaluation:
                 lines.append(f"  {name:<32}{value:>12.{digits}f} ± {error:.{digits}f} {unit}")
         if self.effective_samples is not None:
             worth = self.effective_samples
-            lines.append(
-                f"  {'  effective samples, median':<32}{worth.median:>12.1f} of {self.samples:,}"
-                f" (below {worth.limit} for {worth.below:.0%} of examples)"
-            )
+            line = f"  {'  effective samples, median':<32}{worth.median:>12.1f} of {self.samples:,}"
+            if self.samples > worth.limit:
+                line += f" (below {worth.limit} for {worth.below:.0%} of examples)"
+            lines.append(line)
         active = f"{self.active_units} of {self.latent_dim}"
         return "\n".join([*lines, f"  {'active units':<32}{active:>12}"])
 

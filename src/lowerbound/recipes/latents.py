@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Literal
 
@@ -29,6 +30,9 @@ PriorName = Literal[
 ]
 PosteriorName = Literal["DiagonalGaussian", "FullGaussian", "FlowPosterior"]
 FLOW_FEATURES = 32
+COMPONENTS = 100
+
+log = logging.getLogger("lowerbound")
 
 
 def compose(
@@ -36,7 +40,7 @@ def compose(
     latent_dim: int,
     prior: PriorName,
     posterior: PosteriorName,
-    components: int,
+    components: int | None,
     encoder: Callable[[int], nn.Module],
     decoder: nn.Module,
     observation: Observation,
@@ -56,13 +60,23 @@ def compose(
 
 
 def named_prior(
-    name: PriorName, data: TrainingSet, latent_dim: int, components: int, context: Labels | None
+    name: PriorName,
+    data: TrainingSet,
+    latent_dim: int,
+    components: int | None,
+    context: Labels | None,
 ) -> nn.Module:
-    """The prior called ``name``; ``components`` are those of a mixture.
+    """The prior called ``name``; ``components`` are those of a mixture, 100 where none are told.
 
     Raises:
-        ConfigurationError: a class-conditional prior in a model that is not conditional.
+        ConfigurationError: a class-conditional prior in a model that is not conditional, or
+            components of a prior that has none.
     """
+    if components is not None and name not in ("GaussianMixture", "VampPrior"):
+        raise ConfigurationError(
+            f"expected components only with prior=GaussianMixture or VampPrior, got them with "
+            f"{name}; leave them out, or name one of these"
+        )
     classes = context.classes if context else 0
     if name == "ConditionalGaussian":
         if context is None:
@@ -72,9 +86,9 @@ def named_prior(
             )
         return ConditionalGaussian(MLP(classes, (), 2 * latent_dim), latent_dim)
     if name == "GaussianMixture":
-        return GaussianMixture(latent_dim, components)
+        return GaussianMixture(latent_dim, components or COMPONENTS)
     if name == "VampPrior":
-        return VampPrior(data.shape, min(components, len(data)))
+        return vamp_prior(data, components or COMPONENTS)
     if name == "FlowPrior":
         return FlowPrior(latent_dim, context_dim=classes)
     return StandardNormal(latent_dim)
@@ -89,6 +103,18 @@ def named_posterior(
     if name == "FlowPosterior":
         return FlowPosterior(encoder(2 * latent_dim + FLOW_FEATURES), latent_dim, FLOW_FEATURES)
     return DiagonalGaussian(encoder(2 * latent_dim), latent_dim)
+
+
+def vamp_prior(data: TrainingSet, components: int) -> VampPrior:
+    """A VampPrior with pseudo-inputs like ``data``; no more than there are examples."""
+    if components > len(data):
+        log.info(
+            "%s: %s pseudo-inputs, one for each example, not %s",
+            data.name,
+            f"{len(data):,}",
+            f"{components:,}",
+        )
+    return VampPrior(data.shape, min(components, len(data)))
 
 
 def start_at_data(prior: VampPrior, model: VAE, data: TrainingSet) -> None:

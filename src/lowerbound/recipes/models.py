@@ -32,12 +32,13 @@ def mlp(
     conditional: bool = False,
     prior: PriorName = "StandardNormal",
     posterior: PosteriorName = "DiagonalGaussian",
-    components: Size = 100,
+    components: Size | None = None,
     objective: Objective = ELBO(),
 ) -> Experiment:
     """A fully connected VAE, its decoder the mirror of its encoder.
 
-    ``components`` are those of a GaussianMixture, or the pseudo-inputs of a VampPrior.
+    ``components`` are those of a GaussianMixture, or the pseudo-inputs of a VampPrior; 100 where
+    none are told.
     With grey images and ``likelihood=Bernoulli``: 784-512-K-512-784.
     Source: Kingma & Welling, Auto-Encoding Variational Bayes, 2013, arXiv 1312.6114.
     """
@@ -96,7 +97,7 @@ def convolutional(
     conditional: bool = False,
     prior: PriorName = "StandardNormal",
     posterior: PosteriorName = "DiagonalGaussian",
-    components: Size = 100,
+    components: Size | None = None,
     objective: Objective = ELBO(),
 ) -> Experiment:
     """A convolutional VAE for images, its decoder the mirror of its encoder.

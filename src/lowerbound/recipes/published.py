@@ -9,9 +9,9 @@ from lowerbound.networks import MLP, Leading
 from lowerbound.objectives import ELBO, IWAE, Objective
 from lowerbound.parts import Size
 from lowerbound.posteriors import BottomUpPosterior, DiagonalGaussian, TopDownPosterior
-from lowerbound.priors import HierarchicalPrior, StandardNormal, VampPrior
+from lowerbound.priors import HierarchicalPrior, StandardNormal
 from lowerbound.recipes.experiment import Experiment, LikelihoodName, observe
-from lowerbound.recipes.latents import start_at_data
+from lowerbound.recipes.latents import start_at_data, vamp_prior
 from lowerbound.recipes.models import mlp
 from lowerbound.schedules import Linear
 from lowerbound.training import Training
@@ -203,7 +203,7 @@ def hierarchical_vampprior(
         network = MLP(inputs, (width,), 2 * outputs, "gated", context_dim)
         return DiagonalGaussian(network, outputs)
 
-    prior = VampPrior(data.shape, min(components, len(data)))
+    prior = vamp_prior(data, components)
     model = VAE(
         HierarchicalPrior(prior, (gaussian(d_2, d_1),)),
         TopDownPosterior(
