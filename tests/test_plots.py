@@ -243,7 +243,7 @@ def test_kl_bars_fall_and_inactive_ones_are_apart():
     assert active == [2.0, 0.5]
     assert inactive == [0.001, 0.0]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["2", "0", "1", "3"]
-    assert any("2 of 4 dimensions active" in text and "2.50 nats" in text for text in texts(figure))
+    assert any("2 of 4 active" in text and "2.50 nats" in text for text in texts(figure))
     assert "inactive" in texts(figure)
 
 
@@ -253,7 +253,7 @@ def test_the_caller_may_say_which_dimensions_are_active():
         kl, active=np.array([True, False, True]), criterion="Var(mean) > 0.01"
     )
     assert [bar.get_height() for bar in figure.axes[0].containers[0]] == [2.0, 0.5]
-    assert any("2 of 3 dimensions active (Var(mean) > 0.01)" in text for text in texts(figure))
+    assert any("2 of 3 active (Var(mean) > 0.01)" in text for text in texts(figure))
 
 
 def test_hundreds_of_dimensions_are_ranked_not_named():
