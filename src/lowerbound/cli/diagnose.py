@@ -27,5 +27,6 @@ def diagnose(
     else:
         for finding in findings:
             typer.echo(f"{finding}\n")
-        typer.echo(f"{checks} checks, {len(findings)} findings")
+        found = f"{len(findings)} finding{'' if len(findings) == 1 else 's'}"
+        typer.echo(f"{checks} checks, {found}")
     note(f"wrote {page}")
