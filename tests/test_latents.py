@@ -266,6 +266,19 @@ def test_a_mixture_is_torchs_however_it_is_cut(monkeypatch):
     assert ((drawn.mean((0, 1)) - theirs.mean).abs() < 4.5 * error).all()
 
 
+def test_a_mixture_of_narrow_gaussians_far_out_keeps_its_digits_in_float32():
+    mean, log_variance = 30 * torch.randn(50, 8), torch.randn(50, 8) - 9
+    z = mean[:20] + 0.01 * torch.randn(20, 8)
+    log_weights = torch.full((50,), -math.log(50))
+    ours = distributions.Mixture(log_weights, distributions.DiagonalNormal(mean, log_variance))
+    exact = MixtureSameFamily(
+        Categorical(logits=log_weights.double()),
+        Independent(Normal(mean.double(), (0.5 * log_variance.double()).exp()), 1),
+    )
+    assert ours.log_prob(z).dtype == torch.float32
+    torch.testing.assert_close(ours.log_prob(z), exact.log_prob(z.double()).float())
+
+
 def vamp(components: int = 6, classes: int = 0) -> lb.VAE:
     return lb.VAE(
         lb.VampPrior((X,), components),

@@ -78,6 +78,17 @@ class DiagonalNormal(Unvalidated):
         squared = (value - self.mean) ** 2 * (-self.log_variance).exp()
         return -0.5 * (squared + self.log_variance + LOG_2PI).sum(-1)
 
+    def log_probs(self, value: Tensor) -> Tensor:
+        """log N(z; μₖ, diag σₖ²) of each z, (*, latent), under all K, a vector: (*, K), float64.
+
+        Σ (z − μ)²/σ² = z²·(1/σ²) − 2 z·(μ/σ²) + Σ μ²/σ² makes all pairs a product of matrices.  The
+        three sums may nearly cancel, which float64 can bear.
+        """
+        z, mean, log_variance = value.double(), self.mean.double(), self.log_variance.double()
+        precision = (-log_variance).exp()
+        constant = (mean**2 * precision + log_variance + LOG_2PI).sum(-1)
+        return -0.5 * (z**2 @ precision.mT - 2 * z @ (mean * precision).mT + constant)
+
     def expand(self, batch_shape: Any, _instance: Any = None) -> DiagonalNormal:
         shape = (*batch_shape, *self.event_shape)
         return DiagonalNormal(self.mean.expand(shape), self.log_variance.expand(shape))

@@ -10,6 +10,7 @@ from torch import Size, Tensor
 from torch.distributions import Categorical, Distribution, constraints
 
 from lowerbound.distributions.base import Unvalidated
+from lowerbound.distributions.gaussian import DiagonalNormal
 
 ELEMENTS = 2**24
 
@@ -40,7 +41,12 @@ class Mixture(Unvalidated):
         return torch.cat([self._log_prob(chunk) for chunk in chunks])
 
     def _log_prob(self, value: Tensor) -> Tensor:
-        return (self.log_weights + self.components.log_prob(value.unsqueeze(-2))).logsumexp(-1)
+        p = self.components
+        if isinstance(p, DiagonalNormal) and len(p.batch_shape) == 1:
+            log_probs = p.log_probs(value)
+        else:
+            log_probs = p.log_prob(value.unsqueeze(-2))
+        return (self.log_weights + log_probs).logsumexp(-1).to(value.dtype)
 
     @torch.no_grad()
     def sample(self, sample_shape: Any = Size()) -> Tensor:

@@ -99,16 +99,11 @@ def aggregate_kl(
 
 
 def log_mixtures(z: Tensor, mean: Tensor, log_variance: Tensor) -> tuple[Tensor, Tensor]:
-    """log of the mean of N(zᵢ; μⱼ, diag σⱼ²) over all j, and over j ≠ i; (n,) each.
-
-    Σ (z − μ)²/σ² = z²·(1/σ²) − 2 z·(μ/σ²) + Σ μ²/σ² makes all pairs a product of matrices.
-    """
-    precision = (-log_variance).exp()
-    constant = (mean**2 * precision + log_variance + LOG_2PI).sum(-1)
+    """log of the mean of N(zᵢ; μⱼ, diag σⱼ²) over all j, and over j ≠ i; (n,) each."""
+    q = DiagonalNormal(mean, log_variance)
     log_all, log_others = [], []
     for start in range(0, len(z), ROWS):
-        rows = z[start : start + ROWS]
-        log_q = -0.5 * (rows**2 @ precision.T - 2 * rows @ (mean * precision).T + constant)
+        log_q = q.log_probs(z[start : start + ROWS])
         own = log_q.diagonal(start).clone()
         log_q.diagonal(start).fill_(-math.inf)
         log_others.append(log_q.logsumexp(1))
