@@ -17,7 +17,20 @@ def render(template: str, **values: Any) -> str:
         keep_trailing_newline=True,
     )
     environment.filters["cell"] = lambda text: text.replace("|", "\\|")
+    environment.filters["time"] = spelled_out
     return environment.get_template(template).render(values)
+
+
+def spelled_out(seconds: float) -> str:
+    """A duration in the largest unit of which it has one.
+
+    >>> spelled_out(7.26), spelled_out(100), spelled_out(5400)
+    ('7.3 s', '1.7 min', '1.5 h')
+    """
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} s"
 
 
 def data_uri(png: bytes) -> str:
