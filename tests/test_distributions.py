@@ -19,6 +19,24 @@ def continuous_bernoulli(eta: float) -> distributions.ContinuousBernoulli:
     return distributions.ContinuousBernoulli(torch.tensor(eta, dtype=torch.float64))
 
 
+def test_bernoulli_is_torchs_for_bits_and_grey_levels():
+    logits = torch.linspace(-60, 60, 241, dtype=torch.float64, requires_grad=True)
+    value = torch.tensor([[0.0], [0.3], [1.0]], dtype=torch.float64, requires_grad=True)
+    found = []
+    for kind in (distributions.Bernoulli, torch.distributions.Bernoulli):
+        log_p = kind(logits=logits, validate_args=False).log_prob(value)
+        found.append((log_p, *torch.autograd.grad(log_p.sum(), (logits, value))))
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-13)
+
+
+def test_bernoulli_keeps_the_digits_of_black_pixels():
+    logits = torch.tensor([-30.0, -20.0, -5.0])
+    p = distributions.Bernoulli(logits=logits, validate_args=False)
+    expected = -torch.log1p(logits.double().exp())
+    torch.testing.assert_close(p.log_prob(torch.zeros(3)).double(), expected, rtol=1e-6, atol=0)
+
+
 @pytest.mark.parametrize("eta", ETAS)
 def test_continuous_bernoulli_integrates_to_one_with_its_moments(eta):
     p = continuous_bernoulli(eta)

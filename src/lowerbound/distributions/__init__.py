@@ -5,6 +5,7 @@ compilation.  Parts check shapes once, where a user's value enters.
 """
 
 from lowerbound.distributions.base import LOG_2PI, Unvalidated
+from lowerbound.distributions.bernoulli import Bernoulli
 from lowerbound.distributions.chain import Chain, Conditional
 from lowerbound.distributions.continuous_bernoulli import ContinuousBernoulli
 from lowerbound.distributions.counts import NegativeBinomial, Poisson, ZeroInflated
@@ -25,6 +26,7 @@ from lowerbound.distributions.unflattened import Unflattened
 
 __all__ = [
     "LOG_2PI",
+    "Bernoulli",
     "BetaBinomial",
     "Chain",
     "Conditional",

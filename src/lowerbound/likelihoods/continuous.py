@@ -26,7 +26,7 @@ class Bernoulli(Likelihood):
     support: ClassVar[Support] = "binary"
 
     def elements(self, theta: Tensor) -> Distribution:
-        return torch.distributions.Bernoulli(logits=theta.squeeze(-1), validate_args=False)
+        return distributions.Bernoulli(logits=theta.squeeze(-1), validate_args=False)
 
 
 @part
