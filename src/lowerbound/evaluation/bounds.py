@@ -23,6 +23,7 @@ from lowerbound.evaluation.importance import (
     effective_samples,
     group_sizes,
 )
+from lowerbound.memory import keep_freed_memory
 from lowerbound.vae import VAE
 
 IMAGES_PER_BATCH = 500
@@ -158,6 +159,7 @@ def judging(model: VAE, seed: int) -> Iterator[torch.device]:
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
+    keep_freed_memory()
     try:
         with torch.no_grad(), forked(device):
             torch.manual_seed(seed)
