@@ -283,6 +283,13 @@ def test_a_setting_of_the_objective_is_pointed_to(run, tmp_path):
     assert (code, "did you mean objective.beta" in err) == (2, True)
 
 
+def test_an_autoencoders_number_is_called_what_it_is(run, tmp_path):
+    code, _, err = run("train", "autoencoder", "--data", "digits", "--out", tmp_path / "r", *SMALL)
+    assert code == 0
+    assert "epoch 1: reconstruction (−log p(x|z)) " in err
+    assert "bound" not in err
+
+
 def test_a_finished_run_says_so_when_resumed(run, trained):
     code, _, err = run("train", "--resume", "--out", trained)
     assert (code, "nothing is left to train" in err) == (0, True)

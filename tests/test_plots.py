@@ -285,6 +285,14 @@ def test_learning_curves_turn_bounds_round_and_keep_losses():
     assert [text.get_text() for text in total.texts] == ["train\n100.00", "validation\n98.00"]
 
 
+def test_learning_curves_of_an_autoencoder_name_no_bound():
+    terms = {"objective": -83.0, "bound": -80.0, "reconstruction": 80.0, "penalty": 3.0}
+    entries = [{"epoch": 1, "train": terms, "validation": None}]
+    titles = [axes.get_title("left") for axes in plots.learning_curves(entries).axes]
+    assert len(titles) == 3
+    assert not any("bound" in title for title in titles)
+
+
 def test_learning_curves_without_validation_or_with_one_epoch():
     entries = [{"epoch": 1, "train": {"elbo": -5.0, "kl": 1.0}, "validation": None}]
     total, kl = plots.learning_curves(entries, unit="nats per row").axes
