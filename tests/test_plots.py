@@ -203,6 +203,20 @@ def test_scatter_draws_every_point_in_its_class_colour():
     assert figure.axes[0].get_aspect() == 1
 
 
+def test_draws_of_each_method_lie_over_the_gaussians_ellipses():
+    covariance = np.array([[2.0, -1.2], [-1.2, 1.0]])
+    left, right = plots.gaussian_draws({"a": CODES, "b": 2 * CODES}, [0.5, -1], covariance).axes
+    assert (left.get_title("left"), right.get_title("left")) == ("a", "b")
+    np.testing.assert_array_equal(right.collections[0].get_offsets(), 2 * CODES)
+    assert left.get_xlim() == right.get_xlim()
+    precision = np.linalg.inv(covariance)
+    for radius, ellipse in zip((1, 2), right.patches, strict=True):
+        rim = ellipse.get_patch_transform().transform(ellipse.get_path().vertices[::3]) - [0.5, -1]
+        np.testing.assert_allclose(
+            np.einsum("ni,ij,nj->n", rim, precision, rim), radius**2, rtol=0.01
+        )
+
+
 def test_scatter_names_only_the_classes_that_are_there():
     figure = plots.latent_scatter(CODES, np.where(LABELS == 1, 2, LABELS), prior=False)
     assert {"0", "2"} <= set(texts(figure))
@@ -455,6 +469,8 @@ REFUSED = {
     "three columns": (lambda: plots.latent_scatter(np.zeros((5, 3))), r"\(n, 2\), got \(5, 3\)"),
     "few labels": (lambda: plots.latent_scatter(CODES, LABELS[:3]), "expected 500 labels"),
     "few names": (lambda: plots.latent_scatter(CODES, LABELS, ["a"]), "expected 3 class names"),
+    "no draws": (lambda: plots.gaussian_draws({}, np.zeros(2), np.eye(2)), "one method, got none"),
+    "wide draws": (lambda: plots.gaussian_draws({"a": X[0, 0]}, [0, 0], np.eye(2)), r"a.*\(8, 8\)"),
     "histogram": (lambda: plots.latent_histogram(CODES[:, :1]), r"\(500, 1\)"),
     "kl": (lambda: plots.kl_per_dimension(np.zeros((3, 2))), r"\(K,\).*\(3, 2\)"),
     "active": (lambda: plots.kl_per_dimension(np.zeros(3), active=np.zeros(2)), "expected 3 act"),
@@ -581,6 +597,10 @@ def test_drawing_loads_no_pyplot_torch_or_sklearn():
         pytest.param(lambda: plots.learning_curves(history(20, beta=1.0)), id="learning"),
         pytest.param(lambda: plots.latent_scatter(CODES, LABELS), id="scatter"),
         pytest.param(lambda: plots.latent_histogram(CODES), id="histogram"),
+        pytest.param(
+            lambda: plots.gaussian_draws(dict.fromkeys("ab", CODES), np.zeros(2), np.eye(2)),
+            id="draws",
+        ),
         pytest.param(lambda: plots.kl_per_dimension(np.linspace(0, 2, 30)), id="kl"),
         pytest.param(
             lambda: plots.reconstructions({"a long name of a row": X}, labels=list("abcd")),
