@@ -469,6 +469,7 @@ REFUSED = {
     "three columns": (lambda: plots.latent_scatter(np.zeros((5, 3))), r"\(n, 2\), got \(5, 3\)"),
     "few labels": (lambda: plots.latent_scatter(CODES, LABELS[:3]), "expected 500 labels"),
     "few names": (lambda: plots.latent_scatter(CODES, LABELS, ["a"]), "expected 3 class names"),
+    "mean": (lambda: plots.gaussian_draws({"a": CODES}, [0, 0, 0], np.eye(2)), r"got \(3,\) and"),
     "no draws": (lambda: plots.gaussian_draws({}, np.zeros(2), np.eye(2)), "one method, got none"),
     "wide draws": (lambda: plots.gaussian_draws({"a": X[0, 0]}, [0, 0], np.eye(2)), r"a.*\(8, 8\)"),
     "histogram": (lambda: plots.latent_histogram(CODES[:, :1]), r"\(500, 1\)"),

@@ -191,8 +191,6 @@ def gaussian_draws(
     mean: Array,
     covariance: Array,
     *,
-    x_name: str = "z[0]",
-    y_name: str = "z[1]",
     title: str = "Draws, and the 1σ and 2σ of what they stand for",
 ) -> Figure:
     """Draws by several methods, each in a panel, over the Gaussian that they stand for.
@@ -201,8 +199,6 @@ def gaussian_draws(
         draws: (n, 2) by the name of the method.
         mean: (2,) of the Gaussian.
         covariance: (2, 2) of the Gaussian; its ellipses of 1σ and 2σ are drawn.
-        x_name: of the first coordinate.
-        y_name: of the second.
         title: written above.
 
     Raises:
@@ -212,14 +208,18 @@ def gaussian_draws(
     if not draws:
         raise ShapeError("expected draws of at least one method, got none")
     points = {name: as_points(z, name) for name, z in draws.items()}
-    mean, covariance = as_array(mean, "2", "mean"), as_array(covariance, "2 2", "covariance")
+    mean, covariance = np.asarray(mean), np.asarray(covariance)
+    if (mean.shape, covariance.shape) != ((2,), (2, 2)):
+        raise ShapeError(
+            f"expected a mean (2,) and a covariance (2, 2), got {mean.shape} and {covariance.shape}"
+        )
     figure = new_figure(WIDTH, 0.7 + WIDTH / len(points), title)
     panels = figure.subplots(1, len(points), sharex=True, sharey=True, squeeze=False)[0]
     for axes, (name, z) in zip(panels, points.items(), strict=True):
         axes.scatter(*z.T, color=BLUE, s=5, alpha=0.35, linewidths=0, rasterized=True)
         gaussian_ellipses(axes, mean, covariance)
-        axes.set(title=name, xlabel=x_name)
-    panels[0].set(ylabel=y_name)
+        axes.set(title=name, xlabel="z[0]")
+    panels[0].set(ylabel="z[1]")
     square_limits(panels[0], np.concatenate(list(points.values())))
     for axes in panels:
         axes.set_aspect("equal")
