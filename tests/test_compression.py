@@ -104,9 +104,9 @@ def test_colours_may_come_last():
     assert torch.equal(moved, as_data(vae, np.moveaxis(x, -1, 1)))
 
 
-@pytest.mark.parametrize("dtype", ["uint32", "float16", "complex64"])
+@pytest.mark.parametrize("dtype", ["uint32", "float16"])
 def test_dtypes_that_are_not_kept_are_named_beside_those_that_are(dtype):
-    kept = "bool, uint8, int8, uint16, int16, int32, int64, float32, float64"
+    kept = "bool, uint8, int8, uint16, int16, int32, int64, float32 or float64"
     with pytest.raises(DataError, match=rf"expected an array of {kept}, got one of {dtype};"):
         compress(model(), binary(3).astype(dtype))
 
@@ -393,7 +393,7 @@ def test_compositions_that_cannot_be_coded_are_refused(make, message):
         (np.full((3, 8, 8), 7, np.uint8), r"expected binary images .* binarise them"),
         (np.zeros((3, 7, 8), np.uint8), r"examples \(n, 1, 8, 8\)"),
         (np.zeros((0, 8, 8), np.uint8), r"examples \(n, 1, 8, 8\)"),
-        (np.zeros((3, 8, 8), complex), "complex128; use uint8"),
+        (np.zeros((3, 8, 8), complex), "got one of complex128; convert it"),
         (np.full((3, 8, 8), np.nan), "expected binary images"),
         (np.full((3, 8, 8), -0.0), "negative zeros"),
     ],

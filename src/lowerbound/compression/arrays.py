@@ -74,9 +74,10 @@ def layout_of(array: np.ndarray, shape: tuple[int, ...], levels: int) -> Layout:
             f"{wanted}, got an array of shape {array.shape}"
         )
     if array.dtype.str not in DTYPES:
+        *names, last = _names()
         raise DataError(
-            f"expected an array of {', '.join(_names())}, got one of {array.dtype}; convert it, "
-            "to uint8 say"
+            f"expected an array of {', '.join(names)} or {last}, got one of {array.dtype}; "
+            "convert it, to uint8 say"
         )
     low, high = array.min(), array.max()
     if levels > 2:

@@ -178,10 +178,11 @@ def gaussian_ellipses(axes: Axes, mean: Array, covariance: Array) -> None:
     """Where a Gaussian's density has fallen by one and two standard deviations."""
     variances, directions = np.linalg.eigh(covariance)
     angle = float(np.degrees(np.arctan2(directions[1, 1], directions[0, 1])))
+    x, y = mean
     for radius in (1, 2):
         short, long = 2 * radius * np.sqrt(variances)
         axes.add_patch(
-            Ellipse(mean, long, short, angle=angle, fill=False, edgecolor=INK, linewidth=1.3)
+            Ellipse((x, y), long, short, angle=angle, fill=False, edgecolor=INK, linewidth=1.3)
         )
 
 
