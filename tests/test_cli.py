@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from html import unescape
 from pathlib import Path
 
@@ -283,6 +284,13 @@ def test_a_setting_of_the_objective_is_pointed_to(run, tmp_path):
     assert (code, "did you mean objective.beta" in err) == (2, True)
 
 
+def test_an_autoencoders_number_is_called_what_it_is(run, tmp_path):
+    code, _, err = run("train", "autoencoder", "--data", "digits", "--out", tmp_path / "r", *SMALL)
+    assert code == 0
+    assert "epoch 1: reconstruction (−log p(x|z)) " in err
+    assert "bound" not in err
+
+
 def test_a_finished_run_says_so_when_resumed(run, trained):
     code, _, err = run("train", "--resume", "--out", trained)
     assert (code, "nothing is left to train" in err) == (0, True)
@@ -372,6 +380,9 @@ def test_other_data_are_matched_to_the_run(run, tmp_path):
     assert (code, "got '12'" in err) == (3, True)
     code, _, err = run("evaluate", model, "--data", tmp_path / "unit.npz")
     assert (code, "expected grey values up to 255" in err) == (3, True)
+    np.save(tmp_path / "wide.npy", np.arange(9 * 63, dtype=np.uint8).reshape(9, 7, 9))
+    code, _, err = run("embed", model, "--data", tmp_path / "wide.npy", "--out", tmp_path / "z.npy")
+    assert (code, "wide.npy: expected examples of shape (1, 6, 6), as" in err) == (3, True)
     code, _, err = run("evaluate", model, "--labels", "y")
     assert (code, "expected --labels with --data" in err) == (2, True)
 
@@ -433,7 +444,7 @@ def test_data_list_names_every_source(run):
     assert json.loads(run("data", "list", "--json")[1])["digits"][0]["state"] == "found"
 
 
-def test_training_data_may_stay_on_disk(run, tmp_path):
+def test_training_data_may_stay_on_disk(run, tmp_path, monkeypatch):
     x = np.random.default_rng(0).integers(0, 256, (300, 4, 4), np.uint8)
     np.save(tmp_path / "x.npy", x)
     out = tmp_path / "run"
@@ -442,9 +453,18 @@ def test_training_data_may_stay_on_disk(run, tmp_path):
     )
     assert code == 0, err
     assert "300 examples stay on disk" in err
-    for command in (["evaluate", out], ["report", out], ["train", "--resume", "--out", out]):
+    shown = []
+
+    @contextmanager
+    def bar(title, at_once=True):
+        yield lambda done, total: shown.append((title, done, total))
+
+    monkeypatch.setattr("lowerbound.cli.output.progress", bar)
+    for command in (["report", out], ["evaluate", out], ["train", "--resume", "--out", out]):
+        shown.clear()
         code, _, err = run(*command)
         assert code == 0, err
+        assert shown.count(("checking the data", 300, 300)) == 1
     code, _, err = run("evaluate", out, "--split", "train")
     assert code == 3
     assert "are on disk; choose the validation or test split" in err

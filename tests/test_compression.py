@@ -104,6 +104,13 @@ def test_colours_may_come_last():
     assert torch.equal(moved, as_data(vae, np.moveaxis(x, -1, 1)))
 
 
+@pytest.mark.parametrize("dtype", ["uint32", "float16"])
+def test_dtypes_that_are_not_kept_are_named_beside_those_that_are(dtype):
+    kept = "bool, uint8, int8, uint16, int16, int32, int64, float32 or float64"
+    with pytest.raises(DataError, match=rf"expected an array of {kept}, got one of {dtype};"):
+        compress(model(), binary(3).astype(dtype))
+
+
 def test_binary_images_fit_a_model_of_grey_levels():
     vae = model("Categorical")
     x = 255 * binary(4)
@@ -182,6 +189,18 @@ def test_rounded_products_are_whole_multiples_below_two_to_the_53():
     exact = sum(whole) / 2 ** (-2 * unit)
     assert torch.dot(a, b).item() == exact
     assert torch.equal(rounded(torch.zeros(3, dtype=torch.float64), 3), torch.zeros(3).double())
+
+
+@pytest.mark.parametrize("size", [1e-150, 1e-157, 1e-160, 1e-161, 1e-310])
+def test_products_of_the_smallest_numbers_have_no_order(size):
+    torch.manual_seed(0)
+    a, b = (size * torch.randn(n, 300, dtype=torch.float64) for n in (40, 30))
+    order = torch.randperm(300)
+    with exactly():
+        assert torch.equal(a @ b.T, a[:, order] @ b[:, order].T)
+        found = a @ (b.T / size)
+    error = (found - a @ (b.T / size)).abs().max()
+    assert error <= 1e-3 * found.abs().max() + 300 * 2.0**-535
 
 
 def test_attention_is_refused():
@@ -374,7 +393,7 @@ def test_compositions_that_cannot_be_coded_are_refused(make, message):
         (np.full((3, 8, 8), 7, np.uint8), r"expected binary images .* binarise them"),
         (np.zeros((3, 7, 8), np.uint8), r"examples \(n, 1, 8, 8\)"),
         (np.zeros((0, 8, 8), np.uint8), r"examples \(n, 1, 8, 8\)"),
-        (np.zeros((3, 8, 8), complex), "complex128; use uint8"),
+        (np.zeros((3, 8, 8), complex), "got one of complex128; convert it"),
         (np.full((3, 8, 8), np.nan), "expected binary images"),
         (np.full((3, 8, 8), -0.0), "negative zeros"),
     ],

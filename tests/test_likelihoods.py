@@ -14,6 +14,7 @@ from torch.distributions import Distribution
 import lowerbound as lb
 from lowerbound import distributions
 from lowerbound.distributions.special import log_gamma_draw, log_rising
+from lowerbound.errors import NonFiniteLoss
 
 LEVELS = torch.arange(256, dtype=torch.float64) / 255
 EXTREME = [-80.0, -20.0, -3.0, 0.0, 2.0, 10.0, 80.0]
@@ -162,6 +163,43 @@ def test_counts_are_finite_at_extremes_in_float32(name):
     assert (log_p <= 1e-6).all()
     gradients = torch.autograd.grad(log_p.sum(), (a, b), allow_unused=name == "Poisson")
     assert all(gradient is None or gradient.isfinite().all() for gradient in gradients)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_rate_beyond_the_largest_number_has_probability_0_and_a_finite_gradient(dtype):
+    largest = torch.finfo(dtype).max
+    edge = math.log(largest)
+    near, far = ([edge - 1, edge - 1e-3], [edge + 1e-3, edge + 5, 1e4, 1e30])
+    log_mean = torch.tensor([*near, *far], dtype=dtype, requires_grad=True)
+    k = torch.tensor([0.0, 7.0]).unsqueeze(1)
+    log_p = distributions.Poisson(log_mean).log_prob(k)
+    exact = torch.tensor([-float(mpmath.exp(v)) for v in log_mean[:2].tolist()], dtype=dtype)
+    torch.testing.assert_close(log_p[:, :2], exact.expand(2, 2), rtol=1e-12, atol=0)
+    assert (log_p[:, 2:] == -math.inf).all()
+    (gradient,) = torch.autograd.grad(log_p[1].sum(), log_mean, retain_graph=True)
+    torch.testing.assert_close(gradient[:2], exact, rtol=1e-6, atol=0)
+    torch.testing.assert_close(gradient[2:], torch.full((4,), -largest, dtype=dtype))
+    (masked,) = torch.autograd.grad(log_p, log_mean, torch.zeros_like(log_p))
+    assert (masked == 0).all()
+
+
+def test_training_is_not_broken_by_a_rate_that_overflows():
+    """One sample of no weight is none; where all overflow, training stops and says so."""
+    torch.manual_seed(0)
+    x = torch.poisson(torch.full((40, 3), 2.0))
+    encoder, decoder = lb.MLP(3, (), 2), lb.MLP(1, (), 3)
+    torch.nn.init.zeros_(encoder.layers[0].weight)
+    torch.nn.init.constant_(decoder.layers[0].weight, 1e3)
+    posterior = lb.DiagonalGaussian(lb.LogCounts(encoder), 1)
+    model = lb.VAE(lb.StandardNormal(1), posterior, lb.Poisson(decoder, (3,)), lb.Counts())
+    log_w = model.log_weights(x, samples=50)
+    assert (log_w == -math.inf).any()
+    bound = lb.IWAE(50)(model, x)["objective"]
+    assert bound.isfinite().all()
+    bound.sum().backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters())
+    with pytest.raises(NonFiniteLoss, match="reconstruction became infinite at step 1"):
+        lb.fit(model, x, callbacks=[])
 
 
 def test_the_negative_binomial_becomes_the_poisson_as_its_dispersion_grows():

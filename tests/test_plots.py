@@ -203,6 +203,20 @@ def test_scatter_draws_every_point_in_its_class_colour():
     assert figure.axes[0].get_aspect() == 1
 
 
+def test_draws_of_each_method_lie_over_the_gaussians_ellipses():
+    covariance = np.array([[2.0, -1.2], [-1.2, 1.0]])
+    left, right = plots.gaussian_draws({"a": CODES, "b": 2 * CODES}, [0.5, -1], covariance).axes
+    assert (left.get_title("left"), right.get_title("left")) == ("a", "b")
+    np.testing.assert_array_equal(right.collections[0].get_offsets(), 2 * CODES)
+    assert left.get_xlim() == right.get_xlim()
+    precision = np.linalg.inv(covariance)
+    for radius, ellipse in zip((1, 2), right.patches, strict=True):
+        rim = ellipse.get_patch_transform().transform(ellipse.get_path().vertices[::3]) - [0.5, -1]
+        np.testing.assert_allclose(
+            np.einsum("ni,ij,nj->n", rim, precision, rim), radius**2, rtol=0.01
+        )
+
+
 def test_scatter_names_only_the_classes_that_are_there():
     figure = plots.latent_scatter(CODES, np.where(LABELS == 1, 2, LABELS), prior=False)
     assert {"0", "2"} <= set(texts(figure))
@@ -283,6 +297,14 @@ def test_learning_curves_turn_bounds_round_and_keep_losses():
     assert reconstruction.lines[0].get_ydata()[0] == 80
     assert {axes.get_ylabel() for axes in (total, kl, reconstruction)} == {"nats per image"}
     assert [text.get_text() for text in total.texts] == ["train\n100.00", "validation\n98.00"]
+
+
+def test_learning_curves_of_an_autoencoder_name_no_bound():
+    terms = {"objective": -83.0, "bound": -80.0, "reconstruction": 80.0, "penalty": 3.0}
+    entries = [{"epoch": 1, "train": terms, "validation": None}]
+    titles = [axes.get_title("left") for axes in plots.learning_curves(entries).axes]
+    assert len(titles) == 3
+    assert not any("bound" in title for title in titles)
 
 
 def test_learning_curves_without_validation_or_with_one_epoch():
@@ -447,6 +469,9 @@ REFUSED = {
     "three columns": (lambda: plots.latent_scatter(np.zeros((5, 3))), r"\(n, 2\), got \(5, 3\)"),
     "few labels": (lambda: plots.latent_scatter(CODES, LABELS[:3]), "expected 500 labels"),
     "few names": (lambda: plots.latent_scatter(CODES, LABELS, ["a"]), "expected 3 class names"),
+    "mean": (lambda: plots.gaussian_draws({"a": CODES}, [0, 0, 0], np.eye(2)), r"got \(3,\) and"),
+    "no draws": (lambda: plots.gaussian_draws({}, np.zeros(2), np.eye(2)), "one method, got none"),
+    "wide draws": (lambda: plots.gaussian_draws({"a": X[0, 0]}, [0, 0], np.eye(2)), r"a.*\(8, 8\)"),
     "histogram": (lambda: plots.latent_histogram(CODES[:, :1]), r"\(500, 1\)"),
     "kl": (lambda: plots.kl_per_dimension(np.zeros((3, 2))), r"\(K,\).*\(3, 2\)"),
     "active": (lambda: plots.kl_per_dimension(np.zeros(3), active=np.zeros(2)), "expected 3 act"),
@@ -573,6 +598,10 @@ def test_drawing_loads_no_pyplot_torch_or_sklearn():
         pytest.param(lambda: plots.learning_curves(history(20, beta=1.0)), id="learning"),
         pytest.param(lambda: plots.latent_scatter(CODES, LABELS), id="scatter"),
         pytest.param(lambda: plots.latent_histogram(CODES), id="histogram"),
+        pytest.param(
+            lambda: plots.gaussian_draws(dict.fromkeys("ab", CODES), np.zeros(2), np.eye(2)),
+            id="draws",
+        ),
         pytest.param(lambda: plots.kl_per_dimension(np.linspace(0, 2, 30)), id="kl"),
         pytest.param(
             lambda: plots.reconstructions({"a long name of a row": X}, labels=list("abcd")),

@@ -63,6 +63,27 @@ def test_every_likelihood_of_grey_images_trains_a_step(name, recipe):
     assert model.sample(3, torch.tensor([0, 5, 9])).shape == (3, 1, 28, 28)
 
 
+@pytest.mark.parametrize("name", ["mlp", "convolutional"])
+def test_a_mixtures_logistics_are_told_apart_from_a_priors_components(name):
+    chosen = ["likelihood=LogisticMixture", "logistics=3", "prior=GaussianMixture", "components=4"]
+    settings = recipes.parse([*chosen, "hidden=8"])
+    recipes.check(name, settings)
+    model = recipes.prepare(name, GREY, settings).model
+    assert (model.likelihood.components, model.prior.components) == (3, 4)
+    x, _ = model.prepare(GREY.x)
+    mixed = model.likelihood(torch.zeros(30, model.latent_dim)).base_dist
+    assert mixed.logits.shape == (30, 1, 28, 28, 3)
+    assert model.is_density
+    assert model.log_weights(x).isfinite().all()
+
+
+def test_settings_of_likelihoods_reach_them():
+    fixed = recipes.prepare("mlp", REAL, {"likelihood": "StudentT", "degrees": 4, "hidden": [8]})
+    assert fixed.model.likelihood.degrees == 4
+    assert recipes.prepare("mlp", REAL, {"sigma": 0.5}).model.likelihood.sigma == 0.5
+    assert recipes.prepare("linear", REAL, {}).model.likelihood.sigma == "learned"
+
+
 @pytest.mark.parametrize("name", ["Poisson", "NegativeBinomial", "ZeroInflatedNegativeBinomial"])
 def test_counts_are_scored_as_they_are_and_encoded_by_their_logarithms(name):
     model = recipes.mlp(COUNTS, 2, (8,), likelihood=name).model
@@ -209,6 +230,8 @@ def test_vampprior_is_the_papers_network():
         (["prior=Vamp"], "prior: input should be 'StandardNormal'"),
         (["likelihood=Poison"], "likelihood"),
         (["epochs"], "expected --set key=value"),
+        (["logistics=0"], "logistics: input should be greater than or equal to 1, got 0"),
+        (["degrees=few"], "degrees: "),
         (["latent_dim=0"], "latent_dim: input should be greater than or equal to 1, got 0"),
         (["hidden=-3"], "hidden: input should be greater than or equal to 1"),
         (["objective=IWAE", "objective.gradient=drag"], "gradient"),
@@ -236,6 +259,9 @@ def test_an_unknown_recipe_lists_the_near_ones():
         ("tcvae", COUNTS, {"beta": -1}, "expected a weight beta ≥ 0, got -1"),
         ("tcvae", COUNTS, {"objective": "IWAE"}, "unknown setting 'objective'"),
         ("mlp", REAL, {"binarise": True}, "to binarise"),
+        ("mlp", GREY, {"logistics": 3}, "logistics only with likelihood=LogisticMixture, got"),
+        ("mlp", REAL, {"degrees": 3.0}, "got degrees=3.0 with Gaussian; leave it out"),
+        ("convolutional", GREY, {"sigma": "optimal"}, "sigma only with likelihood=Gaussian"),
         ("mlp", REAL, {"conditional": True}, "expected class labels"),
         ("mlp", REAL, {"prior": "ConditionalGaussian"}, "add --set conditional=true"),
     ],

@@ -22,7 +22,7 @@ from typing import Any, Literal
 import torch
 
 import lowerbound
-from lowerbound import devices, evaluation, storage
+from lowerbound import devices, storage
 from lowerbound.data import Dataset, Splits, Stored
 from lowerbound.data import load as load_data
 from lowerbound.data import read as read_data
@@ -168,8 +168,10 @@ def load_model(folder: Path, device: str | None = None) -> VAE:
     return storage.load(folder, device)
 
 
-def split_of(run: Run, name: SplitName) -> Dataset:
+def split_of(run: Run, name: SplitName, reading: Progress | None = None) -> Dataset:
     """The named part of a run's data, checked to be what it was when the run was trained.
+
+    ``reading`` is given the examples read and their number, where data on disk are checked.
 
     Raises:
         DataError: the data have changed, or the run has no such part.
@@ -179,7 +181,7 @@ def split_of(run: Run, name: SplitName) -> Dataset:
             f"expected data in memory, got the training data of {run.source.source}, which are on "
             "disk; choose the validation or test split"
         )
-    data: Dataset | None = getattr(run.source.load(run.seed), name)
+    data: Dataset | None = getattr(run.source.load(run.seed, reading), name)
     if data is None:
         raise DataError(f"expected a run with a {name} split, got one trained without")
     expected = run.fingerprints.get(name)
@@ -222,21 +224,6 @@ def other_data(run: Run, source: str, labels: str | None, conditional: bool) -> 
         )
     places = torch.tensor([run.classes.index(name) for name in data.classes])
     return dataclasses.replace(data, labels=places[data.labels], classes=tuple(run.classes))
-
-
-def evaluate(
-    folder: Path,
-    *,
-    samples: int = 100,
-    seed: int = 0,
-    device: str | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> Evaluation:
-    """`lowerbound.evaluate` on the run's test set, kept in ``evaluation.json``."""
-    model, data = load_model(folder, device), split_of(read(folder), "test")
-    result = evaluation.evaluate(model, data, samples=samples, seed=seed, progress=progress)
-    keep_evaluation(folder, result, seed)
-    return result
 
 
 def keep_evaluation(folder: Path, result: Evaluation, seed: int) -> None:

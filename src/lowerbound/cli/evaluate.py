@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lowerbound.cli.inspect import Data, Device, Folder, Labels, Seed, Split, examples_of
-from lowerbound.cli.output import note, print_json, progress, show_notes
+from lowerbound.cli.output import checking, note, print_json, progress, show_notes
 from lowerbound.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -155,7 +155,8 @@ def rates(
     if len(models) < len(runs_):
         raise ConfigurationError("expected runs in folders of different names")
     described = [runs.read(run) for run in runs_]
-    data = runs.split_of(described[0], split)
+    with checking() as reading:
+        data = runs.split_of(described[0], split, reading)
     for run in described[1:]:
         if run.fingerprints.get(split) != described[0].fingerprints.get(split):
             raise ConfigurationError(

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from lowerbound.cli.output import note, print_json, progress, show_notes
-from lowerbound.errors import ConfigurationError
+from lowerbound.cli.output import checking, note, print_json, progress, show_notes
+from lowerbound.errors import ConfigurationError, DataError
 
 if TYPE_CHECKING:
     from lowerbound import VAE
@@ -38,8 +38,8 @@ def report(
     from lowerbound.report import write_report
 
     show_notes()
-    with progress("reporting") as advance:
-        page = write_report(run, device=device, progress=advance)
+    with checking() as reading, progress("reporting", at_once=False) as advance:
+        page = write_report(run, device=device, progress=advance, reading=reading)
     if json:
         print_json({"report": str(page)})
     else:
@@ -154,15 +154,28 @@ def examples_of(
     data: str | None,
     labels: str | None,
 ) -> Dataset:
-    """The run's own split, or all of the data named instead."""
+    """The run's own split, or all of the data named instead.
+
+    Raises:
+        DataError: examples of another shape than the model's, among others.
+    """
     from lowerbound import runs
     from lowerbound.data import read
 
     if labels is not None and data is None:
         raise ConfigurationError("expected --labels with --data, whose labels they are")
     if data is None:
-        return runs.split_of(runs.read(folder), split)
+        with checking() as reading:
+            return runs.split_of(runs.read(folder), split, reading)
     run = _description(folder)
     if run is None:
-        return read(data, labels=labels)
-    return runs.other_data(run, data, labels, model.context is not None)
+        examples = read(data, labels=labels)
+    else:
+        examples = runs.other_data(run, data, labels, model.context is not None)
+    if examples.shape != tuple(model.shape):
+        what = "the size" if len(model.shape) == 3 else "the columns"
+        raise DataError(
+            f"{data}: expected examples of shape {tuple(model.shape)}, as the model was trained "
+            f"on, got {examples.summary()}; bring them to {what} of its data"
+        )
+    return examples

@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import typer
@@ -29,6 +29,11 @@ def show_notes() -> None:
     logger = logging.getLogger("lowerbound")
     logger.handlers[:] = [handler]
     logger.setLevel(logging.INFO)
+
+
+def checking() -> AbstractContextManager[Callable[[int, int], None]]:
+    """The bar of data on disk, which are read once before they are used."""
+    return progress("checking the data", at_once=False)
 
 
 @contextmanager

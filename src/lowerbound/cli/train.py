@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lowerbound.cli.output import note, print_json, progress, show_notes
+from lowerbound.cli.output import checking, note, print_json, show_notes
 from lowerbound.errors import ConfigurationError, Interrupted
 
 Recipe = Annotated[str | None, typer.Argument(help="A name that `lowerbound recipes` lists.")]
@@ -96,7 +96,7 @@ def train(
     if tensorboard:
         callbacks.append(TensorBoard(out / "tensorboard"))
     try:
-        with progress("checking the data", at_once=False) as reading:
+        with checking() as reading:
             records = runs.train(
                 run,
                 out,

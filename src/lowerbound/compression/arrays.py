@@ -55,6 +55,11 @@ class Layout:
         return np.moveaxis(array, -1, 1) if self._channels_last(shape) else array
 
 
+def _names() -> list[str]:
+    """The dtypes that are kept, whatever their byte order: bool, uint8, …, float64."""
+    return list(dict.fromkeys(np.dtype(kept).newbyteorder("=").name for kept in DTYPES))
+
+
 def layout_of(array: np.ndarray, shape: tuple[int, ...], levels: int) -> Layout:
     """The layout of ``array`` as examples of ``shape`` with ``levels`` values for each element.
 
@@ -69,7 +74,11 @@ def layout_of(array: np.ndarray, shape: tuple[int, ...], levels: int) -> Layout:
             f"{wanted}, got an array of shape {array.shape}"
         )
     if array.dtype.str not in DTYPES:
-        raise DataError(f"expected whole numbers, got an array of {array.dtype}; use uint8")
+        *names, last = _names()
+        raise DataError(
+            f"expected an array of {', '.join(names)} or {last}, got one of {array.dtype}; "
+            "convert it, to uint8 say"
+        )
     low, high = array.min(), array.max()
     if levels > 2:
         whole = array.dtype.kind in "bui" or bool((array == np.floor(array)).all())

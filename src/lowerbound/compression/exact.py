@@ -7,7 +7,8 @@ convolution, are first rounded to b significant bits below their largest entry, 
     2b + ⌈log₂ K⌉ ≤ 53,    K the number of terms in each sum.
 
 Then every product and every partial sum is a whole multiple, below 2⁵³, of one power of two: a
-float64 holds it exactly, and no order of summation can change it.
+float64 holds it exactly, and no order of summation can change it.  That power is at least float64's
+smallest, 2⁻¹⁰⁷⁴, as no factor is rounded to less than whole multiples of 2⁻⁵³⁷.
 
 All other operations run on one thread.  The exact ones (sums, products and maxima of single
 numbers, and so a ReLU) are the same everywhere; the others (tanh, exp, …) may differ in the last
@@ -30,6 +31,7 @@ from lowerbound.errors import ConfigurationError, DataError
 
 MANTISSA_BITS = 53
 MOST_BITS = 18
+LEAST_EXPONENT = -537
 aten = torch.ops.aten
 
 
@@ -52,6 +54,8 @@ def exactly(threads: int | None = None) -> Iterator[None]:
 def rounded(x: Tensor, terms: int) -> Tensor:
     """x to so many bits below its largest |entry| that sums of ``terms`` products are exact.
 
+    What is below 2⁻⁵³⁸ becomes 0.
+
     >>> rounded(torch.tensor([1.0, 1e-9, 0.7], dtype=torch.float64), terms=2)[1].item()
     0.0
 
@@ -63,7 +67,7 @@ def rounded(x: Tensor, terms: int) -> Tensor:
     if not math.isfinite(largest):
         raise not_finite()
     bits = min(MOST_BITS, (MANTISSA_BITS - math.ceil(math.log2(max(terms, 1)))) // 2)
-    scale = math.ldexp(1.0, bits - math.frexp(largest)[1])
+    scale = math.ldexp(1.0, -max(math.frexp(largest)[1] - bits, LEAST_EXPONENT))
     return (x * scale).round_().div_(scale)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -14,7 +15,12 @@ from lowerbound.distributions.special import log_gamma_draw, log_rising
 
 
 class Poisson(Unvalidated):
-    """P(k) = μ^k e^−μ/k!, in log μ."""
+    """P(k) = μ^k e^−μ/k!, in log μ.
+
+    log P(k) is −∞ where μ exceeds the largest number of log μ's dtype, as float32's log μ > 88.7
+    does.  Its gradient by log μ is k − μ, with μ at most that number: finite, so that a sample of
+    no weight adds 0 to a gradient, and not NaN.
+    """
 
     support = constraints.nonnegative_integer
 
@@ -24,7 +30,10 @@ class Poisson(Unvalidated):
 
     def log_prob(self, value: Tensor) -> Tensor:
         k, log_mean = value.double(), self.log_mean.double()
-        log_p = k * log_mean - log_mean.exp() - torch.lgamma(k + 1)
+        largest = math.log(torch.finfo(self.log_mean.dtype).max)
+        # μ, and beyond the largest number its tangent there
+        mean = log_mean.clamp(max=largest).exp() * (1 + (log_mean - largest).relu())
+        log_p = k * log_mean - mean - torch.lgamma(k + 1)
         return log_p.to(self.log_mean.dtype)
 
     def sample(self, sample_shape: Any = Size()) -> Tensor:

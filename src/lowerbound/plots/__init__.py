@@ -12,7 +12,12 @@ from lowerbound.plots.images import (
     samples,
     traversals,
 )
-from lowerbound.plots.latent import kl_per_dimension, latent_histogram, latent_scatter
+from lowerbound.plots.latent import (
+    gaussian_draws,
+    kl_per_dimension,
+    latent_histogram,
+    latent_scatter,
+)
 from lowerbound.plots.lines import Row, comparison, curves, learning_curves
 from lowerbound.plots.output import png_bytes, save
 from lowerbound.plots.rates import rate_distortion
@@ -26,6 +31,7 @@ __all__ = [
     "class_grid",
     "comparison",
     "curves",
+    "gaussian_draws",
     "image_grid",
     "kl_per_dimension",
     "latent_histogram",

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle
+from matplotlib.patches import Circle, Ellipse
 
+from lowerbound.errors import ShapeError
 from lowerbound.plots.checks import as_array, as_labels, as_points, finite, same_length
 from lowerbound.plots.style import (
     BLUE,
@@ -21,6 +22,7 @@ from lowerbound.plots.style import (
     MUTED,
     SMALL_SIZE,
     VERMILION,
+    WIDTH,
     Array,
     class_colours,
     coordinate,
@@ -169,6 +171,59 @@ def latent_scatter(
     )
     if prior:
         prior_circles(axes)
+    return figure
+
+
+def gaussian_ellipses(axes: Axes, mean: Array, covariance: Array) -> None:
+    """Where a Gaussian's density has fallen by one and two standard deviations."""
+    variances, directions = np.linalg.eigh(covariance)
+    angle = float(np.degrees(np.arctan2(directions[1, 1], directions[0, 1])))
+    x, y = mean
+    for radius in (1, 2):
+        short, long = 2 * radius * np.sqrt(variances)
+        axes.add_patch(
+            Ellipse((x, y), long, short, angle=angle, fill=False, edgecolor=INK, linewidth=1.3)
+        )
+
+
+@styled
+def gaussian_draws(
+    draws: Mapping[str, Array],
+    mean: Array,
+    covariance: Array,
+    *,
+    title: str = "Draws, and the 1σ and 2σ of what they stand for",
+) -> Figure:
+    """Draws by several methods, each in a panel, over the Gaussian that they stand for.
+
+    Args:
+        draws: (n, 2) by the name of the method.
+        mean: (2,) of the Gaussian.
+        covariance: (2, 2) of the Gaussian; its ellipses of 1σ and 2σ are drawn.
+        title: written above.
+
+    Raises:
+        ShapeError: there are no draws, or arrays of other shapes.
+        ConfigurationError: a draw is not finite.
+    """
+    if not draws:
+        raise ShapeError("expected draws of at least one method, got none")
+    points = {name: as_points(z, name) for name, z in draws.items()}
+    mean, covariance = np.asarray(mean), np.asarray(covariance)
+    if (mean.shape, covariance.shape) != ((2,), (2, 2)):
+        raise ShapeError(
+            f"expected a mean (2,) and a covariance (2, 2), got {mean.shape} and {covariance.shape}"
+        )
+    figure = new_figure(WIDTH, 0.7 + WIDTH / len(points), title)
+    panels = figure.subplots(1, len(points), sharex=True, sharey=True, squeeze=False)[0]
+    for axes, (name, z) in zip(panels, points.items(), strict=True):
+        axes.scatter(*z.T, color=BLUE, s=5, alpha=0.35, linewidths=0, rasterized=True)
+        gaussian_ellipses(axes, mean, covariance)
+        axes.set(title=name, xlabel="z[0]")
+    panels[0].set(ylabel="z[1]")
+    square_limits(panels[0], np.concatenate(list(points.values())))
+    for axes in panels:
+        axes.set_aspect("equal")
     return figure
 
 

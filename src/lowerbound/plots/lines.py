@@ -47,6 +47,7 @@ TERMS = {
 }
 MAXIMISED = ("elbo", "bound", "objective")
 EQUAL = {"objective", "bound"}  # where nothing weights the bound
+INSTEAD = {"bound", "reconstruction"}  # opposite where there is no bound
 MARKED = 30  # points up to which each is marked
 DASHES = ("-", "--", ":")
 
@@ -87,12 +88,19 @@ def term_series(history: Sequence[Mapping[str, Any]], split: str, term: str) -> 
 
 
 def terms_of(history: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The terms to draw, in the order of TERMS; not the objective where it is the bound itself."""
+    """The terms to draw, in the order of TERMS.
+
+    Not the objective where it is the bound itself, nor what stands in a bound's place where there
+    is none: log p(x|z), which the reconstruction shows.
+    """
     epochs = [measured(entry, split) for entry in history for split in SPLITS]
     known = dict.fromkeys(chain.from_iterable(epochs))
     both = [(terms["objective"], terms["bound"]) for terms in epochs if terms.keys() >= EQUAL]
     if both and all(isclose(objective, bound, rel_tol=1e-5) for objective, bound in both):
         known.pop("objective")
+    instead = [t["bound"] == -t["reconstruction"] for t in epochs if t.keys() >= INSTEAD]
+    if "kl" not in known and instead and all(instead):
+        known.pop("bound")
     return [term for term in TERMS if term in known] + [term for term in known if term not in TERMS]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from torch import nn
 
@@ -13,6 +13,7 @@ from lowerbound.data import TrainingSet
 from lowerbound.errors import ConfigurationError
 from lowerbound.networks import LogCounts
 from lowerbound.objectives import Objective
+from lowerbound.parts import Size
 from lowerbound.training import Training
 from lowerbound.transforms import (
     Binarise,
@@ -41,6 +42,13 @@ LikelihoodName = Literal[
     "ZeroInflatedNegativeBinomial",
 ]
 Sigma = float | Literal["learned", "optimal"]
+Degrees = float | Literal["learned"]
+LIKELIHOOD_SETTINGS = {
+    "sigma": ("Gaussian", "sigma"),
+    "degrees": ("StudentT", "degrees"),
+    "logistics": ("LogisticMixture", "components"),
+}
+"""Settings of recipes that belong to one likelihood, and its argument that each sets."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +67,12 @@ class Observation:
     name: str
     transform: Transform
     shape: tuple[int, ...]
-    sigma: Sigma
+    settings: dict[str, Any]
 
     @property
     def outputs(self) -> int:
         """Numbers that the decoder network must return for one x."""
-        return math.prod(self.shape) * getattr(likelihoods, self.name).numbers
+        return math.prod(self.shape) * self.likelihood(nn.Identity()).numbers
 
     @property
     def maps(self) -> tuple[int, int, int]:
@@ -76,18 +84,21 @@ class Observation:
         """The encoder network as it takes x: counts by their logarithms."""
         return LogCounts(network) if isinstance(self.transform, Counts) else network
 
-    def likelihood(self, network: nn.Module) -> nn.Module:
+    def likelihood(self, network: nn.Module) -> likelihoods.Likelihood:
         """The likelihood whose parameters ``network`` returns."""
-        if self.name == "Gaussian":
-            return likelihoods.Gaussian(network, self.shape, self.sigma)
-        return getattr(likelihoods, self.name)(network, self.shape)
+        made: likelihoods.Likelihood = getattr(likelihoods, self.name)(
+            network, self.shape, **self.settings
+        )
+        return made
 
 
 def observe(
     data: TrainingSet,
     likelihood: LikelihoodName = "auto",
-    sigma: Sigma = "learned",
+    sigma: Sigma | None = None,
     binarise: bool = False,
+    degrees: Degrees | None = None,
+    logistics: Size | None = None,
 ) -> Observation:
     """The likelihood that fits the kind of values in ``data``, or the one asked for.
 
@@ -100,9 +111,12 @@ def observe(
     ========  =====================================================================
 
     ``binarise`` draws b ~ Bernoulli(x) afresh at each use, for values in [0, 1] and grey levels.
+    ``sigma`` is the Gaussian's, ``degrees`` are the Student t's, and ``logistics`` is how many
+    distributions a LogisticMixture mixes; None leaves a likelihood's own default.
 
     Raises:
-        ConfigurationError: the likelihood asked for cannot be had on such data.
+        ConfigurationError: the likelihood asked for cannot be had on such data, or a setting is not
+            one of its own.
     """
     kind = "binary" if binarise else data.kind
     if likelihood == "auto":
@@ -123,7 +137,23 @@ def observe(
             f"expected data that are {' or '.join(wanted)} for the {likelihood} likelihood, got "
             f"{kind} values in {data.name}; the mlp recipe with likelihood=auto fits them"
         )
-    return Observation(likelihood, _transform(data, likelihood, kind), data.shape, sigma)
+    settings = _settings(likelihood, sigma=sigma, degrees=degrees, logistics=logistics)
+    return Observation(likelihood, _transform(data, likelihood, kind), data.shape, settings)
+
+
+def _settings(likelihood: str, **told: Any) -> dict[str, Any]:
+    """The arguments of the likelihood among settings, None where they are not told."""
+    arguments = {}
+    for name, value in told.items():
+        owner, argument = LIKELIHOOD_SETTINGS[name]
+        if value is not None and owner != likelihood:
+            raise ConfigurationError(
+                f"expected {name} only with likelihood={owner}, got {name}={value} with "
+                f"{likelihood}; leave it out, or name that likelihood"
+            )
+        if value is not None:
+            arguments[argument] = value
+    return arguments
 
 
 def _kinds(likelihood: str) -> tuple[str, ...]:

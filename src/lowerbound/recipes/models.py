@@ -15,7 +15,7 @@ from lowerbound.objectives import ELBO, IWAE, TCVAE, InfoVAE, Objective, Reconst
 from lowerbound.parts import NonNegative, Size
 from lowerbound.posteriors import Deterministic
 from lowerbound.priors import StandardNormal
-from lowerbound.recipes.experiment import Experiment, LikelihoodName, Sigma, observe
+from lowerbound.recipes.experiment import Degrees, Experiment, LikelihoodName, Sigma, observe
 from lowerbound.recipes.latents import PosteriorName, PriorName, compose, labels_of
 from lowerbound.training import Training
 from lowerbound.vae import VAE
@@ -27,7 +27,9 @@ def mlp(
     hidden: tuple[Size, ...] = (512,),
     activation: Activation = "relu",
     likelihood: LikelihoodName = "auto",
-    sigma: Sigma = "learned",
+    sigma: Sigma | None = None,
+    degrees: Degrees | None = None,
+    logistics: Size | None = None,
     binarise: bool = False,
     conditional: bool = False,
     prior: PriorName = "StandardNormal",
@@ -38,11 +40,11 @@ def mlp(
     """A fully connected VAE, its decoder the mirror of its encoder.
 
     ``components`` are those of a GaussianMixture, or the pseudo-inputs of a VampPrior; 100 where
-    none are told.
+    none are told.  ``logistics`` are those of a LogisticMixture for each element of x.
     With grey images and ``likelihood=Bernoulli``: 784-512-K-512-784.
     Source: Kingma & Welling, Auto-Encoding Variational Bayes, 2013, arXiv 1312.6114.
     """
-    observation = observe(data, likelihood, sigma, binarise)
+    observation = observe(data, likelihood, sigma, binarise, degrees, logistics)
     context = labels_of(data) if conditional else None
     context_dim = context.classes if context else 0
 
@@ -61,7 +63,7 @@ def autoencoder(
     hidden: tuple[Size, ...] = (512,),
     activation: Activation = "relu",
     likelihood: LikelihoodName = "auto",
-    sigma: Sigma = "learned",
+    sigma: Sigma | None = None,
     objective: Objective = Reconstruction(),
 ) -> Experiment:
     """A fully connected autoencoder: a code without noise, and no KL.
@@ -92,7 +94,9 @@ def convolutional(
     padding: NonNegative = 1,
     activation: Activation = "relu",
     likelihood: LikelihoodName = "auto",
-    sigma: Sigma = "learned",
+    sigma: Sigma | None = None,
+    degrees: Degrees | None = None,
+    logistics: Size | None = None,
     binarise: bool = False,
     conditional: bool = False,
     prior: PriorName = "StandardNormal",
@@ -102,6 +106,7 @@ def convolutional(
 ) -> Experiment:
     """A convolutional VAE for images, its decoder the mirror of its encoder.
 
+    ``components`` and ``logistics`` are as in `mlp`.
     Source: Radford, Metz & Chintala, 2015, arXiv 1511.06434, for strided convolutions.
     """
     if len(data.shape) != 3:
@@ -109,7 +114,7 @@ def convolutional(
             f"expected images (C, H, W) for the convolutional recipe, got {data.name} of shape "
             f"{data.shape}; use the mlp recipe"
         )
-    observation = observe(data, likelihood, sigma, binarise)
+    observation = observe(data, likelihood, sigma, binarise, degrees, logistics)
     context = labels_of(data) if conditional else None
     context_dim = context.classes if context else 0
     convolution = {"kernel_size": kernel_size, "stride": stride, "padding": padding}
@@ -193,7 +198,7 @@ def wae(
     hidden: tuple[Size, ...] = (512,),
     activation: Activation = "relu",
     likelihood: LikelihoodName = "auto",
-    sigma: Sigma = "learned",
+    sigma: Sigma | None = None,
     objective: Objective = InfoVAE(),
 ) -> Experiment:
     """The Wasserstein autoencoder, fully connected: MMD alone brings the codes to the prior.

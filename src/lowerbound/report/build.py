@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 import lowerbound
-from lowerbound import plots, runs, storage
+from lowerbound import evaluation, plots, runs, storage
 from lowerbound.files import write_atomic, write_json
 from lowerbound.pages import data_uri, render
 from lowerbound.report.pictures import Picture, pictures, subject
@@ -25,11 +25,13 @@ def write_report(
     *,
     device: str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    reading: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Write the report of the run in ``folder``; return the page's path.
 
     A run that was not evaluated yet is evaluated first.  Noise is seeded, so that the same run
-    gives the same page.
+    gives the same page.  ``reading`` is given the examples read and their number, where data on
+    disk are checked.
 
     Raises:
         StorageError: the folder holds no finished run.
@@ -37,10 +39,12 @@ def write_report(
     """
     run = runs.read(folder)
     model = runs.load_model(folder, device)
-    data = runs.split_of(run, "test")
+    data = runs.split_of(run, "test", reading)
     figures = runs.evaluation_of(folder)
     if figures is None:
-        figures = runs.evaluate(folder, device=device, progress=progress).as_dict()
+        measured = evaluation.evaluate(model, data, progress=progress)
+        runs.keep_evaluation(folder, measured, seed=0)
+        figures = measured.as_dict()
     history = read_history(folder)
     out = folder / REPORT_FOLDER
     drawn = []

@@ -193,15 +193,12 @@ def a10(bench: Bench) -> None:
     )
     bench.picture("error", "Error against time", "Frobenius norm, one core.", figure)
     spread = MultivariateNormal(mean, covariance).sample((2000,))
-    shown = [chain[:: max(1, steps // 2000)] for chain in chains.values()] + [spread]
-    labels = torch.cat([torch.full((len(z),), i) for i, z in enumerate(shown)])
-    figure = plots.latent_scatter(
-        torch.cat(shown).numpy(),
-        labels.numpy(),
-        [*chains, "mean field"],
-        x_name="z[0]",
-        y_name="z[1]",
-        title="The posterior, and its best approximation without correlation",
+    shown = {name: chain[:: max(1, steps // 2000)] for name, chain in chains.items()}
+    figure = plots.gaussian_draws(
+        {name: z.numpy() for name, z in (shown | {"mean field": spread}).items()},
+        model.mean.numpy(),
+        model.covariance.numpy(),
+        title="The posterior (ellipses: 1σ, 2σ), and its best approximation without correlation",
     )
     bench.picture("posterior", "The posterior", "Draws of each.", figure)
     bench.note(

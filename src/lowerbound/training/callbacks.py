@@ -45,6 +45,8 @@ def format_record(record: Record) -> str:
 
     >>> format_record({"epoch": 2, "train": {"bound": -110.5, "reconstruction": 85.5, "kl": 25.0}})
     'epoch 2: −bound 110.50 = reconstruction 85.50 + KL 25.00'
+    >>> format_record({"epoch": 2, "train": {"bound": -85.5, "reconstruction": 85.5}})
+    'epoch 2: reconstruction (−log p(x|z)) 85.50'
     """
     line = f"epoch {record['epoch']}: {_terms(record['train'])}"
     if record.get("validation"):
@@ -53,6 +55,8 @@ def format_record(record: Record) -> str:
 
 
 def _terms(terms: dict[str, float]) -> str:
+    if "kl" not in terms and terms["bound"] == -terms["reconstruction"]:
+        return f"reconstruction (−log p(x|z)) {terms['reconstruction']:.2f}"
     text = f"−bound {-terms['bound']:.2f}"
     if "kl" in terms and abs(terms["bound"] + terms["reconstruction"] + terms["kl"]) < 1e-3:
         text += f" = reconstruction {terms['reconstruction']:.2f} + KL {terms['kl']:.2f}"
