@@ -202,7 +202,7 @@ def test_codes_are_drawn_from_the_posterior():
     words = np.random.default_rng(2).integers(0, 2**32, 200_000, np.uint32)
     stack = constriction.stream.stack.AnsCoder(words, seal=True)
     before = stack.get_compressed()
-    grid = LatentGrid()
+    grid = LatentGrid(farthest=8, widest=0)
     posterior = grid.posterior(q)
     symbols = posterior.pop(stack)
     z = grid.codes(symbols).view(n, 3)

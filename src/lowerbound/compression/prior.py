@@ -80,9 +80,13 @@ class MixturePrior:
         return codes
 
     def responsibilities(self, codes: Symbols) -> EntropyModel | Certain:
-        """p(c|z) ∝ p(c) p(z|c).
+        """p(c|z) ∝ p(z, c)."""
+        return choices(torch.from_numpy(self.log_joint(codes)))
 
-        (z − μ)/σ is rounded to 1/256, so that its squares, and their sums, are exact.
+    def log_joint(self, codes: Symbols) -> np.ndarray:
+        """log p(z, c) = log p(c) + log p(z|c), shape (n, K), less a constant.
+
+        (z − μ)/σ is rounded to 1/256, so that its squares, and all sums, are exact.
         """
         z = codes.reshape(-1, 1, self.latent_dim)
         to_steps, most = DEVIATION_STEPS / self.sigma, DEVIATION_STEPS * MOST_DEVIATIONS
@@ -92,8 +96,8 @@ class MixturePrior:
             deviations = (z[start : start + size] - self.mean) * to_steps
             np.rint(deviations, out=deviations).clip(-most, most, out=deviations)
             squares[start : start + size] = np.einsum("nkd,nkd->nk", deviations, deviations)
-        log_p = self.log_weights - _rounded(np.log(self.sigma)).sum(-1)
-        return choices(torch.from_numpy(log_p - squares / (2 * DEVIATION_STEPS**2)))
+        constant = self.log_weights - _rounded(np.log(self.sigma)).sum(-1)
+        return constant - squares / (2 * DEVIATION_STEPS**2)
 
     def _component(self, c: Symbols) -> EntropyModel:
         """p(z|c)."""
