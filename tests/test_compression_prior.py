@@ -15,6 +15,7 @@ import torch
 
 import lowerbound as lb
 from lowerbound.compression import as_data, compress, decompress
+from lowerbound.compression.bits_back import BitsBack
 from lowerbound.compression.models import LatentGrid, choices
 from lowerbound.compression.prior import MixturePrior, as_mixture
 from lowerbound.distributions import DiagonalNormal, Mixture
@@ -156,6 +157,9 @@ def test_responsibilities_do_not_depend_on_the_order_of_sums(name):
     permuted = MixturePrior(Mixture(p.log_weights, q))
     moved = permuted.log_joint(codes.reshape(40, -1)[:, order].copy())
     assert np.array_equal(found, moved)
+    parts = found * 2**17  # whole numbers below 2⁵³
+    assert np.array_equal(parts, np.rint(parts))
+    assert np.abs(parts).max() < 2**53
     exact = p.log_weights + p.components.log_prob(prior.grid.codes(codes).view(40, 1, -1))
     log_p = torch.from_numpy(found).log_softmax(-1)
     likely = exact.log_softmax(-1) > -10
@@ -187,6 +191,20 @@ def test_priors_that_cannot_be_coded_are_refused():
     flow.prior = lb.FlowPrior(LATENT)
     with pytest.raises(ConfigurationError, match="StandardNormal, GaussianMixture or VampPrior"):
         compress(flow, x)
+
+
+def test_a_component_may_run_the_stack_dry():
+    """z and x take and give nothing here; c takes 7.6 bits from each of 50 examples."""
+    vae = model("GaussianMixture")
+    vae.prior = lb.GaussianMixture(LATENT, 200)
+    encoder, decoder = vae.posterior.network.layers[-1], vae.likelihood.network.layers[-1]
+    for tensor in (vae.prior.mean, encoder.weight, encoder.bias, decoder.weight):
+        torch.nn.init.zeros_(tensor)
+    torch.nn.init.constant_(encoder.bias[LATENT:], -20)
+    torch.nn.init.constant_(decoder.bias, 30)
+    coder, stack = BitsBack(vae), stack_of(16)
+    assert coder.taken == LATENT + 1
+    assert 3 < coder.push(stack, np.ones((50, *SHAPE), np.uint8)) < 6
 
 
 def test_another_process_decodes_them_and_no_other_model_does(tmp_path):

@@ -137,6 +137,11 @@ class _ExactProducts(TorchDispatchMode):
         super().__init__()
         self.threads = threads
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No: torch would import its compiler, for seconds, to say that it shall not compile."""
+        return False
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
