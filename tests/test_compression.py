@@ -221,7 +221,7 @@ def test_codes_are_drawn_from_the_posterior():
     words = np.random.default_rng(2).integers(0, 2**32, 200_000, np.uint32)
     stack = constriction.stream.stack.AnsCoder(words, seal=True)
     before = stack.get_compressed()
-    grid = LatentGrid()
+    grid = LatentGrid(farthest=8, widest=0)
     posterior = grid.posterior(q)
     symbols = posterior.pop(stack)
     z = grid.codes(symbols).view(n, 3)
@@ -236,7 +236,7 @@ def test_codes_are_drawn_from_the_posterior():
 
 def test_a_block_gives_its_bits_back(trained, digits):
     words = np.random.default_rng(3).integers(0, 2**32, 3_000, np.uint32)
-    coder = BitsBack(trained, LatentGrid())
+    coder = BitsBack(trained)
     stack = constriction.stream.stack.AnsCoder(words, seal=True)
     sealed = stack.get_compressed()
     assert coder.push(stack, digits[:50]) < len(words)

@@ -1,7 +1,8 @@
 """Bits-back coding of blocks of examples on one stack.
 
 To encode x: take z ~ q(z|x) off the stack, put x on it under p(x|z), then z under p(z).  Decoding
-is the same in reverse, and gives the bits that were taken for z back.  The stack has grown by
+is the same in reverse, and gives the bits that were taken for z back.  A mixture p(z) takes one of
+its components off the stack, and puts it back, in the same way (`prior`).  The stack has grown by
 
     −log p(x|z) − log p(z) + log q(z|x),    on average the −ELBO.
 
@@ -28,14 +29,15 @@ from torch.distributions import Distribution, Independent
 
 from lowerbound.compression.exact import exactly
 from lowerbound.compression.models import (
+    LATENT_BITS,
     EntropyModel,
-    LatentGrid,
     Windows,
     joined,
     levels_of,
     pixels,
 )
-from lowerbound.distributions import DiagonalNormal, StandardNormal
+from lowerbound.compression.prior import MixturePrior, as_mixture
+from lowerbound.distributions import DiagonalNormal, Mixture
 from lowerbound.errors import ConfigurationError
 from lowerbound.transforms import Identity, Scale
 from lowerbound.vae import VAE
@@ -52,25 +54,28 @@ class BitsBack:
         ConfigurationError: the model has another prior, posterior or likelihood than can be coded.
     """
 
-    def __init__(self, model: VAE, grid: LatentGrid) -> None:
-        self.model, self.grid = copy.deepcopy(model).cpu().double().eval(), grid
+    def __init__(self, model: VAE, bits: int = LATENT_BITS) -> None:
+        self.model = copy.deepcopy(model).cpu().double().eval()
         self.latent_dim, self.shape = model.latent_dim, model.shape
         with exactly():
+            self.prior = MixturePrior(self._mixture(), bits)
             self.levels = self._levels()
+        self.grid = self.prior.grid
+        self.taken = self.latent_dim + (self.prior.components > 1)  # numbers, for each example
 
     def push(self, stack: Any, block: np.ndarray) -> int:
-        """Encode a block; returns the words that were left when its codes had been taken."""
+        """Encode a block; returns the fewest words that were left when codes had been taken."""
         codes = self._posterior(block).pop(stack)
         left = stack.num_words()
         self._pixels(codes).push(stack, block.ravel().astype(np.int32))
-        self.grid.prior(len(codes)).push(stack, codes)
+        left = min(left, self.prior.push(stack, codes))
         stack.encode_reverse(_check(block), CHECK)
         return left
 
     def pop(self, stack: Any, size: int) -> np.ndarray | None:
         """Decode a block of ``size`` examples; None if it is not what was encoded."""
         check = stack.decode(CHECK)
-        codes = self.grid.prior(size * self.latent_dim).pop(stack)
+        codes = self.prior.pop(stack, size)
         symbols = self._pixels(codes).pop(stack)
         block = symbols.astype(np.uint8).reshape(size, *self.shape)
         if check != _check(block):
@@ -105,22 +110,28 @@ class BitsBack:
     def _pixels_of(self, z: Tensor) -> EntropyModel:
         return pixels(_elementwise(self.model.likelihood(z)))
 
-    def _levels(self) -> int:
-        """How many values an element of x has."""
+    def _mixture(self) -> Mixture:
+        """p(z), when prior and posterior can be coded."""
         model = self.model
-        z: Tensor = torch.zeros(1, model.latent_dim, dtype=torch.float64)
-        x = torch.zeros(1, *model.shape, dtype=torch.float64)
         if model.context is not None:
             raise ConfigurationError(
                 "expected a model without labels to compress with, got a conditional one; train "
                 "one with conditional=false"
             )
-        p, q = model.prior(), model.posterior(x)
-        if not isinstance(p, StandardNormal) or not isinstance(q, DiagonalNormal):
+        p = as_mixture(model.prior())
+        q = model.posterior(torch.zeros(1, *model.shape, dtype=torch.float64))
+        if p is None or not isinstance(q, DiagonalNormal):
             raise ConfigurationError(
-                "expected the StandardNormal prior and a DiagonalGaussian posterior to compress "
-                f"with, got {type(model.prior).__name__} and {type(model.posterior).__name__}"
+                "expected a StandardNormal, GaussianMixture or VampPrior prior and a "
+                "DiagonalGaussian posterior to compress with, got "
+                f"{type(model.prior).__name__} and {type(model.posterior).__name__}"
             )
+        return p
+
+    def _levels(self) -> int:
+        """How many values an element of x has."""
+        model = self.model
+        z: Tensor = torch.zeros(1, model.latent_dim, dtype=torch.float64)
         levels = levels_of(_elementwise(model.likelihood(z)))
         transform = model.transform
         fits = model.is_density if levels != 2 else isinstance(transform, Identity | Scale)

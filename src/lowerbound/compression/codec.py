@@ -15,7 +15,6 @@ import torch
 from lowerbound.compression import container
 from lowerbound.compression.arrays import layout_of
 from lowerbound.compression.bits_back import BitsBack, block_sizes
-from lowerbound.compression.models import LatentGrid
 from lowerbound.errors import DataError, StorageError
 from lowerbound.parts import describe
 from lowerbound.vae import VAE
@@ -62,22 +61,23 @@ def compress(
 
     x holds binary images (0 and 1, or 0 and 255) for a Bernoulli likelihood, or grey levels 0–255
     for one of those, laid out in any way that `lowerbound.data` reads.  The prior must be standard
-    normal and the posterior a diagonal Gaussian.  The networks are run on the CPU in exact
-    arithmetic, so that the bytes decode with any number of threads and on other machines.
+    normal, a GaussianMixture or a VampPrior, and the posterior a diagonal Gaussian.  The networks
+    are run on the CPU in exact arithmetic, so that the bytes decode with any number of threads and
+    on other machines.
 
     Raises:
         ConfigurationError: the model has another prior, posterior or likelihood.
         DataError: x has another shape or other values than the model's.
     """
     array = _array(x)
-    coder = BitsBack(model, LatentGrid())
+    coder = BitsBack(model)
     layout = layout_of(array, coder.shape, coder.levels)
     symbols = layout.symbols(array, coder.shape)
     if layout.array(symbols).tobytes() != array.tobytes():
         raise DataError("expected no negative zeros, which cannot be kept; add 0.0 to the data")
     largest = _largest_block(coder)
     identity = fingerprint(model)
-    initial = _initial_words(identity, coder.latent_dim * largest)
+    initial = _initial_words(identity, coder.taken * largest)
     stack = constriction.stream.stack.AnsCoder(initial, seal=True)
     done = 0
     for size in block_sizes(len(symbols), largest):
@@ -121,10 +121,10 @@ def decompress(model: VAE, content: bytes, *, progress: Progress | None = None) 
             f"{header.model.hex()}), got another ({identity.hex()})"
         )
     layout = header.layout
-    coder = BitsBack(model, LatentGrid(header.grid_bits))
+    coder = BitsBack(model, header.grid_bits)
     if not layout.fits(coder.shape) or header.block != _largest_block(coder):
         raise StorageError("the file's header does not fit the model; compress the data again")
-    initial = _initial_words(identity, coder.latent_dim * header.block)
+    initial = _initial_words(identity, coder.taken * header.block)
     below = initial[: header.initial]
     stack = constriction.stream.stack.AnsCoder(np.concatenate([below, words]))
     symbols = np.empty((layout.shape[0], *coder.shape), np.uint8)
@@ -151,7 +151,7 @@ def as_data(model: VAE, x: np.ndarray | torch.Tensor) -> torch.Tensor:
     Raises:
         ConfigurationError, DataError: as `compress`.
     """
-    coder, array = BitsBack(model, LatentGrid()), _array(x)
+    coder, array = BitsBack(model), _array(x)
     symbols = layout_of(array, coder.shape, coder.levels).symbols(array, coder.shape)
     white = getattr(model.transform, "maximum", 1.0) / (coder.levels - 1)
     return torch.from_numpy(symbols) * white

@@ -62,13 +62,14 @@ def rounded(x: Tensor, terms: int) -> Tensor:
     Raises:
         DataError: an entry is NaN or infinite.
     """
-    low, high = (end.item() for end in x.aminmax())
+    rows = x if x.is_contiguous() else x.transpose(0, -1)  # aminmax is slow across rows
+    low, high = (end.item() for end in rows.aminmax())
     largest = max(-low, high)
     if not math.isfinite(largest):
         raise not_finite()
     bits = min(MOST_BITS, (MANTISSA_BITS - math.ceil(math.log2(max(terms, 1)))) // 2)
-    scale = math.ldexp(1.0, -max(math.frexp(largest)[1] - bits, LEAST_EXPONENT))
-    return (x * scale).round_().div_(scale)
+    exponent = -max(math.frexp(largest)[1] - bits, LEAST_EXPONENT)
+    return (x * math.ldexp(1.0, exponent)).round_().mul_(math.ldexp(1.0, -exponent))
 
 
 def not_finite() -> DataError:
@@ -139,6 +140,11 @@ class _ExactProducts(TorchDispatchMode):
     def __init__(self, threads: int) -> None:
         super().__init__()
         self.threads = threads
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No: torch would import its compiler, for seconds, to say that it shall not compile."""
+        return False
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None

@@ -1,4 +1,4 @@
-"""The three distributions of a VAE as models for the entropy coder, on grids of parameters.
+"""The distributions of a VAE as models for the entropy coder, on grids of parameters.
 
 What the networks return is rounded to grids so coarse that the last bits of a float cannot matter,
 and so fine that the loss is not seen: by e it costs e² nats for each latent dimension in log σ, and
@@ -8,6 +8,7 @@ square of the grid's step.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,13 +19,15 @@ import torch
 from torch import Tensor
 from torch.distributions import Bernoulli, Distribution
 
+from lowerbound.compression.exact import not_finite
 from lowerbound.compression.tables import exp_on_grid
 from lowerbound.distributions import DiagonalNormal, GreyDistribution
+from lowerbound.errors import ConfigurationError
 
 coding = constriction.stream.model
 Symbols = np.ndarray
-FARTHEST_MEAN, MEAN_STEPS = 8, 8
-LOG_SIGMA, SIGMA_STEPS = (-8, 0), 32
+LATENT_BITS, FARTHEST, PRIOR_DEVIATIONS = 6, 512, 8
+MEAN_STEPS, LOWEST_LOG_SIGMA, SIGMA_STEPS = 8, -8, 32
 DEVIATIONS, SMALLEST_WINDOW = 6, 3
 LOGIT, LOGIT_STEPS = (-16, 16), 64
 LOG_LEVEL, LEVEL_STEPS = (-17, 0), 32
@@ -32,11 +35,10 @@ LOG_LEVEL, LEVEL_STEPS = (-17, 0), 32
 
 @dataclass(frozen=True)
 class EntropyModel:
-    """A family of the coder's models and each symbol's parameters, or one model for ``count``."""
+    """A family of the coder's models and each symbol's parameters."""
 
     family: Any
     parameters: tuple[np.ndarray, ...]
-    count: int | None = None
 
     def push(self, stack: Any, symbols: Symbols) -> None:
         """Put symbols, flat and int32, on the stack."""
@@ -44,7 +46,21 @@ class EntropyModel:
 
     def pop(self, stack: Any) -> Symbols:
         """Take them off again; from any other stack, a draw from this model."""
-        return stack.decode(self.family, *(self.parameters or (self.count,)))
+        return stack.decode(self.family, *self.parameters)
+
+
+@dataclass(frozen=True)
+class Certain:
+    """``count`` symbols that can only be 0, and so take no bits."""
+
+    count: int
+
+    def push(self, stack: Any, symbols: Symbols) -> None:
+        """Put nothing on the stack."""
+
+    def pop(self, stack: Any) -> Symbols:
+        """The symbols."""
+        return np.zeros(self.count, np.int32)
 
 
 @dataclass(frozen=True)
@@ -75,9 +91,34 @@ class Windows:
 
 @dataclass(frozen=True)
 class LatentGrid:
-    """z = k/2^bits for whole k: the codes that can be sent."""
+    """z = k/2^bits for whole k, from −2 ``farthest`` to 2 ``farthest``: the codes that can be sent.
 
-    bits: int = 6
+    Gaussians over them have means from −``farthest`` to ``farthest`` and log σ to ``widest``.
+    """
+
+    farthest: int
+    widest: float
+    bits: int = LATENT_BITS
+
+    @classmethod
+    def reaching(cls, p: DiagonalNormal, bits: int = LATENT_BITS) -> LatentGrid:
+        """The grid that is as wide as the Gaussians of a prior: eight σ to either side of each.
+
+        Raises:
+            ConfigurationError: they lie farther out than ±512.
+            DataError: a number is NaN or infinite.
+        """
+        log_sigma = 0.5 * p.log_variance.max().item()
+        reach = (p.mean.abs().max() + PRIOR_DEVIATIONS * p.stddev.max()).item()
+        if not math.isfinite(reach) or not math.isfinite(log_sigma):
+            raise not_finite()
+        if reach > FARTHEST:
+            raise ConfigurationError(
+                f"expected a prior within ±{FARTHEST} to compress with, got one that reaches to "
+                f"±{reach:,.0f}; train the model with a smaller learning rate"
+            )
+        widest = round(max(log_sigma, LOWEST_LOG_SIGMA) * SIGMA_STEPS) / SIGMA_STEPS
+        return cls(1 << (math.ceil(reach) - 1).bit_length(), widest, bits)
 
     @property
     def steps(self) -> float:
@@ -88,29 +129,42 @@ class LatentGrid:
         """The z of symbols k."""
         return torch.from_numpy(symbols).double() / self.steps
 
-    def prior(self, count: int) -> EntropyModel:
-        """N(0, 1) for each of ``count`` codes."""
-        return EntropyModel(_gaussian(2 * FARTHEST_MEAN << self.bits, 0.0, self.steps), (), count)
+    def gaussians(self, p: DiagonalNormal) -> tuple[np.ndarray, np.ndarray]:
+        """μ, on a grid finer than that of z, and σ, on a logarithmic one, both in steps of z's."""
+        fine = MEAN_STEPS * self.steps
+        mean = (p.mean.clamp(-self.farthest, self.farthest) * fine).round() / MEAN_STEPS
+        log_sigma = 0.5 * p.log_variance + 0 * p.mean  # NaN where either is
+        sigma = exp_on_grid(log_sigma, LOWEST_LOG_SIGMA, self.widest, SIGMA_STEPS)
+        return mean.numpy(), self.steps * sigma
+
+    def everywhere(self, mean: np.ndarray, sigma: np.ndarray) -> EntropyModel:
+        """N(μ, σ²) over the whole grid, so that no code is out of reach.
+
+        The coder's 2⁻²⁴ for each symbol costs −log(1 − 2⁻²⁴ · 4 farthest · 2^bits) nats for each
+        latent dimension: 10⁻⁴ for N(0, 1), and 0.008 for the widest prior.
+        """
+        return EntropyModel(
+            _gaussian(2 * self.farthest << self.bits), (mean.ravel(), sigma.ravel())
+        )
 
     def posterior(self, q: DiagonalNormal) -> Windows:
-        """N(μ, σ²), with μ on a grid finer than that of z, and σ on a logarithmic one."""
-        fine = MEAN_STEPS * self.steps
-        mean = (q.mean.clamp(-FARTHEST_MEAN, FARTHEST_MEAN) * fine).round() / MEAN_STEPS
-        log_sigma = 0.5 * q.log_variance + 0 * q.mean  # NaN where either is
-        sigma = self.steps * exp_on_grid(log_sigma, *LOG_SIGMA, SIGMA_STEPS).ravel()
-        centre = mean.round()
-        offset = (mean - centre).numpy().ravel()
+        """N(μ, σ²) near μ."""
+        mean, sigma = (numbers.ravel() for numbers in self.gaussians(q))
+        centre = np.rint(mean)
         widths = 1 << np.frexp(DEVIATIONS * sigma)[1].clip(min=SMALLEST_WINDOW)
         parts = tuple(
-            (places, EntropyModel(_gaussian(int(width)), (offset[places], sigma[places])))
+            (
+                places,
+                EntropyModel(_gaussian(int(width)), (mean[places] - centre[places], sigma[places])),
+            )
             for width in np.unique(widths)
             for places in [np.flatnonzero(widths == width)]
         )
-        return Windows(centre.numpy().ravel().astype(np.int32), parts)
+        return Windows(centre.astype(np.int32), parts)
 
 
-def _gaussian(last: int, *fixed: float) -> Any:
-    return coding.QuantizedGaussian(-last, last, *fixed)
+def _gaussian(last: int) -> Any:
+    return coding.QuantizedGaussian(-last, last)
 
 
 def levels_of(elements: Distribution) -> int | None:
@@ -126,7 +180,18 @@ def pixels(elements: Distribution) -> EntropyModel:
         odds = exp_on_grid(elements.logits, *LOGIT, LOGIT_STEPS).ravel()
         return EntropyModel(coding.Bernoulli(perfect=False), (odds / (1 + odds),))
     assert isinstance(elements, GreyDistribution)
-    p = exp_on_grid(elements.level_log_probs(), *LOG_LEVEL, LEVEL_STEPS)
+    return _categorical(elements.level_log_probs())
+
+
+def choices(log_p: Tensor) -> EntropyModel | Certain:
+    """One of K for each row of log p, (n, K), which may lack a constant."""
+    if log_p.shape[-1] == 1:
+        return Certain(len(log_p))
+    return _categorical(log_p - log_p.amax(-1, keepdim=True))
+
+
+def _categorical(log_p: Tensor) -> EntropyModel:
+    p = exp_on_grid(log_p, *LOG_LEVEL, LEVEL_STEPS)
     return EntropyModel(coding.Categorical(perfect=False), (p.reshape(-1, p.shape[-1]),))
 
 
