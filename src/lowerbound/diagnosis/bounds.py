@@ -29,9 +29,9 @@ LEAST = 1.0
 def overfitting(subject: Subject) -> Check:
     """The ELBO on training data less that on held-out data, with its standard error."""
     name, question = "overfitting", "Is the bound as good on new data as on the training data?"
-    if subject.train is None:
+    if subject.known is None:
         return Check(name, question, "not checked: there are no training data; pass train=")
-    known, new = subject.train_log_weights.mean(0), subject.log_weights.mean(0)
+    known, new = subject.elbo(subject.known), subject.elbo(subject.held_out)
     train, test = estimate(known), estimate(new)
     error = (train.standard_error**2 + test.standard_error**2) ** 0.5
     gap = Estimate(train.value - test.value, error)
@@ -83,7 +83,7 @@ def bound_gap(subject: Subject) -> Check:
     gap = estimate(tighter - elbo)
     answer = (
         f"the importance-weighted bound (k = {SAMPLES}) is {shown(gap)} {subject.unit} above the "
-        f"ELBO of {elbo.mean():.2f}".replace("-", "−")
+        f"ELBO of {shown(estimate(elbo))}"
     )
     if gap.value - SURE * gap.standard_error <= max(LEAST, GAP * subject.kl.value):
         return Check(name, question, answer)

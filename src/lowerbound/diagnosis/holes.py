@@ -65,17 +65,30 @@ def holes(subject: Subject) -> Check:
             title="Codes of held-out data, and draws of the prior",
         )
 
+    if subject.is_autoencoder:
+        severity, remedy = (
+            "note",
+            "That is as it should be: nothing brings an autoencoder's codes to the prior. To draw "
+            "samples, take a VAE, or a distribution fitted to the codes.",
+        )
+        code = "lb.VAE(…, posterior=lb.DiagonalGaussian(encoder, latent_dim))"
+    else:
+        severity, remedy = (
+            "warning",
+            "Weigh the KL by 1 (a smaller weight leaves holes), take fewer latent dimensions, or a "
+            "prior that is learned.",
+        )
+        code = "lb.fit(model, data, objective=lb.ELBO(beta=1.0))"
     finding = Finding(
         name,
-        "warning",
+        severity,  # type: ignore[arg-type]
         f"The codes do not fill the prior: at least {percent} of its mass lies where too few "
         f"{subject.what}s are encoded. Samples will look bad or be all alike, however good the "
         "reconstructions are.",
         share.value,
         "of the prior's mass",
-        "Weigh the KL by 1 (a smaller weight leaves holes), take fewer latent dimensions, or draw "
-        "from a distribution fitted to the codes.",
-        "lb.fit(model, data, objective=lb.ELBO(beta=1.0))",
+        remedy,
+        code,
         draw,
         standard_error=share.standard_error,
         further={"aggregate kl at least": divergence.value}
