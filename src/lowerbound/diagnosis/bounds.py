@@ -10,9 +10,10 @@ from lowerbound.evaluation import Estimate
 from lowerbound.evaluation.bounds import estimate
 from lowerbound.evaluation.importance import effective_size
 
-OVERFITTING = 0.2
+OVERFITTING = 0.15
 """Share of the KL by which the bound may be better on training data.  What is learned by heart is
-learned through the code, whose size the KL is; good models lose up to a tenth."""
+learned through the code, whose size the KL is.  Models of all of MNIST with 20 dimensions are at
+0.04 and below; one of 4,000 digits, after 60 epochs, is at 0.26."""
 
 GAP = 0.5
 """Share of the KL by which the importance-weighted bound may exceed the ELBO.  Models of MNIST are

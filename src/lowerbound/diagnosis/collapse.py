@@ -53,11 +53,11 @@ def collapsed_dimensions(subject: Subject) -> Check:
 
     collapsed = total - used
     if used == 0:
-        cause = cause_of_collapse(subject)
-        severity, remedy, code = "fault", cause.remedy, cause.code
+        all_of_them = cause_of_collapse(subject)
+        severity, remedy, code = "fault", all_of_them.remedy, all_of_them.code
         sentence = (
             f"All {total} latent dimensions have collapsed: the code says nothing about x, and "
-            f"every {subject.what} is reconstructed as the same one.{cause.why}"
+            f"every {subject.what} is reconstructed as the same one.{all_of_them.why}"
         )
     else:
         cause = None if subject.is_autoencoder else cause_of_collapse(subject)
@@ -154,8 +154,8 @@ def cause_of_collapse(subject: Subject, epoch: float = math.inf) -> Cause:
     found = noise(subject)
     if found is not None and found.is_off and found.ratio < 1 and found.weight > OFF**2:
         return Cause(
-            f" Its σ is {found.sigma:.4g} where errors are {found.best:.2g}, which weighs the KL by "
-            f"{plain(found.weight)}.",
+            f" Its σ is {found.sigma:.4g} where errors are {found.best:.2g}, which weighs the KL "
+            f"by {plain(found.weight)}.",
             "Sum a squared error over the elements of x, as a mean over them is such a σ, and let "
             "the decoder learn its σ.",
             'lb.Gaussian(network, shape, sigma="optimal")    # --set sigma=optimal',
@@ -172,7 +172,8 @@ def cause_of_collapse(subject: Subject, epoch: float = math.inf) -> Cause:
             f" The KL's weight had come to {beta:.2g} then.",
             "Raise the KL's weight later or to less, or leave each dimension some nats free; "
             "lb.diagnose_loss checks a loss function of your own.",
-            "lb.fit(model, data, objective=lb.ELBO(free_bits=0.1))    # --set objective.free_bits=0.1",
+            "lb.fit(model, data, objective=lb.ELBO(free_bits=0.1))    "
+            "# --set objective.free_bits=0.1",
         )
     return Cause(
         "",

@@ -154,6 +154,8 @@ def _weights(subject: Subject) -> Weights | str:
         return "not checked: there are no training data; pass train="
     if not subject.codes_say_something:
         return f"not checked: the code says nothing (KL {subject.kl.value:.3f} nats)"
+    if subject.was_learning:
+        return "not checked: the model was still learning when its training ended"
     found = subject.weights
     if found is None:
         return "not checked: q(z|x) is no diagonal Gaussian"
@@ -168,9 +170,12 @@ def _side(ratio: Estimate, wanted: float, factor: float) -> int:
 
 
 def _weighed_otherwise(found: Weights, wanted: float) -> bool:
-    """Whether both β are surely off the one wanted, and to the same side."""
-    sides = {_side(each, wanted, WEIGHT_OFF) for each in (found.of_means, found.of_variances)}
-    return len(sides) == 1 and 0 not in sides
+    """Whether both β are surely off the one wanted, to the same side, and not from each other: an
+    encoder that is not at rest yet has two that differ."""
+    both = found.of_means, found.of_variances
+    sides = {_side(each, wanted, WEIGHT_OFF) for each in both}
+    alike = min(each.value for each in both) > 0 and not _side(found.ratio, 1.0, WEIGHT_OFF)
+    return len(sides) == 1 and 0 not in sides and alike
 
 
 def _weights_picture(readings: dict[str, Weights], wanted: float):

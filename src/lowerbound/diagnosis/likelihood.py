@@ -139,8 +139,8 @@ def _unfit(family: str, x: Tensor, kind: str) -> Unfit | None:
             "images binarised at random with these as probabilities, and not for the grey levels",
             "note",
             "Codes, reconstructions and sampled means do not suffer. Tell the bound as one for "
-            "binarised images, and beside no other likelihood's; to train on such images, binarise; "
-            "for a probability of the grey levels, take another likelihood.",
+            "binarised images, and beside no other likelihood's; to train on such images, "
+            "binarise; for a probability of the grey levels, take another likelihood.",
             ", or --set binarise=true",
         )
     if family in ("Gaussian", "ContinuousBernoulli") and kind == "binary" and _is_binary(x):
