@@ -50,6 +50,8 @@ def overfitting(subject: Subject) -> Check:
         )
 
     best = _best_epoch(subject)
+    corrupted = getattr(subject.objective, "corruption", None)
+    corrupt = "" if corrupted else " corrupt what the encoder sees,"
     stop = f"; validation was best at epoch {best[0]} of {best[1]}" if best else ""
     finding = Finding(
         name,
@@ -58,8 +60,7 @@ def overfitting(subject: Subject) -> Check:
         f"the model has learned examples by heart{stop}.",
         gap.value,
         subject.unit,
-        "Stop when the validation bound is best, corrupt what the encoder sees, or take a smaller "
-        "model or more data.",
+        f"Stop when the validation bound is best,{corrupt} or take a smaller model or more data.",
         "lb.Training(patience=10), lb.ELBO(corruption=lb.BernoulliDraw())",
         draw,
         standard_error=error,
