@@ -631,7 +631,8 @@ def test_a_likelihood_that_refuses_the_data_is_a_finding(digits):
 
         def forward(self, z, context=None):
             logits = z.sum(-1)[..., None, None, None].expand(*z.shape[:-1], 1, 8, 8)
-            return Independent(torch.distributions.Bernoulli(logits=logits), 3)
+            elements = torch.distributions.Bernoulli(logits=logits, validate_args=True)
+            return Independent(elements, 3)
 
     posterior = lb.DiagonalGaussian(lb.MLP(64, (8,), 4), 2)
     model = lb.VAE(lb.StandardNormal(2), posterior, Own(), lb.Scale())
