@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -17,7 +18,7 @@ import pytest
 from PIL import Image
 
 import lowerbound as lb
-from lowerbound import cli
+from lowerbound import cli, recipes
 
 SMALL = ("--set", "hidden=32", "--set", "epochs=2", "--set", "latent_dim=2")
 
@@ -195,6 +196,30 @@ def test_diagnose_is_one_self_contained_page(run, trained):
     values = json.loads(run("diagnose", trained, "--json")[1])
     assert values == kept["findings"]
     assert page.read_bytes() == first
+
+
+def test_diagnose_takes_what_fit_kept(run, tmp_path):
+    """A folder without run.json: its data by the name it tells, or --data."""
+    splits = lb.data.load("digits")
+    model = recipes.mlp(splits.train, hidden=(8,), latent_dim=2).model
+    training = lb.Training(epochs=1)
+    one, other = tmp_path / "one", tmp_path / "other"
+    lb.fit(model, splits.train, training=training, out=one, callbacks=[])
+    part = dataclasses.replace(splits.train.take(100), name="mine")
+    lb.fit(model, part, training=training, out=other, callbacks=[])
+
+    def unanswered(folder):
+        kept = json.loads((folder / "diagnosis" / "diagnosis.json").read_text())
+        return [check["name"] for check in kept["checks"] if "pass train=" in check["answer"]]
+
+    assert run("diagnose", one)[0] == 0
+    assert unanswered(one) == []
+    code, _, err = run("diagnose", other)
+    assert code == 4
+    assert "trained on mine; name its file or folder with --data" in err
+    assert run("diagnose", other, "--data", "digits")[0] == 0
+    # Which of the digits it was trained on is not known: they are held out, all the same.
+    assert unanswered(other) == ["kl-weight", "stated-variance", "overfitting"]
 
 
 def test_embed_sample_reconstruct(run, trained, tmp_path):

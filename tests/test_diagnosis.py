@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 
 import pytest
 import torch
@@ -29,6 +30,7 @@ from lowerbound.diagnosis import (
 )
 from lowerbound.diagnosis import likelihood as likelihoods
 from lowerbound.diagnosis.finding import Check
+from lowerbound.diagnosis.stationarity import Weights
 from lowerbound.diagnosis.subject import EXAMPLES, Subject, subset
 from lowerbound.evaluation.bounds import judging
 
@@ -146,6 +148,12 @@ def test_averaging_over_pixels_collapses_all_dimensions(digits):
     assert off.further["sigma"] == pytest.approx(math.sqrt(32))
     weight = ask(encoder.kl_weight, model, digits.test, digits.train)
     assert "says nothing" in weight.answer
+    # Both name the cause: σ² = 32 where squared errors are off.further["best sigma"]².
+    implied = 32 / off.further["best sigma"] ** 2
+    for each in (found, low):
+        told = float(re.search(r"weighs the KL by ([\d,]+)\.", each.sentence)[1].replace(",", ""))
+        assert told == pytest.approx(implied, rel=0.05)
+        assert "sigma" in each.code
 
 
 def test_dimensions_that_do_not_pay_are_a_note(digits):
@@ -178,14 +186,56 @@ def test_a_kl_that_vanishes_is_seen_in_the_history(digits, kl, number, severity)
     assert found is None or found.picture().axes
 
 
+@pytest.mark.parametrize(
+    ("beta", "words"),
+    [
+        (20.0, "The objective weighs the KL by 20."),
+        (lb.Linear(start=1, duration=8, final=40.0), "The objective weighs the KL by 40."),
+        (lb.Linear(start=0, duration=8), "The KL's weight had come to 0.38 then."),
+        (1.0, "reconstructed as the same one"),
+    ],
+)
+def test_the_objective_tells_what_a_collapsed_code_cannot(digits, beta, words):
+    """The encoder is the prior whatever β was, so that the record of the run must say."""
+    torch.manual_seed(0)
+    model = recipes.mlp(digits.train, hidden=(8,), likelihood="Bernoulli").model
+    for p in model.posterior.parameters():
+        torch.nn.init.zeros_(p)
+    record, objective = history_of([5.0] * 2 + [0.01] * 8), lb.ELBO(beta=beta)
+    arguments = (model, digits.test, digits.train, record, objective)
+    dimensions, course = (
+        ask(check, *arguments).finding
+        for check in (collapse.collapsed_dimensions, collapse.vanishing_kl)
+    )
+    assert (dimensions.severity, course.severity) == ("fault", "fault")
+    assert any(found.sentence.endswith(words) for found in (dimensions, course)) or (
+        words in dimensions.sentence
+    )
+    assert ("beta=1" in course.code) == (words.startswith("The objective"))
+
+
+@pytest.mark.parametrize("epochs", [4, 8])
+def test_a_weight_that_was_still_changing_is_not_asked_for(table, epochs):
+    """Lab 11's schedule, from epoch 4 to 12, in trainings that stop before."""
+    known, test = table
+    objective = lb.ELBO(beta=lb.Linear(start=4, duration=8))
+    model, history = train(known, objective, dataclasses.replace(FAST, epochs=epochs))
+    for check in (encoder.kl_weight, encoder.stated_variance):
+        answer = ask(check, model, test, known, history, objective).answer
+        assert answer.startswith("not checked: the objective")
+
+
 # Holes.
 
 
 def test_a_small_kl_weight_leaves_holes(digits):
     objective = lb.ELBO(beta=0.003)
     model, _ = train(digits.train, objective, likelihood="Bernoulli", latent_dim=8)
-    found = ask(holes.holes, model, digits.test, digits.train).finding
+    found = ask(holes.holes, model, digits.test, digits.train, objective=objective).finding
     assert found.number > holes.HOLES
+    assert "beta=1.0" in found.code
+    plain = ask(holes.holes, model, digits.test, digits.train).finding
+    assert "beta" not in plain.code  # the weight is 1 already
     assert found.picture().axes
 
 
@@ -259,6 +309,7 @@ def test_a_fixed_sigma_that_is_too_large(digits):
 def test_bernoulli_on_grey_levels(digits):
     model, _ = train(digits.train, likelihood="Bernoulli", training=lb.Training(epochs=10))
     found = ask(likelihoods.likelihood_fit, model, digits.test, digits.train).finding
+    assert found.severity == "note"
     x = digits.test.x / 255
     assert found.number == pytest.approx(((x > 0) & (x < 1)).double().mean().item())
     bits = {
@@ -307,6 +358,28 @@ def test_a_rounded_normal_is_a_probability():
     for mean, sigma in ((0.3, 0.2), (10.0, 3.0), (-40.0, 30.0)):
         p = alternatives.RoundedNormal(torch.tensor(mean).double(), torch.tensor(sigma).double())
         assert p.log_prob(x).exp().sum().item() == pytest.approx(1, abs=1e-6)
+
+
+def test_binarised_images_have_one_likelihood(digits):
+    model, _ = train(digits.train, binarise=True, training=lb.Training(epochs=1))
+    check = ask(likelihoods.likelihood_fit, model, digits.test, digits.train)
+    assert check.answer == "Bernoulli on binarised values, of which it is a probability"
+    assert check.finding is None
+
+
+def test_an_alternative_reaches_a_scale_far_from_its_first_one(table):
+    """x = zW + 0.02 ε, with σ = 1 at first."""
+    torch.manual_seed(0)
+    z = torch.randn(2000, 3)
+    x = z @ torch.randn(3, 10) / 3 + 0.02 * torch.randn(2000, 10)
+    model = recipes.mlp(table[0], hidden=(8,), latent_dim=3).model
+    with judging(model, 0) as device:
+        subject = Subject(model, *table, (), PLAIN, device, 0)
+        decoder = alternatives._Decoder(subject, lambda h, s: Normal(h, s[0].exp()))
+        codes = alternatives._Coded(z, torch.zeros_like(z), None)
+        with torch.enable_grad():
+            alternatives._train(decoder, codes, x, lb.Identity())
+    assert 0.02 <= decoder.shared[0].exp().item() < 0.1
 
 
 # The encoder.
@@ -377,6 +450,18 @@ def test_a_log_variance_that_is_none_is_found_and_named(table, drawn, paid, word
     assert ask(encoder.kl_weight, model, test, known).finding is None
 
 
+def test_means_that_are_not_quite_at_rest_are_no_other_variance():
+    """Scaled by 1 − δ, the exact posterior's means give β = 1 + δ/noise², and its variances 1."""
+    model, data = exact_case(0.0, noise=0.02, scale=1 - 8e-4)
+    found = ask(encoder.stated_variance, model, data, data)
+    with judging(model, 0) as device:
+        weights = Subject(model, data, data, (), PLAIN, device, 0).weights
+    assert weights.of_variances.value == pytest.approx(1, abs=0.02)
+    assert weights.of_means.value == pytest.approx(1 + 8e-4 / 0.02**2, rel=0.01)
+    assert found.finding is None
+    assert ask(encoder.kl_weight, model, data, data).finding is None
+
+
 def test_heads_with_relu_are_clipped(digits):
     """The assignment's code: ReLU on the mean and on log σ²."""
     torch.manual_seed(0)
@@ -395,6 +480,27 @@ def test_heads_with_relu_are_clipped(digits):
     assert found.picture().axes
 
 
+def test_an_encoder_that_is_still_learning_is_not_asked(digits):
+    """Its two β are far from 1, and what explains them is that it is not at rest yet."""
+    settings = {"training": lb.Training(epochs=5), "likelihood": "ContinuousBernoulli"}
+    model, history = train(digits.train, **settings)
+    for check in (encoder.kl_weight, encoder.stated_variance):
+        assert "still learning" in ask(check, model, digits.test, digits.train, history).answer
+
+
+def test_betas_that_differ_are_no_weight_of_the_kl(table):
+    """Both above 1.5, or below 0, but not alike."""
+    known, test = table
+    model = recipes.mlp(known, hidden=(8,), latent_dim=2).model
+    for means, variances in ((2.0, 8.0), (-3.0, -3.0), (8.0, 8.0)):
+        values = [lb.evaluation.Estimate(value, 0.01) for value in (means, variances)]
+        ratio = lb.evaluation.Estimate(variances / means, 0.01)
+        with judging(model, 0) as device:
+            subject = Subject(model, test, known, (), PLAIN, device, 0)
+            subject.__dict__["weights"] = Weights(*values, ratio)
+            assert bool(encoder.kl_weight(subject).finding) == (means == 8)
+
+
 def test_other_objectives_are_not_mistaken_for_a_wrong_weight(table):
     known, test = table
     model, _ = train(known, training=lb.Training(epochs=1))
@@ -409,32 +515,39 @@ def test_other_objectives_are_not_mistaken_for_a_wrong_weight(table):
 
 
 class Shifted(nn.Module):
-    """The exact posterior, its mean moved by ``shift`` deviations, as a Normal of torch's."""
+    """The exact posterior, its mean moved by ``shift`` deviations and scaled, as torch's Normal."""
 
     latent_dim = 1
 
-    def __init__(self, shift: float) -> None:
+    def __init__(self, shift: float, noise: float, scale: float) -> None:
         super().__init__()
         self.shift = nn.Parameter(torch.tensor(shift))
+        self.noise, self.scale = noise, scale
 
     def forward(self, x, context=None):
-        deviation = S / math.sqrt(1 + S**2)
-        mean = x / (1 + S**2) + self.shift * deviation
+        deviation = self.noise / math.sqrt(1 + self.noise**2)
+        mean = self.scale * x / (1 + self.noise**2) + self.shift * deviation
         return Independent(Normal(mean, deviation * torch.ones_like(mean)), 1)
 
 
 class Observed(nn.Module):
-    """p(x|z) = N(z, S²)."""
+    """p(x|z) = N(z, noise²)."""
 
     shape, support = (1,), "continuous"
 
+    def __init__(self, noise: float) -> None:
+        super().__init__()
+        self.noise = noise
+
     def forward(self, z, context=None):
-        return Independent(Normal(z, S * torch.ones_like(z)), 1)
+        return Independent(Normal(z, self.noise * torch.ones_like(z)), 1)
 
 
-def exact_case(shift: float) -> tuple[lb.VAE, Dataset]:
-    x = math.sqrt(1 + S**2) * torch.randn(500, 1, generator=torch.Generator().manual_seed(0))
-    return lb.VAE(lb.StandardNormal(1), Shifted(shift), Observed()), Dataset(x)
+def exact_case(shift: float, noise: float = S, scale: float = 1.0) -> tuple[lb.VAE, Dataset]:
+    x = torch.randn(500, 1, generator=torch.Generator().manual_seed(0))
+    posterior = Shifted(shift, noise, scale)
+    model = lb.VAE(lb.StandardNormal(1), posterior, Observed(noise))
+    return model, Dataset(math.sqrt(1 + noise**2) * x)
 
 
 def test_the_exact_posterior_has_no_gap():
@@ -510,6 +623,24 @@ def test_a_linear_layer_that_counts_one_convolution(digits):
         assert shapes.runs(model, digits.test, device).finding
 
 
+def test_a_likelihood_that_refuses_the_data_is_a_finding(digits):
+    """torch's own Bernoulli takes no grey levels."""
+
+    class Own(nn.Module):
+        shape, support = (1, 8, 8), "binary"
+
+        def forward(self, z, context=None):
+            logits = z.sum(-1)[..., None, None, None].expand(*z.shape[:-1], 1, 8, 8)
+            elements = torch.distributions.Bernoulli(logits=logits, validate_args=True)
+            return Independent(elements, 3)
+
+    posterior = lb.DiagonalGaussian(lb.MLP(64, (8,), 4), 2)
+    model = lb.VAE(lb.StandardNormal(2), posterior, Own(), lb.Scale())
+    (found,) = lb.diagnose(model, digits.test)
+    assert found.name == "shapes"
+    assert "\n" not in found.sentence
+
+
 def test_an_autoencoder_is_asked_what_it_can_answer(digits):
     torch.manual_seed(0)
     model = lb.VAE(
@@ -520,8 +651,17 @@ def test_an_autoencoder_is_asked_what_it_can_answer(digits):
     )
     lb.fit(model, digits.train, objective=lb.Reconstruction(), training=FAST, callbacks=[])
     checks = examine(model, digits.test)
-    assert {"bound-gap", "kl-weight"}.isdisjoint(check.name for check in checks)
-    assert "holes" in names([check.finding for check in checks if check.finding])
+    asked = {check.name for check in checks}
+    assert {"bound-gap", "kl-weight", "decoder-noise", "likelihood"}.isdisjoint(asked)
+    (found,) = (check.finding for check in checks if check.finding)
+    assert (found.name, found.severity) == ("holes", "note")
+    # Codes a thousandth as large say as much.
+    model.posterior.network.layers[-1].weight.data *= 1e-3
+    small = ask(collapse.collapsed_dimensions, model, digits.test)
+    assert small.answer == "4 of 4 dimensions are active"
+    model.posterior.network.layers[-1].weight.data[0] = 0
+    found = ask(collapse.collapsed_dimensions, model, digits.test).finding
+    assert (found.severity, found.number) == ("note", 1)
 
 
 def test_a_conditional_model(digits):

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lowerbound.cli.inspect import Device, Folder, Seed
+from lowerbound.cli.inspect import Device, Seed
 from lowerbound.cli.output import note, print_json, progress, show_notes
 
 
 def diagnose(
-    run: Folder,
+    run: Annotated[Path, typer.Argument(help="The folder of a run, or of a model that fit kept.")],
+    data: Annotated[
+        str | None, typer.Option(help="Data to judge it on, in place of those that it tells.")
+    ] = None,
     seed: Seed = 0,
     device: Device = None,
     json: Annotated[bool, typer.Option(help="Print the findings as JSON.")] = False,
@@ -21,7 +25,9 @@ def diagnose(
 
     show_notes()
     with progress("diagnosing") as advance:
-        page, findings, checks = write_diagnosis(run, seed=seed, device=device, progress=advance)
+        page, findings, checks = write_diagnosis(
+            run, data=data, seed=seed, device=device, progress=advance
+        )
     if json:
         print_json([finding.as_dict() for finding in findings])
     else:

@@ -10,9 +10,10 @@ from lowerbound.evaluation import Estimate
 from lowerbound.evaluation.bounds import estimate
 from lowerbound.evaluation.importance import effective_size
 
-OVERFITTING = 0.2
+OVERFITTING = 0.15
 """Share of the KL by which the bound may be better on training data.  What is learned by heart is
-learned through the code, whose size the KL is; good models lose up to a tenth."""
+learned through the code, whose size the KL is.  Models of all of MNIST with 20 dimensions are at
+0.04 and below; one of 4,000 digits, after 60 epochs, is at 0.26."""
 
 GAP = 0.5
 """Share of the KL by which the importance-weighted bound may exceed the ELBO.  Models of MNIST are
@@ -29,9 +30,9 @@ LEAST = 1.0
 def overfitting(subject: Subject) -> Check:
     """The ELBO on training data less that on held-out data, with its standard error."""
     name, question = "overfitting", "Is the bound as good on new data as on the training data?"
-    if subject.train is None:
+    if subject.known is None:
         return Check(name, question, "not checked: there are no training data; pass train=")
-    known, new = subject.train_log_weights.mean(0), subject.log_weights.mean(0)
+    known, new = subject.elbo(subject.known), subject.elbo(subject.held_out)
     train, test = estimate(known), estimate(new)
     error = (train.standard_error**2 + test.standard_error**2) ** 0.5
     gap = Estimate(train.value - test.value, error)
@@ -49,6 +50,8 @@ def overfitting(subject: Subject) -> Check:
         )
 
     best = _best_epoch(subject)
+    corrupted = getattr(subject.objective, "corruption", None)
+    corrupt = "" if corrupted else " corrupt what the encoder sees,"
     stop = f"; validation was best at epoch {best[0]} of {best[1]}" if best else ""
     finding = Finding(
         name,
@@ -57,8 +60,7 @@ def overfitting(subject: Subject) -> Check:
         f"the model has learned examples by heart{stop}.",
         gap.value,
         subject.unit,
-        "Stop when the validation bound is best, corrupt what the encoder sees, or take a smaller "
-        "model or more data.",
+        f"Stop when the validation bound is best,{corrupt} or take a smaller model or more data.",
         "lb.Training(patience=10), lb.ELBO(corruption=lb.BernoulliDraw())",
         draw,
         standard_error=error,
@@ -83,7 +85,7 @@ def bound_gap(subject: Subject) -> Check:
     gap = estimate(tighter - elbo)
     answer = (
         f"the importance-weighted bound (k = {SAMPLES}) is {shown(gap)} {subject.unit} above the "
-        f"ELBO of {elbo.mean():.2f}".replace("-", "−")
+        f"ELBO of {shown(estimate(elbo))}"
     )
     if gap.value - SURE * gap.standard_error <= max(LEAST, GAP * subject.kl.value):
         return Check(name, question, answer)

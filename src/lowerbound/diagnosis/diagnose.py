@@ -10,7 +10,7 @@ from torch import Tensor
 from lowerbound.data import Dataset, from_arrays
 from lowerbound.diagnosis import bounds, collapse, encoder, holes, likelihood, noise, shapes
 from lowerbound.diagnosis.finding import Check, Finding
-from lowerbound.diagnosis.subject import Subject, subset
+from lowerbound.diagnosis.subject import Subject
 from lowerbound.errors import ConfigurationError
 from lowerbound.evaluation.bounds import judging
 from lowerbound.objectives import ELBO, Objective
@@ -21,6 +21,8 @@ FEWEST = 20
 """Held-out examples below which no standard error can be relied on."""
 
 OF_A_BOUND: tuple[Callable[[Subject], Check], ...] = (
+    noise.decoder_noise,
+    likelihood.likelihood_fit,
     encoder.clipped_heads,
     encoder.kl_weight,
     encoder.stated_variance,
@@ -28,14 +30,13 @@ OF_A_BOUND: tuple[Callable[[Subject], Check], ...] = (
     bounds.importance_samples,
     bounds.overfitting,
 )
-"""Checks that need a posterior with a density."""
+"""Checks that an autoencoder has no answer to: it has no bound, its σ weighs nothing, and its codes
+are points."""
 
 OF_ANY: tuple[Callable[[Subject], Check], ...] = (
     collapse.collapsed_dimensions,
     collapse.vanishing_kl,
     holes.holes,
-    noise.decoder_noise,
-    likelihood.likelihood_fit,
 )
 
 
@@ -52,7 +53,7 @@ def diagnose(
 
     ``train`` is what the model was trained on, ``history`` what `fit` returned and ``objective``
     what it was given.  Without the training data the encoder, overfitting and other likelihoods are
-    not looked into.  At most 2,000 examples of each are drawn.  The model and torch's generators
+    not looked into.  Most checks draw 2,000 examples of each.  The model and torch's generators
     are left as they were.
 
     Raises:
@@ -74,9 +75,8 @@ def examine(
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Check]:
     """Every check that `diagnose` makes, with its answer, those that found nothing too."""
-    test, known = _dataset(data, "held-out", seed), None
-    if train is not None:
-        known = _dataset(train, "training", seed)
+    test = _dataset(data, "held-out")
+    known = None if train is None else _dataset(train, "training")
     with judging(model, seed) as device:
         first = shapes.runs(model, test, device)
         if first.finding:
@@ -91,9 +91,9 @@ def examine(
     return checks
 
 
-def _dataset(data: Dataset | Tensor, which: str, seed: int) -> Dataset:
+def _dataset(data: Dataset | Tensor, which: str) -> Dataset:
     if len(data) < FEWEST:
         raise ConfigurationError(
             f"expected at least {FEWEST} {which} examples to diagnose a model, got {len(data)}"
         )
-    return subset(data if isinstance(data, Dataset) else from_arrays(data), seed)
+    return data if isinstance(data, Dataset) else from_arrays(data)

@@ -8,11 +8,10 @@ import numpy as np
 
 from lowerbound.diagnosis.finding import SURE, Check, Finding, shown
 from lowerbound.diagnosis.formulas import Sizes, cause_of
-from lowerbound.diagnosis.stationarity import Weights, explained, weights
+from lowerbound.diagnosis.stationarity import Weights, explained
 from lowerbound.diagnosis.subject import Subject, facts
 from lowerbound.evaluation import Estimate
-from lowerbound.objectives import ELBO, Objective
-from lowerbound.schedules import Schedule
+from lowerbound.objectives import ELBO
 
 WEIGHT_OFF = 1.5
 """Factor by which the β that the encoder was trained with may differ from the objective's.  The
@@ -21,9 +20,6 @@ training moves a good model's by a tenth to a third."""
 
 WEIGHT_CLOSE = 0.25
 """Logarithm of the factor within which a weight is put down to a known fault."""
-
-VARIANCE_OFF = 1.5
-"""The same for the ratio of the variances' β to the means'."""
 
 CLIPPED = 0.02
 """Share of outputs that are exactly 0 from which a head is clipped: a linear one gives none."""
@@ -36,11 +32,12 @@ def kl_weight(subject: Subject) -> Check:
     found = _weights(subject)
     if isinstance(found, str):
         return Check(name, question, found)
-    wanted = _final_beta(subject.objective)
+    wanted = subject.last_beta
     beta = found.of_variances
+    digits = max(3, 3 - math.floor(math.log10(wanted)))
     answer = (
-        f"the encoder is at rest with the KL weighed by {shown(beta, 3)} (by its means, "
-        f"{shown(found.of_means, 3)}); the objective's β is {wanted:g}"
+        f"β is {shown(beta, digits)} by the encoder's variances and "
+        f"{shown(found.of_means, digits)} by its means; the objective's is {wanted:.4g}"
     )
     if not _weighed_otherwise(found, wanted):
         return Check(name, question, answer)
@@ -67,15 +64,19 @@ def kl_weight(subject: Subject) -> Check:
 
 
 def stated_variance(subject: Subject) -> Check:
-    """Whether q's variance is the one it was trained with, and else what its numbers mean."""
+    """Whether q's variance is the one it was trained with, and else what its numbers mean.
+
+    Asked where β by the variances is off.  That by the means alone tells little: where q is narrow,
+    means that are a thousandth too large change it by their own size.
+    """
     name, question = "stated-variance", "Is q's variance the one that it was trained with?"
     found = _weights(subject)
     if isinstance(found, str):
         return Check(name, question, found)
     ratio = found.ratio
     answer = f"β by the variances is {shown(ratio)} times β by the means"
-    wanted = _final_beta(subject.objective)
-    if not (_side(ratio, 1.0, VARIANCE_OFF) or _weighed_otherwise(found, wanted)):
+    wanted = subject.last_beta
+    if not _side(found.of_variances, wanted, WEIGHT_OFF):
         return Check(name, question, answer)
     reading = explained(subject, wanted)
     if reading is None:
@@ -147,22 +148,18 @@ def _weights(subject: Subject) -> Weights | str:
     """The weights, or why they cannot be had."""
     objective = subject.objective
     plain = isinstance(objective, ELBO) and not objective.free_bits and not objective.corruption
-    if not plain or not 0 < _final_beta(objective) < math.inf:
+    if not plain or not 0 < subject.last_beta < math.inf:
         return "not checked: the objective is no ELBO with one KL weight in the end"
     if subject.train is None:
         return "not checked: there are no training data; pass train="
     if not subject.codes_say_something:
         return f"not checked: the code says nothing (KL {subject.kl.value:.3f} nats)"
-    found = weights(subject)
+    if subject.was_learning:
+        return "not checked: the model was still learning when its training ended"
+    found = subject.weights
     if found is None:
         return "not checked: q(z|x) is no diagonal Gaussian"
     return found
-
-
-def _final_beta(objective: Objective) -> float:
-    """The weight at which training ends; NaN where a schedule never settles."""
-    beta = getattr(objective, "beta", math.nan)
-    return float(beta(math.inf) if isinstance(beta, Schedule) else beta)
 
 
 def _side(ratio: Estimate, wanted: float, factor: float) -> int:
@@ -173,9 +170,12 @@ def _side(ratio: Estimate, wanted: float, factor: float) -> int:
 
 
 def _weighed_otherwise(found: Weights, wanted: float) -> bool:
-    """Whether both β are surely off the one wanted, and to the same side."""
-    sides = {_side(each, wanted, WEIGHT_OFF) for each in (found.of_means, found.of_variances)}
-    return len(sides) == 1 and 0 not in sides
+    """Whether both β are surely off the one wanted, to the same side, and not from each other: an
+    encoder that is not at rest yet has two that differ."""
+    both = found.of_means, found.of_variances
+    sides = {_side(each, wanted, WEIGHT_OFF) for each in both}
+    alike = min(each.value for each in both) > 0 and not _side(found.ratio, 1.0, WEIGHT_OFF)
+    return len(sides) == 1 and 0 not in sides and alike
 
 
 def _weights_picture(readings: dict[str, Weights], wanted: float):

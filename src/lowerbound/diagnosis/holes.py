@@ -9,13 +9,18 @@ import torch
 from torch import Tensor
 
 from lowerbound.diagnosis.finding import SURE, Check, Finding, shown
-from lowerbound.diagnosis.subject import Subject, encoded
+from lowerbound.diagnosis.subject import Subject, encoded, subset
 from lowerbound.evaluation import Estimate
 from lowerbound.evaluation.bounds import estimate
 
 HOLES = 0.8
 """Share of the prior's mass outside of the codes' that makes a finding: four samples in five then
-come from where the decoder has hardly been trained, or codes lie where no sample does."""
+come from where the decoder has hardly been trained, or codes lie where no sample does.  Models of
+MNIST whose samples look right are at 0.3 to 0.75, those whose samples do not at 0.85 and more."""
+
+FITTED = 20_000
+"""Most training examples whose codes the mixture is fitted to.  With 20 dimensions, a tenth of them
+sees half of what these do."""
 
 COMPONENTS = 10
 """Most Gaussians in the mixture that is fitted to the codes: one for each digit, say."""
@@ -39,11 +44,12 @@ def holes(subject: Subject) -> Check:
     """
     name, question = "holes", "Do the codes of data fill the prior?"
     codes, prior, log_p = _codes_and_prior(subject)
-    if subject.train is None:
+    if subject.known is None:
         half = len(codes) // 2
         fitted, codes = codes[:half], codes[half:]
     else:
-        fitted = encoded(subject.model, subject.train, subject.device).draws.double()
+        known = subset(subject.known, subject.seed, FITTED)
+        fitted = encoded(subject.model, known, subject.device).draws.double()
     log_r = mixture(fitted, subject.seed)
     of_codes, of_prior = (log_r(z) - log_p(z) for z in (codes, prior))
     share = difference((of_prior < 0).double(), (of_codes < 0).double())
@@ -65,17 +71,17 @@ def holes(subject: Subject) -> Check:
             title="Codes of held-out data, and draws of the prior",
         )
 
+    remedy, code = _remedy(subject)
     finding = Finding(
         name,
-        "warning",
+        "note" if subject.is_autoencoder else "warning",
         f"The codes do not fill the prior: at least {percent} of its mass lies where too few "
         f"{subject.what}s are encoded. Samples will look bad or be all alike, however good the "
         "reconstructions are.",
         share.value,
         "of the prior's mass",
-        "Weigh the KL by 1 (a smaller weight leaves holes), take fewer latent dimensions, or draw "
-        "from a distribution fitted to the codes.",
-        "lb.fit(model, data, objective=lb.ELBO(beta=1.0))",
+        remedy,
+        code,
         draw,
         standard_error=share.standard_error,
         further={"aggregate kl at least": divergence.value}
@@ -83,6 +89,26 @@ def holes(subject: Subject) -> Check:
         else {},
     )
     return Check(name, question, answer, finding)
+
+
+def _remedy(subject: Subject) -> tuple[str, str]:
+    """What to do, in words and as code."""
+    if subject.is_autoencoder:
+        return (
+            "Nothing brings an autoencoder's codes to the prior. To draw samples, take a VAE, or a "
+            "distribution fitted to the codes.",
+            "lb.VAE(…, posterior=lb.DiagonalGaussian(encoder, latent_dim))",
+        )
+    if subject.beta(subject.epochs) < 1:
+        return (
+            "Weigh the KL by 1: a smaller weight leaves holes.",
+            "lb.fit(model, data, objective=lb.ELBO(beta=1.0))    # --set objective.beta=1",
+        )
+    return (
+        "Take fewer latent dimensions, or a prior that is learned.",
+        f"lowerbound train … --set latent_dim={max(1, subject.codes.mean.shape[1] // 2)}    "
+        "# or --set prior=VampPrior",
+    )
 
 
 def _codes_and_prior(subject: Subject) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,7 +11,7 @@ from torch.distributions import Bernoulli, Distribution, Independent
 
 from lowerbound import likelihoods
 from lowerbound.diagnosis.alternatives import STEPS, alternatives, bits_of_alternatives
-from lowerbound.diagnosis.finding import SURE, Check, Finding
+from lowerbound.diagnosis.finding import SURE, Check, Finding, Severity
 from lowerbound.diagnosis.noise import gaussian
 from lowerbound.diagnosis.subject import Subject
 from lowerbound.evaluation.bounds import estimate, prepared_batches
@@ -35,7 +37,11 @@ def likelihood_fit(subject: Subject) -> Check:
     """
     name, question = "likelihood", "Does the likelihood fit the data?"
     x, family = _first_batch(subject)
+    seen = "binarised" if _is_binary(x) and subject.test.kind != "binary" else subject.test.kind
     wrong = _unfit(family, x, subject.test.kind)
+    known = {alternative.name for alternative in alternatives(subject.test)}
+    if not wrong and (family not in known or len(known) == 1):
+        return Check(name, question, f"{family} on {seen} values, of which it is a probability")
     if subject.train is None:
         bits: dict[str, Tensor] = {}
     else:
@@ -43,25 +49,24 @@ def likelihood_fit(subject: Subject) -> Check:
     means = {key: estimate(value) for key, value in bits.items()}
     listed = ", ".join(f"{key} {value.value:.3f}" for key, value in means.items())
     compared = f"held-out bits per dimension: {listed}" if listed else "no training data to compare"
-    answer = f"{family} on {subject.test.kind} values; {compared}"
+    answer = f"{family} on {seen} values; {compared}"
     if wrong:
-        share, why = wrong
         ranked = sorted(means, key=lambda key: means[key].value)
         best = (ranked or [alternatives(subject.test)[0].name])[0]
         finding = Finding(
             name,
-            "warning",
-            f"A {family} likelihood on {subject.test.kind} values: {why}. {_advice(means)}",
-            share,
+            wrong.severity,
+            f"A {family} likelihood on {seen} values: {wrong.why}. {_advice(means)}".rstrip(),
+            wrong.share,
             "of the elements of x",
-            "Take a likelihood that is a density, or a probability, of such data.",
-            _code(best),
-            lambda: _picture({key: value.value for key, value in means.items()}, share),
+            wrong.remedy,
+            _code(best) + wrong.instead,
+            lambda: _picture({key: value.value for key, value in means.items()}, wrong.share),
             further={f"bits per dimension, {key}": value.value for key, value in means.items()},
         )
         return Check(name, question, answer, finding)
     others = {key: value for key, value in means.items() if key != family}
-    if family not in bits or not others:
+    if family not in bits:
         return Check(name, question, answer)
     best = min(others, key=lambda key: others[key].value)
     saved = estimate(bits[family] - bits[best])
@@ -102,26 +107,47 @@ def _family(p: Distribution) -> str:
     return FAMILIES.get(type(elements), type(elements).__name__)
 
 
-def _unfit(family: str, x: Tensor, kind: str) -> tuple[float, str] | None:
-    """The share of elements that the family gives no density to, and why; None if it fits."""
-    binary = (x == 0) | (x == 1)
-    if family == "Bernoulli" and not binary.all():
-        share = (~binary).double().mean().item()
-        return share, (
-            f"{100 * share:.0f} % of the elements are neither 0 nor 1, where it has no "
-            "probability, so the bound is one for randomly binarised images and not for these"
+@dataclass(frozen=True)
+class Unfit:
+    """The share of elements that a likelihood gives no density to, why, and what to do."""
+
+    share: float
+    why: str
+    severity: Severity = "warning"
+    remedy: str = "Take a likelihood that is a density, or a probability, of such data."
+    instead: str = ""
+
+
+def _is_binary(x: Tensor) -> bool:
+    return bool(((x == 0) | (x == 1)).all())
+
+
+def _unfit(family: str, x: Tensor, kind: str) -> Unfit | None:
+    """What is wrong with a family for such data; None if it fits."""
+    outside = ((x < 0) | (x > 1)).double().mean().item()
+    if family in ("Bernoulli", "ContinuousBernoulli") and outside:
+        return Unfit(
+            outside,
+            f"{100 * outside:.0f} % of the elements are outside of [0, 1], where it has none",
+            "fault" if family == "Bernoulli" else "warning",
         )
-    if family in ("Gaussian", "ContinuousBernoulli") and kind == "binary" and binary.all():
-        return 1.0, (
+    if family == "Bernoulli" and not _is_binary(x):
+        between = ((x > 0) & (x < 1)).double().mean().item()
+        return Unfit(
+            between,
+            f"{100 * between:.0f} % of the elements are between 0 and 1, so its bound is one for "
+            "images binarised at random with these as probabilities, and not for the grey levels",
+            "note",
+            "Codes, reconstructions and sampled means do not suffer. Tell the bound as one for "
+            "binarised images, and beside no other likelihood's; to train on such images, "
+            "binarise; for a probability of the grey levels, take another likelihood.",
+            ", or --set binarise=true",
+        )
+    if family in ("Gaussian", "ContinuousBernoulli") and kind == "binary" and _is_binary(x):
+        return Unfit(
+            1.0,
             "a density has no value at which two points are worth their probability, and the bound "
-            "grows without end as it narrows around them"
-        )
-    outside = (x < 0) | (x > 1)
-    if family == "ContinuousBernoulli" and outside.any():
-        share = outside.double().mean().item()
-        return (
-            share,
-            f"{100 * share:.0f} % of the elements are outside of [0, 1], where it has none",
+            "grows without end as it narrows around them",
         )
     return None
 

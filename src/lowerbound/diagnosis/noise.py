@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch.distributions import Distribution, Independent, Normal
@@ -26,23 +27,13 @@ def decoder_noise(subject: Subject) -> Check:
     judged by its standardised errors, r² = E (x − μ(z))²/σ².
     """
     name, question = "decoder-noise", "Is the decoder's σ the size of its errors?"
-    data = subject.test if subject.train is None else subject.train
-    errors, variances = [], []
-    for x, context in prepared_batches(subject.model, data, subject.device):
-        z = subject.model.posterior(x, context).sample()
-        normal = gaussian(subject.model.likelihood(z, context))
-        if normal is None:
-            return Check(name, question, "not checked: the likelihood is no Gaussian")
-        squared = (x.reshape(normal.mean.shape) - normal.mean) ** 2
-        errors.append((squared / normal.variance).flatten(1).mean(1).cpu())
-        variances.append(normal.variance.expand_as(squared).flatten(1).mean(1).cpu())
-    ratio_squared = estimate(torch.cat(errors))
-    ratio = math.sqrt(ratio_squared.value)
-    error = ratio_squared.standard_error / (2 * ratio)
-    sigma = math.sqrt(torch.cat(variances).double().mean().item())
-    best = sigma * ratio
+    found = noise(subject)
+    if found is None:
+        return Check(name, question, "not checked: the likelihood is no Gaussian")
+    sigma, best, ratio = found.sigma, found.best, found.ratio
+    error = found.standard_error
     answer = f"σ = {sigma:.4g}; the errors' root mean square is {best:.4g}"
-    if not abs(math.log(ratio)) - SURE * error / ratio > math.log(OFF):
+    if not found.is_off:
         return Check(name, question, answer)
     size = math.prod(subject.model.shape)
     gain = size * (0.5 * (ratio**2 - 1) - math.log(ratio))
@@ -67,7 +58,7 @@ def decoder_noise(subject: Subject) -> Check:
         "warning",
         f"The decoder's σ is {sigma:.4g}, but the root mean square of its errors is {best:.4g}: "
         f"the bound loses {gain:,.1f} {subject.unit}, and the KL is as good as weighted by "
-        f"{1 / ratio**2:.3g}.",
+        f"{plain(found.weight)}.",
         sigma / best,
         "times the best σ",
         "Let the model learn its σ, or take the best one for each batch.",
@@ -78,6 +69,61 @@ def decoder_noise(subject: Subject) -> Check:
         further={"sigma": sigma, "best sigma": best, "nats lost": gain},
     )
     return Check(name, question, answer, finding)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """σ of a Gaussian decoder, the ``ratio`` of the best one to it with its error, and the
+    objective's β."""
+
+    sigma: float
+    ratio: float
+    standard_error: float
+    beta: float
+
+    @property
+    def best(self) -> float:
+        return self.sigma * self.ratio
+
+    @property
+    def is_off(self) -> bool:
+        """Whether σ is surely off by more than `OFF`."""
+        sure = SURE * self.standard_error / self.ratio
+        return abs(math.log(self.ratio)) - sure > math.log(OFF)
+
+    @property
+    def weight(self) -> float:
+        """The KL's weight in units of the best σ's reconstruction: β (σ/σ*)²."""
+        return self.beta / self.ratio**2
+
+
+def plain(value: float) -> str:
+    """Three digits, without an exponent.
+
+    >>> plain(5818.3), plain(20.21)
+    ('5,818', '20.2')
+    """
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def noise(subject: Subject) -> Noise | None:
+    """The decoder's σ beside its errors, on training data if there are any; None if no Gaussian."""
+    data = subject.test if subject.train is None else subject.train
+    errors, variances = [], []
+    for x, context in prepared_batches(subject.model, data, subject.device):
+        z = subject.model.posterior(x, context).sample()
+        normal = gaussian(subject.model.likelihood(z, context))
+        if normal is None:
+            return None
+        squared = (x.reshape(normal.mean.shape) - normal.mean) ** 2
+        errors.append((squared / normal.variance).flatten(1).mean(1).cpu())
+        variances.append(normal.variance.expand_as(squared).flatten(1).mean(1).cpu())
+    ratio_squared = estimate(torch.cat(errors))
+    ratio = math.sqrt(ratio_squared.value)
+    sigma = math.sqrt(torch.cat(variances).double().mean().item())
+    beta = subject.beta(subject.epochs)
+    error = ratio_squared.standard_error / (2 * ratio)
+    return Noise(sigma, ratio, error, 1.0 if math.isnan(beta) else beta)
 
 
 def gaussian(p: Distribution) -> Distribution | None:

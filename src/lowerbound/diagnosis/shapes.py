@@ -36,8 +36,9 @@ def runs(model: VAE, data: Dataset, device: torch.device) -> Check:
         x, context = next(prepared_batches(model, data.take(2), device))
         z = model.posterior(x, context).sample()
         model.likelihood(z, context).log_prob(x)
-    except (RuntimeError, ShapeError) as error:
-        return Check(name, question, f"no: {error}", _finding(name, seen, error))
+    except (RuntimeError, ValueError, ShapeError) as error:
+        first = str(error).splitlines()[0]
+        return Check(name, question, f"no: {first}", _finding(name, seen, first))
     finally:
         for hook in hooks:
             hook.remove()
@@ -56,12 +57,12 @@ def _watch(path: str, seen: list[Misfit]):
     return note
 
 
-def _finding(name: str, seen: list[Misfit], error: Exception) -> Finding:
+def _finding(name: str, seen: list[Misfit], error: str) -> Finding:
     if not seen:
         return Finding(
             name,
             "fault",
-            f"The model does not run on the data: {error}.",
+            f"The model does not run on the data: {error.rstrip('.')}.",
             0,
             "examples passed",
             "Give the last layer of each network the size that its part needs.",

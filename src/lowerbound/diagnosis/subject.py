@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -23,21 +23,35 @@ from lowerbound.evaluation.bounds import (
     prepared_batches,
 )
 from lowerbound.objectives import Objective
+from lowerbound.schedules import Schedule
 from lowerbound.training import Record
 from lowerbound.vae import VAE
 
+if TYPE_CHECKING:
+    from lowerbound.diagnosis.stationarity import Weights
+
 EXAMPLES = 2000
-"""Examples of each split that are looked at, drawn at random: standard errors are then at most a
-forty-fifth of the spread between examples, and MNIST takes under a minute."""
+"""Examples of each split that most checks look at, drawn at random: standard errors are then at
+most a forty-fifth of the spread between examples."""
 
-SAMPLES = 100
-"""Draws of z per test example, as in `evaluate`."""
+COMPARED = 10_000
+"""Examples of each split whose bounds are compared.  The spread between examples, 24 nats for MNIST
+and up to 48 with few dimensions, is most of the error of the difference."""
 
-TRAINING_SAMPLES = 10
-"""Draws of z per training example, enough for a mean over examples, whose spread is larger."""
+COMPARED_SAMPLES = 10
+"""Most draws of z per example there; fewer where there are many examples."""
+
+WEIGHED, SAMPLES = 500, 100
+"""Held-out examples, and draws of z for each, whose importance weights are looked at: log w varies
+far less between examples once their ELBO is subtracted."""
 
 VANISHED = 0.1
 """Nats of KL below which a whole code says nothing: it tells at most e^0.1 = 1.1 examples apart."""
+
+
+LEARNING = 0.1
+"""Share of the KL that the last epoch of a training may win before its encoder is taken to be at
+rest.  Models of MNIST that were trained for 20 epochs won 0.004 to 0.08, one of 2 epochs 0.5."""
 
 
 @dataclass(frozen=True)
@@ -52,15 +66,25 @@ class Codes:
 
 @dataclass(frozen=True)
 class Subject:
-    """A model in evaluation mode, held-out data, and where there are any its training data."""
+    """A model in evaluation mode, all held-out data, and where there are any its training data."""
 
     model: VAE
-    test: Dataset
-    train: Dataset | None
+    held_out: Dataset
+    known: Dataset | None
     history: Sequence[Record]
     objective: Objective
     device: torch.device
     seed: int
+
+    @cached_property
+    def test(self) -> Dataset:
+        """The held-out examples that are looked at."""
+        return subset(self.held_out, self.seed)
+
+    @cached_property
+    def train(self) -> Dataset | None:
+        """The training examples that are looked at."""
+        return None if self.known is None else subset(self.known, self.seed)
 
     @property
     def what(self) -> str:
@@ -84,14 +108,30 @@ class Subject:
 
     @cached_property
     def log_weights(self) -> Tensor:
-        """log w of the held-out data, (SAMPLES, n)."""
-        return log_weights(self.model, self.test, SAMPLES, self.device)
+        """log w of held-out data, (SAMPLES, n)."""
+        return log_weights(self.model, self.test.take(WEIGHED), SAMPLES, self.device)
+
+    def elbo(self, data: Dataset) -> Tensor:
+        """The ELBO of each example of a split, (n,), from few draws."""
+        data = subset(data, self.seed, COMPARED)
+        samples = min(COMPARED_SAMPLES, max(1, COMPARED // len(data)))
+        return log_weights(self.model, data, samples, self.device).mean(0)
+
+    @property
+    def was_learning(self) -> bool:
+        """Whether, by the history, the last epoch still won a `LEARNING` share of the KL."""
+        if not self.history:
+            return False
+        objective = [epoch["train"]["objective"] for epoch in self.history[-2:]]
+        won = objective[-1] - objective[0] if len(objective) == 2 else math.inf
+        return won > LEARNING * self.kl.value
 
     @cached_property
-    def train_log_weights(self) -> Tensor:
-        """log w of the training data, (TRAINING_SAMPLES, n)."""
-        assert self.train is not None
-        return log_weights(self.model, self.train, TRAINING_SAMPLES, self.device)
+    def weights(self) -> Weights | None:
+        """The KL's weight as the encoder has it; None where q(z|x) is no diagonal Gaussian."""
+        from lowerbound.diagnosis.stationarity import weights
+
+        return weights(self)
 
     @cached_property
     def kl(self) -> Estimate:
@@ -105,6 +145,23 @@ class Subject:
         """Whether the KL is enough to tell examples apart."""
         return self.kl.value > VANISHED
 
+    @property
+    def epochs(self) -> float:
+        """How many the model was trained for; ∞ where there is no history."""
+        return float(self.history[-1]["epoch"]) if self.history else math.inf
+
+    def beta(self, time: float) -> float:
+        """The weight that the objective gives the KL at ``time`` in epochs; NaN where it has none,
+        or never settles."""
+        beta = getattr(self.objective, "beta", math.nan)
+        return float(beta(time) if isinstance(beta, Schedule) else beta)
+
+    @property
+    def last_beta(self) -> float:
+        """The weight of the last epoch; NaN where it was still changing then."""
+        last, before = self.beta(self.epochs), self.beta(self.epochs - 1)
+        return last if last == before else math.nan
+
     @cached_property
     def log_ratios(self) -> Tensor:
         """log q(z|x) − log p(z) at one z ~ q(z|x) of each held-out example, (n,)."""
@@ -116,12 +173,12 @@ class Subject:
         return torch.cat(ratios)
 
 
-def subset(data: Dataset, seed: int) -> Dataset:
-    """At most `EXAMPLES` of the data, at random: files are often in the order of their classes."""
-    if len(data) <= EXAMPLES:
+def subset(data: Dataset, seed: int, most: int = EXAMPLES) -> Dataset:
+    """At most so many of the data, at random: files are often in the order of their classes."""
+    if len(data) <= most:
         return data
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))
-    return data.subset(order[:EXAMPLES])
+    return data.subset(order[:most])
 
 
 def encoded(model: VAE, data: Dataset, device: torch.device) -> Codes:

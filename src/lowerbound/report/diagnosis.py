@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lowerbound
 from lowerbound import diagnosis, plots, runs, storage
+from lowerbound.data import Dataset, known, load
 from lowerbound.diagnosis import Check, Finding
 from lowerbound.errors import StorageError
 from lowerbound.files import write_atomic, write_json
@@ -24,25 +26,27 @@ ORDER = ("fault", "warning", "note")
 def write_diagnosis(
     folder: Path,
     *,
+    data: str | None = None,
     seed: int = 0,
     device: str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Path, list[Finding], int]:
-    """Diagnose the run in ``folder``; return the page's path, the findings, the worst
-    first, and the number of checks.
+    """Diagnose the run, or the model that `fit` kept, in ``folder``; return the page's path, the
+    findings, the worst first, and the number of checks.
 
-    Noise is seeded, so that the same run gives the same page.
+    ``data`` names a data set in place of the one that the folder tells.  Noise is seeded, so that
+    the same run gives the same page.
 
     Raises:
-        StorageError: the folder holds no finished run.
+        StorageError: the folder holds no finished run, or does not tell its data.
         DataError: the run's data cannot be had any more, or have changed.
     """
-    run = runs.read(folder)
     model = runs.load_model(folder, device)
+    asked = _asked(folder, data)
     checks = diagnosis.examine(
         model,
-        runs.split_of(run, "test"),
-        runs.split_of(run, "train"),
+        asked.test,
+        asked.train,
         read_history(folder),
         _objective(folder),
         seed=seed,
@@ -69,7 +73,7 @@ def write_diagnosis(
     )
     page = render(
         "diagnosis.html",
-        title=f"Diagnosis of {run.recipe} on {Path(run.source.source).name}",
+        title=asked.title,
         lead=_lead(findings, checks),
         cards=_cards(findings, checks),
         findings=[
@@ -85,11 +89,58 @@ def write_diagnosis(
             {"question": c.question, "answer": c.answer, "verdict": _verdict(c)} for c in checks
         ],
         examples=diagnosis.EXAMPLES,
-        command=run.command,
+        command=asked.command,
         version=lowerbound.__version__,
     )
     write_atomic(out / PAGE_FILE, page.encode())
     return out / PAGE_FILE, findings, len(checks)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The data to diagnose a model on, and what its page says of them."""
+
+    test: Dataset
+    train: Dataset | None
+    title: str
+    command: str
+
+
+def _asked(folder: Path, data: str | None) -> Asked:
+    """The data of a run, or of a model that `fit` kept.
+
+    Data that are not those the model was trained on are all held out.
+    """
+    if (folder / runs.RUN_FILE).exists():
+        run = runs.read(folder)
+        title = f"Diagnosis of {run.recipe} on {Path(run.source.source).name}"
+        if data is not None:
+            conditional = storage.read_information(folder)["model"]["context"] is not None
+            test = runs.other_data(run, data, None, conditional)
+        else:
+            test = runs.split_of(run, "test")
+        train = None if run.source.on_disk else runs.split_of(run, "train")
+        return Asked(test, train, title, run.command)
+    trained = storage.read_information(folder).get("data")
+    if not isinstance(trained, dict):
+        raise StorageError(
+            f"expected a run, or a model that fit kept, got {folder}, which does not tell what it "
+            "was trained on; use lb.diagnose(model, data)"
+        )
+    source = data or str(trained.get("name"))
+    if data is None and source not in known():
+        raise StorageError(
+            f"expected a known data set ({', '.join(sorted(known()))}), got {folder}, trained on "
+            f"{source}; name its file or folder with --data, or use lb.diagnose(model, data)"
+        )
+    splits = load(source)
+    same = splits.train.fingerprint == trained.get("sha256")
+    return Asked(
+        splits.test,
+        splits.train if same else None,
+        f"Diagnosis of {folder.resolve().name} on {Path(source).name}",
+        f"lowerbound diagnose {folder}",
+    )
 
 
 def _objective(folder: Path) -> Objective:
