@@ -535,6 +535,7 @@ def test_compress_refuses_what_it_should(run, coded, tmp_path):
         (("compress", model, "digits"), 3, "binarise them"),
         (("compress", model, tmp_path / "none.npy"), 3, "nothing there"),
         (("decompress", model, tmp_path / "none.lb"), 4, "none.lb: cannot be read"),
+        (("decompress", model, "."), 4, "cannot be read: Is a directory"),
         (("decompress", model, file, "--out", tmp_path / "y.png"), 2, "expected a .npy file"),
         (("decompress", model, tmp_path / "x.npy", "-f"), 4, "that lowerbound compress made"),
         (("compress", tmp_path, tmp_path / "x.npy", "-f"), 4, "expected a saved model"),

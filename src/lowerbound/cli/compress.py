@@ -89,14 +89,14 @@ def decompress(
     from lowerbound.cli.arrays import write_array
 
     show_notes()
-    target = out or _restored(file)
-    if target.suffix != ".npy":
-        raise ConfigurationError(f"expected a .npy file to write to, got {target}")
-    _refuse_existing(target, force)
     try:
         content = file.read_bytes()
     except OSError as error:
         raise StorageError(f"{file}: cannot be read: {error.strerror or error}") from None
+    target = out or _restored(file)
+    if target.suffix != ".npy":
+        raise ConfigurationError(f"expected a .npy file to write to, got {target}")
+    _refuse_existing(target, force)
     model = runs.load_model(run, "cpu")
     started = time.perf_counter()
     with progress("decompressing") as advance:

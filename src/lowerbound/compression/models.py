@@ -21,8 +21,7 @@ from torch.distributions import Bernoulli, Distribution
 
 from lowerbound.compression.exact import not_finite
 from lowerbound.compression.tables import exp_on_grid
-from lowerbound.distributions import DiagonalNormal, GreyDistribution
-from lowerbound.errors import ConfigurationError
+from lowerbound.distributions import DiagonalNormal, GreyDistribution, Mixture
 
 coding = constriction.stream.model
 Symbols = np.ndarray
@@ -101,24 +100,26 @@ class LatentGrid:
     bits: int = LATENT_BITS
 
     @classmethod
-    def reaching(cls, p: DiagonalNormal, bits: int = LATENT_BITS) -> LatentGrid:
-        """The grid that is as wide as the Gaussians of a prior: eight σ to either side of each.
+    def reaching(cls, p: Mixture, bits: int = LATENT_BITS) -> LatentGrid:
+        """The grid that is as wide as a mixture of Gaussians, and at most as wide as ±512.
+
+        It reaches eight σ to either side of each mean, σ the largest of a component, or that of the
+        whole mixture where a seldom component is wider.  A posterior may be as wide as either.
 
         Raises:
-            ConfigurationError: they lie farther out than ±512.
             DataError: a number is NaN or infinite.
         """
-        log_sigma = 0.5 * p.log_variance.max().item()
-        reach = (p.mean.abs().max() + PRIOR_DEVIATIONS * p.stddev.max()).item()
-        if not math.isfinite(reach) or not math.isfinite(log_sigma):
+        mean, variance = p.components.mean, p.components.variance
+        weights = p.log_weights.exp().unsqueeze(-1)
+        middle = (weights * mean).sum(0)
+        whole = (weights * (variance + (mean - middle) ** 2)).sum(0).max().sqrt().item()
+        largest = variance.max().sqrt().item()
+        reach = mean.abs().max().item() + PRIOR_DEVIATIONS * min(largest, whole)
+        if not math.isfinite(reach) or not math.isfinite(largest + whole):
             raise not_finite()
-        if reach > FARTHEST:
-            raise ConfigurationError(
-                f"expected a prior within ±{FARTHEST} to compress with, got one that reaches to "
-                f"±{reach:,.0f}; train the model with a smaller learning rate"
-            )
-        widest = round(max(log_sigma, LOWEST_LOG_SIGMA) * SIGMA_STEPS) / SIGMA_STEPS
-        return cls(1 << (math.ceil(reach) - 1).bit_length(), widest, bits)
+        log_sigma = math.log(max(largest, whole, math.exp(LOWEST_LOG_SIGMA)))
+        farthest = 1 << (math.ceil(min(reach, FARTHEST)) - 1).bit_length()
+        return cls(farthest, round(log_sigma * SIGMA_STEPS) / SIGMA_STEPS, bits)
 
     @property
     def steps(self) -> float:

@@ -11,6 +11,7 @@ N(0, I) is a mixture of one component, whose c takes no bits.
 With another r(c|z) in place of p(c|z) it grows by KL(r ‖ p(c|z)) more, in the mean, and decodes as
 well.  Here r is p(c|z) on grids: an error e in log r costs e²/2 nats for each example; e² is 1/12
 of the square of the grid's step, and as much for each dimension of (z − μ)/σ, times its square.
+p(z|c) is taken at a code, not over its cell of the grid, which tells where σ is below its step.
 The coder draws each wrong component once in 2²⁴ examples, and then every dimension of a code that
 is nowhere near it takes 24 bits: of K components and d dimensions, at most 24 K d/2²⁴ bits for each
 example in the mean, 0.03 for K = 500 and d = 40.
@@ -53,13 +54,12 @@ class MixturePrior:
     """p(z) = Σ p(c) p(z|c): puts codes on a stack and takes them off, at −log p(z) for each.
 
     Raises:
-        ConfigurationError: a Gaussian lies too far out.
         DataError: a number is NaN or infinite.
     """
 
     def __init__(self, p: Mixture, bits: int = LATENT_BITS) -> None:
         assert isinstance(p.components, DiagonalNormal)
-        self.grid = LatentGrid.reaching(p.components, bits)
+        self.grid = LatentGrid.reaching(p, bits)
         self.mean, self.sigma = self.grid.gaussians(p.components)
         self.log_weights = _rounded(p.log_weights.numpy())
         self.components, self.latent_dim = self.mean.shape

@@ -41,12 +41,12 @@ class Mixture(Unvalidated):
         return torch.cat([self._log_prob(chunk) for chunk in chunks])
 
     def _log_prob(self, value: Tensor) -> Tensor:
-        p = self.components
+        p, dtype = self.components, torch.promote_types(value.dtype, self.log_weights.dtype)
         if isinstance(p, DiagonalNormal) and len(p.batch_shape) == 1:
             log_probs = p.log_probs(value)
         else:
             log_probs = p.log_prob(value.unsqueeze(-2))
-        return (self.log_weights + log_probs).logsumexp(-1).to(value.dtype)
+        return (self.log_weights + log_probs).logsumexp(-1).to(dtype)
 
     @torch.no_grad()
     def sample(self, sample_shape: Any = Size()) -> Tensor:

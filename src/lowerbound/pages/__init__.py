@@ -28,7 +28,7 @@ def spelled_out(seconds: float) -> str:
     ('7.3 s', '1.7 min', '1.5 h')
     """
     for unit, size in (("h", 3600), ("min", 60)):
-        if seconds >= size:
+        if round(seconds, 1) >= size:
             return f"{seconds / size:.1f} {unit}"
     return f"{seconds:.1f} s"
 
