@@ -210,16 +210,30 @@ def test_diagnose_takes_what_fit_kept(run, tmp_path):
 
     def unanswered(folder):
         kept = json.loads((folder / "diagnosis" / "diagnosis.json").read_text())
-        return [check["name"] for check in kept["checks"] if "pass train=" in check["answer"]]
+        return [check["name"] for check in kept["checks"] if "not at hand" in check["answer"]]
 
     assert run("diagnose", one)[0] == 0
     assert unanswered(one) == []
     code, _, err = run("diagnose", other)
     assert code == 4
-    assert "trained on mine; name its file or folder with --data" in err
+    assert "trained on mine; name its data with --data" in err
     assert run("diagnose", other, "--data", "digits")[0] == 0
     # Which of the digits it was trained on is not known: they are held out, all the same.
     assert unanswered(other) == ["kl-weight", "stated-variance", "overfitting"]
+
+
+def test_diagnose_refuses_data_that_are_not_the_model_s(run, trained, tmp_path):
+    page = trained / "diagnosis" / "index.html"
+    before = page.read_bytes() if page.exists() else None
+    np.save(tmp_path / "wide.npy", np.arange(1620).astype(np.uint8).reshape(20, 9, 9))
+    for arguments, status, message in (
+        (("--data", tmp_path / "wide.npy"), 3, "expected examples of shape (1, 8, 8)"),
+        (("--data", "digits"), 2, "leave --data out"),
+        (("--labels", "city"), 2, "expected --labels with --data"),
+    ):
+        code, _, err = run("diagnose", trained, *arguments)
+        assert (code, message in err) == (status, True), err
+    assert before == (page.read_bytes() if page.exists() else None)
 
 
 def test_embed_sample_reconstruct(run, trained, tmp_path):

@@ -62,4 +62,4 @@ class Cyclical(Schedule):
             )
 
     def __call__(self, t: float) -> float:
-        return self.final * min(1.0, (t % self.period) / (self.ratio * self.period))
+        return self.final * min((t % self.period) / (self.ratio * self.period), 1.0)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lowerbound.cli.inspect import Device, Seed
+from lowerbound.cli.inspect import Device, Labels, Seed
 from lowerbound.cli.output import note, print_json, progress, show_notes
 
 
@@ -16,6 +16,7 @@ def diagnose(
     data: Annotated[
         str | None, typer.Option(help="Data to judge it on, in place of those that it tells.")
     ] = None,
+    labels: Labels = None,
     seed: Seed = 0,
     device: Device = None,
     json: Annotated[bool, typer.Option(help="Print the findings as JSON.")] = False,
@@ -26,7 +27,7 @@ def diagnose(
     show_notes()
     with progress("diagnosing") as advance:
         page, findings, checks = write_diagnosis(
-            run, data=data, seed=seed, device=device, progress=advance
+            run, data=data, labels=labels, seed=seed, device=device, progress=advance
         )
     if json:
         print_json([finding.as_dict() for finding in findings])
@@ -34,5 +35,5 @@ def diagnose(
         for finding in findings:
             typer.echo(f"{finding}\n")
         found = f"{len(findings)} finding{'' if len(findings) == 1 else 's'}"
-        typer.echo(f"{checks} checks, {found}")
+        typer.echo(f"{checks} check{'' if checks == 1 else 's'}, {found}")
     note(f"wrote {page}")

@@ -27,7 +27,7 @@ from torch.distributions import (
 )
 
 from lowerbound.data import Dataset
-from lowerbound.diagnosis.subject import Subject
+from lowerbound.diagnosis.subject import Subject, variance_of
 from lowerbound.distributions import ContinuousBernoulli, DiscretisedLogistic
 from lowerbound.evaluation.bounds import prepared_batches
 from lowerbound.networks import MLP
@@ -159,7 +159,7 @@ def _coded(subject: Subject, data: Dataset) -> _Coded:
     for x, context in prepared_batches(subject.model, data, subject.device):
         q = subject.model.posterior(x, context)
         means.append(q.mean)
-        deviations.append(q.stddev.expand_as(q.mean))
+        deviations.append(variance_of(q).sqrt().expand_as(q.mean))
         if context is not None:
             contexts.append(context)
     context = torch.cat(contexts) if contexts else None

@@ -31,7 +31,7 @@ def overfitting(subject: Subject) -> Check:
     """The ELBO on training data less that on held-out data, with its standard error."""
     name, question = "overfitting", "Is the bound as good on new data as on the training data?"
     if subject.known is None:
-        return Check(name, question, "not checked: there are no training data; pass train=")
+        return Check(name, question, "not checked: the data it was trained on are not at hand")
     known, new = subject.elbo(subject.known), subject.elbo(subject.held_out)
     train, test = estimate(known), estimate(new)
     error = (train.standard_error**2 + test.standard_error**2) ** 0.5

@@ -23,16 +23,21 @@ the mean image, which needs no code; that takes a few steps, not a fifth of the 
 def collapsed_dimensions(subject: Subject) -> Check:
     """Latent dimensions whose posterior mean hardly varies over the data.
 
-    The criterion is that of `evaluate`: the variance of E_q[z] over x is at most 0.01 (Burda,
+    The criterion is that of `evaluate`, in units of the aggregate posterior, as a prior that is
+    learned may be of any scale: the variance of E_q[z] over x is at most 0.01 of that of z (Burda,
     Grosse & Salakhutdinov 2015, arXiv 1509.00519).  It takes no more data as dimensions grow, and
     is far from both sides in practice: 10⁻⁴ where a dimension is unused, 0.1 to 1 where it is used.
-    The codes of an autoencoder may be of any size, so there it is `CONSTANT` of the largest.
+    The codes of an autoencoder are points; there it is `CONSTANT` of the largest.
     """
     name, question = "collapsed-dimensions", "Does every latent dimension say something about x?"
     codes = subject.codes
     variance = codes.mean.double().var(0)
-    least = CONSTANT * variance.max().item() if subject.is_autoencoder else ACTIVE_VARIANCE
-    active = variance > least
+    if subject.is_autoencoder:
+        active = variance > CONSTANT * variance.max()
+        criterion = f"the variance of its mean > {CONSTANT:g} of the largest"
+    else:
+        active = variance > ACTIVE_VARIANCE * (variance + codes.variance.double().mean(0))
+        criterion = f"the variance of its mean > {ACTIVE_VARIANCE:g} of its own"
     used, total = int(active.sum()), len(active)
     answer = f"{used} of {total} dimensions are active"
     if codes.kl is not None:
@@ -47,12 +52,20 @@ def collapsed_dimensions(subject: Subject) -> Check:
         return plots.kl_per_dimension(
             values.numpy(),
             active=active.numpy(),
-            criterion=f"the variance of its mean > {least:.2g}",
+            criterion=criterion,
             unit="variance of the mean" if codes.kl is None else subject.unit,
         )
 
     collapsed = total - used
-    if used == 0:
+    if used == 0 and subject.is_autoencoder:
+        severity = "fault"
+        sentence = (
+            f"All {total} latent dimensions are constant: every {subject.what} has the same code, "
+            "and is reconstructed as the same one."
+        )
+        remedy = "Train longer, with another learning rate or other first weights."
+        code = "lb.fit(model, data, training=lb.Training(learning_rate=1e-3))"
+    elif used == 0:
         all_of_them = cause_of_collapse(subject)
         severity, remedy, code = "fault", all_of_them.remedy, all_of_them.code
         sentence = (

@@ -151,7 +151,7 @@ def _weights(subject: Subject) -> Weights | str:
     if not plain or not 0 < subject.last_beta < math.inf:
         return "not checked: the objective is no ELBO with one KL weight in the end"
     if subject.train is None:
-        return "not checked: there are no training data; pass train="
+        return "not checked: the data it was trained on are not at hand"
     if not subject.codes_say_something:
         return f"not checked: the code says nothing (KL {subject.kl.value:.3f} nats)"
     if subject.was_learning:

@@ -99,7 +99,7 @@ def _remedy(subject: Subject) -> tuple[str, str]:
             "distribution fitted to the codes.",
             "lb.VAE(…, posterior=lb.DiagonalGaussian(encoder, latent_dim))",
         )
-    if subject.beta(subject.epochs) < 1:
+    if subject.last_beta < 1:
         return (
             "Weigh the KL by 1: a smaller weight leaves holes.",
             "lb.fit(model, data, objective=lb.ELBO(beta=1.0))    # --set objective.beta=1",
@@ -127,7 +127,7 @@ def _codes_and_prior(subject: Subject) -> tuple[Tensor, Tensor, Callable[[Tensor
         return z.reshape(-1, z.shape[-1]).cpu().double()
 
     if subject.model.context is None:
-        log_p = lambda z: p.log_prob(z.to(subject.codes.draws)).cpu().double()  # noqa: E731
+        log_p = lambda z: p.log_prob(z.float().to(subject.device)).cpu().double()  # noqa: E731
     else:
         log_p = mixture(draw(), subject.seed)
     return subject.codes.draws.double(), draw(), log_p

@@ -74,8 +74,8 @@ def likelihood_fit(subject: Subject) -> Check:
         return Check(name, question, answer)
     finding = Finding(
         name,
-        "warning",
-        f"The {family} likelihood does not fit: {best} codes the held-out data in "
+        "warning" if subject.test.kind == "counts" else "note",
+        f"{best} fits the data better than the {family} likelihood: it codes the held-out data in "
         f"{saved.value:.3f} bits per dimension less ({means[best].value:.3f} against "
         f"{means[family].value:.3f}), with small decoders trained on the same codes for both.",
         saved.value,

@@ -121,7 +121,7 @@ def noise(subject: Subject) -> Noise | None:
     ratio_squared = estimate(torch.cat(errors))
     ratio = math.sqrt(ratio_squared.value)
     sigma = math.sqrt(torch.cat(variances).double().mean().item())
-    beta = subject.beta(subject.epochs)
+    beta = subject.last_beta
     error = ratio_squared.standard_error / (2 * ratio)
     return Noise(sigma, ratio, error, 1.0 if math.isnan(beta) else beta)
 

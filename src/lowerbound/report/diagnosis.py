@@ -9,14 +9,15 @@ from typing import Any
 
 import lowerbound
 from lowerbound import diagnosis, plots, runs, storage
-from lowerbound.data import Dataset, known, load
+from lowerbound.data import Dataset, known, load, read
 from lowerbound.diagnosis import Check, Finding
-from lowerbound.errors import StorageError
+from lowerbound.errors import ConfigurationError, DataError, StorageError
 from lowerbound.files import write_atomic, write_json
 from lowerbound.objectives import Objective
 from lowerbound.pages import data_uri, render
 from lowerbound.parts import build
 from lowerbound.training import read_history
+from lowerbound.vae import VAE
 
 DIAGNOSIS_FOLDER = "diagnosis"
 PAGE_FILE = "index.html"
@@ -27,6 +28,7 @@ def write_diagnosis(
     folder: Path,
     *,
     data: str | None = None,
+    labels: str | None = None,
     seed: int = 0,
     device: str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -34,15 +36,17 @@ def write_diagnosis(
     """Diagnose the run, or the model that `fit` kept, in ``folder``; return the page's path, the
     findings, the worst first, and the number of checks.
 
-    ``data`` names a data set in place of the one that the folder tells.  Noise is seeded, so that
+    ``data`` names a data set in place of the one that the folder tells, and ``labels`` the column
+    or file of its labels.  Noise is seeded, so that
     the same run gives the same page.
 
     Raises:
         StorageError: the folder holds no finished run, or does not tell its data.
-        DataError: the run's data cannot be had any more, or have changed.
+        DataError: the run's data cannot be had any more, or have changed, or have another shape
+            than the model's.
     """
     model = runs.load_model(folder, device)
-    asked = _asked(folder, data)
+    asked = _asked(folder, model, data, labels)
     checks = diagnosis.examine(
         model,
         asked.test,
@@ -66,7 +70,7 @@ def write_diagnosis(
         {
             "findings": [finding.as_dict() for finding in findings],
             "checks": [
-                {"name": c.name, "question": c.question, "answer": c.answer, "ok": not c.finding}
+                {"name": c.name, "question": c.question, "answer": c.answer, "ok": _ok(c)}
                 for c in checks
             ],
         },
@@ -106,41 +110,59 @@ class Asked:
     command: str
 
 
-def _asked(folder: Path, data: str | None) -> Asked:
-    """The data of a run, or of a model that `fit` kept.
-
-    Data that are not those the model was trained on are all held out.
-    """
+def _asked(folder: Path, model: VAE, data: str | None, labels: str | None) -> Asked:
+    """The data of a run or of a model that `fit` kept; or ``data``, which are all held out."""
+    if labels is not None and data is None:
+        raise ConfigurationError("expected --labels with --data, whose labels they are")
     if (folder / runs.RUN_FILE).exists():
-        run = runs.read(folder)
-        title = f"Diagnosis of {run.recipe} on {Path(run.source.source).name}"
-        if data is not None:
-            conditional = storage.read_information(folder)["model"]["context"] is not None
-            test = runs.other_data(run, data, None, conditional)
-        else:
-            test = runs.split_of(run, "test")
-        train = None if run.source.on_disk else runs.split_of(run, "train")
-        return Asked(test, train, title, run.command)
+        asked = _of_run(folder, model, data, labels)
+    else:
+        asked = _of_model(folder, data, labels)
+    if asked.test.shape != tuple(model.shape):
+        raise DataError(
+            f"expected examples of shape {tuple(model.shape)}, as the model was trained on, got "
+            f"{asked.test.summary()}; bring them to that shape"
+        )
+    return asked
+
+
+def _of_run(folder: Path, model: VAE, data: str | None, labels: str | None) -> Asked:
+    run = runs.read(folder)
+    source = run.source.source
+    if data == source:
+        raise ConfigurationError(
+            f"expected other data than the run's own, which are judged by their test split, got "
+            f"{data}; leave --data out"
+        )
+    judged = "" if data is None else f", judged on {Path(data).name}"
+    if data is None:
+        test = runs.split_of(run, "test")
+    else:
+        test = runs.other_data(run, data, labels, model.context is not None)
+    train = None if run.source.on_disk else runs.split_of(run, "train")
+    title = f"Diagnosis of {run.recipe} on {Path(source).name}{judged}"
+    return Asked(test, train, title, run.command)
+
+
+def _of_model(folder: Path, data: str | None, labels: str | None) -> Asked:
     trained = storage.read_information(folder).get("data")
-    if not isinstance(trained, dict):
+    name = str(trained.get("name")) if isinstance(trained, dict) else None
+    if data is None and name not in known():
         raise StorageError(
-            f"expected a run, or a model that fit kept, got {folder}, which does not tell what it "
-            "was trained on; use lb.diagnose(model, data)"
+            f"expected a run, or a model trained on a known data set ({', '.join(sorted(known()))}"
+            f"), got {folder}, trained on {name or 'what it does not tell'}; name its data with "
+            "--data, or use lb.diagnose(model, data)"
         )
-    source = data or str(trained.get("name"))
-    if data is None and source not in known():
-        raise StorageError(
-            f"expected a known data set ({', '.join(sorted(known()))}), got {folder}, trained on "
-            f"{source}; name its file or folder with --data, or use lb.diagnose(model, data)"
-        )
-    splits = load(source)
-    same = splits.train.fingerprint == trained.get("sha256")
-    return Asked(
-        splits.test,
-        splits.train if same else None,
-        f"Diagnosis of {folder.resolve().name} on {Path(source).name}",
-        f"lowerbound diagnose {folder}",
-    )
+    source = data or str(name)
+    splits = load(source, labels=labels)
+    if isinstance(trained, dict) and splits.train.fingerprint == trained.get("sha256"):
+        test, train = splits.test, splits.train
+    elif source in known():
+        test, train = splits.test, None
+    else:
+        test, train = read(source, labels=labels), None
+    title = f"Diagnosis of {folder.resolve().name} on {Path(source).name}"
+    return Asked(test, train, title, f"lowerbound diagnose {folder}")
 
 
 def _objective(folder: Path) -> Objective:
@@ -185,7 +207,12 @@ def _figure(finding: Finding) -> str:
     return f"{value}{error} {finding.unit}"
 
 
+def _ok(check: Check) -> bool | None:
+    """Whether nothing was found; None where nothing was looked for."""
+    return None if check.answer.startswith("not checked") else check.finding is None
+
+
 def _verdict(check: Check) -> str:
     if check.finding:
         return check.finding.severity
-    return "" if check.answer.startswith("not checked") else "✓"
+    return "✓" if _ok(check) else ""
