@@ -26,7 +26,7 @@ IDS = [
     *(f"C{i}" for i in range(1, 7)),
     *(f"D{i}" for i in range(1, 5)),
     *(f"E{i}" for i in range(1, 8)),
-    *(f"P{i}" for i in range(1, 3)),
+    *(f"P{i}" for i in range(1, 5)),
 ]
 
 
