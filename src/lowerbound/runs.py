@@ -169,19 +169,28 @@ def load_model(folder: Path, device: str | None = None) -> VAE:
 
 
 def split_of(run: Run, name: SplitName, reading: Progress | None = None) -> Dataset:
-    """The named part of a run's data, checked to be what it was when the run was trained.
+    """The named part of a run's data: see `splits_of`."""
+    return splits_of(run, name, reading=reading)[0]
+
+
+def splits_of(run: Run, *names: SplitName, reading: Progress | None = None) -> list[Dataset]:
+    """The named parts of a run's data, checked to be what they were when the run was trained.
 
     ``reading`` is given the examples read and their number, where data on disk are checked.
 
     Raises:
         DataError: the data have changed, or the run has no such part.
     """
-    if name == "train" and run.source.on_disk:
+    if "train" in names and run.source.on_disk:
         raise DataError(
             f"expected data in memory, got the training data of {run.source.source}, which are on "
             "disk; choose the validation or test split"
         )
-    data: Dataset | None = getattr(run.source.load(run.seed, reading), name)
+    splits = run.source.load(run.seed, reading)
+    return [_unchanged(run, name, getattr(splits, name)) for name in names]
+
+
+def _unchanged(run: Run, name: SplitName, data: Dataset | None) -> Dataset:
     if data is None:
         raise DataError(f"expected a run with a {name} split, got one trained without")
     expected = run.fingerprints.get(name)
@@ -192,6 +201,20 @@ def split_of(run: Run, name: SplitName, reading: Progress | None = None) -> Data
             "--data to use them all the same"
         )
     return data
+
+
+def expect_shape(data: Dataset, model: VAE, source: str) -> None:
+    """Refuse examples of another shape than the model's.
+
+    Raises:
+        DataError: ``data``, read from ``source``, have one.
+    """
+    if data.shape != tuple(model.shape):
+        what = "the size" if len(model.shape) == 3 else "the columns"
+        raise DataError(
+            f"{source}: expected examples of shape {tuple(model.shape)}, as the model was trained "
+            f"on, got {data.summary()}; bring them to {what} of its data"
+        )
 
 
 def other_data(run: Run, source: str, labels: str | None, conditional: bool) -> Dataset:

@@ -13,6 +13,8 @@ from lowerbound.cli.output import note, print_json, progress, show_notes
 from lowerbound.errors import ConfigurationError, StorageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
 
     from lowerbound import VAE
@@ -109,12 +111,12 @@ def decompress(
         note(f"wrote {target}: {array.dtype} {array.shape}, {speed:,.0f} images/s")
 
 
-def _negative_elbo(model: VAE, array: np.ndarray, advance: object) -> float:
+def _negative_elbo(model: VAE, array: np.ndarray, advance: Callable[[int, int], None]) -> float:
     """−ELBO of the images, nats each."""
     from lowerbound import compression, evaluation
 
     x = compression.as_data(model, array)
-    found = evaluation.evaluate(model, x, samples=1, progress=advance)  # type: ignore[arg-type]
+    found = evaluation.evaluate(model, x, samples=1, progress=advance)
     assert found.elbo is not None
     return -found.elbo.value
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from lowerbound.cli.output import checking, note, print_json, progress, show_notes
-from lowerbound.errors import ConfigurationError, DataError
+from lowerbound.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from lowerbound import VAE
@@ -172,10 +172,5 @@ def examples_of(
         examples = read(data, labels=labels)
     else:
         examples = runs.other_data(run, data, labels, model.context is not None)
-    if examples.shape != tuple(model.shape):
-        what = "the size" if len(model.shape) == 3 else "the columns"
-        raise DataError(
-            f"{data}: expected examples of shape {tuple(model.shape)}, as the model was trained "
-            f"on, got {examples.summary()}; bring them to {what} of its data"
-        )
+    runs.expect_shape(examples, model, data)
     return examples

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lowerbound.diagnosis.finding import Check, Finding
-from lowerbound.diagnosis.noise import OFF, noise, plain
+from lowerbound.diagnosis.finding import Check, Finding, Severity
+from lowerbound.diagnosis.noise import OFF, plain
 from lowerbound.diagnosis.subject import VANISHED, Subject
 from lowerbound.evaluation.bounds import ACTIVE_VARIANCE
 
@@ -57,8 +57,8 @@ def collapsed_dimensions(subject: Subject) -> Check:
         )
 
     collapsed = total - used
+    severity: Severity = "note" if used else "fault"
     if used == 0 and subject.is_autoencoder:
-        severity = "fault"
         sentence = (
             f"All {total} latent dimensions are constant: every {subject.what} has the same code, "
             "and is reconstructed as the same one."
@@ -67,7 +67,7 @@ def collapsed_dimensions(subject: Subject) -> Check:
         code = "lb.fit(model, data, training=lb.Training(learning_rate=1e-3))"
     elif used == 0:
         all_of_them = cause_of_collapse(subject)
-        severity, remedy, code = "fault", all_of_them.remedy, all_of_them.code
+        remedy, code = all_of_them.remedy, all_of_them.code
         sentence = (
             f"All {total} latent dimensions have collapsed: the code says nothing about x, and "
             f"every {subject.what} is reconstructed as the same one.{all_of_them.why}"
@@ -90,10 +90,9 @@ def collapsed_dimensions(subject: Subject) -> Check:
             )
             remedy = "Take fewer dimensions, or, if they should carry more, leave them nats free."
             code = f"{fewer}    # or --set objective.free_bits=0.1"
-        severity = "note"
     finding = Finding(
         name,
-        severity,  # type: ignore[arg-type]
+        severity,
         sentence,
         collapsed,
         f"of {total} dimensions",
@@ -164,7 +163,7 @@ def cause_of_collapse(subject: Subject, epoch: float = math.inf) -> Cause:
     With a code that says nothing, the encoder is the prior whatever the KL's weight is, so that
     `stationarity` cannot tell it: the record of the run does.
     """
-    found = noise(subject)
+    found = subject.noise
     if found is not None and found.is_off and found.ratio < 1 and found.weight > OFF**2:
         return Cause(
             f" Its σ is {found.sigma:.4g} where errors are {found.best:.2g}, which weighs the KL "

@@ -27,7 +27,7 @@ def decoder_noise(subject: Subject) -> Check:
     judged by its standardised errors, r² = E (x − μ(z))²/σ².
     """
     name, question = "decoder-noise", "Is the decoder's σ the size of its errors?"
-    found = noise(subject)
+    found = subject.noise
     if found is None:
         return Check(name, question, "not checked: the likelihood is no Gaussian")
     sigma, best, ratio = found.sigma, found.best, found.ratio

@@ -28,6 +28,7 @@ from lowerbound.training import Record
 from lowerbound.vae import VAE
 
 if TYPE_CHECKING:
+    from lowerbound.diagnosis.noise import Noise
     from lowerbound.diagnosis.stationarity import Weights
 
 EXAMPLES = 2000
@@ -136,6 +137,13 @@ class Subject:
         from lowerbound.diagnosis.stationarity import weights
 
         return weights(self)
+
+    @cached_property
+    def noise(self) -> Noise | None:
+        """The decoder's σ beside its errors; None where p(x|z) is no Gaussian."""
+        from lowerbound.diagnosis.noise import noise
+
+        return noise(self)
 
     @cached_property
     def kl(self) -> Estimate:

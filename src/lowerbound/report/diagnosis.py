@@ -11,7 +11,7 @@ import lowerbound
 from lowerbound import diagnosis, plots, runs, storage
 from lowerbound.data import Dataset, known, load, read
 from lowerbound.diagnosis import Check, Finding
-from lowerbound.errors import ConfigurationError, DataError, StorageError
+from lowerbound.errors import ConfigurationError, StorageError
 from lowerbound.files import write_atomic, write_json
 from lowerbound.objectives import Objective
 from lowerbound.pages import data_uri, render
@@ -118,11 +118,7 @@ def _asked(folder: Path, model: VAE, data: str | None, labels: str | None) -> As
         asked = _of_run(folder, model, data, labels)
     else:
         asked = _of_model(folder, data, labels)
-    if asked.test.shape != tuple(model.shape):
-        raise DataError(
-            f"expected examples of shape {tuple(model.shape)}, as the model was trained on, got "
-            f"{asked.test.summary()}; bring them to that shape"
-        )
+    runs.expect_shape(asked.test, model, data or str(folder))
     return asked
 
 
@@ -135,13 +131,14 @@ def _of_run(folder: Path, model: VAE, data: str | None, labels: str | None) -> A
             f"{data}; leave --data out"
         )
     judged = "" if data is None else f", judged on {Path(data).name}"
+    in_memory: list[runs.SplitName] = [] if run.source.on_disk else ["train"]
     if data is None:
-        test = runs.split_of(run, "test")
+        test, *train = runs.splits_of(run, "test", *in_memory)
     else:
         test = runs.other_data(run, data, labels, model.context is not None)
-    train = None if run.source.on_disk else runs.split_of(run, "train")
+        train = [runs.split_of(run, name) for name in in_memory]
     title = f"Diagnosis of {run.recipe} on {Path(source).name}{judged}"
-    return Asked(test, train, title, run.command)
+    return Asked(test, train[0] if train else None, title, run.command)
 
 
 def _of_model(folder: Path, data: str | None, labels: str | None) -> Asked:
