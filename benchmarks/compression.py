@@ -29,8 +29,8 @@ from PIL import Image
 from lowerbound import compression
 
 RESULTS = harness.HERE / "results"
-FIGURES = harness.HERE.parent / "results"
-BINARISED = "reproduce P4"
+CHECKOUT = harness.HERE.parent.resolve()
+BINARISED = "scripts/reproduce P4 --out documents"
 GREY = (
     "train convolutional --data mnist --validation 1000 --set learning_rate=0.002 "
     "--set schedule=cosine --set warmup_epochs=1 --set ema=0.999 --set likelihood=LogisticMixture "
@@ -53,12 +53,12 @@ IMAGES = {"PNG": {"optimize": True}, "WebP": {"lossless": True, "quality": 100, 
 
 def train(kind: str, folder: Path, quick: bool) -> None:
     """By the command line; quickly, two epochs on digits."""
-    if quick:
-        line, out = QUICK_COMMANDS[kind], folder
+    if kind == "binarised" and not quick:
+        command = shlex.split(BINARISED)
     else:
-        line, out = (GREY, folder) if kind == "8-bit" else (BINARISED, folder.parents[1])
-    command = [sys.executable, "-m", "lowerbound", *shlex.split(line), "--out", str(out)]
-    subprocess.run(command, check=True)
+        line = QUICK_COMMANDS[kind] if quick else GREY
+        command = [sys.executable, "-m", "lowerbound", *shlex.split(line), "--out", str(folder)]
+    subprocess.run(command, check=True, cwd=CHECKOUT)
 
 
 def binarised(x: torch.Tensor) -> np.ndarray:
@@ -176,7 +176,7 @@ def main() -> None:
     test = lb.data.load(name).test
     report = {}
     with tempfile.TemporaryDirectory() as scratch:
-        models = (Path(scratch) if told.quick else FIGURES) / "models"
+        models = (Path(scratch) if told.quick else CHECKOUT / "documents") / "models"
         for kind in told.kinds:
             folder = models / MODELS[kind]
             if not (folder / "model.json").exists():

@@ -12,7 +12,17 @@ MATHEMATICS = (
     *("context", "distributions", "divergences", "evaluation", "likelihoods", "networks"),
     *("posteriors", "priors", "vae"),
 )
-install_import_hook([f"lowerbound.{name}" for name in MATHEMATICS], "checking.checked")
+DOCUMENTS = (
+    *("problem_set.interface", "problem_set.normality", "problem_set.smoothness"),
+    *("slides.baselines", "slides.codes"),
+)
+install_import_hook(
+    [
+        *(f"lowerbound.{name}" for name in MATHEMATICS),
+        *(f"documents.{name}" for name in DOCUMENTS),
+    ],
+    "checking.checked",
+)
 collect_ignore = ["conftest.py"]
 settings.register_profile("lowerbound", deadline=None, derandomize=True)
 settings.load_profile("lowerbound")

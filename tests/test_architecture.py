@@ -34,8 +34,8 @@ LAYERS = [
     ["storage", "evaluation", "compression"],
     ["training"],
     ["recipes"],
-    ["runs", "problem_set", "diagnosis"],
-    ["report", "reproduce"],
+    ["runs", "diagnosis"],
+    ["report"],
     ["cli"],
     ["__main__"],
 ]

@@ -1,6 +1,6 @@
 """A user's own loss, KL and draws: each known fault is planted, found and named, with its number.
 
-docs/diagnose.md lists them; those of the course documents are in docs/misprints.md too.
+docs/diagnose.md lists them; those of the course documents are in documents/misprints.md too.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 import lowerbound as lb
-from lowerbound import problem_set
+from documents.problem_set import interface as problem_set
 from lowerbound.diagnosis.formulas import (
     SCALES,
     STATED,

@@ -1,6 +1,6 @@
 """The documents' misprints: each printed formula breaks an identity that the right one keeps.
 
-docs/misprints.md lists them.  Where an exact case is needed it is p(z) = N(0, 1),
+documents/misprints.md lists them.  Where an exact case is needed it is p(z) = N(0, 1),
 p(x|z) = N(z, S²): its posterior is N(x/(1 + S²), S²/(1 + S²)) and p(x) = N(0, 1 + S²).
 """
 
@@ -16,7 +16,8 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 import lowerbound as lb
-from lowerbound import divergences, problem_set
+from documents.problem_set import interface as problem_set
+from lowerbound import divergences
 
 S = 0.5
 
@@ -183,7 +184,7 @@ def test_slides_table_in_one_unit():
 
 
 def test_the_page_names_every_test_here():
-    page = (Path(__file__).parents[1] / "docs/misprints.md").read_text()
+    page = (Path(__file__).parents[1] / "documents/misprints.md").read_text()
     named = set(re.findall(r"`(test_\w+)`", page))
     here = {name for name in globals() if name.startswith("test_")}
     assert named == here - {"test_the_exact_case_is_exact", "test_the_page_names_every_test_here"}

@@ -9,10 +9,12 @@ import torch
 from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
 
 import lowerbound as lb
+from documents.problem_set import systems
+from documents.problem_set.interface import VAE, Decoder, Encoder
+from documents.problem_set.normality import normality
+from documents.problem_set.smoothness import distance_agreement
 from lowerbound import data, evaluation, storage
 from lowerbound.evaluation import aggregate
-from lowerbound.problem_set import VAE, Decoder, Encoder
-from lowerbound.reproduce import problem_set as systems
 
 
 def images(n: int) -> torch.Tensor:
@@ -144,27 +146,27 @@ def test_aggregate_kl_is_that_of_the_mixture_itself(monkeypatch):
 
 def test_normality_tells_a_normal_from_a_uniform():
     torch.manual_seed(1)
-    normal = evaluation.normality(torch.randn(5000))
+    normal = normality(torch.randn(5000))
     assert abs(normal.mean) < 0.05
     assert normal.variance == pytest.approx(1, abs=0.06)
     assert normal.distance < 0.025
     assert normal.p_value > 1e-3
-    uniform = evaluation.normality(torch.rand(5000))
+    uniform = normality(torch.rand(5000))
     assert uniform.excess_kurtosis == pytest.approx(-1.2, abs=0.05)
     assert uniform.distance == pytest.approx(0.5, abs=0.01)
     assert uniform.p_value < 1e-6
-    exponential = evaluation.normality(-torch.rand(20_000).log())
+    exponential = normality(-torch.rand(20_000).log())
     assert exponential.skewness == pytest.approx(2, abs=0.3)
     with pytest.raises(lb.errors.ConfigurationError, match="at least 20 values"):
-        evaluation.normality(torch.randn(19))
+        normality(torch.randn(19))
 
 
 def test_distance_agreement_is_one_on_a_line_and_lower_on_a_walk_that_returns():
     z = torch.linspace(-1.6, 1.6, 7).unsqueeze(1)
     line = z.reshape(7, 1, 1, 1) * torch.rand(1, 1, 5, 5)
-    assert evaluation.distance_agreement(z, line) == pytest.approx(1)
-    assert evaluation.distance_agreement(z, 3 * z) == pytest.approx(1)
-    assert evaluation.distance_agreement(z, line.square()) < 0.9
+    assert distance_agreement(z, line) == pytest.approx(1)
+    assert distance_agreement(z, 3 * z) == pytest.approx(1)
+    assert distance_agreement(z, line.square()) < 0.9
 
 
 def test_widest_dimensions_are_those_of_highest_variance():

@@ -9,16 +9,17 @@ import pytest
 import torch
 
 import lowerbound as lb
-from lowerbound import reproduce
-from lowerbound.errors import ConfigurationError, DataError, StorageError
-from lowerbound.evaluation.markov_chains import (
+from documents import systems
+from documents.bench.bench import Bench
+from documents.bench.result import Result, Row
+from documents.lab11 import layers as lab11
+from documents.problem_set import bound
+from documents.slides.markov_chains import (
     effective_sample_size,
     gaussian_gibbs,
     metropolis_hastings,
 )
-from lowerbound.reproduce import lab11, theory
-from lowerbound.reproduce.bench import Bench
-from lowerbound.reproduce.result import Result, Row
+from lowerbound.errors import ConfigurationError, DataError, StorageError
 
 IDS = [
     *(f"A{i}" for i in range(1, 12)),
@@ -31,9 +32,9 @@ IDS = [
 
 
 def test_every_system_is_there():
-    assert [system.id for system in reproduce.chosen(["all"])] == IDS
+    assert [system.id for system in systems.chosen(["all"])] == IDS
     with pytest.raises(ConfigurationError, match="unknown system 'D9'"):
-        reproduce.chosen(["D9"])
+        systems.chosen(["D9"])
 
 
 @pytest.fixture(scope="module")
@@ -44,25 +45,27 @@ def folder(tmp_path_factory):
 @pytest.mark.parametrize("id", IDS)
 def test_a_smoke_run_writes_rows_and_pictures(id, folder):
     try:
-        page = reproduce.reproduce(reproduce.chosen([id]), folder, quick=True)
+        page = systems.reproduce(systems.chosen([id]), folder, quick=True)
     except DataError as missing:
         if "CI" in os.environ:
             raise
         pytest.skip(str(missing))
-    result = json.loads((folder / id / "result.json").read_text())
+    home = folder / systems.SYSTEMS[id].document.folder
+    result = json.loads((home / id / "result.json").read_text())
     assert result["rows"] or result["pictures"]
     assert result["quick"]
     assert all(row["holds"] is None for row in result["rows"])
     for picture in result["pictures"]:
-        assert (folder / id / picture["file"]).stat().st_size > 1000
-        assert f"]({id}/{picture['file']})" in (folder / "README.md").read_text()
+        assert (home / id / picture["file"]).stat().st_size > 1000
+        assert f"]({id}/{picture['file']})" in (home / "README.md").read_text()
     assert f'id="{id}"' in page.read_text()
+    assert f"]({home.name}/README.md)" in (folder / "README.md").read_text()
 
 
 @pytest.mark.parametrize("id", ["A10", "B1", "B2", "C1", "E1"])
 def test_exact_systems_hold(id, tmp_path):
     result = Result(id, "", "")
-    reproduce.SYSTEMS[id].run(Bench(tmp_path, tmp_path, result, quick=False))
+    systems.SYSTEMS[id].run(Bench(tmp_path, tmp_path, result, quick=False))
     judged = [row for row in result.rows if row.holds is not None]
     assert judged
     assert all(row.holds for row in judged), judged
@@ -78,8 +81,9 @@ def test_models_are_kept_apart_by_seed_and_by_how_they_were_trained(tmp_path):
         return lb.recipes.mlp(data, 2, (8,)).model
 
     def trained(epochs=1, beta=1.0, **settings):
-        training = lb.Training(epochs=epochs)
-        return bench(**settings).train("model", make, data, lb.ELBO(beta=beta), training)
+        training, place = lb.Training(epochs=epochs), bench(**settings)
+        model = place.train("model", make, lb.ELBO(beta=beta), training, data)
+        return model, place.history("model")
 
     first, history = trained()
     again, same = trained()
@@ -91,10 +95,9 @@ def test_models_are_kept_apart_by_seed_and_by_how_they_were_trained(tmp_path):
 
 
 def test_a_smoke_run_does_not_replace_full_results(tmp_path):
-    (tmp_path / "B1").mkdir()
-    reproduce.reproduce(reproduce.chosen(["B1"]), tmp_path)
+    systems.reproduce(systems.chosen(["B1"]), tmp_path)
     with pytest.raises(StorageError, match="without full results"):
-        reproduce.reproduce(reproduce.chosen(["B1"]), tmp_path, quick=True)
+        systems.reproduce(systems.chosen(["B1"]), tmp_path, quick=True)
 
 
 def test_a_row_holds_on_its_good_side():
@@ -108,7 +111,7 @@ def test_a_row_holds_on_its_good_side():
 
 
 def test_chains_sample_their_target_and_count_their_worth():
-    model = theory.Sum(x=1.5, sigma=0.5)
+    model = bound.Sum(x=1.5, sigma=0.5)
     start = torch.zeros(2, dtype=torch.float64)
     gibbs = gaussian_gibbs(model.mean, model.precision, start, 20_000)
     walk, accepted = metropolis_hastings(model.log_joint, start, 20_000, 0.9)

@@ -9,6 +9,8 @@ import pytest
 import torch
 
 import lowerbound as lb
+from documents.slides import baselines
+from documents.slides import codes as uses
 from lowerbound import evaluation, plots
 from lowerbound.data import Dataset
 
@@ -23,7 +25,7 @@ def blobs(n: int, spread: float = 0.1) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("method", ["k-means", "mixture"])
 def test_clusters_are_the_classes_where_these_lie_apart(method):
     codes, labels = blobs(300)
-    found = evaluation.cluster(codes, labels, 3, method=method)
+    found = uses.cluster(codes, labels, 3, method=method)
     assert found.adjusted_rand == pytest.approx(1)
     assert found.mutual_information == pytest.approx(1)
     for index in range(3):
@@ -33,7 +35,7 @@ def test_clusters_are_the_classes_where_these_lie_apart(method):
 
 def test_clusters_agree_with_nothing_where_labels_are_random():
     codes, _ = blobs(3000)
-    found = evaluation.cluster(codes, torch.randint(0, 3, (3000,)), 3)
+    found = uses.cluster(codes, torch.randint(0, 3, (3000,)), 3)
     assert found.adjusted_rand == pytest.approx(0, abs=0.01)
     assert found.mutual_information == pytest.approx(0, abs=0.01)
 
@@ -44,9 +46,9 @@ def test_accuracy_of_both_classifiers():
     wrong = test_labels.clone()
     wrong[:33] = (wrong[:33] + 1) % 3
     for classifier in ("nearest", "linear"):
-        right = evaluation.accuracy(train, train_labels, test, test_labels, classifier=classifier)
+        right = uses.accuracy(train, train_labels, test, test_labels, classifier=classifier)
         assert right.value == 1
-        some = evaluation.accuracy(train, train_labels, test, wrong, classifier=classifier)
+        some = uses.accuracy(train, train_labels, test, wrong, classifier=classifier)
         assert some.value == pytest.approx(2 / 3)
         assert some.standard_error == pytest.approx(math.sqrt(2 / 9 / 99))
 
@@ -55,13 +57,13 @@ def test_nearest_neighbours_follow_a_ring_and_the_linear_classifier_does_not():
     z = torch.randn(2000, 2)
     labels = (z.norm(dim=1) > 1.2).long()
     halves = (z[:1000], labels[:1000], z[1000:], labels[1000:])
-    assert evaluation.accuracy(*halves, classifier="nearest").value > 0.95
-    assert evaluation.accuracy(*halves, classifier="linear").value < 0.7
+    assert uses.accuracy(*halves, classifier="nearest").value > 0.95
+    assert uses.accuracy(*halves, classifier="linear").value < 0.7
 
 
 def test_principal_codes_keep_the_directions_of_highest_variance():
     x = torch.randn(500, 3) * torch.tensor([1.0, 5.0, 0.1])
-    (codes,) = evaluation.principal_codes(x, x[:50], dimensions=1)
+    (codes,) = uses.principal_codes(x, x[:50], dimensions=1)
     expected = x[:50, 1] - x[:, 1].mean()
     torch.testing.assert_close(codes[:, 0].abs(), expected.abs(), rtol=0.05, atol=0.1)
 
@@ -107,10 +109,10 @@ def test_scores_without_a_model():
     x[1] = 255
     x[2] = torch.randint(0, 256, (1, 28, 28), dtype=torch.uint8)
     some = Dataset(x, declared_kind="grey")
-    black, white, noise = evaluation.mean_level(some).tolist()
+    black, white, noise = baselines.mean_level(some).tolist()
     assert (black, white) == (0, 1)
     assert 0.4 < noise < 0.6
-    black, white, noise = evaluation.compressed_size(some).tolist()
+    black, white, noise = baselines.compressed_size(some).tolist()
     assert black < 30
     assert white < 30
     assert noise > 784

@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import lowerbound
-from lowerbound.cli import compress, data, diagnose, evaluate, inspect, reproduce, train
+from lowerbound.cli import compress, data, diagnose, evaluate, inspect, train
 from lowerbound.errors import LowerboundError
 
 app = typer.Typer(
@@ -34,7 +34,6 @@ app.command()(inspect.embed)
 app.command()(compress.compress)
 app.command()(compress.decompress)
 app.command()(train.recipes)
-app.command()(reproduce.reproduce)
 app.add_typer(data.app, name="data")
 
 
@@ -53,11 +52,11 @@ def options(
     """Options of every command."""
 
 
-def run() -> NoReturn:
-    """Run the command line; exit with 0, or with the error's own code."""
+def run(commands: typer.Typer = app, name: str | None = None) -> NoReturn:
+    """Run the command line, called ``name``; exit with 0, or with the error's own code."""
     signal.signal(signal.SIGINT, _stop)
     try:
-        app()
+        commands(prog_name=name)
     except LowerboundError as error:
         fail(str(error), error.exit_code)
     except BrokenPipeError:

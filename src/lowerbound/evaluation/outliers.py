@@ -1,12 +1,9 @@
-"""Telling data of another kind by a score, and the trivial scores that a model has to beat.
+"""Telling data of another kind by a score, per example.
 
-Scores are per example.  An outlier is expected to cost more nats, to be brighter, or to be more
-complex; an AUROC below ½ says that the opposite holds.
+An outlier is expected to cost more nats; an AUROC below ½ says that the opposite holds.
 """
 
 from __future__ import annotations
-
-import zlib
 
 import torch
 from jaxtyping import Float
@@ -44,17 +41,6 @@ def grey_entropy(data: Dataset) -> Scores:
     """
     x = (data.x.double() / data.scale).flatten(1)
     return -(torch.xlogy(x, x) + torch.xlogy(1 - x, 1 - x)).sum(1).float()
-
-
-def mean_level(data: Dataset) -> Scores:
-    """The mean pixel, in [0, 1]: a score that knows nothing but brightness."""
-    return (data.x.float() / data.scale).flatten(1).mean(1)
-
-
-def compressed_size(data: Dataset) -> Scores:
-    """Bytes of each example's values after deflate (zlib, level 9): how complex it is."""
-    rows = data.x.flatten(1).numpy()
-    return torch.tensor([len(zlib.compress(row.tobytes(), 9)) for row in rows]).float()
 
 
 def auroc(inliers: Float[Tensor, " n"], outliers: Float[Tensor, " m"]) -> float:

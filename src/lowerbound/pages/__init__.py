@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 from typing import Any
 
 import jinja2
 
+HERE = Path(__file__).parent
 
-def render(template: str, **values: Any) -> str:
-    """The page that ``template`` makes of ``values``; a missing value is an error."""
+
+def render(template: str, home: Path = HERE, **values: Any) -> str:
+    """The page that ``template`` makes of ``values``; a missing value is an error.
+
+    The template lies in the folder ``home``, and may extend those of this package.
+    """
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("lowerbound.pages", "."),
+        loader=jinja2.FileSystemLoader([home, HERE]),
         autoescape=template.endswith(".html"),
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
