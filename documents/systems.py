@@ -1,20 +1,13 @@
-"""All systems: each document's register when they are imported."""
+"""All systems: the modules of every document's folder register theirs when they are imported."""
 
-from documents import assignment, homework3, lab11, papers, problem_set, slides
+from importlib import import_module
+from pathlib import Path
+
 from documents.bench.run import reproduce, results
 from documents.bench.system import DOCUMENTS, SYSTEMS, System, chosen
 
-__all__ = [
-    "DOCUMENTS",
-    "SYSTEMS",
-    "System",
-    "assignment",
-    "chosen",
-    "homework3",
-    "lab11",
-    "papers",
-    "problem_set",
-    "reproduce",
-    "results",
-    "slides",
-]
+__all__ = ["DOCUMENTS", "SYSTEMS", "System", "chosen", "reproduce", "results"]
+
+for document in DOCUMENTS.values():
+    for path in sorted((Path(__file__).parent / document.folder).glob("[!_]*.py")):
+        import_module(f"documents.{document.folder}.{path.stem}")

@@ -51,10 +51,10 @@ def b3(bench: Bench) -> None:
     )
     bench.picture("samples", "Samples", "20 draws z ~ N(0, I) through each decoder.", figure)
     bench.note(
-        "In which sense is the VAE better? Not in the loss that both have: from noisy codes its "
-        "BCE is the higher one. From the mean code, as in the picture, its error on test images is "
-        "the lower one: the noise in training is a regulariser. And it has what the autoencoder "
-        "lacks: a density of images (BCE + KL bounds −log p(x)), and codes that fill N(0, I), so "
-        "that draws from it decode to digits. The autoencoder's codes lie anywhere, and N(0, I) "
-        "misses them."
+        "In what sense is the VAE better? Not in the loss that both share: decoded from noisy "
+        "codes, its BCE is higher. Decoded from the mean code, as in the picture, its error on "
+        "test images is lower: noise in training acts as a regulariser. And it has what the "
+        "autoencoder lacks: a density of images (BCE + KL bounds −log p(x)), and codes that fill "
+        "N(0, I), so that draws from it decode to digits. The autoencoder's codes lie anywhere, "
+        "and N(0, I) misses them."
     )

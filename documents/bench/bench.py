@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import torch
 
-from documents.bench.result import Better, Picture, Result, Row, Setting
+from documents.bench.result import Picture, Result, Row, Targets
 from lowerbound import plots, storage
 from lowerbound.data import Dataset, Splits, load
 from lowerbound.evaluation import Estimate, Evaluation, evaluate
@@ -100,33 +100,23 @@ class Bench:
         quantity: str,
         measured: Estimate | float | None,
         unit: str = "",
-        *,
-        document: float | None = None,
-        goal: float | None = None,
-        stretch: float | None = None,
-        better: Better = "lower",
-        setting: Setting = "ours",
+        **targets: Unpack[Targets],
     ) -> float:
         """Add a figure, and return it: see `Row`.  None is one that the model should have had."""
         assert measured is not None, f"{self.result.id}: no {quantity}"
-        error = measured.standard_error if isinstance(measured, Estimate) else None
-        value = measured.value if isinstance(measured, Estimate) else float(measured)
-        self.result.rows.append(
-            Row(quantity, unit, value, error, document, goal, stretch, better, setting)
-        )
+        if isinstance(measured, Estimate):
+            value, error = measured.value, measured.standard_error
+        else:
+            value, error = float(measured), None
+        self.result.rows.append(Row(quantity, unit, value, error, **targets))
         return value
 
     def exact(
-        self,
-        quantity: str,
-        measured: float,
-        unit: str = "",
-        *,
-        goal: float,
-        better: Better = "lower",
+        self, quantity: str, measured: float, unit: str = "", **targets: Unpack[Targets]
     ) -> None:
-        """Add a figure that needs no training, and what it must be."""
-        self.row(quantity, measured, unit, goal=goal, better=better, setting="exact")
+        """Add a figure that depends on no training."""
+        targets["setting"] = "exact"
+        self.row(quantity, measured, unit, **targets)
 
     def picture(self, name: str, heading: str, caption: str, figure: Figure) -> None:
         """Add a picture, saved as ``name``.png."""

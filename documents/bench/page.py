@@ -46,9 +46,9 @@ def _cards(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The numbers that sum up all results."""
     papers = [row for result in results if result["id"][0] == "P" for row in result["rows"]]
     rows = [row for result in results if result["id"][0] != "P" for row in result["rows"]]
-    told = [row["met"] for row in rows if row["document"] is not None]
+    beside = [row["met"] for row in rows if row["document"] is not None]
     documents, goals, stretches = (
-        _met(met[name] for met in told) for name in ("document", "goal", "stretch")
+        _met(met[name] for met in beside) for name in ("document", "goal", "stretch")
     )
     checks = _met(row["holds"] for row in rows if row["document"] is None)
     return [

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 Better = Literal["lower", "higher", "equal", "neither"]
 Setting = Literal["as the document trained it", "best", "exact", "ours"]
+
+
+class Targets(TypedDict, total=False):
+    """What a figure is judged by: see `Row`."""
+
+    document: float | None
+    goal: float | None
+    stretch: float | None
+    better: Better
+    setting: Setting
 
 
 @dataclass(frozen=True)

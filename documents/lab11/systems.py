@@ -47,8 +47,9 @@ def c2(bench: Bench) -> None:
         model = bench.train(f"lab11-dense-{own}", partial(make, DIVIDED), training=TWO_EPOCHS)
         bench.row(f"mean squared error of the VAE, {name}", squared_error(bench, model))
     bench.note(
-        "The classifier has a loop of its own: it models p(y|x), has no latent variable, and so is "
-        "no VAE for `fit`. The VAE takes the same layers as its networks."
+        "The classifier has a training loop of its own: it models p(y|x) without a latent "
+        "variable, so it is not a VAE that `fit` could train. The VAE takes the same layers as its "
+        "networks."
     )
 
 
@@ -113,8 +114,8 @@ def c3(bench: Bench) -> None:
     bench.row("mean squared error of the mean training image", nothing, PER_PIXEL)
     picture(bench, "reconstructions", "After 2 epochs", model)
     bench.note(
-        "784 (MSE + KL/784) = ‖x − y‖² + KL. That is −ELBO, but for a constant, of a Gaussian "
-        "likelihood with σ² = ½: the weight 1/784 is no weight on the KL but the choice σ = 0.71."
+        "784 (MSE + KL/784) = ‖x − y‖² + KL. Up to a constant, that is −ELBO with a Gaussian "
+        "likelihood with σ² = ½: the 1/784 does not weight the KL, it chooses σ = 0.71."
     )
 
 
@@ -161,14 +162,14 @@ def c5(bench: Bench) -> None:
         picture(bench, f"cure-{number}", f"Cure: {name}", model)
         kl_picture(bench, f"kl-{number}", result)
     bench.note(
-        "Annealing alone does not undo C4. While the weight min(1, (epoch − 4)/8) is 0 the codes "
-        "carry hundreds of nats. But collapse is no bad start here. For a linear VAE it is the "
-        "best solution as soon as the weight exceeds λ₁/392, where λ₁ is the largest eigenvalue of "
-        "the images' covariance and 392 the σ² of the undivided loss. The weight is past that a "
-        "tenth of an epoch after it begins to rise; one epoch later the codes are gone, in this "
-        "network too. Annealing to 1/784 works, since that is the divided loss of C3 in the end. "
-        "Dividing by 784 sets σ = 0.71; a learned σ finds the noise that the data have, and needs "
-        "neither cure."
+        "Annealing alone does not undo C4. While the weight min(1, (epoch − 4)/8) is 0, the codes "
+        "carry hundreds of nats. But here collapse is not a matter of a bad start: for a linear "
+        "VAE it is the best solution as soon as the weight exceeds λ₁/392, where λ₁ is the largest "
+        "eigenvalue of the images' covariance and 392 is the σ² of the undivided loss. The weight "
+        "passes that a tenth of an epoch after it begins to rise; one epoch later the codes are "
+        "gone, in this network too. Annealing to 1/784 works, since it ends at the divided loss of "
+        "C3. Dividing by 784 sets σ = 0.71; a learned σ finds the noise that the data have, and "
+        "needs neither cure."
     )
 
 

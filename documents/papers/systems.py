@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from documents.bench import NATS, Bench, cost, system
@@ -22,12 +23,6 @@ FIFTY = replace(FALLING, epochs=40, learning_rate=1e-3)
 FIFTY_ON = replace(FALLING, epochs=36, batch_size=50, learning_rate=7e-4)
 GATED = replace(FALLING, epochs=100, batch_size=200, learning_rate=3e-3)
 RISING = ELBO(beta=Linear(duration=20))
-GATED_NOTE = (
-    f"Trained for {GATED.epochs} epochs in batches of {GATED.batch_size}, β rising for 20.  The "
-    "paper's protocol has up to 2,000 epochs in batches of 100, β rising for 100, and stops by a "
-    "validation set; its figure for digits binarised afresh is that of Norouzi et al., Exemplar "
-    "VAE, 2020, arXiv 2004.04795."
-)
 
 
 def one_layer(bench: Bench) -> VAE:
@@ -74,16 +69,23 @@ def p2(bench: Bench) -> None:
 
 @system("P3", "VAE with a VampPrior: its network with a standard normal prior")
 def p3(bench: Bench) -> None:
-    model = bench.train("gated-standard", lambda: standard(bench), RISING, GATED)
-    figures(bench, model, paper=84.45)
-    bench.note(GATED_NOTE)
+    gated(bench, "gated-standard", standard, paper=84.45)
 
 
 @system("P4", "VAE with a VampPrior: 500 pseudo-inputs")
 def p4(bench: Bench) -> None:
-    model = bench.train("gated-vampprior", lambda: vampprior(bench), RISING, GATED)
-    figures(bench, model, paper=82.43)
-    bench.note(GATED_NOTE)
+    gated(bench, "gated-vampprior", vampprior, paper=82.43)
+
+
+def gated(bench: Bench, name: str, make: Callable[[Bench], VAE], paper: float) -> None:
+    """Training and figures of P3 and P4."""
+    figures(bench, bench.train(name, lambda: make(bench), RISING, GATED), paper)
+    bench.note(
+        f"Trained for {GATED.epochs} epochs in batches of {GATED.batch_size}, β rising for 20.  "
+        "The paper's protocol has up to 2,000 epochs in batches of 100, β rising for 100, and "
+        "stops by a validation set; its figure for digits binarised afresh is that of Norouzi et "
+        "al., Exemplar VAE, 2020, arXiv 2004.04795."
+    )
 
 
 def figures(bench: Bench, model: VAE, paper: float) -> None:

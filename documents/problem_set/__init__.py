@@ -1,5 +1,1 @@
 """E1–E7: the VAE problem set."""
-
-from documents.problem_set import bound, systems
-
-__all__ = ["bound", "systems"]

@@ -1,7 +1,7 @@
 """The VAE problem set's interface: ``Encoder``, ``Decoder`` and ``VAE``, for images of 28×28.
 
-A thin face over the parts of this package.  Code written to the problem set runs on it unchanged,
-and `VAE.composition` hands out the same model as a `lowerbound.VAE`, on shared weights.
+A thin layer over the library's parts.  Code written to the problem set runs on it unchanged, and
+`VAE.composition` is the same model as a `lowerbound.VAE`, with the same weights.
 
 Two formulas of the problem set are misprinted.  Its KL, μ² + σ² − log σ − ½, is not 0 at μ = 0,
 σ = 1, and its `r_loss` has the logarithm on the ground truth; `kl_loss` and `r_loss` are right.

@@ -29,7 +29,7 @@ STEPS = 7
 BINS = 50
 
 
-def face() -> interface.VAE:
+def untrained() -> interface.VAE:
     """The problem set's VAE, with first weights."""
     return interface.VAE(C1, C2, LATENT_DIM, KERNEL)
 
@@ -42,7 +42,9 @@ def test_set(bench: Bench) -> Dataset:
 def trained(bench: Bench) -> VAE:
     """The model that E2–E7 share."""
     data = bench.data(DATA)
-    return bench.train(MODEL, lambda: face().composition, ELBO(), TRAINING, data.train, data.test)
+    return bench.train(
+        MODEL, lambda: untrained().composition, ELBO(), TRAINING, data.train, data.test
+    )
 
 
 def measured(bench: Bench) -> Evaluation:
@@ -56,7 +58,7 @@ def parameters(module: nn.Module) -> int:
 
 @system("E2", "The encoder: two convolutions, then mean and standard deviation")
 def e2(bench: Bench) -> None:
-    encoder = face().encoder
+    encoder = untrained().encoder
     size = encoder.mean.in_features
     bench.row("inputs of mean and std", size, document=FEATURES, setting="exact")
     by_hand = C1 * (KERNEL**2 + 1) + C2 * (C1 * KERNEL**2 + 1) + 2 * LATENT_DIM * (FEATURES + 1)
@@ -78,7 +80,7 @@ def e2(bench: Bench) -> None:
 
 @system("E3", "The decoder: a linear layer, then two transposed convolutions")
 def e3(bench: Bench) -> None:
-    decoder = face().decoder
+    decoder = untrained().decoder
     by_hand = FEATURES * (LATENT_DIM + 1) + C1 * (C2 * KERNEL**2 + 1) + C1 * KERNEL**2 + 1
     bench.exact("parameters", parameters(decoder), goal=by_hand, better="equal")
     model = trained(bench)
@@ -116,15 +118,15 @@ def e4(bench: Bench) -> None:
     names = [some.classes[label] for label in some.labels.tolist()]
     bench.reconstructions({"reconstruction": model}, images=some, labels=names)
     bench.note(
-        "The problem set's interface is a face over this package's parts: its loss is minus the "
-        "ELBO of the composition, to rounding.  Its KL is printed as μ² + σ² − log σ − ½, which "
-        "is not 0 at μ = 0, σ = 1; right is ½(μ² + σ² − 1) − log σ."
+        "The problem set's classes are a thin layer over this library's parts: their loss is minus "
+        "the ELBO of the composition, up to rounding.  The KL is printed as μ² + σ² − log σ − ½, "
+        "which is not 0 at μ = 0, σ = 1; right is ½(μ² + σ² − 1) − log σ."
     )
 
 
 def exact_losses(bench: Bench) -> None:
-    """The face's loss against the composition's ELBO, at the same noise."""
-    vae, x = face(), test_set(bench).take(64).x
+    """The loss of the document's class against the composition's ELBO, with the same noise."""
+    vae, x = untrained(), test_set(bench).take(64).x
     prepared, _ = vae.composition.prepare(x)
     with torch.no_grad():
         torch.manual_seed(bench.seed)
@@ -167,7 +169,7 @@ def e5(bench: Bench) -> None:
     bench.note(
         "Under the prior a dimension has variance 1, part of it between images (of the means) and "
         "part within (of the posteriors). Where the means take most of it, little is left to "
-        "noise: these are the dimensions that tell most about an image, as the KL of E2 does."
+        "noise: these are the dimensions that say most about an image, as the KL of E2 does."
     )
 
 
@@ -249,10 +251,10 @@ def verdict(dimensions: list[Normality], n: int, kl: Between) -> str:
     lower = (
         f"it is at least {kl.lower.value:.1f}"
         if kl.lower.value > 0
-        else f"from {n:,} images nothing more than 0 can be said from below"
+        else f"{n:,} images give no lower bound above 0"
     )
     return (
-        f"Centred on 0 and roughly normal: {'yes' if rough else 'no'}, where that asks of both "
+        f"Centred on 0 and roughly normal: {'yes' if rough else 'no'}, where roughly asks of both "
         "dimensions a mean within 0.25 of 0, a variance from 0.75 to 1.33, a skewness within 0.5 "
         "and an excess kurtosis within 1 of 0, and a distribution function within 0.15 of the "
         f"prior's. The means are within {centre:.2f} of 0, the variances {variances}, the "

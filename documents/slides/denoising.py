@@ -1,4 +1,4 @@
-"""A7 and A8: denoising autoencoders, and overcomplete ones that must not copy."""
+"""A7 and A8: denoising autoencoders, and how overcomplete ones are kept from copying."""
 
 from __future__ import annotations
 
@@ -114,10 +114,11 @@ def a8(bench: Bench) -> None:
     )
     bench.picture("copying", "Who copies", "Test digits, and their pixels in random order.", figure)
     bench.note(
-        "A code wider than the image can copy: the plain one reproduces digits without error, and "
-        "most of scrambled digits, the like of which it never saw. (It never learned to copy the "
-        "pixels that are black in all digits.) A penalty or noise makes it pay for directions that "
-        "digits do not use: it still reproduces digits, but nothing of what is no digit."
+        "An autoencoder with a code wider than the image can copy: the plain one reproduces digits "
+        "without error, and most of the scrambled digits, though it never saw their like. (It "
+        "never learned to copy the pixels that are black in all digits.) A penalty or noise makes "
+        "it pay for directions that digits do not use: it still reproduces digits, and nothing "
+        "else."
     )
 
 

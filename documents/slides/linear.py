@@ -123,7 +123,7 @@ def a9(bench: Bench) -> None:
     )
     bench.picture("collapse", "Collapse, where theory says", "Fixed σ² = √(λ₂ λ₃).", figure)
     bench.note(
-        "The autoencoder finds PCA's subspace but no particular basis of it; the VAE, whose q has "
-        "no correlation, finds the principal directions themselves, and its ELBO is the exact "
+        "The autoencoder finds PCA's subspace but no particular basis of it; the VAE, whose q is "
+        "uncorrelated, finds the principal directions themselves, and its ELBO is the exact "
         "log-likelihood of probabilistic PCA."
     )

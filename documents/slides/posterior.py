@@ -26,22 +26,19 @@ def a10(bench: Bench) -> None:
     steps = bench.few(20_000, 500)
     torch.manual_seed(bench.seed)
     start = torch.zeros(2, dtype=torch.float64)
-    chains, seconds = {}, {}
-    began = time.perf_counter()
-    chains["Gibbs"] = gaussian_gibbs(model.mean, model.precision, start, steps)
-    seconds["Gibbs"] = time.perf_counter() - began
-    began = time.perf_counter()
-    chains["Metropolis–Hastings"], accepted = metropolis_hastings(
-        model.log_joint, start, steps, scale=0.9
-    )
-    seconds["Metropolis–Hastings"] = time.perf_counter() - began
+    began = [time.perf_counter()]
+    gibbs = gaussian_gibbs(model.mean, model.precision, start, steps)
+    began.append(time.perf_counter())
+    walk, accepted = metropolis_hastings(model.log_joint, start, steps, scale=0.9)
+    began.append(time.perf_counter())
     bench.row("acceptance rate, Metropolis–Hastings", accepted)
+    chains = {"Gibbs": gibbs, "Metropolis–Hastings": walk}
     times, errors = {}, {}
-    for name, chain in chains.items():
+    for (name, chain), seconds in zip(chains.items(), np.diff(began), strict=True):
         size = effective_sample_size(chain[:, 0])
         bench.row(f"effective sample size of {steps:,} draws, {name}", size, "draws")
         lengths = np.unique(np.geomspace(10, steps, 40).astype(int))
-        times[name] = 1e3 * seconds[name] * lengths / steps
+        times[name] = 1e3 * seconds * lengths / steps
         errors[name] = np.array([covariance_error(model, chain[:n].T.cov()) for n in lengths])
     name = "variational, mean field"
     times[name], errors[name], mean, covariance = mean_field(model, bench.few(400, 50))

@@ -22,6 +22,10 @@ FITTED = 10_000  # training images that classifiers are fitted to
 MEMBERS = 11
 SETS = {"digits": "mnist", "clothes": problem_set.DATA}
 COST, CORRECTED = "−ELBO", "−ELBO above the grey levels' entropy"
+CLUSTERINGS: tuple[tuple[Literal["k-means", "mixture"], str], ...] = (
+    *(("k-means", name) for name in ("VAE", "PCA", "pixels")),
+    *(("mixture", name) for name in ("VAE", "PCA")),
+)
 CLASSIFIERS: dict[Literal["nearest", "linear"], str] = {
     "nearest": "5 nearest neighbours",
     "linear": "logistic regression",
@@ -53,26 +57,18 @@ def clustering(bench: Bench) -> None:
     embedded = evaluation.embed(model, test)
     sorts = {"VAE": embedded, "PCA": components, "pixels": pixels(test)}
 
-    def found(name: str, method: Literal["k-means", "mixture"]) -> Clustering:
-        clusters = cluster(sorts[name], labels(test), CLASSES, method=method, seed=bench.seed)
+    for method, name in CLUSTERINGS:
+        found = cluster(sorts[name], labels(test), CLASSES, method=method, seed=bench.seed)
         quantity = f"{method} on {name}"
-        bench.row(f"{quantity}: adjusted Rand index", clusters.adjusted_rand, better="higher")
-        bench.row(
-            f"{quantity}: mutual information",
-            clusters.mutual_information,
-            "of 1",
-            better="higher",
-        )
-        return clusters
-
-    for name in sorts:
-        found(name, "k-means")
-    mixtures = [found(name, "mixture") for name in ("VAE", "PCA")]
-    cluster_picture(bench, model, mixtures[0])
+        bench.row(f"{quantity}: adjusted Rand index", found.adjusted_rand, better="higher")
+        information = found.mutual_information
+        bench.row(f"{quantity}: mutual information", information, "of 1", better="higher")
+        if (method, name) == ("mixture", "VAE"):
+            cluster_picture(bench, model, found)
     bench.note(
         "Clusters never saw a label. Both indices are 1 when they are the ten digits; by chance "
         f"the Rand index is 0. VAE and PCA codes have {LATENT_DIM} dimensions each. k-means looks "
-        "for round clusters of one size, which the digits are in neither space; a mixture of "
+        "for round clusters of equal size, which digits form in neither space; a mixture of "
         "Gaussians follows their shapes."
     )
 
@@ -117,8 +113,7 @@ def classification(bench: Bench) -> None:
     pca_train, pca_test = principal_codes(
         pixels(splits.train), pixels(train), pixels(test), dimensions=max(dims)
     )
-    curves: dict[str, list[float]] = {}
-    errors: dict[str, list[float]] = {}
+    shares: dict[str, list[evaluation.Estimate]] = {}
     for dimensions in dims:
         model = homework3.trained(bench, dimensions)
         sorts = {
@@ -128,15 +123,16 @@ def classification(bench: Bench) -> None:
         for code, (fitted, judged) in sorts.items():
             for classifier, name in CLASSIFIERS.items():
                 found = accuracy(fitted, labels(train), judged, labels(test), classifier=classifier)
-                curves.setdefault(f"{code}, {name}", []).append(found.value)
-                errors.setdefault(f"{code}, {name}", []).append(found.standard_error)
+                shares.setdefault(f"{code}, {name}", []).append(found)
                 if dimensions in (2, LATENT_DIM):
                     quantity = f"accuracy, {name}, {code}, K = {dimensions}"
                     bench.row(quantity, found, better="higher")
     figure = plots.curves(
         np.array(dims),
-        {name: np.array(values) for name, values in curves.items()},
-        errors={name: np.array(values) for name, values in errors.items()},
+        {name: np.array([share.value for share in row]) for name, row in shares.items()},
+        errors={
+            name: np.array([share.standard_error for share in row]) for name, row in shares.items()
+        },
         xlabel="dimensions K",
         ylabel="test accuracy",
         logx=True,
@@ -146,15 +142,14 @@ def classification(bench: Bench) -> None:
     bench.picture("classification", "Classification from codes", caption, figure)
     bench.note(
         "With few dimensions the VAE's codes tell the digits apart far better than PCA's, which "
-        "are the best linear ones for squared error; with 20 the two come close."
+        "are the best linear codes by squared error; with 20 dimensions the two come close."
     )
 
 
 def outliers(bench: Bench) -> None:
     """Digits against clothes, with a model of the one and with a model of the other."""
-    model_of_clothes = problem_set.trained(bench)
     by_digits = scored(bench, homework3.trained(bench, LATENT_DIM))
-    by_clothes = scored(bench, model_of_clothes)
+    by_clothes = scored(bench, problem_set.trained(bench))
     separation(bench, "trained on digits", by_digits["digits"], by_digits["clothes"])
     separation(bench, "trained on clothes", by_clothes["clothes"], by_clothes["digits"])
     figure = plots.score_histograms(
@@ -171,12 +166,12 @@ def outliers(bench: Bench) -> None:
     bench.picture("outliers", "Outliers", caption, figure)
     bench.note(
         "A model of digits finds clothes by their cost, −ELBO. A model of clothes does not find "
-        "digits by it: they cost no more than clothes do, an AUROC below ½. Under a Bernoulli "
-        "likelihood the cost of grey levels begins at their own entropy, of which the dark, nearly "
-        "binary digits have little. The cost above that entropy is what the model failed to "
-        "explain, and finds both. Brightness and compressed size need no model and tell these two "
-        "sets apart as well (brighter and more complex are the clothes), so that an AUROC near 1 "
-        "on them says little of a model."
+        "digits that way: they cost less than clothes do, so the AUROC is below ½. Under a "
+        "Bernoulli likelihood the cost of grey levels starts from their own entropy, and dark, "
+        "nearly binary digits have little of it. The cost above that entropy is what the model "
+        "failed to explain, and it finds both. Brightness and compressed size need no model and "
+        "separate these two sets as well (clothes are brighter and more complex), so an AUROC near "
+        "1 on them says little about a model."
     )
 
 
