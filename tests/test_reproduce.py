@@ -7,9 +7,11 @@ import os
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 import lowerbound as lb
 from documents import systems
+from documents.__main__ import app
 from documents.bench.bench import Bench
 from documents.bench.result import Result, Row
 from documents.lab11 import layers as lab11
@@ -35,6 +37,11 @@ def test_every_system_is_there():
     assert [system.id for system in systems.chosen(["all"])] == IDS
     with pytest.raises(ConfigurationError, match="unknown system 'D9'"):
         systems.chosen(["D9"])
+
+
+def test_the_command_lists_every_system():
+    shown = CliRunner().invoke(app, ["--list", "--json"])
+    assert [row["id"] for row in json.loads(shown.stdout)] == IDS
 
 
 @pytest.fixture(scope="module")
