@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import get_args
 
 import pytest
 import torch
@@ -12,6 +11,7 @@ import lowerbound as lb
 from lowerbound import recipes
 from lowerbound.data import Dataset
 from lowerbound.errors import ConfigurationError
+from lowerbound.parts import REGISTRY
 from lowerbound.report import pictures as report
 
 GREY = Dataset(torch.randint(0, 256, (30, 1, 28, 28), dtype=torch.uint8), torch.arange(30) % 10)
@@ -19,6 +19,9 @@ BINARY = Dataset(torch.randint(0, 2, (30, 1, 8, 8), dtype=torch.uint8))
 UNIT = Dataset(torch.rand(30, 4))
 REAL = Dataset(torch.randn(30, 4) * 3 + 5)
 COUNTS = Dataset(torch.poisson(torch.full((30, 4), 3.0)))
+GREY_LIKELIHOODS = [
+    name for name in recipes.choices("likelihood") if "grey" in getattr(REGISTRY[name], "takes", {})
+]
 
 
 def parameters(module: torch.nn.Module) -> int:
@@ -29,7 +32,7 @@ def parameters(module: torch.nn.Module) -> int:
     ("latent_dim", "encoder", "decoder"), [(2, 403_972, 403_728), (20, 422_440, 412_944)]
 )
 def test_homework_3_has_exactly_the_documents_parameters(latent_dim, encoder, decoder):
-    model = recipes.mlp(GREY, latent_dim, (512,), likelihood="Bernoulli").model
+    model = recipes.mlp(GREY, latent_dim=latent_dim, hidden=(512,), likelihood="Bernoulli").model
     assert parameters(model.posterior) == encoder
     assert parameters(model.likelihood) == decoder
     assert parameters(model) == {2: 807_700, 20: 835_384}[latent_dim]
@@ -46,17 +49,17 @@ def test_homework_3_has_exactly_the_documents_parameters(latent_dim, encoder, de
     ],
 )
 def test_the_likelihood_fits_the_values_and_is_a_density_of_them(data, likelihood, transform):
-    model = recipes.mlp(data, 2, (8,)).model
+    model = recipes.mlp(data, latent_dim=2, hidden=(8,)).model
     assert isinstance(model.likelihood, likelihood)
     assert isinstance(model.transform, transform)
     assert model.is_density
 
 
-@pytest.mark.parametrize("name", get_args(recipes.experiment.LikelihoodName)[1:])
+@pytest.mark.parametrize("name", GREY_LIKELIHOODS)
 @pytest.mark.parametrize("recipe", [recipes.mlp, recipes.convolutional])
 def test_every_likelihood_of_grey_images_trains_a_step(name, recipe):
     sizes = {"hidden": (8,)} | ({"channels": (4, 4)} if recipe is recipes.convolutional else {})
-    model = recipe(GREY, 2, likelihood=name, conditional=True, **sizes).model
+    model = recipe(GREY, latent_dim=2, likelihood=name, conditional=True, **sizes).model
     terms = lb.ELBO()(model, *model.prepare(GREY.x, GREY.labels))
     terms["objective"].sum().backward()
     assert all(p.grad is not None for p in model.parameters())
@@ -65,7 +68,8 @@ def test_every_likelihood_of_grey_images_trains_a_step(name, recipe):
 
 @pytest.mark.parametrize("name", ["mlp", "convolutional"])
 def test_a_mixtures_logistics_are_told_apart_from_a_priors_components(name):
-    chosen = ["likelihood=LogisticMixture", "logistics=3", "prior=GaussianMixture", "components=4"]
+    chosen = ["likelihood=LogisticMixture", "likelihood.components=3"]
+    chosen += ["prior=GaussianMixture", "prior.components=4"]
     settings = recipes.parse([*chosen, "hidden=8"])
     recipes.check(name, settings)
     model = recipes.prepare(name, GREY, settings).model
@@ -78,15 +82,22 @@ def test_a_mixtures_logistics_are_told_apart_from_a_priors_components(name):
 
 
 def test_settings_of_likelihoods_reach_them():
-    fixed = recipes.prepare("mlp", REAL, {"likelihood": "StudentT", "degrees": 4, "hidden": [8]})
+    fixed = recipes.prepare(
+        "mlp", REAL, {"likelihood": "StudentT", "likelihood.degrees": 4, "hidden": [8]}
+    )
     assert fixed.model.likelihood.degrees == 4
-    assert recipes.prepare("mlp", REAL, {"sigma": 0.5}).model.likelihood.sigma == 0.5
+    assert (
+        recipes.prepare(
+            "mlp", REAL, {"likelihood": "Gaussian", "likelihood.sigma": 0.5}
+        ).model.likelihood.sigma
+        == 0.5
+    )
     assert recipes.prepare("linear", REAL, {}).model.likelihood.sigma == "learned"
 
 
 @pytest.mark.parametrize("name", ["Poisson", "NegativeBinomial", "ZeroInflatedNegativeBinomial"])
 def test_counts_are_scored_as_they_are_and_encoded_by_their_logarithms(name):
-    model = recipes.mlp(COUNTS, 2, (8,), likelihood=name).model
+    model = recipes.mlp(COUNTS, latent_dim=2, hidden=(8,), likelihood=name).model
     assert model.is_density
     x, _ = model.prepare(COUNTS.x)
     assert torch.equal(x, COUNTS.x)
@@ -108,7 +119,9 @@ def test_autoencoders_have_no_noise_and_the_wasserstein_one_compares_codes_with_
 
 
 def test_the_tcvae_knows_the_size_of_its_training_set():
-    assert recipes.prepare("tcvae", COUNTS, {"beta": 4}).objective == lb.TCVAE(30, beta=4.0)
+    assert recipes.prepare("tcvae", COUNTS, {"objective.beta": 4}).objective == lb.TCVAE(
+        30, beta=4.0
+    )
 
 
 def test_standardised_values_have_mean_0_and_variance_1_and_come_back():
@@ -146,9 +159,9 @@ def test_iwae_is_the_papers_network():
 LABELLED = Dataset(torch.randint(0, 256, (40, 1, 8, 8), dtype=torch.uint8), torch.arange(40) % 3)
 SMALL = {
     **{name: {"hidden": [8], "latent_dim": 3} for name in ("iaf", "flow-prior", "full-covariance")},
-    "vampprior": {"hidden": [8], "latent_dim": 3, "components": 5},
-    "mixture": {"hidden": [8], "latent_dim": 3, "components": 5},
-    "hierarchical-vampprior": {"latent_dims": [3, 2], "width": 8, "components": 5},
+    "vampprior": {"hidden": [8], "latent_dim": 3, "prior.components": 5},
+    "mixture": {"hidden": [8], "latent_dim": 3, "prior.components": 5},
+    "hierarchical-vampprior": {"latent_dims": [3, 2], "width": 8, "prior.components": 5},
     "iwae-2": {"latent_dims": [3, 2], "hidden": [8, 6], "objective.samples": 3},
 }
 
@@ -182,7 +195,7 @@ def test_other_priors_and_posteriors_train_and_are_judged_and_pictured(name):
 def test_priors_and_posteriors_are_chosen_by_name(prior, posterior):
     chosen = [f"prior={prior}", f"posterior={posterior}", "conditional=true"]
     if prior in ("GaussianMixture", "VampPrior"):
-        chosen.append("components=4")
+        chosen.append("prior.components=4")
     settings = recipes.parse([*chosen, "hidden=8", "latent_dim=2"])
     model = recipes.prepare("mlp", LABELLED, settings).model
     assert (type(model.prior).__name__, type(model.posterior).__name__) == (prior, posterior)
@@ -227,11 +240,16 @@ def test_vampprior_is_the_papers_network():
         (["hidden=a"], "hidden"),
         (["objective.betta=4"], "unknown argument 'betta'; did you mean beta"),
         (["objective.beta.duration=4"], "expected a part with arguments"),
-        (["prior=Vamp"], "prior: input should be 'StandardNormal'"),
+        (["prior=Vamp"], "prior: expected one of ConditionalGaussian, .*did you mean VampPrior"),
         (["likelihood=Poison"], "likelihood"),
         (["epochs"], "expected --set key=value"),
-        (["logistics=0"], "logistics: input should be greater than or equal to 1, got 0"),
-        (["degrees=few"], "degrees: "),
+        (
+            ["likelihood=LogisticMixture", "likelihood.components=0"],
+            "components: input should be greater than or equal to 1, got 0",
+        ),
+        (["likelihood=StudentT", "likelihood.degrees=few"], "degrees: "),
+        (["sigma=1"], r"unknown setting 'sigma'; did you mean likelihood.sigma \(of Gaussian\)"),
+        (["likelihood.sigma=1"], "expected a part with arguments of its own at 'likelihood'"),
         (["latent_dim=0"], "latent_dim: input should be greater than or equal to 1, got 0"),
         (["hidden=-3"], "hidden: input should be greater than or equal to 1"),
         (["objective=IWAE", "objective.gradient=drag"], "gradient"),
@@ -256,12 +274,22 @@ def test_an_unknown_recipe_lists_the_near_ones():
         ("mlp", REAL, {"likelihood": "NegativeBinomial"}, "data that are counts or grey"),
         ("mlp", UNIT, {"likelihood": "BetaBinomial"}, "data that are grey"),
         ("mlp", COUNTS, {"likelihood": "LogisticMixture"}, "data that are grey"),
-        ("tcvae", COUNTS, {"beta": -1}, "expected a weight beta ≥ 0, got -1"),
-        ("tcvae", COUNTS, {"objective": "IWAE"}, "unknown setting 'objective'"),
-        ("mlp", REAL, {"binarise": True}, "to binarise"),
-        ("mlp", GREY, {"logistics": 3}, "logistics only with likelihood=LogisticMixture, got"),
-        ("mlp", REAL, {"degrees": 3.0}, "got degrees=3.0 with Gaussian; leave it out"),
-        ("convolutional", GREY, {"sigma": "optimal"}, "sigma only with likelihood=Gaussian"),
+        ("tcvae", COUNTS, {"objective.beta": -1}, "expected a weight beta ≥ 0, got -1"),
+        ("iwae-2", GREY, {"prior": "VampPrior"}, "unknown setting 'prior'"),
+        ("mlp", REAL, {"transform": "Binarise"}, "to binarise"),
+        (
+            "mlp",
+            GREY,
+            {"likelihood": "Bernoulli", "likelihood.components": 3},
+            "unknown argument 'components'",
+        ),
+        ("mlp", REAL, {"likelihood": "Gaussian", "likelihood.degrees": 3.0}, "unknown argument"),
+        (
+            "convolutional",
+            GREY,
+            {"sigma": "optimal"},
+            r"did you mean likelihood.sigma \(of Gaussian\)",
+        ),
         ("mlp", REAL, {"conditional": True}, "expected class labels"),
         ("mlp", REAL, {"prior": "ConditionalGaussian"}, "add --set conditional=true"),
     ],

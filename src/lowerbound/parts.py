@@ -111,18 +111,24 @@ def bind(
 
 
 def validate(
-    target: Callable[..., Any], arguments: Mapping[str, Any], unchecked: tuple[str, ...] = ()
+    target: Callable[..., Any], arguments: Mapping[str, Any], awaiting: bool = False
 ) -> dict[str, Any]:
-    """``arguments`` coerced to the annotations of ``target``'s parameters, where checked."""
+    """``arguments`` coerced to the annotations of ``target``'s parameters.
+
+    With ``awaiting``, those that are missing may still come.
+    """
     try:
-        model = _schema(target, unchecked).model_validate(dict(arguments))
+        told = frozenset(arguments) if awaiting else None
+        model = _schema(target, told).model_validate(dict(arguments))
     except pydantic.ValidationError as error:
         raise ConfigurationError(_explain(target.__name__, error)) from None
     return {name: getattr(model, name) for name in arguments}
 
 
 @functools.cache
-def _schema(target: Callable[..., Any], unchecked: tuple[str, ...]) -> type[pydantic.BaseModel]:
+def _schema(
+    target: Callable[..., Any], only: frozenset[str] | None = None
+) -> type[pydantic.BaseModel]:
     if inspect.isclass(target):
         function, signature = target.__init__, _of_constructor(target)
     else:
@@ -134,7 +140,7 @@ def _schema(target: Callable[..., Any], unchecked: tuple[str, ...]) -> type[pyda
             ... if parameter.default is parameter.empty else parameter.default,
         )
         for name, parameter in signature.parameters.items()
-        if name not in unchecked
+        if only is None or name in only
     }
     config = pydantic.ConfigDict(
         extra="forbid", arbitrary_types_allowed=True, protected_namespaces=()
@@ -176,6 +182,57 @@ def describe(value: Any) -> Any:
     )
 
 
+def awaiting(value: Any) -> Any:
+    """The description of a part that may await arguments.
+
+    ``value`` is a part's name, its class, its class with some arguments (`functools.partial`), a
+    description already, or a part that is complete and stays as it is.
+
+    >>> from lowerbound import FlowPrior
+    >>> awaiting(functools.partial(FlowPrior, transforms=2))
+    {'part': 'FlowPrior', 'transforms': 2}
+    """
+    if isinstance(value, functools.partial):
+        arguments = {name: awaiting(argument) for name, argument in value.keywords.items()}
+        return {"part": value.func.__name__, **arguments}
+    if isinstance(value, type):
+        return {"part": value.__name__}
+    return {"part": value} if isinstance(value, str) and value in REGISTRY else value
+
+
+def complete(description: Any, **known: Any) -> Any:
+    """The part of a description, what it awaits taken from ``known``: sizes, a network.
+
+    A part that is complete already is returned as it is.
+
+    Raises:
+        ConfigurationError: as `build`.
+    """
+    if not isinstance(description, Mapping):
+        return description
+    parameters = parameters_of(registered(description.get("part")))
+    return build({name: known[name] for name in known if name in parameters} | dict(description))
+
+
+def registered(name: object) -> type:
+    """The part of that name.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    if not isinstance(name, str) or name not in REGISTRY:
+        raise ConfigurationError(
+            f"expected a registered part, got {name!r} ({near(str(name), REGISTRY)}); "
+            "if it is your own, import the module that defines it first"
+        )
+    return REGISTRY[name]
+
+
+def parameters_of(cls: type) -> Mapping[str, inspect.Parameter]:
+    """The arguments of a part's constructor, by name."""
+    return _of_constructor(cls).parameters
+
+
 def build(value: Any) -> Any:
     """The inverse of `describe`.
 
@@ -184,13 +241,7 @@ def build(value: Any) -> Any:
     """
     if isinstance(value, Mapping):
         arguments = {name: build(argument) for name, argument in value.items() if name != "part"}
-        name = value.get("part")
-        if not isinstance(name, str) or name not in REGISTRY:
-            raise ConfigurationError(
-                f"expected a registered part, got {name!r} ({near(str(name), REGISTRY)}); "
-                "if it is your own, import the module that defines it first"
-            )
-        return REGISTRY[name](**arguments)
+        return registered(value.get("part"))(**arguments)
     if isinstance(value, list):
         return [build(item) for item in value]
     return value

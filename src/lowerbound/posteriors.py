@@ -5,6 +5,8 @@ Each takes a network from x, (batch, *shape), to the numbers that its distributi
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -19,8 +21,22 @@ from lowerbound.parts import NonNegative, Size, part
 Context = Float[Tensor, "batch features"] | None
 
 
+class Posterior(nn.Module, ABC):
+    """q(z|x) or q(z|x,c) over ``latent_dim`` dimensions.
+
+    One whose arguments are a ``network`` and the ``latent_dim`` also has ``outputs``, the numbers
+    that the network returns for each x.
+    """
+
+    latent_dim: int
+
+    @abstractmethod
+    def forward(self, x: Float[Tensor, "batch ..."], context: Context = None) -> Distribution:
+        """q(z|x,c), batch shape (batch,), event shape (latent_dim,)."""
+
+
 @part
-class DiagonalGaussian(nn.Module):
+class DiagonalGaussian(Posterior):
     """q(z|x) = N(μ(x), diag σ²(x)).
 
     ``network`` returns 2 × latent_dim numbers per example: the mean μ, then log σ².
@@ -31,15 +47,16 @@ class DiagonalGaussian(nn.Module):
     def __init__(self, network: nn.Module, latent_dim: Size) -> None:
         super().__init__()
         self.network, self.latent_dim = network, latent_dim
+        self.outputs = 2 * latent_dim
 
     def forward(self, x: Float[Tensor, "batch ..."], context: Context = None) -> Distribution:
         """q(z|x,c), batch shape (batch,), event shape (latent_dim,)."""
-        mean, log_variance = apply(self.network, x, context, (2 * self.latent_dim,)).chunk(2, -1)
+        mean, log_variance = apply(self.network, x, context, (self.outputs,)).chunk(2, -1)
         return distributions.DiagonalNormal(mean, log_variance)
 
 
 @part
-class FullGaussian(nn.Module):
+class FullGaussian(Posterior):
     """q(z|x) = N(μ(x), L(x) L(x)ᵀ): the dimensions of z may be correlated given x.
 
     ``network`` returns latent_dim (latent_dim + 3)/2 numbers per example: μ, then 2 log Lᵢᵢ, then
@@ -55,6 +72,7 @@ class FullGaussian(nn.Module):
     def __init__(self, network: nn.Module, latent_dim: Size) -> None:
         super().__init__()
         self.network, self.latent_dim = network, latent_dim
+        self.outputs = latent_dim * (latent_dim + 3) // 2
         rows, columns = torch.tril_indices(latent_dim, latent_dim, -1)
         self.register_buffer("rows", rows, persistent=False)
         self.register_buffer("columns", columns, persistent=False)
@@ -62,7 +80,7 @@ class FullGaussian(nn.Module):
     def forward(self, x: Float[Tensor, "batch ..."], context: Context = None) -> Distribution:
         """q(z|x,c), batch shape (batch,), event shape (latent_dim,)."""
         d = self.latent_dim
-        numbers = apply(self.network, x, context, (d * (d + 3) // 2,))
+        numbers = apply(self.network, x, context, (self.outputs,))
         mean, log_diagonal, below = numbers.split((d, d, d * (d - 1) // 2), -1)
         L = (0.5 * log_diagonal).exp().diag_embed()
         L[:, self.rows, self.columns] = below
@@ -70,7 +88,7 @@ class FullGaussian(nn.Module):
 
 
 @part
-class FlowPosterior(nn.Module):
+class FlowPosterior(Posterior):
     """q(z|x) = f(·; h(x)) of N(μ(x), diag σ²(x)), with f an inverse autoregressive flow.
 
     ``network`` returns 2 latent_dim + ``features`` numbers per example: μ, log σ², then h.  Drawing
@@ -87,7 +105,7 @@ class FlowPosterior(nn.Module):
         self,
         network: nn.Module,
         latent_dim: Size,
-        features: NonNegative = 0,
+        features: NonNegative = 32,
         transforms: Size = 2,
         hidden: tuple[Size, ...] = (64,),
         univariate: Univariate = "affine",
@@ -95,6 +113,7 @@ class FlowPosterior(nn.Module):
     ) -> None:
         super().__init__()
         self.network, self.latent_dim, self.features = network, latent_dim, features
+        self.outputs = 2 * latent_dim + features
         self.flow = autoregressive_flow(
             latent_dim, transforms, hidden, univariate, coupling, features
         )
@@ -102,14 +121,14 @@ class FlowPosterior(nn.Module):
     def forward(self, x: Float[Tensor, "batch ..."], context: Context = None) -> Distribution:
         """q(z|x,c), batch shape (batch,), event shape (latent_dim,)."""
         d = self.latent_dim
-        numbers = apply(self.network, x, context, (2 * d + self.features,))
+        numbers = apply(self.network, x, context, (self.outputs,))
         mean, log_variance, h = numbers.split((d, d, self.features), -1)
         base = distributions.DiagonalNormal(mean, log_variance)
         return distributions.Flow(base, self.flow, h if self.features else None)
 
 
 @part
-class BottomUpPosterior(nn.Module):
+class BottomUpPosterior(Posterior):
     """q(z|x) = q(z₁|x) q(z₂|z₁) … q(z_L|z_{L−1}) over the concatenation z = (z₁, …, z_L).
 
     ``layers`` are posteriors themselves, the first of x and each further one of the layer below.
@@ -130,7 +149,7 @@ class BottomUpPosterior(nn.Module):
 
 
 @part
-class TopDownPosterior(nn.Module):
+class TopDownPosterior(Posterior):
     """q(z|x) = q(z_L|x) q(z_{L−1}|z_L, x) … q(z₁|z₂, x) over the concatenation z = (z₁, …, z_L).
 
     ``network`` takes x to features h, (batch, any).  ``layers`` are posteriors, from z₁'s to z_L's:
@@ -170,7 +189,7 @@ def _sizes(layers: tuple[nn.Module, ...]) -> list[int]:
 
 
 @part
-class Deterministic(nn.Module):
+class Deterministic(Posterior):
     """q(z|x) = δ(z − f(x)): the encoder of a plain autoencoder.
 
     ``network`` returns latent_dim numbers per example.
@@ -179,7 +198,8 @@ class Deterministic(nn.Module):
     def __init__(self, network: nn.Module, latent_dim: Size) -> None:
         super().__init__()
         self.network, self.latent_dim = network, latent_dim
+        self.outputs = latent_dim
 
     def forward(self, x: Float[Tensor, "batch ..."], context: Context = None) -> Distribution:
         """δ(z − f(x,c)), batch shape (batch,), event shape (latent_dim,)."""
-        return distributions.Delta(apply(self.network, x, context, (self.latent_dim,)))
+        return distributions.Delta(apply(self.network, x, context, (self.outputs,)))

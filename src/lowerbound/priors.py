@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import torch
@@ -20,8 +21,21 @@ Context = Float[Tensor, "batch features"] | None
 Posterior = Callable[[Tensor, Tensor | None], Distribution]
 
 
+class Prior(nn.Module, ABC):
+    """p(z) or p(z|c).
+
+    A prior that needs the model's posterior has ``bind``, which `VAE` calls with it and the shape
+    of one x; a prior of pseudo-inputs has ``start_at``, which `recipes.compose` calls with
+    ``components`` prepared examples.
+    """
+
+    @abstractmethod
+    def forward(self, context: Context = None) -> Distribution:
+        """p(z|c), with batch shape () without context and (batch,) with it."""
+
+
 @part
-class ConditionalGaussian(nn.Module):
+class ConditionalGaussian(Prior):
     """p(z|c) = N(μ(c), diag σ²(c)): another place in the latent space for each context.
 
     ``network`` takes the context and returns 2 × latent_dim numbers: the mean μ, then log σ².
@@ -33,6 +47,7 @@ class ConditionalGaussian(nn.Module):
     def __init__(self, network: nn.Module, latent_dim: Size) -> None:
         super().__init__()
         self.network, self.latent_dim = network, latent_dim
+        self.outputs = 2 * latent_dim
 
     def forward(self, context: Context = None) -> Distribution:
         """p(z|c), with batch shape (batch,).
@@ -45,12 +60,12 @@ class ConditionalGaussian(nn.Module):
                 "expected a context for the ConditionalGaussian prior, got none; give the VAE "
                 "context=Labels(...)"
             )
-        mean, log_variance = apply(self.network, context, None, (2 * self.latent_dim,)).chunk(2, -1)
+        mean, log_variance = apply(self.network, context, None, (self.outputs,)).chunk(2, -1)
         return distributions.DiagonalNormal(mean, log_variance)
 
 
 @part
-class StandardNormal(nn.Module):
+class StandardNormal(Prior):
     """p(z) = N(0, I) over ``latent_dim`` dimensions, whatever the context.
 
     >>> StandardNormal(3)().log_prob(torch.zeros(3)).item()  # −(3/2) log 2π
@@ -71,7 +86,7 @@ class StandardNormal(nn.Module):
 
 
 @part
-class GaussianMixture(nn.Module):
+class GaussianMixture(Prior):
     """p(z) = Σₖ πₖ N(z; μₖ, diag σₖ²), all learned, whatever the context.
 
     Sources: Dilokthanakul et al., 2016, arXiv 1611.02648; Jiang et al., Variational deep embedding,
@@ -96,7 +111,7 @@ class GaussianMixture(nn.Module):
 
 
 @part
-class VampPrior(nn.Module):
+class VampPrior(Prior):
     """p(z) = (1/K) Σₖ q(z|uₖ): the model's own posterior, mixed over K learned pseudo-inputs uₖ.
 
     With context, p(z|c) = (1/K) Σₖ q(z|uₖ, c), which takes K encodings for each example.  ``shape``
@@ -156,7 +171,7 @@ class VampPrior(nn.Module):
 
 
 @part
-class FlowPrior(nn.Module):
+class FlowPrior(Prior):
     """p(z) or p(z|c): a masked autoregressive flow takes z to N(0, I).
 
     A density is one pass through the ``transforms`` masked networks; a draw takes latent_dim
@@ -203,7 +218,7 @@ class FlowPrior(nn.Module):
 
 
 @part
-class HierarchicalPrior(nn.Module):
+class HierarchicalPrior(Prior):
     """p(z) = p(z_L) p(z_{L−1}|z_L) … p(z₁|z₂) over the concatenation z = (z₁, …, z_L).
 
     ``top`` is the prior p(z_L).  ``layers``, from z₁'s to z_{L−1}'s, take the layer above as their

@@ -3,15 +3,17 @@
 ``output`` names what comes out, in the words of `likelihoods.Support`: a likelihood is a density of
 the data only where the two agree.  ``log_volume`` is what must be added to a log-density of the
 transformed x to make it one of the data (the log of the Jacobian), in nats per example.  Random
-transforms draw from torch's global generator, which `fit` and `evaluate` seed.
+transforms draw from torch's global generator, which `fit` and `evaluate` seed.  A missing element,
+NaN, stays one.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -19,13 +21,31 @@ from torch import Tensor
 from lowerbound.errors import ConfigurationError
 from lowerbound.parts import part
 
-Output = Literal["binary", "binarised", "grey", "continuous", "counts"]
+Output = Literal["binary", "binarised", "grey", "continuous", "counts", "categories"]
+
+
+class Values(Protocol):
+    """What a transform is made for: a data set, or some columns of one."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def scale(self) -> float: ...
+    @property
+    def moments(self) -> Any: ...
 
 
 class Transform(ABC):
     """What a transform is."""
 
-    output: ClassVar[Output]
+    output: ClassVar[Any]
+
+    @classmethod
+    def of(cls, values: Values) -> Transform:
+        """The transform that brings ``values`` to its output."""
+        return cls()
 
     @abstractmethod
     def __call__(self, x: Tensor) -> Tensor:
@@ -81,6 +101,10 @@ class Scale(Transform):
     maximum: float = 255.0
     output: ClassVar[Output] = "grey"
 
+    @classmethod
+    def of(cls, values: Values) -> Scale:
+        return cls(values.scale)
+
     def __call__(self, x: Tensor) -> Tensor:
         return x.float() / self.maximum
 
@@ -108,6 +132,20 @@ class Binarise(Scale):
     """
 
     output = "binarised"
+
+    @classmethod
+    def of(cls, values: Values) -> Scale:
+        """Values that are binary already stay what they are.
+
+        Raises:
+            ConfigurationError: values that lie in no known interval.
+        """
+        if values.kind not in ("binary", "grey", "unit"):
+            raise ConfigurationError(
+                f"expected binary, grey or unit values to binarise, got {values.kind} ones in "
+                f"{values.name}"
+            )
+        return (Binary if values.kind == "binary" else cls)(values.scale)
 
     def __call__(self, x: Tensor) -> Tensor:
         return torch.bernoulli(self.noiseless(x))
@@ -153,6 +191,13 @@ class Standardise(Transform):
     deviation: tuple[float, ...]
     output = "continuous"
 
+    @classmethod
+    def of(cls, values: Values) -> Standardise:
+        """By the moments of ``values``; columns that do not vary are only centred."""
+        variance = values.moments.variance()
+        deviation = torch.where(variance > 0, variance.sqrt(), 1.0)
+        return cls(tuple(values.moments.mean.tolist()), tuple(deviation.tolist()))
+
     def __post_init__(self) -> None:
         if len(self.mean) != len(self.deviation) or not all(s > 0 for s in self.deviation):
             raise ConfigurationError(
@@ -172,10 +217,53 @@ class Standardise(Transform):
         return -repeats * sum(math.log(s) for s in self.deviation)
 
 
-def standardise(mean: Tensor, variance: Tensor) -> Standardise:
-    """`Standardise` for columns with these figures, (columns,).
+@part
+@dataclass(frozen=True)
+class Codes(Identity):
+    """Categories by their numbers 0 … K − 1, as they are kept."""
 
-    Columns that do not vary are only centred.
+    output = "categories"
+
+
+@part
+@dataclass(frozen=True)
+class PerField(Transform):
+    """A transform for each of several groups of columns of a row, (batch, columns).
+
+    ``columns`` are the numbers of each group's columns, which together are all of them.
     """
-    deviation = torch.where(variance > 0, variance.sqrt(), 1.0)
-    return Standardise(tuple(mean.tolist()), tuple(deviation.tolist()))
+
+    transforms: tuple[Transform, ...]
+    columns: tuple[tuple[int, ...], ...]
+
+    def __post_init__(self) -> None:
+        every = sorted(column for group in self.columns for column in group)
+        if len(self.transforms) != len(self.columns) or every != list(range(len(every))):
+            raise ConfigurationError(
+                f"PerField: expected a transform for each group, and every column in one group, "
+                f"got {len(self.transforms)} transforms for the columns {self.columns}"
+            )
+
+    @property
+    def output(self) -> tuple[tuple[tuple[int, ...], str], ...]:  # type: ignore[override]
+        """What comes out of each group of columns."""
+        return tuple(zip(self.columns, (t.output for t in self.transforms), strict=True))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self._each(x, [transform.__call__ for transform in self.transforms])
+
+    def noiseless(self, x: Tensor) -> Tensor:
+        return self._each(x, [transform.noiseless for transform in self.transforms])
+
+    def inverse(self, x: Tensor) -> Tensor:
+        return self._each(x, [transform.inverse for transform in self.transforms])
+
+    def log_volume(self, shape: tuple[int, ...]) -> float:
+        groups = zip(self.transforms, self.columns, strict=True)
+        return sum(transform.log_volume((len(group),)) for transform, group in groups)
+
+    def _each(self, x: Tensor, functions: list[Callable[[Tensor], Tensor]]) -> Tensor:
+        out = torch.empty_like(x, dtype=x.dtype if x.is_floating_point() else torch.float32)
+        for function, group in zip(functions, self.columns, strict=True):
+            out[..., group] = function(x[..., group]).to(out)
+        return out

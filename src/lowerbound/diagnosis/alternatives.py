@@ -31,7 +31,7 @@ from lowerbound.diagnosis.subject import Subject, variance_of
 from lowerbound.distributions import ContinuousBernoulli, DiscretisedLogistic
 from lowerbound.evaluation.bounds import prepared_batches
 from lowerbound.networks import MLP
-from lowerbound.transforms import Binary, Dequantise, Identity, Scale, Transform, standardise
+from lowerbound.transforms import Binary, Dequantise, Identity, Scale, Standardise, Transform
 
 HIDDEN = 256
 STEPS = 500
@@ -94,7 +94,7 @@ def alternatives(data: Dataset) -> list[Alternative]:
         return [*continuous, logistic]
     if data.kind == "counts":
         return _of_counts(data.x.double().float())
-    scaled = standardise(data.moments.mean, data.moments.variance())
+    scaled = Standardise.of(data)
     return [
         Alternative("Gaussian", scaled, lambda h, s: Normal(h, s[0].exp())),
         Alternative("StudentT", scaled, lambda h, s: StudentT(2 + s[1].exp(), h, s[0].exp())),

@@ -10,6 +10,7 @@ from lowerbound.distributions.chain import Chain, Conditional
 from lowerbound.distributions.continuous_bernoulli import ContinuousBernoulli
 from lowerbound.distributions.counts import NegativeBinomial, Poisson, ZeroInflated
 from lowerbound.distributions.delta import Delta
+from lowerbound.distributions.fields import Joint, Nominal
 from lowerbound.distributions.flow import Flow
 from lowerbound.distributions.full_normal import FullNormal
 from lowerbound.distributions.gaussian import (
@@ -38,9 +39,11 @@ __all__ = [
     "FullNormal",
     "GreyDistribution",
     "GreyLevels",
+    "Joint",
     "LogisticMixture",
     "Mixture",
     "NegativeBinomial",
+    "Nominal",
     "OptimalNormal",
     "Poisson",
     "StandardNormal",

@@ -8,14 +8,16 @@ density or a probability:
     "grey"        x ∈ {0, 1/255, …, 1}
     "continuous"  x ∈ ℝ, or [0, 1]
     "counts"      x ∈ {0, 1, 2, …}
+    "categories"  x ∈ {0, …, K − 1}, numbers without an order
 
 The distribution is an ``Independent``; on grey levels, its ``base_dist`` has `level_log_probs`, the
 log-probability of every level of each element.
 """
 
-from lowerbound.likelihoods.base import Likelihood, Support
+from lowerbound.likelihoods.base import TAKES, Likelihood, Support
 from lowerbound.likelihoods.continuous import Bernoulli, ContinuousBernoulli, Gaussian, StudentT
 from lowerbound.likelihoods.counts import NegativeBinomial, Poisson, ZeroInflatedNegativeBinomial
+from lowerbound.likelihoods.fields import Heterogeneous, Nominal
 from lowerbound.likelihoods.grey import (
     BetaBinomial,
     Categorical,
@@ -25,6 +27,7 @@ from lowerbound.likelihoods.grey import (
 )
 
 __all__ = [
+    "TAKES",
     "Bernoulli",
     "BetaBinomial",
     "Categorical",
@@ -32,9 +35,11 @@ __all__ = [
     "DiscretisedLogistic",
     "Gaussian",
     "GreyLikelihood",
+    "Heterogeneous",
     "Likelihood",
     "LogisticMixture",
     "NegativeBinomial",
+    "Nominal",
     "Poisson",
     "StudentT",
     "Support",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from jaxtyping import Float
@@ -11,23 +13,60 @@ from torch.distributions import Distribution, Independent
 
 from lowerbound.networks import apply
 from lowerbound.parts import Size
+from lowerbound.transforms import (
+    Binary,
+    Codes,
+    Counts,
+    Dequantise,
+    Identity,
+    Scale,
+    Standardise,
+    Transform,
+)
 
-Support = Literal["binary", "grey", "continuous", "counts"]
+Support = Literal["binary", "grey", "continuous", "counts", "categories"]
 Shape = tuple[Size, ...]
+Takes = Mapping[str, type[Transform]]
+TAKES: dict[str, Takes] = {
+    "binary": {"binary": Binary, "grey": Scale, "unit": Identity},
+    "grey": {"grey": Scale},
+    "continuous": {
+        "grey": Dequantise,
+        "unit": Identity,
+        "real": Standardise,
+        "positive": Standardise,
+        "counts": Standardise,
+    },
+    "counts": {"counts": Counts, "grey": Counts},
+    "categories": {"categories": Codes},
+}
+"""The kinds of data that a likelihood of each support takes, and the transform that brings them."""
 
 
 class Likelihood(nn.Module, ABC):
     """p(x|z) = ∏ᵢ p(xᵢ; θᵢ(z)): ``network`` returns ``numbers`` of θ for each element of x.
 
-    They come in blocks, (batch, numbers, *shape), as maps do.
+    They come in blocks, (batch, numbers, *shape), as maps do.  ``takes`` are the kinds of data that
+    the likelihood can be trained on, each with its transform; they follow from ``support``.
     """
 
     support: ClassVar[Support]
+    takes: ClassVar[Takes]
     numbers = 1
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "support" in vars(cls) and "takes" not in vars(cls):
+            cls.takes = TAKES[cls.support]
 
     def __init__(self, network: nn.Module, shape: Shape) -> None:
         super().__init__()
         self.network, self.shape = network, shape
+
+    @property
+    def outputs(self) -> int:
+        """The numbers that ``network`` returns for one code."""
+        return self.numbers * math.prod(self.shape)
 
     @abstractmethod
     def elements(self, theta: Float[Tensor, "*batch numbers"]) -> Distribution:

@@ -11,8 +11,9 @@ from torch.distributions import Distribution, Normal
 
 from lowerbound import distributions
 from lowerbound.errors import ConfigurationError
-from lowerbound.likelihoods.base import Likelihood, Shape, Support
+from lowerbound.likelihoods.base import Likelihood, Shape, Support, Takes
 from lowerbound.parts import part
+from lowerbound.transforms import Dequantise, Identity
 
 
 @part
@@ -37,6 +38,7 @@ class ContinuousBernoulli(Likelihood):
     """
 
     support: ClassVar[Support] = "continuous"
+    takes: ClassVar[Takes] = {"grey": Dequantise, "unit": Identity}
 
     def elements(self, theta: Tensor) -> Distribution:
         return distributions.ContinuousBernoulli(theta.squeeze(-1))

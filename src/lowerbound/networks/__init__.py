@@ -8,7 +8,7 @@ from lowerbound.networks.activations import ACTIVATIONS, Activation, activated
 from lowerbound.networks.apply import apply
 from lowerbound.networks.convolutional import Convolutional, Deconvolutional
 from lowerbound.networks.flows import Univariate, autoregressive_flow
-from lowerbound.networks.heads import GaussianHeads, Leading
+from lowerbound.networks.heads import FieldInputs, GaussianHeads, Given, Leading
 from lowerbound.networks.log_counts import LogCounts
 from lowerbound.networks.mlp import MLP
 
@@ -18,7 +18,9 @@ __all__ = [
     "Activation",
     "Convolutional",
     "Deconvolutional",
+    "FieldInputs",
     "GaussianHeads",
+    "Given",
     "Leading",
     "LogCounts",
     "Univariate",

@@ -26,6 +26,8 @@ class Convolutional(nn.Module):
     (32, 24, 24)
     """
 
+    mirror = "Deconvolutional"
+
     def __init__(
         self,
         shape: tuple[Size, Size, Size],

@@ -1,12 +1,13 @@
-"""The first and last layers of networks that split their input or output."""
+"""The first and last layers of networks that prepare or split their input or output."""
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from lowerbound.parts import Size, part
+from lowerbound.parts import NonNegative, Size, part
 
 
 @part
@@ -46,3 +47,54 @@ class Leading(nn.Module):
     ) -> Float[Tensor, "batch ..."]:
         z = z[:, : self.features]
         return self.network(z) if context is None else self.network(z, context)
+
+
+@part
+class Given(nn.Module):
+    """The numbers it is given: the network of a likelihood that is a field of `Heterogeneous`."""
+
+    def forward(self, theta: Float[Tensor, "batch numbers"]) -> Float[Tensor, "batch numbers"]:
+        return theta
+
+
+@part
+class FieldInputs(nn.Module):
+    """``network`` of a row's fields, as numbers that a network takes well.
+
+    ``categories`` has for each column the number of its categories, which are taken one-hot, or 0
+    for a number; the columns ``counts`` are taken as log(1 + x).  A missing element, NaN, is 0
+    throughout, and with ``missing`` the network is also told which elements are observed.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        categories: tuple[NonNegative, ...],
+        counts: tuple[NonNegative, ...] = (),
+        missing: bool = False,
+    ) -> None:
+        super().__init__()
+        self.network, self.categories, self.counts = network, categories, counts
+        self.missing = missing
+
+    @staticmethod
+    def width(categories: tuple[int, ...], missing: bool) -> int:
+        """The numbers that ``network`` is given for each row."""
+        return sum(max(1, k) for k in categories) + missing * len(categories)
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch columns"],
+        context: Float[Tensor, "batch features"] | None = None,
+    ) -> Tensor:
+        observed = ~x.isnan()
+        x = torch.where(observed, x, 0.0)
+        x[:, self.counts] = torch.log1p(x[:, self.counts].clamp(min=0))
+        columns = [
+            F.one_hot(x[:, i].long(), k).to(x) * observed[:, i : i + 1] if k else x[:, i : i + 1]
+            for i, k in enumerate(self.categories)
+        ]
+        if self.missing:
+            columns.append(observed.to(x))
+        row = torch.cat(columns, -1)
+        return self.network(row) if context is None else self.network(row, context)

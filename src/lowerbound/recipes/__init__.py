@@ -1,35 +1,38 @@
-"""Recipes: published architectures as functions that return a composition."""
+"""Recipes: `compose`, which fills in what parts await, and published architectures as its rows."""
 
-from lowerbound.recipes.catalogue import RECIPES, Recipe
-from lowerbound.recipes.experiment import Experiment, Observation, observe
-from lowerbound.recipes.models import (
-    autoencoder,
-    convolutional,
-    iwae,
-    linear,
-    mlp,
-    tcvae,
-    wae,
-)
+from lowerbound.recipes.compose import compose
 from lowerbound.recipes.published import (
+    RECIPES,
+    Experiment,
+    Recipe,
+    autoencoder,
+    check,
+    convolutional,
     flow_prior,
     full_covariance,
     hierarchical_vampprior,
     iaf,
+    iwae,
     iwae_2,
+    linear,
     mixture,
+    mlp,
+    prepare,
+    tcvae,
     vampprior,
+    wae,
 )
-from lowerbound.recipes.settings import arguments_of, check, parse, prepare, recipe_named
+from lowerbound.recipes.settings import AXES, choices, parse
 
 __all__ = [
+    "AXES",
     "RECIPES",
     "Experiment",
-    "Observation",
     "Recipe",
-    "arguments_of",
     "autoencoder",
     "check",
+    "choices",
+    "compose",
     "convolutional",
     "flow_prior",
     "full_covariance",
@@ -40,10 +43,8 @@ __all__ = [
     "linear",
     "mixture",
     "mlp",
-    "observe",
     "parse",
     "prepare",
-    "recipe_named",
     "tcvae",
     "vampprior",
     "wae",

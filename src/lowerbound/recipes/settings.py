@@ -1,7 +1,8 @@
-"""``--set key=value``: a recipe's arguments and the fields of `Training`, merged and checked once.
+"""``--set key=value``: a recipe's settings and the fields of `Training`, merged and checked once.
 
-A key names an argument (``latent_dim=3``), a field of `Training` (``epochs=5``), or an argument of
-a part (``objective.beta=4``).  A part is named by its class (``objective=IWAE``).
+A key names a setting (``latent_dim=3``), a field of `Training` (``epochs=5``), or an argument of a
+part (``objective.beta=4``).  A part is named by its class (``objective=IWAE``); the sizes that it
+awaits follow from the data.  An argument of the network needs no dot (``hidden=64``).
 """
 
 from __future__ import annotations
@@ -9,17 +10,40 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
-from collections.abc import Mapping, Sequence
+import typing
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from lowerbound.data import TrainingSet
 from lowerbound.errors import ConfigurationError, near
-from lowerbound.parts import REGISTRY, build, describe, validate
-from lowerbound.recipes.catalogue import RECIPES, Recipe
-from lowerbound.recipes.experiment import Experiment
+from lowerbound.objectives import Objective
+from lowerbound.parts import (
+    REGISTRY,
+    awaiting,
+    build,
+    describe,
+    parameters_of,
+    registered,
+    validate,
+)
+from lowerbound.posteriors import Posterior
+from lowerbound.priors import Prior
 from lowerbound.training import Training
+from lowerbound.transforms import Transform
 
 Settings = dict[str, Any]
+
+AXES: dict[str, Callable[[type], bool]] = {
+    "network": lambda cls: (
+        "out_features" in parameters_of(cls) and cls.__name__ != "Deconvolutional"
+    ),
+    "prior": lambda cls: issubclass(cls, Prior),
+    "posterior": lambda cls: issubclass(cls, Posterior),
+    "likelihood": lambda cls: hasattr(cls, "support"),
+    "transform": lambda cls: issubclass(cls, Transform),
+    "objective": lambda cls: issubclass(cls, Objective),
+}
+"""The settings that are parts, and which parts they may be."""
+EITHER = {"likelihood": ("auto",), "transform": (None,)}
 
 
 def parse(assignments: Sequence[str]) -> Settings:
@@ -51,86 +75,125 @@ def _value(text: str) -> Any:
     return text
 
 
-def recipe_named(name: str) -> Recipe:
-    """The recipe, or an error that lists the near ones."""
-    if name not in RECIPES:
-        raise ConfigurationError(f"unknown recipe {name!r}; {near(name, RECIPES)}")
-    return RECIPES[name]
+def choices(axis: str) -> dict[str, Settings]:
+    """The parts that a setting may name, with the defaults of the arguments that can be set.
+
+    >>> choices("prior")["GaussianMixture"]
+    {'components': 10}
+    """
+    return {
+        name: {
+            argument: None if p.default is None else describe(p.default)
+            for argument, p in parameters_of(cls).items()
+            if p.default is not p.empty and argument != "context_dim"
+        }
+        for name, cls in sorted(REGISTRY.items())
+        if AXES[axis](cls)
+    }
 
 
-def check(name: str, settings: Mapping[str, Any]) -> None:
-    """Refuse an unknown recipe, key or value, before any data are read.
+def merged(
+    model: Callable[..., Any],
+    defaults: Mapping[str, Any],
+    training: Mapping[str, Any],
+    settings: Mapping[str, Any],
+) -> tuple[Settings, Training]:
+    """``defaults`` of a model and its objective, and of its training, changed by ``settings``.
+
+    All is checked that can be without the data.
 
     Raises:
-        ConfigurationError: what `prepare` would raise, whatever the data.
+        ConfigurationError: an unknown key, or a value that does not fit.
     """
-    recipe = recipe_named(name)
-    arguments, training = _merge(recipe, settings)
-    validate(recipe, arguments, unchecked=("data",))
-    Training(**training)
-
-
-def prepare(name: str, data: TrainingSet, settings: Mapping[str, Any]) -> Experiment:
-    """The recipe's experiment on ``data`` with ``settings``.
-
-    Raises:
-        ConfigurationError: an unknown recipe or key, or a value that does not fit.
-    """
-    recipe = recipe_named(name)
-    arguments, training = _merge(recipe, settings)
-    experiment = recipe(data, **validate(recipe, arguments, unchecked=("data",)))
-    return dataclasses.replace(
-        experiment, training=dataclasses.replace(experiment.training, **training)
-    )
-
-
-def arguments_of(recipe: Recipe) -> dict[str, inspect.Parameter]:
-    """The recipe's settings by name."""
-    parameters = dict(inspect.signature(recipe).parameters)
-    del parameters["data"]
-    return parameters
-
-
-def _merge(recipe: Recipe, settings: Mapping[str, Any]) -> tuple[Settings, Settings]:
-    """Settings of the recipe and of its training, parts built from their dotted keys."""
-    parameters = arguments_of(recipe)
     fields = {field.name for field in dataclasses.fields(Training)}
-    inner = describe(parameters["objective"].default) if "objective" in parameters else {}
-    arguments: Settings = {}
-    training: Settings = {}
+    chosen, training = dict(defaults), dict(training)
     # Shorter keys first: `objective=IWAE` chooses the part that `objective.samples=5` changes.
     for key in sorted(settings, key=lambda key: key.count(".")):
         first, *path = key.split(".")
         if first in fields and not path:
             training[first] = settings[key]
-        elif first in parameters:
-            default = parameters[first].default
-            value = settings[key] if isinstance(default, str) and not path else _part(settings[key])
-            if path and first not in arguments:
-                arguments[first] = describe(default)
-            if isinstance(default, tuple) and isinstance(value, int | float):
-                value = [value]
-            _assign(arguments, [first, *path], value, key)
-        else:
-            known = fields | set(parameters)
-            hint = f"did you mean objective.{key}?" if key in inner else near(key, known)
-            raise ConfigurationError(f"unknown setting {key!r}; {hint}")
-    return {name: build(value) for name, value in arguments.items()}, training
+            continue
+        if first not in chosen and first in _network_arguments(chosen):
+            first, path = "network", [first, *path]
+        if first not in chosen:
+            raise ConfigurationError(f"unknown setting {key!r}; {_hint(key, chosen, fields)}")
+        is_part = path or first in AXES
+        _assign(chosen, [first, *path], awaiting(settings[key]) if is_part else settings[key], key)
+    parts = {key: _part(key, chosen.pop(key)) for key in AXES if key in chosen}
+    plain = {name: _listed(model, name, value) for name, value in chosen.items()}
+    return validate(model, plain, awaiting=True) | parts, Training(**training)
+
+
+def _network_arguments(chosen: Settings) -> Mapping[str, Any]:
+    network = chosen.get("network")
+    return parameters_of(registered(network["part"])) if isinstance(network, Mapping) else {}
+
+
+def _hint(key: str, chosen: Settings, fields: set[str]) -> str:
+    owners = [
+        f"{axis}.{key} (of {name})"
+        for axis in AXES
+        if axis in chosen
+        for name, arguments in choices(axis).items()
+        if key in arguments
+    ]
+    if owners:
+        return f"did you mean {' or '.join(owners)}?"
+    return near(key, fields | set(chosen) | set(_network_arguments(chosen)))
 
 
 def _assign(tree: Any, path: list[str], value: Any, key: str) -> None:
     *branches, leaf = path
     for branch in branches:
-        tree = tree.get(branch) if isinstance(tree, dict) else None
-        if isinstance(tree, dict) and "part" in tree:
-            continue
-        raise ConfigurationError(
-            f"{key}: expected a part with arguments of its own at {branch!r}; name it first, "
-            f"as in --set {branch}=PART"
-        )
+        inner = tree.get(branch) if isinstance(tree, dict) else None
+        if not (isinstance(inner, Mapping) and "part" in inner):
+            raise ConfigurationError(
+                f"{key}: expected a part with arguments of its own at {branch!r}; name it first, "
+                f"as in --set {branch}=PART"
+            )
+        tree[branch] = tree = dict(inner)
     tree[leaf] = value
 
 
-def _part(value: Any) -> Any:
-    """The name of a part, as its description."""
-    return {"part": value} if isinstance(value, str) and value in REGISTRY else value
+def _part(axis: str, value: Any) -> Any:
+    """A setting that is a part, its name and its arguments checked as far as they are told."""
+    if value in EITHER.get(axis, ()) or not isinstance(value, Mapping | str):
+        return value
+    name = value.get("part") if isinstance(value, Mapping) else value
+    if name not in REGISTRY or not AXES[axis](REGISTRY[name]):
+        known = [*choices(axis), *map(str, EITHER.get(axis, ()))]
+        raise ConfigurationError(
+            f"{axis}: expected one of {', '.join(known)}, got {name!r}; {near(str(name), known)}"
+        )
+    return _checked(value)
+
+
+def _checked(description: Mapping[str, Any]) -> dict[str, Any]:
+    """A description whose arguments are known to its part, and valid; what is told is coerced."""
+    cls = registered(description.get("part"))
+    parameters = parameters_of(cls)
+    told: Settings = {}
+    for name, value in description.items():
+        if name == "part":
+            continue
+        if name not in parameters:
+            raise ConfigurationError(
+                f"{cls.__name__}: unknown argument {name!r}; {near(name, parameters)}"
+            )
+        value = _checked(value) if isinstance(value, Mapping) else _listed(cls, name, value)
+        told[name] = value
+    complete_ones = {name: value for name, value in told.items() if name != "network"}
+    built = {name: build(value) for name, value in complete_ones.items()}
+    validate(cls, built, awaiting=True)
+    missing = [n for n, p in parameters.items() if p.default is p.empty and n not in told]
+    if not missing:
+        build({"part": cls.__name__, **told})
+    return {"part": cls.__name__, **told}
+
+
+def _listed(target: Callable[..., Any], name: str, value: Any) -> Any:
+    """One number, where several are wanted, as a list of it."""
+    function = target.__init__ if inspect.isclass(target) else target
+    hint = typing.get_type_hints(function).get(name)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return [value] if is_number and typing.get_origin(hint) is tuple else value

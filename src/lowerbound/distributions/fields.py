@@ -1,0 +1,77 @@
+"""Distributions over the fields of a row: categories, and what is observed of several fields."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Size, Tensor
+from torch.distributions import Categorical, Independent, constraints
+
+from lowerbound.distributions.base import Unvalidated
+
+
+class Nominal(Unvalidated):
+    """P(k) = softmax(logits)ₖ of K categories without an order, by their numbers 0 … K − 1.
+
+    Categories have no mean; the likeliest one stands in its place.
+    """
+
+    support = constraints.nonnegative_integer
+
+    def __init__(self, logits: Tensor) -> None:
+        self.logits = logits
+        super().__init__(logits.shape[:-1], validate_args=False)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        log_p = F.log_softmax(self.logits, -1)
+        shape = torch.broadcast_shapes(value.shape, log_p.shape[:-1])
+        index = value.long().expand(shape).unsqueeze(-1)
+        return log_p.expand(*shape, -1).gather(-1, index).squeeze(-1)
+
+    def sample(self, sample_shape: Any = Size()) -> Tensor:
+        drawn = Categorical(logits=self.logits, validate_args=False).sample(sample_shape)
+        return drawn.to(self.logits)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.logits.argmax(-1).to(self.logits)
+
+
+class Joint(Unvalidated):
+    """p(x) = ∏ᶠ pᶠ(xᶠ) over the observed elements of a row x, (*batch, columns).
+
+    ``fields`` are independent distributions; ``columns`` has the columns of each.  An element
+    that is NaN is missing: it is summed, or integrated, out, and adds 0 to log p(x).
+    """
+
+    def __init__(self, fields: Sequence[Independent], columns: Sequence[Sequence[int]]) -> None:
+        self.fields, self.columns = fields, [list(group) for group in columns]
+        size = sum(map(len, self.columns))
+        super().__init__(fields[0].batch_shape, Size([size]), validate_args=False)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        groups = zip(self.fields, self.columns, strict=True)
+        return sum(_observed_log_prob(p, value[..., group]) for p, group in groups)  # type: ignore[return-value]
+
+    def sample(self, sample_shape: Any = Size()) -> Tensor:
+        return self._joined([p.sample(sample_shape) for p in self.fields])
+
+    @property
+    def mean(self) -> Tensor:
+        """The mean of each field; of categories, the likeliest."""
+        return self._joined([p.mean for p in self.fields])
+
+    def _joined(self, values: list[Tensor]) -> Tensor:
+        order = torch.tensor([column for group in self.columns for column in group])
+        return torch.cat(values, -1)[..., order.argsort().to(values[0].device)]
+
+
+def _observed_log_prob(p: Independent, value: Tensor) -> Tensor:
+    """log p of the elements of ``value`` that are not NaN, (*batch,)."""
+    observed = ~value.isnan()
+    # 0 lies in the support of every family, so that what is thrown away is finite.
+    log_p = p.base_dist.log_prob(torch.where(observed, value, 0.0))
+    return torch.where(observed, log_p, 0.0).sum(-1)

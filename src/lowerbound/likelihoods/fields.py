@@ -1,0 +1,100 @@
+"""Likelihoods of rows whose fields are of several kinds."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from lowerbound import distributions
+from lowerbound.errors import ConfigurationError
+from lowerbound.likelihoods.base import Likelihood, Shape, Support
+from lowerbound.networks import apply
+from lowerbound.parts import NonNegative, Size, part
+
+
+@part
+class Nominal(Likelihood):
+    """p(x|z) = ∏ᵢ softmax(θᵢ)ₓᵢ, over ``categories`` without an order; ``network`` returns θ."""
+
+    support: ClassVar[Support] = "categories"
+
+    def __init__(self, network: nn.Module, shape: Shape, categories: Size) -> None:
+        super().__init__(network, shape)
+        self.categories = self.numbers = categories
+
+    def elements(self, theta: Tensor) -> Distribution:
+        return distributions.Nominal(theta)
+
+
+@part
+class Heterogeneous(nn.Module):
+    """p(x|z) = ∏ᶠ pᶠ(xᶠ|z) over the observed elements: each group of fields has its own family.
+
+    x is a row, (batch, columns), with NaN where an element is missing.  ``columns`` has the numbers
+    of the k columns of each of the ``families``, which are likelihoods of shape (k,) with
+    `networks.Given` as their network; ``network`` returns what they take, one after the other.
+
+    Source: Nazábal, Olmos, Ghahramani & Valera, Handling incomplete heterogeneous data using VAEs,
+    2018, arXiv 1807.03653.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        families: tuple[Likelihood, ...],
+        columns: tuple[tuple[NonNegative, ...], ...],
+    ) -> None:
+        super().__init__()
+        every = sorted(column for group in columns for column in group)
+        if not families or every != list(range(len(every))):
+            raise ConfigurationError(
+                "Heterogeneous: expected a family or more, and every column in one group, got "
+                f"{len(families)} families and the columns {columns}"
+            )
+        for family, group in zip(families, columns, strict=False):
+            if family.shape != (len(group),) or len(families) != len(columns):
+                raise ConfigurationError(
+                    f"Heterogeneous: expected a family of shape ({len(group)},) for the columns "
+                    f"{group}, got {type(family).__name__} of shape {family.shape}, and "
+                    f"{len(families)} families for {len(columns)} groups"
+                )
+            if getattr(family, "sigma", None) == "optimal":
+                raise ConfigurationError(
+                    "Heterogeneous: expected sigma 'learned' or a number, got 'optimal', which is "
+                    "the best for whole batches, of which nothing is missing"
+                )
+        self.network, self.families = network, nn.ModuleList(families)
+        self.columns, self.shape = columns, (len(every),)
+        self.widths = [
+            family.numbers * len(group) for family, group in zip(families, columns, strict=True)
+        ]
+
+    @property
+    def outputs(self) -> int:
+        """The numbers that ``network`` returns for one code."""
+        return sum(self.widths)
+
+    @property
+    def numbers(self) -> int:
+        """The same for each column, on average and rounded up."""
+        return math.ceil(self.outputs / len(self.shape))
+
+    @property
+    def support(self) -> tuple[tuple[tuple[int, ...], str], ...]:
+        """The support of each group of columns."""
+        supports = (family.support for family in self.families)
+        return tuple(zip(self.columns, supports, strict=True))  # type: ignore[arg-type]
+
+    def forward(
+        self,
+        z: Float[Tensor, "*batch latent"],
+        context: Float[Tensor, "... features"] | None = None,
+    ) -> Distribution:
+        """p(x|z,c), batch shape that of z, event shape (columns,)."""
+        theta = apply(self.network, z, context, (self.outputs,), z.ndim - 1)
+        groups = zip(self.families, theta.split(self.widths, -1), strict=True)
+        return distributions.Joint([family(numbers) for family, numbers in groups], self.columns)

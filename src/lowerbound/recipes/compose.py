@@ -1,0 +1,293 @@
+"""`compose`: a VAE of parts that await their sizes, which follow from the data and the code's."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from lowerbound.context import Labels
+from lowerbound.data import TrainingSet
+from lowerbound.data.examples import to_train_on
+from lowerbound.errors import ConfigurationError
+from lowerbound.likelihoods import TAKES
+from lowerbound.networks import FieldInputs, Given, LogCounts
+from lowerbound.parts import Size, awaiting, complete, parameters_of, registered
+from lowerbound.transforms import Binarise, Binary, Counts, PerField, Transform
+from lowerbound.vae import VAE
+
+Part = Any
+"""A part's name, its class, its class with some arguments (`functools.partial`), its description
+(``{"part": "GaussianMixture", "components": 4}``), or the part itself, complete."""
+
+FITTING = {
+    "binary": "Bernoulli",
+    "grey": "ContinuousBernoulli",
+    "unit": "ContinuousBernoulli",
+    "real": "Gaussian",
+    "positive": "Gaussian",
+    "counts": "NegativeBinomial",
+    "categories": "Nominal",
+}
+"""The likelihood of ``likelihood="auto"`` for each kind of values."""
+
+log = logging.getLogger("lowerbound")
+
+
+def compose(
+    data: TrainingSet,
+    latent_dim: Size = 20,
+    *,
+    network: Part = "MLP",
+    prior: Part = "StandardNormal",
+    posterior: Part = "DiagonalGaussian",
+    likelihood: Part = "auto",
+    transform: Part = None,
+    conditional: bool = False,
+) -> VAE:
+    """A VAE for ``data``: what the parts leave open is filled in from the data and ``latent_dim``.
+
+    Args:
+        data: what the model is for; its shape, kind of values, moments and classes are used.
+        latent_dim: the dimensions of z.
+        network: of the encoder; the decoder is its mirror image.  ``posterior`` and ``likelihood``
+            may name a ``network`` of their own.
+        prior, posterior: the parts of the latent space.
+        likelihood: ``"auto"`` takes the one that fits the kind of values.
+        transform: None takes the one that the likelihood asks for.  ``Binarise`` draws binary
+            values afresh at each use.
+        conditional: the parts are told the class of each example.
+
+    Raises:
+        ConfigurationError: parts that do not fit the data, or are not complete.
+
+    >>> from lowerbound.data import load
+    >>> digits = load("digits").train
+    >>> network = {"part": "MLP", "hidden": [64]}
+    >>> model = compose(digits, 2, network=network, prior="GaussianMixture")
+    >>> type(model.likelihood).__name__, model.prior.components
+    ('ContinuousBernoulli', 10)
+    """
+    context = labels_of(data) if conditional else None
+    classes = context.classes if context else 0
+    sizes = {"latent_dim": latent_dim, "shape": data.shape, "context_dim": classes}
+    observed = observe(data, likelihood, transform)
+    encoder = awaiting(network)
+    p_x = with_network(observed.likelihood, mirrored(encoder), sizes, latent_dim)
+    p_z = named_prior(awaiting(prior), sizes, data)
+    q = with_network(awaiting(posterior), encoder, sizes, observed.inputs, observed.encoder)
+    model = VAE(p_z, q, p_x, observed.transform, context)
+    start_at_data(model, data)
+    return model
+
+
+def with_network(
+    description: Part,
+    default: Part,
+    sizes: Mapping[str, Any],
+    in_features: int,
+    wrap: Callable[[nn.Module], nn.Module] = lambda network: network,
+) -> nn.Module:
+    """The part, complete, with the network that it names, or else ``default``."""
+    if not isinstance(description, Mapping):
+        return description  # type: ignore[no-any-return]
+    if "network" not in parameters_of(registered(description.get("part"))):
+        return complete(description, **sizes)  # type: ignore[no-any-return]
+    with torch.random.fork_rng([]):
+        probe = complete({**description, "network": nn.Identity()}, **sizes)
+    if not hasattr(probe, "outputs"):
+        raise ConfigurationError(
+            f"expected {type(probe).__name__} to have outputs, how many numbers its network "
+            "returns for an example, got none; set it as an attribute"
+        )
+    told = awaiting(description.get("network", default))
+    shape = tuple(sizes["shape"])
+    if isinstance(told, Mapping) and "shape" in parameters_of(registered(told.get("part"))):
+        if len(shape) != 3:
+            raise ConfigurationError(
+                f"expected images (C, H, W) for the {told['part']} network, got examples of shape "
+                f"{shape}; use network=MLP, as the mlp recipe does"
+            )
+        if hasattr(probe, "support"):  # a decoder's network returns maps
+            shape = (probe.outputs // math.prod(shape[1:]), *shape[1:])
+    network = complete(
+        told,
+        in_features=in_features,
+        out_features=probe.outputs,
+        shape=shape,
+        context_dim=sizes["context_dim"],
+    )
+    return complete({**description, "network": wrap(network)}, **sizes)  # type: ignore[no-any-return]
+
+
+def mirrored(network: Part) -> Part:
+    """The decoder's network of an encoder's: the same, or its ``mirror``, with sizes reversed.
+
+    >>> mirrored({"part": "Convolutional", "channels": [16, 32], "stride": 1})
+    {'part': 'Deconvolutional', 'channels': [32, 16], 'stride': 1}
+    """
+    if not isinstance(network, Mapping):
+        raise ConfigurationError(
+            f"expected the name of a network, which awaits its sizes, got {network!r}; one made by "
+            "hand goes into posterior or likelihood"
+        )
+    arguments = {
+        name: value[::-1] if isinstance(value, list | tuple) else value
+        for name, value in network.items()
+    }
+    cls = registered(network.get("part"))
+    return arguments | {"part": getattr(cls, "mirror", cls.__name__)}
+
+
+def named_prior(description: Part, sizes: Mapping[str, Any], data: TrainingSet) -> nn.Module:
+    """The prior, complete; one of pseudo-inputs has no more of them than there are examples.
+
+    Raises:
+        ConfigurationError: a class-conditional prior in a model that is not conditional.
+    """
+    if not isinstance(description, Mapping):
+        return description  # type: ignore[no-any-return]
+    cls = registered(description.get("part"))
+    if "network" in parameters_of(cls) and not sizes["context_dim"]:
+        raise ConfigurationError(
+            f"expected a conditional model for the {cls.__name__} prior; add --set conditional=true"
+        )
+    if hasattr(cls, "start_at"):
+        wanted = description.get("components", parameters_of(cls)["components"].default)
+        if wanted > len(data):
+            log.info(
+                "%s: %s pseudo-inputs, one for each example, not %s",
+                data.name,
+                f"{len(data):,}",
+                f"{wanted:,}",
+            )
+        description = {**description, "components": min(wanted, len(data))}
+    linear = {"part": "MLP", "hidden": []}
+    told_once = {**sizes, "context_dim": 0} if "network" in parameters_of(cls) else sizes
+    return with_network(description, linear, told_once, sizes["context_dim"])
+
+
+@dataclass(frozen=True)
+class Observation:
+    """How x is observed: a likelihood that awaits its network, and what brings data to it.
+
+    Attributes:
+        likelihood: its description, or the part itself.
+        transform: from data as they are kept to the likelihood's support.
+        inputs: the numbers that the encoder's network is given for one x.
+        encoder: makes of a network one that takes x.
+    """
+
+    likelihood: Part
+    transform: Transform
+    inputs: int
+    encoder: Callable[[nn.Module], nn.Module]
+
+
+def observe(data: TrainingSet, likelihood: Part = "auto", transform: Part = None) -> Observation:
+    """The likelihood asked for, or the one that fits the values in ``data``, and its transform.
+
+    Raises:
+        ConfigurationError: the likelihood or the transform does not take such values.
+    """
+    if likelihood == "auto" and (data.kind == "mixed" or getattr(data, "missing", False)):
+        return _observe_fields(data)
+    binarised = transform if isinstance(transform, Transform) else _transform(transform, data)
+    binary = isinstance(binarised, Binary | Binarise)
+    kind = "binary" if binary else data.kind
+    chosen = {"part": FITTING[kind]} if likelihood == "auto" else awaiting(likelihood)
+    cls = registered(chosen.get("part")) if isinstance(chosen, Mapping) else type(chosen)
+    takes = getattr(cls, "takes", None) or TAKES.get(getattr(cls, "support", ""), {})
+    if kind not in takes:
+        raise ConfigurationError(
+            f"expected data that are {' or '.join(takes)} for the {cls.__name__} likelihood, got "
+            f"{kind} values in {data.name}; the mlp recipe with likelihood=auto fits them"
+        )
+    brought = binarised or takes[kind].of(data)
+    wrap = LogCounts if isinstance(brought, Counts) else _itself
+    return Observation(chosen, brought, math.prod(data.shape), wrap)
+
+
+def _transform(told: Part, data: TrainingSet) -> Transform | None:
+    """The transform asked for: by its name alone, as it follows from the data."""
+    description = awaiting(told)
+    if not isinstance(description, Mapping):
+        return description  # type: ignore[no-any-return]
+    cls: Any = registered(description.get("part"))
+    return cls.of(data) if len(description) == 1 else complete(description)  # type: ignore[no-any-return]
+
+
+def _itself(network: nn.Module) -> nn.Module:
+    return network
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Some columns of a table, as a transform takes values."""
+
+    name: str
+    kind: str
+    moments: Any
+    scale: float = 1.0
+
+
+def _observe_fields(data: TrainingSet) -> Observation:
+    """A family for the fields of each kind, and encoders that are told what is observed."""
+    if len(data.shape) != 1:
+        raise ConfigurationError(
+            f"expected a table of fields where values are missing or of several kinds, got "
+            f"{data.name} of shape {data.shape}"
+        )
+    categories = tuple(
+        len(field.categories or ()) for field in data.schema for _ in range(math.prod(field.shape))
+    )
+    kinds = [field.kind for field in data.schema for _ in range(math.prod(field.shape))]
+    groups: dict[tuple[str, int], list[int]] = {}
+    for i, key in enumerate(zip(kinds, categories, strict=True)):
+        groups.setdefault(key, []).append(i)
+    families, transforms = [], []
+    for (kind, number), group in groups.items():
+        family = complete(
+            {"part": FITTING[kind]},
+            network=Given(),
+            shape=(len(group),),
+            **{"categories": number} if number else {},
+        )
+        columns = _Columns(data.name, kind, data.moments.of(group))
+        families.append(family)
+        transforms.append(family.takes[kind].of(columns))
+    columns_of = tuple(tuple(group) for group in groups.values())
+    counts = tuple(i for i, kind in enumerate(kinds) if kind == "counts")
+    return Observation(
+        {"part": "Heterogeneous", "families": families, "columns": columns_of},
+        PerField(tuple(transforms), columns_of),
+        FieldInputs.width(categories, data.missing),
+        lambda network: FieldInputs(network, categories, counts, data.missing),
+    )
+
+
+def start_at_data(model: VAE, data: TrainingSet) -> None:
+    """Put the pseudo-inputs of a prior that has them on examples drawn from ``data``."""
+    for prior in model.prior.modules():
+        if hasattr(prior, "start_at"):
+            seed = int(torch.randint(2**62, ()))
+            x, _ = next(to_train_on(data, torch.device("cpu")).shuffled(seed, prior.components, 0))
+            prior.start_at(model.transform.noiseless(x))
+
+
+def labels_of(data: TrainingSet) -> Labels:
+    """The context of a model of ``data`` that is told the class.
+
+    Raises:
+        ConfigurationError: the data have no labels.
+    """
+    if data.labels is None:
+        raise ConfigurationError(
+            f"expected class labels in {data.name} for a conditional model, got none"
+        )
+    return Labels(len(data.classes) if data.classes else int(data.labels.max()) + 1)
