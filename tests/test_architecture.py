@@ -45,14 +45,15 @@ PUBLIC = {
     "Categorical", "ConditionalGaussian", "ContinuousBernoulli", "Convolutional", "Counts",
     "Cyclical", "Deconvolutional", "Dequantise", "Deterministic", "DiagonalGaussian",
     "DiscretisedLogistic", "ELBO", "Evaluation", "Finding", "FlowPosterior", "FlowPrior",
-    "FullGaussian", "Gaussian", "GaussianMixture", "GaussianNoise", "HierarchicalPrior", "IWAE",
+    "FullGaussian", "Gaussian", "GaussianMixture", "GaussianNoise", "Heterogeneous",
+    "HierarchicalPrior", "IWAE",
     "Identity", "InfoVAE", "Labels", "Linear", "LogCounts", "LogisticMixture", "MLP", "Masking",
-    "NegativeBinomial", "Poisson", "Reconstruction", "Renyi", "Scale", "StandardNormal",
+    "NegativeBinomial", "Nominal", "Poisson", "Reconstruction", "Renyi", "Scale", "StandardNormal",
     "Standardise", "StudentT", "TCVAE", "TopDownPosterior", "Training", "VAE", "VampPrior",
     "ZeroInflatedNegativeBinomial",
     "__version__", "compression", "data", "diagnose", "diagnose_draws", "diagnose_kl",
     "diagnose_loss", "divergences", "errors", "evaluate", "evaluation", "fit", "load", "networks",
-    "part", "plots", "recipes", "save",
+    "part", "plots", "recipes", "save", "transforms",
 }  # fmt: skip
 
 

@@ -70,7 +70,7 @@ def test_recipes_lists_every_setting(run):
     assert "latent_dim=20" in out
     assert "learning_rate=0.001" in out
     values = json.loads(run("recipes", "--json")[1])
-    assert values["mlp"]["settings"]["hidden"] == [512]
+    assert values["mlp"]["settings"]["network"]["hidden"] == [512]
 
 
 def test_evaluate(run, trained):
@@ -157,7 +157,7 @@ def test_report_is_one_self_contained_page(run, trained):
 
 
 def test_a_prior_without_a_closed_form_goes_through_every_command(run, tmp_path):
-    folder, chosen = tmp_path / "vamp", ("--set", "prior=VampPrior", "--set", "components=6")
+    folder, chosen = tmp_path / "vamp", ("--set", "prior=VampPrior", "--set", "prior.components=6")
     assert run("train", "mlp", "--data", "digits", "--out", folder, *SMALL, *chosen)[0] == 0
     values = json.loads(run("evaluate", folder, "--samples", 5, "--json")[1])
     assert values["kl_per_dimension"] is None
@@ -567,7 +567,7 @@ def test_what_a_model_cannot_be_asked_is_refused_before_the_work(run, tmp_path):
         assert (code, told) == (2, "")
         assert f"leave {option} out" in err
     code, _, err = run(
-        "train", "mlp", "--data", "digits", "--out", tmp_path / "b", "--set", "components=5"
+        "train", "mlp", "--data", "digits", "--out", tmp_path / "b", "--set", "prior.components=5"
     )
     assert code == 2
-    assert "components only with prior=GaussianMixture or VampPrior" in err
+    assert "unknown argument 'components'" in err

@@ -81,6 +81,25 @@ LIKELIHOODS = {
     "ZeroInflatedNegativeBinomial": lambda c: lb.ZeroInflatedNegativeBinomial(
         decoder(c, 2 * SIZE), SHAPE
     ),
+    "Nominal": lambda c: lb.Nominal(decoder(c, 3 * SIZE), SHAPE, 3),
+}
+# Of rows whose fields are of several kinds; test_fields.py has their contract.
+ROWS = {
+    "Heterogeneous": lb.Heterogeneous(
+        decoder(out=1 + 3 + 1),
+        (
+            lb.Gaussian(lb.networks.Given(), (1,), 0.5),
+            lb.Nominal(lb.networks.Given(), (1,), 3),
+            lb.Poisson(lb.networks.Given(), (1,)),
+        ),
+        ((1,), (0,), (2,)),
+    ),
+    "Given": lb.networks.Given(),
+    "FieldInputs": lb.networks.FieldInputs(lb.MLP(8, (), 4), (3, 0, 0), (2,), missing=True),
+    "PerField": lb.transforms.PerField(
+        (lb.Standardise((3.0,), (2.0,)), lb.transforms.Codes(), lb.Counts()), ((1,), (0,), (2,))
+    ),
+    "Codes": lb.transforms.Codes(),
 }
 NETWORKS = {
     "MLP": lambda c: lb.MLP(SIZE, (7, 6), 4, "tanh", c),
@@ -144,6 +163,7 @@ MADE = {
         name: make(0) for table in (PRIORS, POSTERIORS, LIKELIHOODS) for name, make in table.items()
     },
     **{name: make(0) for table in (NETWORKS, DECODERS) for name, make in table.items()},
+    **ROWS,
     **OBJECTIVES,
     **TRANSFORMS,
     **OTHERS,
@@ -206,7 +226,7 @@ def test_priors(name, width, dtype):
     if name != "HierarchicalPrior vamp":  # of which no mean is known
         assert p.mean.shape == (*batch, LATENT)
     assert p.sample().shape == (*batch, LATENT)
-    if name != "StandardNormal":
+    if list(prior.parameters()):
         reaches_every_parameter(prior, log_p)
 
 
@@ -290,7 +310,8 @@ def test_likelihoods(name, width, dtype):
     c = context(width, BATCH)
     c = c if c is None else c.to(dtype)
     x = torch.randint(0, 256, (BATCH, *SHAPE)).to(dtype)
-    x = x if likelihood.support == "counts" else x / 255
+    codes = {"counts": x, "categories": x % 3}
+    x = codes.get(likelihood.support, x / 255)
     for batch in ((BATCH,), (SAMPLES, BATCH)):
         p = likelihood(torch.randn(*batch, LATENT, dtype=dtype), c)
         assert (p.batch_shape, p.event_shape) == (batch, SHAPE)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+from functools import partial
 
 import pytest
 import torch
@@ -138,7 +139,9 @@ def test_small_data_raise_no_alarm(grey, continuous):
 def test_averaging_over_pixels_collapses_all_dimensions(digits):
     """Lab 11, C4: squared error averaged over pixels is a σ² of D/2."""
     model, history = train(
-        digits.train, likelihood="Gaussian", sigma=math.sqrt(64 / 2), training=lb.Training(epochs=5)
+        digits.train,
+        likelihood=partial(lb.Gaussian, sigma=math.sqrt(64 / 2)),
+        training=lb.Training(epochs=5),
     )
     found = ask(collapse.collapsed_dimensions, model, digits.test).finding
     assert (found.severity, found.number) == ("fault", 4)
@@ -158,7 +161,7 @@ def test_averaging_over_pixels_collapses_all_dimensions(digits):
 
 def test_dimensions_that_do_not_pay_are_a_note(digits):
     """A σ of ½ is too coarse for eight dimensions of these digits."""
-    model, _ = train(digits.train, latent_dim=8, likelihood="Gaussian", sigma=0.5)
+    model, _ = train(digits.train, latent_dim=8, likelihood=partial(lb.Gaussian, sigma=0.5))
     found = ask(collapse.collapsed_dimensions, model, digits.test).finding
     active = lb.evaluate(model, digits.test, samples=1).active_units
     assert 0 < active < 8
@@ -235,7 +238,10 @@ def test_posteriors_without_formulas_are_diagnosed(digits, recipe):
 def test_the_scale_of_a_learned_prior_is_no_collapse(digits):
     """z/20 in encoder, prior and decoder is the same model."""
     model, _ = train(
-        digits.train, likelihood="Bernoulli", latent_dim=4, prior="GaussianMixture", components=5
+        digits.train,
+        likelihood="Bernoulli",
+        latent_dim=4,
+        prior=partial(lb.GaussianMixture, components=5),
     )
     before = ask(collapse.collapsed_dimensions, model, digits.test)
     first, last = model.likelihood.network.layers[0], model.posterior.network.layers[-1]
@@ -328,7 +334,7 @@ def test_the_bound_on_the_aggregate_kl_is_one_and_is_close():
 
 
 def test_a_fixed_sigma_that_is_too_large(digits):
-    model, _ = train(digits.train, likelihood="Gaussian", sigma=1.0)
+    model, _ = train(digits.train, likelihood=partial(lb.Gaussian, sigma=1.0))
     found = ask(noise.decoder_noise, model, digits.test, digits.train).finding
     best = found.further["best sigma"]
     assert found.number == pytest.approx(1.0 / best)
@@ -396,7 +402,7 @@ def test_a_rounded_normal_is_a_probability():
 
 
 def test_binarised_images_have_one_likelihood(digits):
-    model, _ = train(digits.train, binarise=True, training=lb.Training(epochs=1))
+    model, _ = train(digits.train, transform="Binarise", training=lb.Training(epochs=1))
     check = ask(likelihoods.likelihood_fit, model, digits.test, digits.train)
     assert check.answer == "Bernoulli on binarised values, of which it is a probability"
     assert check.finding is None

@@ -129,7 +129,7 @@ def test_bits_per_dimension_of_standardised_rows_are_those_of_the_rows():
 
 def test_grey_levels_under_bernoulli_have_no_bits_per_dimension_and_say_so():
     data = Dataset(torch.randint(0, 256, (20, 1, 4, 4), dtype=torch.uint8))
-    model = lb.recipes.mlp(data, 2, (8,), likelihood="Bernoulli").model
+    model = lb.recipes.mlp(data, latent_dim=2, hidden=(8,), likelihood="Bernoulli").model
     result = evaluation.evaluate(model, data, samples=2)
     assert result.bits_per_dimension is None
     assert "binarised" in result.measures
@@ -195,7 +195,10 @@ def test_what_the_bounds_measure_is_told_by_the_data_and_the_likelihood():
         return result.measures, result.bits_per_dimension is not None
 
     assert told(binary) == ("log-probability of x", True)
-    assert told(grey, binarise=True) == ("log-probability of a random binarisation of x", False)
+    assert told(grey, transform="Binarise") == (
+        "log-probability of a random binarisation of x",
+        False,
+    )
     assert told(grey, likelihood="Categorical") == ("log-probability of x", True)
     assert told(grey, likelihood="Bernoulli")[1] is False
     few = lb.VAE(

@@ -88,7 +88,7 @@ def test_at_the_exact_posterior_every_draw_counts():
 
 def test_all_measures_of_one_seed_are_of_the_same_x():
     data = Dataset(torch.randint(0, 256, (40, 1, 4, 4), dtype=torch.uint8))
-    model = lb.recipes.mlp(data, 2, (8,), binarise=True).model
+    model = lb.recipes.mlp(data, latent_dim=2, hidden=(8,), transform="Binarise").model
 
     def seen(seed: int, copies: int, draws: int) -> torch.Tensor:
         batches = []
@@ -313,7 +313,7 @@ def test_a_code_that_no_other_example_shares_tells_up_to_all_of_the_kl():
 def test_the_parts_are_of_the_kl_that_the_elbo_has():
     """Of x as the model sees it, its binarisation included."""
     data = Dataset(torch.randint(0, 256, (900, 1, 4, 4), dtype=torch.uint8))
-    model = lb.recipes.mlp(data, 2, (8,), binarise=True).model
+    model = lb.recipes.mlp(data, latent_dim=2, hidden=(8,), transform="Binarise").model
     with torch.no_grad():
         model.posterior.network.layers[0].weight *= 4
     found = evaluation.decompose_kl(model, data, seed=3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -346,7 +347,9 @@ def test_pseudo_inputs_on_every_example_make_the_prior_the_aggregate_posterior()
 
 def test_pseudo_inputs_of_counts_may_stray_below_zero():
     counts = lb.data.Dataset(torch.poisson(torch.full((30, 4), 3.0)))
-    model = lb.recipes.mlp(counts, 2, (8,), prior="VampPrior", components=3).model
+    model = lb.recipes.mlp(
+        counts, latent_dim=2, hidden=(8,), prior=partial(lb.VampPrior, components=3)
+    ).model
     assert isinstance(model.posterior.network, lb.LogCounts)
     with torch.no_grad():
         model.prior.pseudo_inputs.sub_(10)

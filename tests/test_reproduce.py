@@ -85,7 +85,7 @@ def test_models_are_kept_apart_by_seed_and_by_how_they_were_trained(tmp_path):
         return Bench(tmp_path / "E", tmp_path / "models", Result("E", "", ""), **settings)
 
     def make():
-        return lb.recipes.mlp(data, 2, (8,)).model
+        return lb.recipes.mlp(data, latent_dim=2, hidden=(8,)).model
 
     def trained(epochs=1, beta=1.0, **settings):
         training, place = lb.Training(epochs=epochs), bench(**settings)

@@ -82,7 +82,7 @@ def grey(n: int) -> Dataset:
 
 def test_example_scores_average_to_the_evaluation():
     some = grey(700)
-    model = lb.recipes.mlp(some, 2, (8,), likelihood="Bernoulli").model
+    model = lb.recipes.mlp(some, latent_dim=2, hidden=(8,), likelihood="Bernoulli").model
     result = evaluation.evaluate(model, some, samples=3, seed=2)
     terms = evaluation.example_scores(model, some, samples=3, seed=2)
     worth, curve = terms.pop("effective_samples"), terms.pop("curve")

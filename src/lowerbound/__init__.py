@@ -20,8 +20,10 @@ _HOME = {
     "ContinuousBernoulli": "likelihoods",
     "DiscretisedLogistic": "likelihoods",
     "Gaussian": "likelihoods",
+    "Heterogeneous": "likelihoods",
     "LogisticMixture": "likelihoods",
     "NegativeBinomial": "likelihoods",
+    "Nominal": "likelihoods",
     "Poisson": "likelihoods",
     "StudentT": "likelihoods",
     "ZeroInflatedNegativeBinomial": "likelihoods",
@@ -83,6 +85,7 @@ _MODULES = (
     "networks",
     "plots",
     "recipes",
+    "transforms",
 )
 __all__ = ["__version__", *_HOME, *_MODULES]
 

@@ -1,0 +1,170 @@
+"""Rows whose fields are of several kinds, and elements that are missing."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from scipy.integrate import quad
+from torch import nn
+
+import lowerbound as lb
+from lowerbound.errors import ConfigurationError
+from lowerbound.networks import FieldInputs, Given
+from lowerbound.transforms import Codes, PerField
+
+NAN = math.nan
+GROUPS = ((1,), (0,), (2,))
+
+
+def row_likelihood(network: nn.Module | None = None) -> lb.Heterogeneous:
+    """Columns: one of three categories, a real number, a count."""
+    families = (
+        lb.Gaussian(Given(), (1,), 0.5),
+        lb.Nominal(Given(), (1,), 3),
+        lb.Poisson(Given(), (1,)),
+    )
+    return lb.Heterogeneous(network or lb.MLP(2, (5,), 5), families, GROUPS)
+
+
+def fixed(*numbers: float) -> lb.Heterogeneous:
+    """The likelihood whose network returns ``numbers``: a mean, three logits, log μ."""
+
+    class Fixed(nn.Module):
+        def forward(self, z: torch.Tensor) -> torch.Tensor:
+            return torch.tensor(numbers, dtype=z.dtype).expand(len(z), -1)
+
+    return row_likelihood(Fixed())
+
+
+def test_the_probability_of_a_row_is_the_product_of_its_fields():
+    p = fixed(0.3, 0.0, 1.0, -1.0, 0.7)(torch.zeros(1, 2))
+    x = torch.tensor([[2.0, 0.1, 3.0]])
+    expected = (
+        torch.distributions.Normal(0.3, 0.5).log_prob(x[:, 1])
+        + torch.tensor([0.0, 1.0, -1.0]).log_softmax(0)[2]
+        + torch.distributions.Poisson(math.exp(0.7)).log_prob(x[:, 2])
+    )
+    torch.testing.assert_close(p.log_prob(x), expected)
+
+
+def test_it_is_normalised_over_all_fields():
+    p = fixed(0.3, 0.0, 1.0, -1.0, 0.7)(torch.zeros(1, 2, dtype=torch.float64))
+
+    def density(y: float) -> float:
+        rows = [[k, y, n] for k in range(3) for n in range(30)]
+        return p.log_prob(torch.tensor(rows, dtype=torch.float64)).exp().sum().item()
+
+    assert quad(density, -4, 5)[0] == pytest.approx(1, abs=1e-8)
+
+
+def test_missing_elements_are_summed_out():
+    p = fixed(0.3, 0.0, 1.0, -1.0, 0.7)(torch.zeros(1, 2, dtype=torch.float64))
+
+    def log_p(*row: float) -> float:
+        return p.log_prob(torch.tensor([row], dtype=torch.float64)).item()
+
+    over_categories = sum(math.exp(log_p(k, 0.1, 3)) for k in range(3))
+    assert log_p(NAN, 0.1, 3) == pytest.approx(math.log(over_categories))
+    over_reals = quad(lambda y: math.exp(log_p(2, y, 3)), -4, 5)[0]
+    assert log_p(2, NAN, 3) == pytest.approx(math.log(over_reals))
+    assert log_p(NAN, NAN, NAN) == 0
+
+
+def test_what_is_missing_has_no_gradient():
+    theta = torch.randn(4, 5, requires_grad=True)
+
+    class Parameters(nn.Module):
+        def forward(self, z: torch.Tensor) -> torch.Tensor:
+            return theta
+
+    x = torch.tensor([[1, NAN, 2], [NAN, 0.2, 2], [1, 0.2, NAN], [NAN, NAN, NAN]])
+    row_likelihood(Parameters())(torch.zeros(4, 2)).log_prob(x).sum().backward()
+    reached = theta.grad != 0
+    expected = torch.tensor([[0, 1, 1, 1, 1], [1, 0, 0, 0, 1], [1, 1, 1, 1, 0], [0] * 5]).bool()
+    assert torch.equal(reached, expected)
+
+
+def test_means_and_samples_are_in_the_order_of_the_columns():
+    p = fixed(0.3, 0.0, 9.0, -1.0, 0.7)(torch.zeros(1, 2))
+    torch.testing.assert_close(p.mean, torch.tensor([[1, 0.3, math.exp(0.7)]]))
+    drawn = p.sample((20_000,))[:, 0]
+    assert set(drawn[:, 0].tolist()) <= {0.0, 1.0, 2.0}
+    torch.testing.assert_close(drawn[:, 1:].mean(0), p.mean[0, 1:], atol=0.05, rtol=0)
+    assert torch.equal(drawn[:, 2], drawn[:, 2].round())
+
+
+def test_the_encoder_sees_what_is_observed_and_which():
+    network = FieldInputs(Given(), (3, 0, 0), counts=(2,), missing=True)
+    x = torch.tensor([[2, 0.5, 3], [NAN, NAN, 0.0]])
+    expected = torch.tensor(
+        [[0, 0, 1, 0.5, math.log(4), 1, 1, 1], [0, 0, 0, 0, 0, 0, 0, 1.0]],
+    )
+    torch.testing.assert_close(network(x), expected)
+    assert FieldInputs.width((3, 0, 0), missing=True) == expected.shape[1]
+
+
+def test_each_field_has_its_transform_and_missing_ones_stay_missing():
+    transform = PerField((lb.Standardise((3.0,), (2.0,)), Codes(), lb.Counts()), GROUPS)
+    x = torch.tensor([[2, 5.0, 3], [NAN, NAN, 0]])
+    y = transform(x)
+    torch.testing.assert_close(y, torch.tensor([[2, 1.0, 3], [NAN, NAN, 0]]), equal_nan=True)
+    torch.testing.assert_close(transform.inverse(y), x, equal_nan=True)
+    assert transform.log_volume((3,)) == pytest.approx(-math.log(2))
+    model = lb.VAE(
+        lb.StandardNormal(2),
+        lb.DiagonalGaussian(FieldInputs(lb.MLP(8, (), 4), (3, 0, 0), (2,), missing=True), 2),
+        row_likelihood(),
+        transform,
+    )
+    assert model.is_density
+
+
+def test_the_bound_with_missing_elements_is_on_the_marginal(tmp_path):
+    """Linear Gaussian: log p(x of what is observed) = log N(0, W Wᵀ + σ²I) of these columns."""
+    torch.manual_seed(1)
+    families, columns = (lb.Gaussian(Given(), (4,), 0.8),), ((0, 1, 2, 3),)
+    decoder = lb.MLP(2, (), 4)
+    model = lb.VAE(
+        lb.StandardNormal(2),
+        lb.DiagonalGaussian(FieldInputs(lb.MLP(8, (16,), 4), (0,) * 4, missing=True), 2),
+        lb.Heterogeneous(decoder, families, columns),
+        PerField((lb.Identity(),), columns),
+    ).eval()
+    weight, bias = decoder.layers[0].weight.detach(), decoder.layers[0].bias.detach()
+    x = torch.randn(6, 4)
+    x[0, 1] = x[1, 0] = x[1, 3] = x[2] = NAN
+    covariance = weight @ weight.T + 0.64 * torch.eye(4)
+    exact = []
+    for row in x:
+        seen = ~row.isnan()
+        if not seen.any():
+            exact.append(torch.tensor(0.0))
+            continue
+        normal = torch.distributions.MultivariateNormal(bias[seen], covariance[seen][:, seen])
+        exact.append(normal.log_prob(row[seen]))
+    with torch.no_grad():
+        q = model.posterior(x, None)
+        z = q.sample((20_000,))
+        log_w = model.likelihood(z).log_prob(x) + model.prior().log_prob(z) - q.log_prob(z)
+        found = log_w.logsumexp(0) - math.log(len(z))
+    torch.testing.assert_close(found, torch.stack(exact), atol=0.03, rtol=0)
+    lb.save(model, tmp_path)
+    again = lb.load(tmp_path)
+    assert torch.equal(again.embed(x), model.embed(x))
+    assert torch.equal(again.sample(3, seed=0), model.sample(3, seed=0))
+
+
+@pytest.mark.parametrize(
+    ("families", "columns", "message"),
+    [
+        ((), (), "expected a family or more"),
+        ((lb.Poisson(Given(), (1,)),), ((1,),), "every column in one group"),
+        ((lb.Poisson(Given(), (2,)),), ((0,),), r"expected a family of shape \(1,\)"),
+        ((lb.Gaussian(Given(), (1,), "optimal"),), ((0,),), "got 'optimal'"),
+    ],
+)
+def test_families_that_do_not_fit_their_columns_are_refused(families, columns, message):
+    with pytest.raises(ConfigurationError, match=message):
+        lb.Heterogeneous(lb.MLP(2, (), 1), families, columns)
