@@ -34,12 +34,12 @@ BINARISED = "scripts/reproduce P4 --out documents"
 GREY = (
     "train convolutional --data mnist --validation 1000 --set learning_rate=0.002 "
     "--set schedule=cosine --set warmup_epochs=1 --set ema=0.999 --set likelihood=LogisticMixture "
-    "--set logistics=3 --set latent_dim=50 --set precision=bfloat16 --set epochs=8"
+    "--set likelihood.components=3 --set latent_dim=50 --set precision=bfloat16 --set epochs=8"
 )
 QUICK = "--data digits --validation 100 --set epochs=2"
 QUICK_COMMANDS = {
-    "binarised": f"train vampprior {QUICK} --set binarise=true --set components=20",
-    "8-bit": f"train convolutional {QUICK} --set likelihood=LogisticMixture --set logistics=3",
+    "binarised": f"train vampprior {QUICK} --set transform=Binarise --set prior.components=20",
+    "8-bit": f"train convolutional {QUICK} --set likelihood=LogisticMixture --set likelihood.components=3",
 }
 MODELS = {"binarised": "gated-vampprior", "8-bit": "compression-8-bit"}
 Codec = Callable[[bytes], bytes]

@@ -195,10 +195,8 @@ def test_what_the_bounds_measure_is_told_by_the_data_and_the_likelihood():
         return result.measures, result.bits_per_dimension is not None
 
     assert told(binary) == ("log-probability of x", True)
-    assert told(grey, transform="Binarise") == (
-        "log-probability of a random binarisation of x",
-        False,
-    )
+    binarised = "log-probability of a random binarisation of x"
+    assert told(grey, transform="Binarise") == (binarised, False)
     assert told(grey, likelihood="Categorical") == ("log-probability of x", True)
     assert told(grey, likelihood="Bernoulli")[1] is False
     few = lb.VAE(
