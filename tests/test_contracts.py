@@ -6,6 +6,7 @@ import json
 import math
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from torch import nn
 from torch.distributions import Distribution
 
 import lowerbound as lb
+import own
 from lowerbound import parts
 from lowerbound.errors import ConfigurationError
 from lowerbound.parts import build, describe
@@ -48,6 +50,7 @@ PRIORS = {
     "HierarchicalPrior vamp": lambda c: lb.HierarchicalPrior(
         lb.VampPrior(SHAPE, 4), (gaussian(1, LATENT - 1, c),)
     ),
+    "SparsePrior": lambda c: own.SparsePrior(LATENT),
 }
 POSTERIORS = {
     "DiagonalGaussian": lambda c: lb.DiagonalGaussian(encoder(c), LATENT),
@@ -82,6 +85,7 @@ LIKELIHOODS = {
         decoder(c, 2 * SIZE), SHAPE
     ),
     "Nominal": lambda c: lb.Nominal(decoder(c, 3 * SIZE), SHAPE, 3),
+    "Geometric": lambda c: own.Geometric(decoder(c), SHAPE),
 }
 # Of rows whose fields are of several kinds; test_fields.py has their contract.
 ROWS = {
@@ -114,6 +118,7 @@ NETWORKS = {
     "GaussianHeads": lambda c: lb.networks.GaussianHeads(lb.MLP(SIZE, (), 6, context_dim=c), 6, 2),
     "LogCounts": lambda c: lb.LogCounts(lb.MLP(SIZE, (7,), 4, context_dim=c)),
     "Convolutional valid": lambda c: lb.Convolutional(SHAPE, (3,), 4, (), 3, 1, 0, context_dim=c),
+    "Residual": lambda c: own.Residual(SIZE, 4, context_dim=c),
 }
 DECODERS = {
     "MLP": lambda c: lb.MLP(LATENT, (7,), SIZE, context_dim=c),
@@ -175,7 +180,8 @@ def test_every_part_has_its_line():
     library = {
         name for name, cls in parts.REGISTRY.items() if cls.__module__.startswith("lowerbound.")
     }
-    assert library - {"VAE"} == {name.split()[0] for name in MADE}
+    rows = {name.split()[0] for name in MADE}
+    assert library - {"VAE"} == rows - set(own.__all__)
 
 
 def context(width: int, *batch: int) -> torch.Tensor | None:
@@ -443,6 +449,8 @@ def test_saved_models_are_the_same_in_a_new_process(tmp_path):
     (tmp_path / "x.json").write_text(json.dumps(x.tolist()))
     code = (
         "import json, sys, torch, pathlib, lowerbound as lb\n"
+        "sys.path.append(sys.argv[2])\n"
+        "import own\n"
         "torch.set_num_threads(1)\n"
         "folder = pathlib.Path(sys.argv[1])\n"
         "x = torch.tensor(json.loads((folder / 'x.json').read_text()))\n"
@@ -455,7 +463,10 @@ def test_saved_models_are_the_same_in_a_new_process(tmp_path):
         "print(json.dumps(found))"
     )
     shown = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True, text=True
+        [sys.executable, "-c", code, str(tmp_path), str(Path(__file__).parent)],
+        check=True,
+        capture_output=True,
+        text=True,
     )
     assert json.loads(shown.stdout) == expected
 

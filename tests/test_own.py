@@ -1,0 +1,46 @@
+"""A user's own parts are set by name like the library's, train, and come back from a file."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import lowerbound as lb
+import own
+from lowerbound import recipes
+from lowerbound.data import Dataset
+from lowerbound.errors import ConfigurationError
+
+COUNTS = Dataset(torch.poisson(torch.full((40, 4), 3.0)))
+
+
+def test_own_parts_are_chosen_by_name_with_settings_of_their_own(tmp_path):
+    settings = recipes.parse(
+        [
+            *("prior=SparsePrior", "likelihood=Geometric", "network=Residual", "width=5"),
+            *("network.depth=1", "latent_dim=3", "epochs=1", "objective=Jackknife"),
+        ]
+    )
+    recipes.check("mlp", settings)
+    experiment = recipes.prepare("mlp", COUNTS, settings)
+    model = experiment.model
+    assert isinstance(model.prior, own.SparsePrior)
+    assert isinstance(model.likelihood, own.Geometric)
+    assert isinstance(model.likelihood.network, own.Residual)
+    assert (len(model.posterior.network.network.blocks), model.latent_dim) == (1, 3)
+    assert model.is_density
+    lb.fit(
+        model, COUNTS, None, experiment.objective, experiment.training, out=tmp_path, callbacks=[]
+    )
+    again = lb.load(tmp_path)
+    torch.testing.assert_close(again.embed(COUNTS.x), model.embed(COUNTS.x))
+    found = lb.evaluate(again, COUNTS, samples=4)
+    assert found.bits_per_dimension is not None
+    assert found.kl_per_dimension is None
+
+
+def test_wrong_settings_of_own_parts_are_refused():
+    with pytest.raises(ConfigurationError, match="width: input should be a valid integer"):
+        recipes.check("mlp", {"network": "Residual", "width": "broad"})
+    with pytest.raises(ConfigurationError, match=r"prior: expected one of .*SparsePrior"):
+        recipes.check("mlp", {"prior": "Residual"})
