@@ -39,7 +39,8 @@ GREY = (
 QUICK = "--data digits --validation 100 --set epochs=2"
 QUICK_COMMANDS = {
     "binarised": f"train vampprior {QUICK} --set transform=Binarise --set prior.components=20",
-    "8-bit": f"train convolutional {QUICK} --set likelihood=LogisticMixture --set likelihood.components=3",
+    "8-bit": f"train convolutional {QUICK} --set likelihood=LogisticMixture "
+    "--set likelihood.components=3",
 }
 MODELS = {"binarised": "gated-vampprior", "8-bit": "compression-8-bit"}
 Codec = Callable[[bytes], bytes]

@@ -43,7 +43,7 @@ def main() -> None:
     data = lb.data.load("digits" if told.quick else "mnist")
     if told.quick:
         told.rounds, told.samples = 1, 50
-    model = mlp(data.train, 20, (512,), likelihood="Bernoulli").model.eval()
+    model = mlp(data.train, latent_dim=20, hidden=(512,), likelihood="Bernoulli").model.eval()
     pixels, few = data.test.x[0].numel(), data.test.take(told.images)
     encoder, decoder = [(pixels, 512), (512, 40)], [(20, 512), (512, pixels)]
     codes = torch.randn(len(data.test), 20)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -147,6 +148,30 @@ def test_a_part_is_chosen_by_name_and_one_number_is_a_list():
     assert recipes.prepare("mlp", GREY, settings).objective == lb.IWAE(samples=5)
 
 
+def test_the_network_is_a_part_and_the_decoder_its_mirror():
+    settings = recipes.parse(["network=Convolutional", "network.channels=4,8", "latent_dim=3"])
+    model = recipes.prepare("mlp", GREY, settings).model
+    assert isinstance(model.posterior.network, lb.Convolutional)
+    assert isinstance(model.likelihood.network, lb.Deconvolutional)
+    assert model.likelihood.network.maps == model.posterior.network.maps == (8, 7, 7)
+    decoder = {"part": "MLP", "hidden": [16]}
+    mixed = recipes.compose(
+        GREY,
+        3,
+        network=partial(lb.Convolutional, channels=(4, 8)),
+        likelihood={"part": "Bernoulli", "network": decoder},
+    )
+    assert isinstance(mixed.posterior.network, lb.Convolutional)
+    assert isinstance(mixed.likelihood.network, lb.MLP)
+
+
+def test_complete_parts_are_taken_as_they_are():
+    prior = lb.GaussianMixture(3, 4)
+    model = recipes.compose(COUNTS, 3, network=partial(lb.MLP, hidden=(8,)), prior=prior)
+    assert model.prior is prior
+    assert isinstance(model.likelihood, lb.NegativeBinomial)
+
+
 def test_iwae_is_the_papers_network():
     experiment = recipes.prepare("iwae", GREY, {})
     layers = experiment.model.posterior.network.layers
@@ -253,6 +278,7 @@ def test_vampprior_is_the_papers_network():
         (["latent_dim=0"], "latent_dim: input should be greater than or equal to 1, got 0"),
         (["hidden=-3"], "hidden: input should be greater than or equal to 1"),
         (["objective=IWAE", "objective.gradient=drag"], "gradient"),
+        (["network=Convolutional"], "Convolutional: missing argument 'channels'"),
     ],
 )
 def test_wrong_settings_are_refused_without_data(assignments, message):

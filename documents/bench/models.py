@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 
-from lowerbound.likelihoods import Bernoulli, Gaussian
+from lowerbound.likelihoods import Bernoulli, Gaussian, Sigma
 from lowerbound.networks import MLP
 from lowerbound.posteriors import Deterministic, DiagonalGaussian
 from lowerbound.priors import StandardNormal
-from lowerbound.recipes.experiment import Sigma
 from lowerbound.transforms import Scale, Transform
 from lowerbound.vae import VAE
 

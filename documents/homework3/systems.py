@@ -29,7 +29,9 @@ LONG = (
 
 def bernoulli_vae(bench: Bench, latent_dim: int) -> VAE:
     """784-512-K-512-784, ReLU, grey levels as soft targets."""
-    return mlp(bench.data().train, latent_dim, (512,), likelihood="Bernoulli").model
+    return mlp(
+        bench.data().train, latent_dim=latent_dim, hidden=(512,), likelihood="Bernoulli"
+    ).model
 
 
 def trained(

@@ -8,11 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from documents.bench import PIXELS, SHAPE, dense
-from lowerbound.likelihoods import Gaussian
+from lowerbound.likelihoods import Gaussian, Sigma
 from lowerbound.parts import Size, part
 from lowerbound.posteriors import DiagonalGaussian
 from lowerbound.priors import StandardNormal
-from lowerbound.recipes.experiment import Sigma
 from lowerbound.transforms import Scale
 from lowerbound.vae import VAE
 

@@ -17,8 +17,8 @@ from lowerbound.data import Dataset
 from lowerbound.data.examples import examples
 from lowerbound.evaluation import Evaluation
 from lowerbound.evaluation.bounds import estimate
+from lowerbound.likelihoods import Sigma
 from lowerbound.objectives import ELBO
-from lowerbound.recipes.experiment import Sigma
 from lowerbound.schedules import Linear
 from lowerbound.training import Training, batches
 from lowerbound.vae import VAE

@@ -32,12 +32,13 @@ def one_layer(bench: Bench) -> VAE:
 
 def standard(bench: Bench) -> VAE:
     """784-300-300-40 with gated layers, digits binarised afresh at each use."""
-    return recipes.mlp(bench.data().train, 40, (300, 300), "gated", binarise=True).model
+    settings = {"hidden": (300, 300), "activation": "gated", "transform": "Binarise"}
+    return recipes.mlp(bench.data().train, latent_dim=40, **settings).model
 
 
 def vampprior(bench: Bench) -> VAE:
     """The same with the VampPrior."""
-    return recipes.vampprior(bench.data().train, binarise=True).model
+    return recipes.vampprior(bench.data().train, transform="Binarise").model
 
 
 @system("P1", "Importance-weighted autoencoders: one layer, k = 1")

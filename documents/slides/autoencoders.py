@@ -81,7 +81,8 @@ def a4(bench: Bench) -> None:
 def vae(bench: Bench, hidden: tuple[int, ...], conditional: bool = False) -> VAE:
     """A mean and a log-variance for each code; ``conditional``, on the class."""
     train = bench.data().train
-    return mlp(train, LATENT_DIM, hidden, likelihood="Bernoulli", conditional=conditional).model
+    settings = {"latent_dim": LATENT_DIM, "hidden": hidden, "conditional": conditional}
+    return mlp(train, likelihood="Bernoulli", **settings).model
 
 
 def trained(bench: Bench, name: str, hidden: tuple[int, ...], setting: Setting) -> VAE:

@@ -12,8 +12,8 @@ from torch import Tensor
 from documents.bench import NATS, Bench, dense, system
 from lowerbound import plots
 from lowerbound.data import Dataset
+from lowerbound.likelihoods import Sigma
 from lowerbound.objectives import ELBO, Reconstruction
-from lowerbound.recipes.experiment import Sigma
 from lowerbound.training import Training
 from lowerbound.transforms import Identity
 from lowerbound.vae import VAE

@@ -245,7 +245,7 @@ class PerField(Transform):
             )
 
     @property
-    def output(self) -> tuple[tuple[tuple[int, ...], str], ...]:  # type: ignore[override]
+    def output(self) -> tuple[tuple[tuple[int, ...], str], ...]:
         """What comes out of each group of columns."""
         return tuple(zip(self.columns, (t.output for t in self.transforms), strict=True))
 

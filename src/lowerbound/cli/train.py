@@ -126,33 +126,37 @@ def recipes(
 ) -> None:
     """List the recipes and their settings."""
     import dataclasses
-    import inspect
 
-    from lowerbound.parts import describe
-    from lowerbound.recipes import RECIPES, arguments_of
+    from lowerbound.recipes import AXES, RECIPES, choices
     from lowerbound.training import Training
 
     training = {field.name: field.default for field in dataclasses.fields(Training)}
+    parts = {axis: choices(axis) for axis in AXES}
     if json:
-        print_json(
-            {
-                name: {
-                    "description": inspect.getdoc(recipe),
-                    "settings": {
-                        key: describe(parameter.default)
-                        for key, parameter in arguments_of(recipe).items()
-                    },
-                }
-                for name, recipe in RECIPES.items()
+        listed = {
+            name: {
+                "description": f"{recipe.about}\n\n{recipe.notes}\nSource: {recipe.source}",
+                "settings": recipe.defaults,
+                "training": dict(recipe.training),
             }
-            | {"training": training}
-        )
+            for name, recipe in RECIPES.items()
+        }
+        print_json(listed | {"parts": parts, "training": training})
         return
     for name, recipe in RECIPES.items():
-        typer.echo(f"{name}: {(inspect.getdoc(recipe) or '').splitlines()[0]}")
-        for key, parameter in arguments_of(recipe).items():
-            for name, value in _settings(key, describe(parameter.default)):
-                typer.echo(f"    {name}={_shown(value)}")
+        typer.echo(f"{name}: {recipe.about}")
+        for key, value in [*recipe.defaults.items(), *recipe.training.items()]:
+            for name, inner in _settings(key, value):
+                typer.echo(f"    {name}={_shown(inner)}")
+    for axis, named in parts.items():
+        typer.echo(f"{axis}=, for every recipe that has it:")
+        for part, arguments in named.items():
+            told = " ".join(
+                f"{axis}.{key}={_shown(inner)}"
+                for name, value in arguments.items()
+                for key, inner in _settings(name, value)
+            )
+            typer.echo(f"    {part} {told}".rstrip())
     typer.echo("settings of training, for every recipe:")
     for key, value in training.items():
         typer.echo(f"    {key}={_shown(value)}")
@@ -170,6 +174,6 @@ def _settings(key: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _shown(value: object) -> str:
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return ",".join(map(str, value))
     return str(value)

@@ -15,7 +15,13 @@ log-probability of every level of each element.
 """
 
 from lowerbound.likelihoods.base import TAKES, Likelihood, Support
-from lowerbound.likelihoods.continuous import Bernoulli, ContinuousBernoulli, Gaussian, StudentT
+from lowerbound.likelihoods.continuous import (
+    Bernoulli,
+    ContinuousBernoulli,
+    Gaussian,
+    Sigma,
+    StudentT,
+)
 from lowerbound.likelihoods.counts import NegativeBinomial, Poisson, ZeroInflatedNegativeBinomial
 from lowerbound.likelihoods.fields import Heterogeneous, Nominal
 from lowerbound.likelihoods.grey import (
@@ -41,6 +47,7 @@ __all__ = [
     "NegativeBinomial",
     "Nominal",
     "Poisson",
+    "Sigma",
     "StudentT",
     "Support",
     "ZeroInflatedNegativeBinomial",

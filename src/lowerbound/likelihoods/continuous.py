@@ -15,6 +15,8 @@ from lowerbound.likelihoods.base import Likelihood, Shape, Support, Takes
 from lowerbound.parts import part
 from lowerbound.transforms import Dequantise, Identity
 
+Sigma = float | Literal["learned", "optimal"]
+
 
 @part
 class Bernoulli(Likelihood):
@@ -62,7 +64,7 @@ class Gaussian(Likelihood):
         self,
         network: nn.Module,
         shape: Shape,
-        sigma: float | Literal["learned", "optimal"] = "learned",
+        sigma: Sigma = "learned",
     ) -> None:
         super().__init__(network, shape)
         self.sigma = sigma

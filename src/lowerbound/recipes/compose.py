@@ -95,9 +95,9 @@ def with_network(
 ) -> nn.Module:
     """The part, complete, with the network that it names, or else ``default``."""
     if not isinstance(description, Mapping):
-        return description  # type: ignore[no-any-return]
+        return description
     if "network" not in parameters_of(registered(description.get("part"))):
-        return complete(description, **sizes)  # type: ignore[no-any-return]
+        return complete(description, **sizes)
     with torch.random.fork_rng([]):
         probe = complete({**description, "network": nn.Identity()}, **sizes)
     if not hasattr(probe, "outputs"):
@@ -122,7 +122,7 @@ def with_network(
         shape=shape,
         context_dim=sizes["context_dim"],
     )
-    return complete({**description, "network": wrap(network)}, **sizes)  # type: ignore[no-any-return]
+    return complete({**description, "network": wrap(network)}, **sizes)
 
 
 def mirrored(network: Part) -> Part:
@@ -151,7 +151,7 @@ def named_prior(description: Part, sizes: Mapping[str, Any], data: TrainingSet) 
         ConfigurationError: a class-conditional prior in a model that is not conditional.
     """
     if not isinstance(description, Mapping):
-        return description  # type: ignore[no-any-return]
+        return description
     cls = registered(description.get("part"))
     if "network" in parameters_of(cls) and not sizes["context_dim"]:
         raise ConfigurationError(
@@ -217,9 +217,9 @@ def _transform(told: Part, data: TrainingSet) -> Transform | None:
     """The transform asked for: by its name alone, as it follows from the data."""
     description = awaiting(told)
     if not isinstance(description, Mapping):
-        return description  # type: ignore[no-any-return]
+        return description
     cls: Any = registered(description.get("part"))
-    return cls.of(data) if len(description) == 1 else complete(description)  # type: ignore[no-any-return]
+    return cls.of(data) if len(description) == 1 else complete(description)
 
 
 def _itself(network: nn.Module) -> nn.Module:
@@ -273,6 +273,7 @@ def _observe_fields(data: TrainingSet) -> Observation:
 
 def start_at_data(model: VAE, data: TrainingSet) -> None:
     """Put the pseudo-inputs of a prior that has them on examples drawn from ``data``."""
+    prior: Any
     for prior in model.prior.modules():
         if hasattr(prior, "start_at"):
             seed = int(torch.randint(2**62, ()))

@@ -44,6 +44,10 @@ AXES: dict[str, Callable[[type], bool]] = {
 }
 """The settings that are parts, and which parts they may be."""
 EITHER = {"likelihood": ("auto",), "transform": (None,)}
+AWAITED = frozenset(
+    ("latent_dim", "shape", "in_features", "out_features", "context_dim", "network", "examples")
+)
+"""The arguments that `compose` fills in."""
 
 
 def parse(assignments: Sequence[str]) -> Settings:
@@ -85,7 +89,7 @@ def choices(axis: str) -> dict[str, Settings]:
         name: {
             argument: None if p.default is None else describe(p.default)
             for argument, p in parameters_of(cls).items()
-            if p.default is not p.empty and argument != "context_dim"
+            if p.default is not p.empty and argument not in AWAITED
         }
         for name, cls in sorted(REGISTRY.items())
         if AXES[axis](cls)
@@ -159,13 +163,15 @@ def _part(axis: str, value: Any) -> Any:
     """A setting that is a part, its name and its arguments checked as far as they are told."""
     if value in EITHER.get(axis, ()) or not isinstance(value, Mapping | str):
         return value
-    name = value.get("part") if isinstance(value, Mapping) else value
+    value = value if isinstance(value, Mapping) else {"part": value}
+    name = value.get("part")
     if name not in REGISTRY or not AXES[axis](REGISTRY[name]):
         known = [*choices(axis), *map(str, EITHER.get(axis, ()))]
         raise ConfigurationError(
             f"{axis}: expected one of {', '.join(known)}, got {name!r}; {near(str(name), known)}"
         )
-    return _checked(value)
+    from_data = axis == "transform" and len(value) == 1
+    return value if from_data else _checked(value)
 
 
 def _checked(description: Mapping[str, Any]) -> dict[str, Any]:
@@ -186,9 +192,15 @@ def _checked(description: Mapping[str, Any]) -> dict[str, Any]:
     built = {name: build(value) for name, value in complete_ones.items()}
     validate(cls, built, awaiting=True)
     missing = [n for n, p in parameters.items() if p.default is p.empty and n not in told]
+    if left := [name for name in missing if name not in AWAITED]:
+        raise ConfigurationError(
+            f"{cls.__name__}: missing argument {left[0]!r}, which does not follow from the data; "
+            "set it"
+        )
+    checked = {"part": cls.__name__, **told}
     if not missing:
-        build({"part": cls.__name__, **told})
-    return {"part": cls.__name__, **told}
+        build(checked)
+    return checked
 
 
 def _listed(target: Callable[..., Any], name: str, value: Any) -> Any:
