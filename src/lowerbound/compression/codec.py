@@ -5,25 +5,25 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import constriction
 import numpy as np
 import torch
 
-from lowerbound.compression import container
-from lowerbound.compression.arrays import layout_of
-from lowerbound.compression.bits_back import BitsBack, block_sizes
+from lowerbound.compression.coders import Stack, families
+from lowerbound.compression.exact_vae import ExactVAE
+from lowerbound.compression.file_format import WORD, Header, pack, unpack
+from lowerbound.compression.layout import Layout, layout_of
 from lowerbound.errors import DataError, StorageError
 from lowerbound.parts import describe
 from lowerbound.vae import VAE
 
 Progress = Callable[[int, int], None]
-LARGEST_BLOCK = 500
-NUMBERS_PER_BLOCK = 2**22
+CHECK = families.Uniform(256)
 WORD_BITS = 32
-SPARE_WORDS = 32
+SPARE_WORDS, FEWEST_WORDS = 32, 2
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Compressed:
         examples: how many it holds.
         dimensions: elements of one example.
         initial_bits: bits that were there before the first example, for its code to be taken from;
-            the file holds them, and they come out again when it is decoded.
+            the file holds them, and decoding gives them back.
     """
 
     content: bytes
@@ -59,50 +59,45 @@ def compress(
 ) -> Compressed:
     """x as bytes, about −ELBO/log 2 bits for each example, from which `decompress` restores it.
 
-    x holds binary images (0 and 1, or 0 and 255) for a Bernoulli likelihood, or grey levels 0–255
-    for one of those, laid out in any way that `lowerbound.data` reads.  The prior must be standard
-    normal, a GaussianMixture or a VampPrior, and the posterior a diagonal Gaussian.  The networks
-    are run on the CPU in exact arithmetic, so that the bytes decode with any number of threads and
-    on other machines.
+    x, (n, *shape), holds binary images (0 and 1, or 0 and 255) for a Bernoulli likelihood, or grey
+    levels 0–255 for a likelihood of those, laid out in any way that `lowerbound.data` reads.  The
+    prior must be a StandardNormal, a GaussianMixture or a VampPrior, and the posterior a
+    DiagonalGaussian.  The networks run on the CPU in exact arithmetic, so that the bytes can be
+    decoded with any number of threads and on other machines.
+
+    ``progress`` is called with the examples done and their total.
 
     Raises:
         ConfigurationError: the model has another prior, posterior or likelihood.
         DataError: x has another shape or other values than the model's.
     """
-    array = _array(x)
-    coder = BitsBack(model)
-    layout = layout_of(array, coder.shape, coder.levels)
-    symbols = layout.symbols(array, coder.shape)
+    exact = ExactVAE(model)
+    array, layout, symbols = _symbols(exact, x)
     if layout.array(symbols).tobytes() != array.tobytes():
         raise DataError("expected no negative zeros, which cannot be kept; add 0.0 to the data")
-    largest = _largest_block(coder)
     identity = fingerprint(model)
-    initial = _initial_words(identity, coder.taken * largest)
-    stack = constriction.stream.stack.AnsCoder(initial, seal=True)
+    initial = _initial_words(identity, exact.taken * exact.block)
+    stack = Stack(initial, seal=True)
     done = 0
-    for size in block_sizes(len(symbols), largest):
-        if coder.push(stack, symbols[done : done + size]) < 2:
+    for block in _blocks(symbols, exact.block):
+        if exact.coder(len(block)).push(stack, block.ravel().astype(np.int32)) < FEWEST_WORDS:
             raise DataError(
-                "expected data like those the model was trained on, got some that would need more "
-                "bits for their codes than there are; train the model on such data"
+                "expected data like those the model was trained on, got some whose codes would "
+                "need more bits than there are; train the model on such data"
             )
-        done += size
+        stack.encode_reverse(_check(block), CHECK)
+        done += len(block)
         if progress:
             progress(done, len(symbols))
     words = stack.get_compressed()
-    kept = _common(initial, words)
-    header = container.Header(
-        identity,
-        hashlib.sha256(array.tobytes()).digest(),
-        layout,
-        coder.grid.bits,
-        largest,
-        kept,
-    )
+    overlap = min(len(initial), len(words))
+    kept = int(np.cumprod(initial[:overlap] == words[:overlap]).sum())
+    data = hashlib.sha256(array.tobytes()).digest()
+    header = Header(identity, data, layout, exact.grid.bits, exact.block, kept)
     return Compressed(
-        container.pack(header, words[kept:]),
+        pack(header, words[kept:]),
         len(symbols),
-        math.prod(coder.shape),
+        math.prod(exact.shape),
         WORD_BITS * (len(initial) - kept),
     )
 
@@ -112,49 +107,49 @@ def decompress(model: VAE, content: bytes, *, progress: Progress | None = None) 
 
     Raises:
         StorageError: the bytes were damaged, or made with another model.
+        DataError: the array would not fit in memory.
     """
-    header, words = container.unpack(content)
+    header, words = unpack(content)
     identity = fingerprint(model)
     if header.model != identity:
         raise StorageError(
             "expected the model that the file was compressed with (SHA-256 "
             f"{header.model.hex()}), got another ({identity.hex()})"
         )
-    layout = header.layout
-    coder = BitsBack(model, header.grid_bits)
-    if not layout.fits(coder.shape) or header.block != _largest_block(coder):
+    layout, exact = header.layout, ExactVAE(model, header.grid_bits)
+    if not layout.fits(exact.shape) or header.block != exact.block:
         raise StorageError("the file's header does not fit the model; compress the data again")
-    initial = _initial_words(identity, coder.taken * header.block)
-    below = initial[: header.initial]
-    stack = constriction.stream.stack.AnsCoder(np.concatenate([below, words]))
-    symbols = np.empty((layout.shape[0], *coder.shape), np.uint8)
-    start = len(symbols)
-    for size in reversed(block_sizes(len(symbols), header.block)):
-        block = coder.pop(stack, size)
-        if block is None:
+    initial = _initial_words(identity, exact.taken * exact.block)
+    stack = Stack(np.concatenate([initial[: header.initial], words]))
+    symbols = np.empty((layout.shape[0], *exact.shape), np.uint8)
+    done = 0
+    for block in reversed(_blocks(symbols, exact.block)):
+        check = stack.decode(CHECK)
+        try:
+            block[:] = exact.coder(len(block)).pop(stack).reshape(block.shape)
+        except KeyError:
+            raise _differs() from None
+        if check != _check(block):
             raise _differs()
-        start -= size
-        symbols[start : start + size] = block
+        done += len(block)
         if progress:
-            progress(len(symbols) - start, len(symbols))
+            progress(done, len(symbols))
     array = layout.array(symbols)
-    expected = constriction.stream.stack.AnsCoder(initial, seal=True).get_compressed()
-    restored = np.array_equal(stack.get_compressed(), expected)
+    restored = np.array_equal(stack.get_compressed(), Stack(initial, seal=True).get_compressed())
     if not restored or hashlib.sha256(array.tobytes()).digest() != header.data:
         raise _differs()
     return array
 
 
 def as_data(model: VAE, x: np.ndarray | torch.Tensor) -> torch.Tensor:
-    """What `compress` codes, in the units of the model's data, for `lowerbound.evaluate`.
+    """What `compress` codes, (n, *shape) in the units of the model's data, for `evaluate`.
 
     Raises:
         ConfigurationError, DataError: as `compress`.
     """
-    coder, array = BitsBack(model), _array(x)
-    symbols = layout_of(array, coder.shape, coder.levels).symbols(array, coder.shape)
-    white = getattr(model.transform, "maximum", 1.0) / (coder.levels - 1)
-    return torch.from_numpy(symbols) * white
+    exact = ExactVAE(model)
+    white = getattr(model.transform, "maximum", 1.0) / (exact.levels - 1)
+    return torch.from_numpy(_symbols(exact, x)[-1]) * white
 
 
 def fingerprint(model: VAE) -> bytes:
@@ -166,31 +161,50 @@ def fingerprint(model: VAE) -> bytes:
     return digest.digest()
 
 
-def _array(x: np.ndarray | torch.Tensor) -> np.ndarray:
-    return x.numpy(force=True) if isinstance(x, torch.Tensor) else np.asarray(x)
+def block_sizes(examples: int, largest: int) -> list[int]:
+    """Sizes of the blocks: each a quarter of all before it, and at most ``largest``.
+
+    A block takes bits for its codes before it gives any back, and more for each example than an
+    example then leaves; so small first blocks need few bits to begin with.
+
+    >>> block_sizes(20, 4)
+    [1, 1, 1, 1, 2, 2, 3, 3, 4, 2]
+    """
+    sizes: list[int] = []
+    done = 0
+    while done < examples:
+        sizes.append(min(largest, 1 + done // 4, examples - done))
+        done += sizes[-1]
+    return sizes
 
 
-def _largest_block(coder: BitsBack) -> int:
-    """Examples in a block, so that the probabilities of all their values fit in memory."""
-    numbers = math.prod(coder.shape) * coder.levels
-    return max(1, min(LARGEST_BLOCK, NUMBERS_PER_BLOCK // numbers))
+def _symbols(
+    exact: ExactVAE, x: np.ndarray | torch.Tensor
+) -> tuple[np.ndarray, Layout, np.ndarray]:
+    """x as an array, its layout and its symbols."""
+    array = x.numpy(force=True) if isinstance(x, torch.Tensor) else np.asarray(x)
+    layout = layout_of(array, exact.shape, exact.levels)
+    return array, layout, layout.symbols(array, exact.shape)
+
+
+def _blocks(symbols: np.ndarray, largest: int) -> list[np.ndarray]:
+    """Views of the symbols, block by block."""
+    return np.split(symbols, np.cumsum(block_sizes(len(symbols), largest))[:-1])
 
 
 def _initial_words(identity: bytes, codes: int) -> np.ndarray:
     """Random words that both sides can make, enough to take so many codes from."""
-    content = hashlib.shake_256(identity).digest(container.WORD.itemsize * (SPARE_WORDS + codes))
-    return np.frombuffer(content, container.WORD).astype(np.uint32)
+    content = hashlib.shake_256(identity).digest(WORD.itemsize * (SPARE_WORDS + codes))
+    return np.frombuffer(content, WORD).astype(np.uint32)
 
 
-def _common(a: np.ndarray, b: np.ndarray) -> int:
-    """Length of the longest common beginning."""
-    length = min(len(a), len(b))
-    different = np.flatnonzero(a[:length] != b[:length])
-    return int(different[0]) if len(different) else length
+def _check(block: np.ndarray) -> int:
+    """A byte that shows, long before the end, that a block went wrong."""
+    return zlib.crc32(block.tobytes()) & 0xFF
 
 
 def _differs() -> StorageError:
     return StorageError(
-        "what was decoded is not what was encoded: the networks' numbers differ on this machine "
+        "what was decoded is not what was encoded: the networks' numbers on this machine differ "
         "from those on the one that compressed; decompress there"
     )

@@ -15,7 +15,7 @@ offset     bytes
 84         1       rank r of the array
 85         8 r     its shape
 …          4 w     the stack, 32-bit words, the top last
-−32        32      SHA-256 of all before
+−32        32      SHA-256 of everything before it
 =========  ======  ==========================================================================
 
 All numbers are little-endian.
@@ -26,11 +26,11 @@ from __future__ import annotations
 import hashlib
 import math
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from lowerbound.compression.arrays import DTYPES, Layout
+from lowerbound.compression.layout import DTYPES, Layout
 from lowerbound.data.inference import check_memory
 from lowerbound.errors import StorageError
 
@@ -42,9 +42,8 @@ GRID_BITS = range(1, 13)
 RANKS = range(2, 5)
 
 
-@dataclass(frozen=True)
-class Header:
-    """What must be known to decode."""
+class Header(NamedTuple):
+    """What the decoder must know."""
 
     model: bytes
     data: bytes
@@ -55,60 +54,42 @@ class Header:
 
 
 def pack(header: Header, words: np.ndarray) -> bytes:
-    """The file's bytes."""
-    layout = header.layout
-    content = FIXED.pack(
-        MAGIC,
-        VERSION,
-        header.model,
-        header.data,
-        layout.dtype.encode(),
-        layout.white,
-        header.grid_bits,
-        header.block,
-        header.initial,
-        len(layout.shape),
-    )
-    content += struct.pack(f"<{len(layout.shape)}Q", *layout.shape) + words.astype(WORD).tobytes()
+    """The file's bytes, of its header and the stack's words (w,)."""
+    model, data, (dtype, shape, white), *sizes = header
+    name = dtype.encode()
+    content = FIXED.pack(MAGIC, VERSION, model, data, name, white, *sizes, len(shape))
+    content += struct.pack(f"<{len(shape)}Q", *shape) + words.astype(WORD).tobytes()
     return content + hashlib.sha256(content).digest()
 
 
 def unpack(content: bytes) -> tuple[Header, np.ndarray]:
-    """Header and words.
+    """The header, and the stack's words, uint32 of shape (w,).
 
     Raises:
         StorageError: another kind of file, a newer one, or one that was damaged or cut off.
         DataError: the data would not fit in memory.
     """
-    if content[: len(MAGIC)] != MAGIC:
+    if not content.startswith(MAGIC):
         raise StorageError("expected a file that lowerbound compress made, got another")
     body, digest = content[:-DIGEST], content[-DIGEST:]
     if hashlib.sha256(body).digest() != digest:
         raise StorageError(
-            "the file is damaged or incomplete: its checksum does not fit; get it again"
-        )
-    if len(body) < FIXED.size:
-        raise StorageError("the file's header makes no sense; compress the data again")
-    version = body[len(MAGIC)]
-    if version != VERSION:
-        raise StorageError(
-            f"expected format {VERSION} of compressed files, got {version}; upgrade lowerbound"
+            "the file is damaged or incomplete: its checksum does not match; get it again"
         )
     try:
-        header, words = _parsed(body)
+        _, version, model, data, name, white, *sizes, rank = FIXED.unpack_from(body)
+        if version != VERSION:
+            raise StorageError(
+                f"expected format {VERSION} of compressed files, got {version}; upgrade lowerbound"
+            )
+        shape = struct.unpack_from(f"<{rank}Q", body, FIXED.size)
+        words = np.frombuffer(body, WORD, offset=FIXED.size + 8 * rank).astype(np.uint32)
+        layout = Layout(name.rstrip(b"\0").decode("ascii"), shape, white)
+        header = Header(model, data, layout, *sizes)
+        known = layout.dtype in DTYPES and white in (1, 255) and header.grid_bits in GRID_BITS
+        if not (known and header.block and rank in RANKS and all(shape) and any(words[-1:])):
+            raise ValueError
     except (struct.error, ValueError):
         raise StorageError("the file's header makes no sense; compress the data again") from None
-    layout = header.layout
-    check_memory(math.prod(layout.shape) * np.dtype(layout.dtype).itemsize, "the file")
+    check_memory(math.prod(shape) * np.dtype(layout.dtype).itemsize, "the file")
     return header, words
-
-
-def _parsed(body: bytes) -> tuple[Header, np.ndarray]:
-    _, _, model, data, name, white, bits, block, initial, rank = FIXED.unpack_from(body)
-    shape = struct.unpack_from(f"<{rank}Q", body, FIXED.size)
-    words = np.frombuffer(body, WORD, offset=FIXED.size + 8 * rank).astype(np.uint32)
-    dtype = name.rstrip(b"\0").decode("ascii")
-    known = dtype in DTYPES and white in (1, 255) and bits in GRID_BITS and rank in RANKS
-    if not (known and block and all(shape) and len(words) and words[-1]):
-        raise ValueError
-    return Header(model, data, Layout(dtype, shape, white), bits, block, initial), words
