@@ -83,6 +83,36 @@ def test_grey_levels(name):
 
 
 @pytest.mark.parametrize(
+    ("name", "prior", "levels", "digest"),
+    [
+        ("Bernoulli", lb.StandardNormal(LATENT), 2, "2d546dfb444eb885"),
+        ("Bernoulli", lb.GaussianMixture(LATENT, 4), 2, "3889968b532898d3"),
+        ("Categorical", lb.StandardNormal(LATENT), 256, "d7bb8d920002c864"),
+    ],
+)
+def test_files_are_the_same_in_every_version(name, prior, levels, digest):
+    vae = model(name, prior=prior)
+    with torch.no_grad():
+        for tensor in vae.parameters():
+            numbers = 37 * torch.arange(tensor.numel()) % 101 - 50
+            tensor.copy_((numbers / 200).view(tensor.shape))
+    x = (np.arange(40 * 64) ** 2 % 257 % levels).astype(np.uint8).reshape(40, 8, 8)
+    content = compress(vae, x).content
+    assert hashlib.sha256(content).hexdigest()[:16] == digest
+    assert np.array_equal(decompress(vae, content), x)
+
+
+def test_without_constriction_its_install_line_is_given():
+    code = (
+        "import sys; sys.modules['constriction'] = None; import lowerbound; lowerbound.compression"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert told.returncode == 1
+    assert "MissingExtra: " in told.stderr.splitlines()[-1]
+    assert "pip install 'lowerbound[compress]'" in told.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
     ("dtype", "white"),
     [("bool", 1), ("uint8", 255), ("uint8", 1), ("float32", 255), (">f8", 1), ("<i2", 255)],
 )

@@ -1,4 +1,4 @@
-"""``compress`` and ``decompress``."""
+"""``lowerbound compress`` and ``lowerbound decompress``."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from lowerbound import VAE
 
 SUFFIX = ".lb"
-Folder = Annotated[Path, typer.Argument(help="The folder of the model: both sides need it.")]
-Force = Annotated[bool, typer.Option("--force", "-f", help="Replace a file that is there.")]
+Folder = Annotated[Path, typer.Argument(help="The folder of the model, which both sides need.")]
+Force = Annotated[bool, typer.Option("--force", "-f", help="Replace an existing file.")]
 Json = Annotated[bool, typer.Option(help="Print the figures as JSON.")]
 
 
@@ -34,7 +34,7 @@ def compress(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Compress images without loss, to about as many bits as the model's −ELBO says.
+    """Compress images without loss, to about as many bits as the model's −ELBO.
 
     Bits-back coding: the better the model knows such images, the smaller the file.
     """
@@ -81,14 +81,14 @@ def decompress(
     run: Folder,
     file: Annotated[Path, typer.Argument(help="What lowerbound compress wrote.")],
     out: Annotated[
-        Path | None, typer.Option(help="The .npy file to write. [FILE less .lb]")
+        Path | None, typer.Option(help="The .npy file to write. [FILE without .lb]")
     ] = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
     """Restore what was compressed, to the last bit, as a .npy file."""
     from lowerbound import compression, runs
-    from lowerbound.cli.arrays import write_array
+    from lowerbound.cli.exports import write_array
 
     show_notes()
     try:

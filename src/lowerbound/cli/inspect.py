@@ -57,7 +57,7 @@ def reconstruct(
 ) -> None:
     """Write reconstructions of the first n examples (for a .png, beside the originals)."""
     from lowerbound import plots, runs
-    from lowerbound.cli.arrays import value_range, write_examples
+    from lowerbound.cli.exports import value_range, write_examples
 
     show_notes()
     model = runs.load_model(run, device)
@@ -90,7 +90,7 @@ def sample(
     import torch
 
     from lowerbound import plots, runs
-    from lowerbound.cli.arrays import value_range, write_examples
+    from lowerbound.cli.exports import value_range, write_examples
 
     show_notes()
     model = runs.load_model(run, device)
@@ -118,7 +118,7 @@ def embed(
 ) -> None:
     """Write the posterior means of data, (n, latent); a .csv also gets the labels."""
     from lowerbound import evaluation, runs
-    from lowerbound.cli.arrays import write_codes
+    from lowerbound.cli.exports import write_codes
 
     show_notes()
     model = runs.load_model(run, device)

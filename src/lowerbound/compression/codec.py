@@ -82,8 +82,8 @@ def compress(
     for block in _blocks(symbols, exact.block):
         if exact.coder(len(block)).push(stack, block.ravel().astype(np.int32)) < FEWEST_WORDS:
             raise DataError(
-                "expected data like those the model was trained on, got some whose codes would "
-                "need more bits than there are; train the model on such data"
+                "expected data like those the model was trained on, got some that would need more "
+                "bits for their codes than there are; train the model on such data"
             )
         stack.encode_reverse(_check(block), CHECK)
         done += len(block)

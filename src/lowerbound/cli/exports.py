@@ -1,4 +1,4 @@
-"""Arrays into the files that a user names."""
+"""Arrays written to the files that a user names."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def write_examples(
 
 
 def value_range(images: np.ndarray) -> tuple[float, float]:
-    """Black and white for images in the data's units: 0–1, 0–255, or the range that is there.
+    """Black and white for images in the data's units: 0–1, 0–255, or their own range.
 
     >>> value_range(np.array([0.0, 200.0])), value_range(np.array([-1.0, 2.0]))
     ((0.0, 255.0), (-1.0, 2.0))
