@@ -1,4 +1,8 @@
-"""Optional packages: imported where they are needed, or named with the line that installs them."""
+"""Optional packages, imported where they are first used.
+
+Each belongs to an extra of the distribution: ``pip install 'lowerbound[plots]'`` brings what the
+figures need, ``lowerbound[all]`` everything.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +11,26 @@ from types import ModuleType
 
 from lowerbound.errors import MissingExtra
 
+PACKAGES = {"PIL": "Pillow", "jinja2": "Jinja2", "sklearn": "scikit-learn", "scipy": "SciPy"}
+"""The names of packages that are imported under another."""
+
 
 def needs(module: str, extra: str) -> ModuleType:
-    """The optional ``module``, imported.
+    """The module of that name, imported; ``extra`` is what installs it.
+
+    >>> needs("matplotlib", "plots").__name__
+    'matplotlib'
 
     Raises:
         MissingExtra: it is not installed.
     """
+    top = module.partition(".")[0]
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
+        if (error.name or top).partition(".")[0] != top:
+            raise  # the package is there, and something that it needs itself is not
         raise MissingExtra(
-            f"expected {module}, got none; pip install 'lowerbound[{extra}]'"
-        ) from error
+            f"expected the package {PACKAGES.get(top, top)}, which is not installed; "
+            f"install it with: pip install 'lowerbound[{extra}]'"
+        ) from None

@@ -43,7 +43,7 @@ def compress(
 
     show_notes()
     target = out or Path(f"{Path(file)}{SUFFIX}")
-    _refuse_existing(target, force)
+    _refuse_existing(target, force=force)
     model = runs.load_model(run, "cpu")
     array = data.read_array(file)
     started = time.perf_counter()
@@ -98,7 +98,7 @@ def decompress(
     target = out or _restored(file)
     if target.suffix != ".npy":
         raise ConfigurationError(f"expected a .npy file to write to, got {target}")
-    _refuse_existing(target, force)
+    _refuse_existing(target, force=force)
     model = runs.load_model(run, "cpu")
     started = time.perf_counter()
     with progress("decompressing") as advance:
@@ -127,7 +127,7 @@ def _restored(file: Path) -> Path:
     return bare if bare.suffix == ".npy" else bare.with_name(f"{bare.name}.npy")
 
 
-def _refuse_existing(target: Path, force: bool) -> None:
+def _refuse_existing(target: Path, *, force: bool) -> None:
     if target.exists() and not force:
         raise StorageError(
             f"expected a new file, got {target}, which exists; choose another with --out, or "
