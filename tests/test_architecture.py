@@ -16,7 +16,7 @@ SOURCE = Path(lb.__file__).parent
 # From the bottom up: a module may import from lines above its own, and from its own package.
 LAYERS = [
     ["errors", "memory", "threads"],
-    ["devices", "files", "parts", "pages"],
+    ["devices", "extras", "files", "parts", "pages"],
     [
         "data",
         "plots",
