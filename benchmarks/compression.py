@@ -1,4 +1,4 @@
-"""The MNIST test set, binarised and as 8-bit images: compressed, restored, beside other formats."""
+"""MNIST's test set, binarised and as 8-bit images, compressed and restored; and other formats."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ IMAGES = {"PNG": {"optimize": True}, "WebP": {"lossless": True, "quality": 100, 
 
 
 def train(kind: str, folder: Path, quick: bool) -> None:
-    """By the command line; quickly, two epochs on digits."""
+    """Trains from the command line; when quick, for two epochs on digits."""
     if kind == "binarised" and not quick:
         command = shlex.split(BINARISED)
     else:
@@ -69,7 +69,7 @@ def binarised(x: torch.Tensor) -> np.ndarray:
 
 
 def others(x: np.ndarray, binary: bool) -> dict[str, int]:
-    """Bytes that other formats need; binary images are packed to bits where that is smaller."""
+    """Bytes that other formats need; binary images are packed into bits where that is smaller."""
     raws = [x.tobytes()] + ([np.packbits(x).tobytes()] if binary else [])
     sizes = {name: min(len(encode(raw)) for raw in raws) for name, encode in CODECS.items()}
     columns = math.isqrt(len(x))  # of the sheet; images that fill no row are counted like the rest
@@ -88,7 +88,7 @@ def others(x: np.ndarray, binary: bool) -> dict[str, int]:
 
 
 def image_size(pixels: np.ndarray, binary: bool, name: str, options: dict[str, Any]) -> int:
-    """Bytes of one image file; a PNG of binary pixels has one bit for each."""
+    """Bytes of one image file; a PNG of binary pixels takes one bit for each."""
     image = Image.fromarray(pixels)
     file = io.BytesIO()
     (image.convert("1") if binary and name == "PNG" else image).save(file, name, **options)
@@ -171,7 +171,9 @@ def page(report: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kinds", nargs="*", default=list(MODELS), choices=list(MODELS))
-    parser.add_argument("--quick", action="store_true", help="that it runs: digits, two epochs")
+    parser.add_argument(
+        "--quick", action="store_true", help="check that it runs: digits, two epochs"
+    )
     told = parser.parse_args()
     name = "digits" if told.quick else "mnist"
     test = lb.data.load(name).test

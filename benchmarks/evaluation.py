@@ -1,4 +1,4 @@
-"""Speed of evaluation beside the matrix products it needs, and its memory."""
+"""Speed of evaluation beside that of the matrix products it needs, and its memory."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--images", type=int, default=20)
     parser.add_argument("--samples", type=int, default=5000)
-    parser.add_argument("--quick", action="store_true", help="that it runs: digits, 50 samples")
+    parser.add_argument(
+        "--quick", action="store_true", help="check that it runs: digits, 50 samples"
+    )
     told = parser.parse_args()
     data = lb.data.load("digits" if told.quick else "mnist")
     if told.quick:

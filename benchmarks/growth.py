@@ -27,7 +27,7 @@ PART = 100_000
 
 
 def write(path: Path, n: int, width: int) -> None:
-    """An .npy file of n rows of random levels, written a part at a time."""
+    """An .npy file of n rows of random levels, written part by part."""
     some = np.random.default_rng(0).integers(0, 256, (min(n, PART), width), np.uint8)
     with path.open("wb") as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": (n, width)}
@@ -38,7 +38,7 @@ def write(path: Path, n: int, width: int) -> None:
 
 
 def measure(path: Path, on_disk: bool, examples: int) -> dict[str, float]:
-    """In this process: the time of training on so many examples, of checking, and memory."""
+    """Measured in this process: time to train on so many examples and to check them, and memory."""
     import lowerbound as lb
     from lowerbound.training import Callback
 
@@ -104,7 +104,7 @@ def shown(row: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--quick", action="store_true", help="that it runs: 2,000 examples")
+    parser.add_argument("--quick", action="store_true", help="check that it runs: 2,000 examples")
     parser.add_argument("--huge", action="store_true", help="also 1.5 times the machine's memory")
     parser.add_argument("--path", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--examples", type=int, help=argparse.SUPPRESS)

@@ -1,4 +1,4 @@
-"""Running contenders one after another, several rounds, and comparing within each round."""
+"""Runs contenders one after another, for several rounds, and compares them within each round."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ class Outcome:
 
 
 def clean_environment(**settings: str) -> dict[str, str]:
-    """The environment without settings of threads, so that each contender has its defaults."""
+    """The environment without thread settings, so that each contender has its defaults."""
     return {k: v for k, v in os.environ.items() if k not in THREADING} | settings
 
 
 def once(contender: Contender, arguments: list[str], **settings: str) -> list[dict[str, Any]]:
-    """Run a contender; its lines."""
+    """The lines that a contender prints."""
     done = subprocess.run(
         [contender.python, str(CONTENDERS / f"{contender.script}.py"), *arguments],
         env=clean_environment(**settings),

@@ -36,7 +36,7 @@ def seconds_of(command: list[str]) -> float:
 
 
 def first_step(data: str) -> float:
-    """Seconds from start to the first step, less those of importing torch."""
+    """Seconds from the start to the first step, less those that importing torch takes."""
     with tempfile.TemporaryDirectory() as folder:
         arguments = ["train", "mlp", "--data", data, "--out", str(Path(folder) / "run")]
         done = subprocess.run(
@@ -72,7 +72,7 @@ def peak_memory(data: str) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="that it runs: digits")
+    parser.add_argument("--quick", action="store_true", help="check that it runs: digits")
     told = parser.parse_args()
     data, rounds = ("digits", 1) if told.quick else ("mnist", told.rounds)
     helps = [seconds_of([sys.executable, "-m", "lowerbound", "--help"]) for _ in range(rounds)]

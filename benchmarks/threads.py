@@ -1,4 +1,4 @@
-"""Training speed with a core to share: how threads wait decides it."""
+"""Training speed on a shared core, which depends on how threads wait."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SETTINGS: dict[str, dict[str, str]] = {
 
 @contextmanager
 def busy_core() -> Iterator[None]:
-    """Another process takes all of core 0 that it can get."""
+    """Another process takes all it can get of core 0."""
     hog = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     os.sched_setaffinity(hog.pid, {min(os.sched_getaffinity(0))})
     time.sleep(0.3)
@@ -43,7 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--images", type=int, default=20_000)
-    parser.add_argument("--quick", action="store_true", help="that it runs: 1,000 digits")
+    parser.add_argument("--quick", action="store_true", help="check that it runs: 1,000 digits")
     told = parser.parse_args()
     images, _ = harness.images(told.quick)
     if told.quick:

@@ -1,4 +1,4 @@
-"""Seconds until D2's validation sum is the document's, each contender at its best setting."""
+"""Seconds until D2's validation sum reaches the document's, each contender at its best setting."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness import Contender
 
 GOAL = 103.56  # reconstruction + KL, nats per image of MNIST's test set
 OURS = Contender("lowerbound, fit", "lowerbound_fit")
-# fit's average is shorter than its decay says while it is young: (1 + t)/(10 + t) at step t.
+# fit's average starts shorter than its decay says: (1 + t)/(10 + t) at step t.
 BEST = {
     OURS: "--epochs 7 --rate 5e-3 --average 0.999",
     Contender("PyTorch, tutorial loop", "plain_torch"): "--epochs 7 --rate 5e-3 --average 0.99",
@@ -55,7 +55,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--find", action="store_true", help="each contender's fewest epochs")
-    parser.add_argument("--quick", action="store_true", help="that it runs: our own, on digits")
+    parser.add_argument(
+        "--quick", action="store_true", help="check that it runs: our own, on digits"
+    )
     told = parser.parse_args()
     best = {OURS: "--epochs 2 --rate 5e-3 --average 0.999"} if told.quick else BEST
     found = defaultdict(list)

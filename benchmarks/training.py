@@ -40,7 +40,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--tasks", nargs="*", default=list(TASKS), choices=list(TASKS))
-    parser.add_argument("--quick", action="store_true", help="that it runs: our own, 300 digits")
+    parser.add_argument(
+        "--quick", action="store_true", help="check that it runs: our own, 300 digits"
+    )
     told = parser.parse_args()
     images, _ = harness.images(told.quick)
     if told.quick:

@@ -1,4 +1,4 @@
-"""The task as lowerbound's recipes take it."""
+"""The task as lowerbound's recipes define it."""
 
 import protocol
 

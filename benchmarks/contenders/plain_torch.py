@@ -1,4 +1,4 @@
-"""PyTorch as most tutorials have it: a DataLoader over float tensors, Adam, loss.item()."""
+"""PyTorch as in most tutorials: a DataLoader over float tensors, Adam, loss.item()."""
 
 import protocol
 import torch

@@ -1,4 +1,4 @@
-"""The VAE of the contenders on PyTorch, as tutorials write it."""
+"""The VAE of the PyTorch contenders, as tutorials write it."""
 
 import itertools
 
