@@ -1,11 +1,16 @@
-"""Imports point down, the public names are pinned, and `import lowerbound` is light."""
+"""Imports point down without circles, the public names are pinned, `import lowerbound` is light."""
 
 from __future__ import annotations
 
 import ast
+import graphlib
+import importlib
 import inspect
+import pkgutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,8 +20,9 @@ import lowerbound as lb
 SOURCE = Path(lb.__file__).parent
 # From the bottom up: a module may import from lines above its own, and from its own package.
 LAYERS = [
-    ["errors", "memory", "threads"],
-    ["devices", "extras", "files", "parts", "pages"],
+    ["errors", "environment"],
+    ["lowerbound", "extras"],
+    ["devices", "files", "parts", "pages"],
     [
         "data",
         "plots",
@@ -57,37 +63,144 @@ PUBLIC = {
 }  # fmt: skip
 
 
-def modules() -> list[tuple[str, Path]]:
+@dataclass(frozen=True)
+class Import:
+    """One module of lowerbound imports another, in a line of its file."""
+
+    importer: str
+    imported: str
+    line: int
+    for_types: bool  # it stands below ``if TYPE_CHECKING:``
+
+    def __str__(self) -> str:
+        return f"{self.importer}, line {self.line}, imports {self.imported}"
+
+
+def sources() -> dict[str, str]:
+    """The text of every file of lowerbound, by its path."""
+    return {
+        path.relative_to(SOURCE.parent).as_posix(): path.read_text()
+        for path in sorted(SOURCE.rglob("*.py"))
+    }
+
+
+def imports(files: dict[str, str]) -> list[Import]:
+    """What these files import of each other: in any form, inside functions too."""
+    modules = {path: path.removesuffix(".py").replace("/", ".") for path in files}
+    known = {name.removesuffix(".__init__") for name in modules.values()}
+    public = {f"lowerbound.{name}": f"{home}.{name}" for name, home in lb._HOMES.items()}
+
+    def home(name: str) -> str | None:
+        """The module that a dotted name stands for, or stands in; of a public name, its own."""
+        name = public.get(name, name)
+        return next((module for module in upwards(name) if module in known), None)
+
     found = []
-    for path in sorted(SOURCE.rglob("*.py")):
-        top = path.relative_to(SOURCE).parts[0].removesuffix(".py")
-        if top != "__init__":
-            found.append((top, path))
+    for path, module in modules.items():
+        tree = ast.parse(files[path])
+        types = {node for block in ast.walk(tree) if for_types(block) for node in ast.walk(block)}
+        found += [
+            Import(module.removesuffix(".__init__"), target, node.lineno, node in types)
+            for node in ast.walk(tree)
+            for name in named(node, module)
+            if (target := home(name)) and target != module.removesuffix(".__init__")
+        ]
     return found
 
 
-def imported(path: Path) -> set[str]:
-    """The modules of lowerbound that a file imports."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if (
-            isinstance(node, ast.ImportFrom)
-            and node.module
-            and node.module.startswith("lowerbound")
-        ):
-            below = node.module.split(".")[1:]
-            names |= {below[0]} if below else {alias.name for alias in node.names}
-    return names & set(LEVEL)
+def upwards(name: str) -> Iterator[str]:
+    """``a.b.c``, ``a.b`` and ``a``."""
+    while name:
+        yield name
+        name = name.rpartition(".")[0]
 
 
-def test_every_module_has_its_layer():
-    assert {top for top, _ in modules()} == set(LEVEL)
+def for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
 
 
-@pytest.mark.parametrize(("top", "path"), modules(), ids=lambda value: str(value)[-30:])
-def test_imports_point_down(top, path):
-    for name in imported(path) - {top}:
-        assert LEVEL[name] < LEVEL[top], f"{path.name} imports {name}"
+def named(node: ast.AST, module: str) -> list[str]:
+    """The dotted names that a node imports, or reads from lowerbound itself."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        package = module.split(".")[: -node.level] if node.level else []
+        base = [*package, *filter(None, [node.module])]
+        return [".".join([*base, alias.name]) for alias in node.names]
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        return [f"lowerbound.{node.attr}"] if node.value.id == "lowerbound" else []
+    return []
+
+
+def top(module: str) -> str:
+    """``data`` of ``lowerbound.data.idx``, and ``lowerbound`` of itself."""
+    return module.split(".")[:2][-1]
+
+
+def climbs(found: list[Import]) -> list[str]:
+    """The imports that do not point down; those for types count, since they name what is above."""
+    return [
+        str(i)
+        for i in found
+        if top(i.importer) != top(i.imported) and LEVEL[top(i.importer)] <= LEVEL[top(i.imported)]
+    ]
+
+
+def circle(found: list[Import]) -> list[str]:
+    """Modules that import each other in a circle, or nothing.
+
+    Two modules may name each other's types.
+    """
+    below: dict[str, set[str]] = {}
+    for i in found:
+        if not i.for_types:
+            below.setdefault(i.importer, set()).add(i.imported)
+    try:
+        graphlib.TopologicalSorter(below).prepare()
+    except graphlib.CycleError as error:
+        return error.args[1]
+    return []
+
+
+def test_imports_point_down_without_circles():
+    files = sources()
+    assert {Path(path).parts[1].removesuffix(".py") for path in files} == {"__init__", *LEVEL} - {
+        "lowerbound"
+    }
+    found = imports(files)
+    assert not climbs(found)
+    assert not circle(found)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import lowerbound.vae",
+        "from lowerbound.vae import VAE",
+        "from lowerbound import vae",
+        "from lowerbound import VAE",
+        "from .. import vae",
+        "from ..vae import VAE",
+        "def late():\n    from lowerbound.vae import VAE",
+        "if TYPE_CHECKING:\n    from lowerbound.vae import VAE",
+        "import lowerbound\nlowerbound.VAE",
+    ],
+)
+def test_a_climb_is_seen_in_whatever_form(statement):
+    files = dict.fromkeys(["lowerbound/__init__.py", "lowerbound/vae.py"], "")
+    found = imports(files | {"lowerbound/data/idx.py": statement})
+    assert any("lowerbound.data.idx, line" in c and "lowerbound.vae" in c for c in climbs(found))
+    assert not climbs(
+        imports({"lowerbound/data/idx.py": "", "lowerbound/vae.py": "from .data import idx"})
+    )
+
+
+def test_a_circle_is_seen_unless_it_is_for_types():
+    first, second = "lowerbound/data/a.py", "lowerbound/data/b.py"
+    files = {first: "from . import b", second: "def late():\n    from lowerbound.data.a import x"}
+    assert set(circle(imports(files))) == {"lowerbound.data.a", "lowerbound.data.b"}
+    files[second] = "if TYPE_CHECKING:\n    from lowerbound.data.a import x"
+    assert not circle(imports(files))
 
 
 def test_the_public_names_are_pinned():
@@ -104,21 +217,28 @@ def test_importing_lowerbound_imports_no_torch():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_public_classes_and_functions_are_documented():
+def test_public_names_are_documented():
     for name in PUBLIC - {"__version__"}:
-        value = getattr(lb, name)
-        assert inspect.getdoc(value), name
-        if inspect.isclass(value):
-            for method, member in vars(value).items():
-                if inspect.isfunction(member) and not method.startswith("_"):
-                    inherited = method in ("forward", "as_dict") or inspect.getdoc(member)
-                    assert inherited, f"{name}.{method}"
+        assert inspect.getdoc(getattr(lb, name)), name
+
+
+def test_public_methods_are_documented_or_inherit_their_documentation():
+    missing = []
+    for found in pkgutil.walk_packages(lb.__path__, "lowerbound."):
+        module = importlib.import_module(found.name)
+        classes = [value for value in vars(module).values() if inspect.isclass(value)]
+        missing += [
+            f"{value.__module__}.{value.__name__}.{name}"
+            for value in classes
+            if value.__module__ == found.name and not value.__name__.startswith("_")
+            for name, member in vars(value).items()
+            if not name.startswith("_")
+            and (inspect.isfunction(member) or isinstance(member, property))
+            if not inspect.getdoc(getattr(value, name))
+        ]
+    assert not missing
 
 
 def test_modules_stay_small():
-    long = {
-        str(path.relative_to(SOURCE)): lines
-        for _, path in modules()
-        if (lines := len(path.read_text().splitlines())) > 400
-    }
+    long = {path: lines for path, text in sources().items() if (lines := text.count("\n")) > 400}
     assert not long

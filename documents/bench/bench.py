@@ -39,7 +39,7 @@ class Bench:
     """
 
     def __init__(
-        self, folder: Path, models: Path, result: Result, quick: bool = False, seed: int = 0
+        self, folder: Path, models: Path, result: Result, *, quick: bool = False, seed: int = 0
     ) -> None:
         self.folder, self.models, self.result = folder, models, result
         self.quick, self.seed = quick, seed

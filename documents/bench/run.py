@@ -41,7 +41,7 @@ def reproduce(
     if any(out.glob(f"*/*/{RESULT_FILE}")):
         results(out)  # refuses those of another version before any work
     for system in systems:
-        _refuse_to_mix(_folder(out, system) / RESULT_FILE, quick)
+        _refuse_to_mix(_folder(out, system) / RESULT_FILE, quick=quick)
     models = out / "models" / "-".join([*["quick"] * quick, *[f"seed-{seed}"] * (seed > 0)])
     for system in systems:
         announce(f"{system.id}: {system.title}" + (" (smoke run)" if quick else ""))
@@ -49,7 +49,7 @@ def reproduce(
         folder = _folder(out, system)
         result = Result(system.id, system.title, system.document.title, quick)
         with torch.random.fork_rng():
-            system.run(Bench(folder, models, result, quick, seed))
+            system.run(Bench(folder, models, result, quick=quick, seed=seed))
         values: dict[str, Any] = result.as_dict() | {
             "format": FORMAT,
             "seed": seed,
@@ -73,7 +73,7 @@ def _folder(out: Path, system: System) -> Path:
     return out / system.document.folder / system.id
 
 
-def _refuse_to_mix(path: Path, quick: bool) -> None:
+def _refuse_to_mix(path: Path, *, quick: bool) -> None:
     """A smoke run does not replace the figures of a full one."""
     if quick and path.exists() and not storage.read_json(path, "a result")["quick"]:
         raise StorageError(

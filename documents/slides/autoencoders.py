@@ -78,7 +78,7 @@ def a4(bench: Bench) -> None:
     vae_figures(bench, "a4", DEEP, document=129.3765, goal=117, stretch=112)
 
 
-def vae(bench: Bench, hidden: tuple[int, ...], conditional: bool = False) -> VAE:
+def vae(bench: Bench, hidden: tuple[int, ...], *, conditional: bool = False) -> VAE:
     """A mean and a log-variance for each code; ``conditional``, on the class."""
     train = bench.data().train
     settings = {"latent_dim": LATENT_DIM, "hidden": hidden, "conditional": conditional}

@@ -24,7 +24,7 @@ SETTINGS = Training(
 )
 
 
-def trained(bench: Bench, name: str, x: Dataset, sigma: Sigma, variational: bool = True) -> VAE:
+def trained(bench: Bench, name: str, x: Dataset, sigma: Sigma, *, variational: bool = True) -> VAE:
     """One linear layer each way."""
     return bench.train(
         name,

@@ -2,100 +2,36 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
+from pathlib import Path
 from typing import Any
 
-from lowerbound.threads import choose_waiting
+from lowerbound.environment import choose_waiting
 
 choose_waiting()
 
 __version__ = "0.1.0"
 
-# Each public noun and the module that holds it.  They load on first use, so that
-# `import lowerbound` and `lowerbound --help` need no torch.
-_HOME = {
-    "Bernoulli": "likelihoods",
-    "BetaBinomial": "likelihoods",
-    "Categorical": "likelihoods",
-    "ContinuousBernoulli": "likelihoods",
-    "DiscretisedLogistic": "likelihoods",
-    "Gaussian": "likelihoods",
-    "Heterogeneous": "likelihoods",
-    "LogisticMixture": "likelihoods",
-    "NegativeBinomial": "likelihoods",
-    "Nominal": "likelihoods",
-    "Poisson": "likelihoods",
-    "StudentT": "likelihoods",
-    "ZeroInflatedNegativeBinomial": "likelihoods",
-    "ConditionalGaussian": "priors",
-    "FlowPrior": "priors",
-    "GaussianMixture": "priors",
-    "HierarchicalPrior": "priors",
-    "StandardNormal": "priors",
-    "VampPrior": "priors",
-    "BottomUpPosterior": "posteriors",
-    "Deterministic": "posteriors",
-    "DiagonalGaussian": "posteriors",
-    "FlowPosterior": "posteriors",
-    "FullGaussian": "posteriors",
-    "TopDownPosterior": "posteriors",
-    "MLP": "networks",
-    "Convolutional": "networks",
-    "Deconvolutional": "networks",
-    "LogCounts": "networks",
-    "ELBO": "objectives",
-    "IWAE": "objectives",
-    "InfoVAE": "objectives",
-    "Reconstruction": "objectives",
-    "Renyi": "objectives",
-    "TCVAE": "objectives",
-    "Linear": "schedules",
-    "Cyclical": "schedules",
-    "Binarise": "transforms",
-    "Binary": "transforms",
-    "Counts": "transforms",
-    "Dequantise": "transforms",
-    "Identity": "transforms",
-    "Scale": "transforms",
-    "Standardise": "transforms",
-    "Labels": "context",
-    "VAE": "vae",
-    "BernoulliDraw": "corruptions",
-    "GaussianNoise": "corruptions",
-    "Masking": "corruptions",
-    "Training": "training",
-    "fit": "training",
-    "Finding": "diagnosis",
-    "diagnose": "diagnosis",
-    "diagnose_draws": "diagnosis",
-    "diagnose_kl": "diagnosis",
-    "diagnose_loss": "diagnosis",
-    "Evaluation": "evaluation",
-    "evaluate": "evaluation",
-    "load": "storage",
-    "save": "storage",
-    "part": "parts",
-}
-_MODULES = (
-    "compression",
-    "data",
-    "errors",
-    "divergences",
-    "evaluation",
-    "networks",
-    "plots",
-    "recipes",
-    "transforms",
-)
-__all__ = ["__version__", *_HOME, *_MODULES]
+
+def _homes() -> dict[str, str]:
+    """Each public name and the module that holds it, as ``__init__.pyi`` imports them."""
+    stub = ast.parse(Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
+    imports = [node for node in stub.body if isinstance(node, ast.ImportFrom)]
+    return {alias.name: node.module or "" for node in imports for alias in node.names}
+
+
+# Public names load on first use, so that `import lowerbound` and `lowerbound --help` need no torch.
+_HOMES = _homes()
+__all__ = ["__version__", *_HOMES]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(importlib.import_module(f"lowerbound.{_HOME[name]}"), name)
-    if name in _MODULES:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lowerbound' has no attribute {name!r}")
+    if _HOMES[name] == "lowerbound":
         return importlib.import_module(f"lowerbound.{name}")
-    raise AttributeError(f"module 'lowerbound' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -2,10 +2,14 @@
 
 import signal
 
-# Until the command line is there to say something, Ctrl-C ends the process without a traceback.
-signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-from lowerbound.cli import run as main  # noqa: E402
+def main() -> None:
+    """Run the command line; until it can say something, Ctrl-C ends the process silently."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from lowerbound.cli import run
+
+    run()
+
 
 if __name__ == "__main__":
     main()

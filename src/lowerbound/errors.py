@@ -48,8 +48,7 @@ class DataUnavailable(DataError):
 
 
 class StorageError(LowerboundError, OSError):
-    """A run, a model or a compressed file is missing, damaged, newer than this version, or there
-    already."""
+    """A file of a run, a model or compressed data is missing, damaged, too new, or in the way."""
 
     exit_code = 4
 

@@ -11,7 +11,7 @@ from types import ModuleType
 
 from lowerbound.errors import MissingExtra
 
-PACKAGES = {"PIL": "Pillow", "jinja2": "Jinja2", "sklearn": "scikit-learn", "scipy": "SciPy"}
+PACKAGES = {"PIL": "Pillow", "jinja2": "Jinja2", "sklearn": "scikit-learn"}
 """The names of packages that are imported under another."""
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lowerbound.errors import ConfigurationError
+from lowerbound.extras import needs
 from lowerbound.files import write_atomic
 
 if TYPE_CHECKING:
@@ -75,8 +76,8 @@ def write_array(out: Path, values: np.ndarray) -> None:
 
 def write_table(out: Path, columns: dict[str, np.ndarray]) -> None:
     """A .csv file with a header."""
-    import pyarrow as pa
-    import pyarrow.csv
+    pa = needs("pyarrow", "tables")
+    pyarrow = needs("pyarrow.csv", "tables")
 
     buffer = io.BytesIO()
     pyarrow.csv.write_csv(pa.table(columns), buffer)

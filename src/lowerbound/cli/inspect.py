@@ -141,7 +141,7 @@ def _class_number(folder: Path, model: VAE, label: str) -> int:
         raise ConfigurationError("expected no --label, as this model is not conditional")
     described = _description(folder)
     named = None if described is None else described.classes
-    names = named or [str(i) for i in range(model.context.classes)]
+    names = named or [str(i) for i in range(model.context.classes)]  # type: ignore[arg-type]
     if label in names:
         return names.index(label)
     raise ConfigurationError(f"expected --label to be one of {', '.join(names)}, got {label!r}")

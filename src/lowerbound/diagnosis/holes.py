@@ -12,6 +12,7 @@ from lowerbound.diagnosis.finding import SURE, Check, Finding, shown
 from lowerbound.diagnosis.subject import Subject, encoded, subset
 from lowerbound.evaluation import Estimate
 from lowerbound.evaluation.bounds import estimate
+from lowerbound.extras import needs
 
 HOLES = 0.8
 """Share of the prior's mass outside of the codes' that makes a finding: four samples in five then
@@ -135,7 +136,7 @@ def _codes_and_prior(subject: Subject) -> tuple[Tensor, Tensor, Callable[[Tensor
 
 def mixture(codes: Tensor, seed: int) -> Callable[[Tensor], Tensor]:
     """log r(z) of a mixture of Gaussians fitted to codes (n, latent), as a function of z."""
-    from sklearn.mixture import GaussianMixture
+    GaussianMixture = needs("sklearn.mixture", "learn").GaussianMixture
 
     n, d = codes.shape
     numbers = d * (d + 3) // 2 + 1

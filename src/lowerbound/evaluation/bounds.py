@@ -16,6 +16,7 @@ from lowerbound.data import Dataset
 from lowerbound.data.examples import Examples, examples
 from lowerbound.data.moments import Moments
 from lowerbound.distributions import Delta, kl_terms
+from lowerbound.environment import keep_freed_memory
 from lowerbound.errors import ConfigurationError, DataError
 from lowerbound.evaluation.importance import (
     EffectiveSamples,
@@ -23,7 +24,6 @@ from lowerbound.evaluation.importance import (
     effective_samples,
     group_sizes,
 )
-from lowerbound.memory import keep_freed_memory
 from lowerbound.vae import VAE
 
 IMAGES_PER_BATCH = 500

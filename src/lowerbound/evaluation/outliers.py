@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lowerbound.data import Dataset
 from lowerbound.evaluation.bounds import example_bounds, judging, prepared_batches
+from lowerbound.extras import needs
 from lowerbound.vae import VAE
 
 Scores = Float[Tensor, " n"]
@@ -49,7 +50,7 @@ def auroc(inliers: Float[Tensor, " n"], outliers: Float[Tensor, " m"]) -> float:
     >>> auroc(torch.tensor([0.0, 1.0]), torch.tensor([1.0, 2.0]))
     0.875
     """
-    from sklearn.metrics import roc_auc_score
+    roc_auc_score = needs("sklearn.metrics", "learn").roc_auc_score
 
     truth = torch.cat((torch.zeros(len(inliers)), torch.ones(len(outliers))))
     return float(roc_auc_score(truth, torch.cat((inliers, outliers))))

@@ -6,7 +6,7 @@ import base64
 from pathlib import Path
 from typing import Any
 
-import jinja2
+from lowerbound.extras import needs
 
 HERE = Path(__file__).parent
 
@@ -16,6 +16,7 @@ def render(template: str, home: Path = HERE, **values: Any) -> str:
 
     The template lies in the folder ``home``, and may extend those of this package.
     """
+    jinja2 = needs("jinja2", "report")
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([home, HERE]),
         autoescape=template.endswith(".html"),

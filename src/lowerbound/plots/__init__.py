@@ -4,6 +4,11 @@ Each function takes numpy arrays and returns a :class:`matplotlib.figure.Figure`
 knows of models or data sets, nor touches pyplot's state.  :func:`save` writes one as a PNG.
 """
 
+from lowerbound.extras import needs
+
+needs("matplotlib", "plots")
+needs("PIL", "plots")
+
 from lowerbound.plots.images import (
     class_grid,
     image_grid,

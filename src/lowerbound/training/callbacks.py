@@ -18,7 +18,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from lowerbound.errors import MissingExtra
+from lowerbound.extras import needs
 from lowerbound.vae import VAE
 
 Record = dict[str, Any]
@@ -109,13 +109,9 @@ class TensorBoard(Callback):
     """Each epoch's terms as TensorBoard scalars in ``folder``; needs the extra of that name."""
 
     def __init__(self, folder: str | Path) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise MissingExtra(
-                "TensorBoard needs the tensorboard package; "
-                "install it with: pip install 'lowerbound[tensorboard]'"
-            ) from None
+        needs("tensorboard", "tensorboard")
+        from torch.utils.tensorboard import SummaryWriter
+
         self.folder, self.open = str(folder), SummaryWriter
 
     def start(self, model: VAE, epochs: int, steps: int, step: int) -> None:

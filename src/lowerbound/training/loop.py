@@ -17,8 +17,8 @@ from torch.nn.parallel import DistributedDataParallel
 from lowerbound import devices, storage
 from lowerbound.data import Dataset, Stored
 from lowerbound.data.examples import Batch, Examples, Shuffled, examples, to_train_on
+from lowerbound.environment import keep_freed_memory
 from lowerbound.errors import ConfigurationError, Interrupted, NonFiniteLoss, StorageError
-from lowerbound.memory import keep_freed_memory
 from lowerbound.objectives import ELBO, Objective, Terms
 from lowerbound.parts import describe
 from lowerbound.training import batches, checkpoint
