@@ -1,7 +1,9 @@
-"""Every Python snippet of these pages is run, in order within its page."""
+"""Every Python snippet of these pages is run, in order within its page; many train a model."""
 
 import doctest
+from pathlib import Path
 
+import pytest
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 
@@ -12,3 +14,10 @@ pytest_collect_file = Sybil(
     ],
     patterns=["*.md", "**/*.md"],
 ).pytest()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the pages as slow."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.slow)

@@ -86,6 +86,7 @@ def test_evaluate(run, trained):
     assert kept == values | {"weights": weights}
 
 
+@pytest.mark.slow
 def test_evaluate_more_on_fewer_examples(run, trained):
     kept = (trained / "evaluation.json").read_bytes()
     more = ("--first", 12, "--ais", 6, "--chains", 3, "--bracket", 5, "--gap", "--decompose")
@@ -132,6 +133,7 @@ def test_evaluate_other_data(run, trained, tmp_path):
     assert values["examples"] == 20
 
 
+@pytest.mark.slow
 def test_report_is_one_self_contained_page(run, trained):
     code, out, _ = run("report", trained)
     assert code == 0
@@ -177,6 +179,7 @@ def test_a_prior_without_a_closed_form_goes_through_every_command(run, tmp_path)
     assert "factorise over latent dimensions" in err
 
 
+@pytest.mark.slow
 def test_diagnose_is_one_self_contained_page(run, trained):
     code, out, err = run("diagnose", trained)
     assert code == 0
@@ -198,6 +201,7 @@ def test_diagnose_is_one_self_contained_page(run, trained):
     assert page.read_bytes() == first
 
 
+@pytest.mark.slow
 def test_diagnose_takes_what_fit_kept(run, tmp_path):
     """A folder without run.json: its data by the name it tells, or --data."""
     splits = lb.data.load("digits")
@@ -284,6 +288,7 @@ def write_images(folder: Path) -> Path:
     return folder / "pictures"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", [write_table, write_array, write_images])
 def test_a_users_own_data_go_from_train_to_report(run, tmp_path, write):
     data, out = write(tmp_path), tmp_path / "run"
@@ -296,6 +301,7 @@ def test_a_users_own_data_go_from_train_to_report(run, tmp_path, write):
     assert Path(page.strip()).exists()
 
 
+@pytest.mark.slow
 def test_a_conditional_model(run, tmp_path):
     out = tmp_path / "run"
     conditional = ("--set", "conditional=true")
@@ -434,6 +440,7 @@ def test_a_refused_start_leaves_the_folder_free_and_tensorboard_may_be_in_it(run
     assert list((tmp_path / "run/tensorboard").glob("events*"))
 
 
+@pytest.mark.slow
 def test_an_evaluation_of_older_weights_is_not_reported(run, tmp_path):
     folder = tmp_path / "run"
     start = ["train", "mlp", "--data", "digits", "--out", folder, "--set", "epochs=1"]
@@ -454,6 +461,7 @@ def test_changed_data_are_refused(run, tmp_path):
     assert (code, "have changed" in err) == (3, True)
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_and_resume_ends_where_an_unbroken_run_does(tmp_path):
     command = [sys.executable, "-m", "lowerbound", "train"]
     settings = ["--set", "hidden=32", "--set", "epochs=60", "--set", "latent_dim=2"]
@@ -483,6 +491,7 @@ def test_data_list_names_every_source(run):
     assert json.loads(run("data", "list", "--json")[1])["digits"][0]["state"] == "found"
 
 
+@pytest.mark.slow
 def test_training_data_may_stay_on_disk(run, tmp_path, monkeypatch):
     x = np.random.default_rng(0).integers(0, 256, (300, 4, 4), np.uint8)
     np.save(tmp_path / "x.npy", x)

@@ -432,6 +432,7 @@ def test_describe_and_build_are_inverse(name):
         assert again == value
 
 
+@pytest.mark.slow
 def test_saved_models_are_the_same_in_a_new_process(tmp_path):
     """Every prior, posterior and likelihood, conditional and not."""
     x = torch.rand(BATCH, *SHAPE)

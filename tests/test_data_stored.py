@@ -239,6 +239,7 @@ print(peak() - before)
 """
 
 
+@pytest.mark.slow
 def test_checking_takes_memory_that_does_not_grow_with_the_file(tmp_path):
     path = tmp_path / "x.npy"
     x = np.random.default_rng(0).integers(0, 256, (200_000, 64), np.uint8)

@@ -705,6 +705,7 @@ def test_an_autoencoder_is_asked_what_it_can_answer(digits):
     assert (found.severity, found.number) == ("note", 1)
 
 
+@pytest.mark.slow
 def test_a_conditional_model(digits):
     model, _ = train(digits.train, conditional=True, likelihood="Bernoulli")
     for check in (holes.holes, encoder.kl_weight, encoder.stated_variance):

@@ -29,6 +29,7 @@ def by_quadrature(mean_1: float, sigma_1: float, mean_2: float, sigma_2: float) 
     return quad(lambda x: p.pdf(x) * (p.logpdf(x) - q.logpdf(x)), low, high, points=[mean_1])[0]
 
 
+@pytest.mark.slow
 @given(means, sigmas, means, sigmas)
 def test_univariate_is_the_integral(mean_1, sigma_1, mean_2, sigma_2):
     found = divergences.univariate_gaussian_kl(t(mean_1), t(sigma_1), t(mean_2), t(sigma_2))

@@ -45,6 +45,7 @@ def parameters(module: nn.Module) -> torch.Tensor:
     return torch.cat([p.detach().flatten() for p in module.parameters()])
 
 
+@pytest.mark.slow
 def test_a_linear_vae_reaches_the_evidence_of_probabilistic_pca():
     """Tipping & Bishop 1999: the maximum of log p(x) in closed form, from eigenvalues."""
     n, d, k = 1000, 6, 2

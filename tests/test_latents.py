@@ -129,8 +129,10 @@ def test_full_covariance_reaches_the_evidence_that_a_diagonal_one_cannot():
 
 
 def chain_model() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, lb.HierarchicalPrior]:
-    """z₂ ~ N(0, 1), z₁|z₂ ~ N(A z₂, Q), x|z₁ ~ N(B z₁, σ²): B, the joint covariance of
-    (z₁, z₂, x), draws of x, and the prior."""
+    """B, the joint covariance of (z₁, z₂, x), draws of x, and the prior.
+
+    z₂ ~ N(0, 1), z₁|z₂ ~ N(A z₂, Q), x|z₁ ~ N(B z₁, σ²).
+    """
     A, B = double(2, 1), double(X, 2)
     R = double(2, 2)
     Q = R @ R.T + 0.3 * torch.eye(2)

@@ -41,6 +41,7 @@ def test_elbo_plus_divergence_from_the_posterior_is_the_evidence():
     torch.testing.assert_close(terms["bound"].mean(), (log_p - gap).mean(), atol=0.02, rtol=0)
 
 
+@pytest.mark.slow
 def test_iwae_with_one_sample_is_the_sampled_elbo_and_rises_with_k():
     model, x, log_p = exact()
     torch.manual_seed(3)
@@ -63,6 +64,7 @@ def gradients(model: lb.VAE, x: torch.Tensor, objective: lb.IWAE) -> torch.Tenso
     return torch.cat([p.grad.flatten() for p in model.parameters()])
 
 
+@pytest.mark.slow
 def test_dreg_has_the_same_expected_gradient_and_less_noise_in_the_encoder():
     model, x, _ = exact(n=8)
     # Away from any optimum, so that gradients are not zero.
@@ -390,6 +392,7 @@ def test_infovae_weighs_the_kl_and_the_discrepancy():
     assert lb.InfoVAE()(model, x[:1])["mmd"].item() == 0
 
 
+@pytest.mark.slow
 def test_the_discrepancy_alone_brings_deterministic_codes_to_the_prior():
     """Codes of a wide, shifted x; without the penalty they would stay where they are."""
     torch.manual_seed(0)

@@ -8,8 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import safetensors.torch
 import torch
+
+pytestmark = pytest.mark.slow
 
 SCRIPT = """
 import sys, torch, lowerbound as lb

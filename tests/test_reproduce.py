@@ -49,6 +49,7 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("reproduce")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("id", IDS)
 def test_a_smoke_run_writes_rows_and_pictures(id, folder):
     try:
@@ -69,6 +70,7 @@ def test_a_smoke_run_writes_rows_and_pictures(id, folder):
     assert f"]({home.name}/README.md)" in (folder / "README.md").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("id", ["A10", "B1", "B2", "C1", "E1"])
 def test_exact_systems_hold(id, tmp_path):
     result = Result(id, "", "")
@@ -101,6 +103,7 @@ def test_models_are_kept_apart_by_seed_and_by_how_they_were_trained(tmp_path):
         assert not torch.equal(changed.embed(data.x), first.embed(data.x))
 
 
+@pytest.mark.slow
 def test_a_smoke_run_does_not_replace_full_results(tmp_path):
     systems.reproduce(systems.chosen(["B1"]), tmp_path)
     with pytest.raises(StorageError, match="without full results"):

@@ -17,6 +17,8 @@ import torch
 import lowerbound as lb
 import lowerbound.training
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = """
 import sys, torch, lowerbound as lb
 torch.set_num_threads(1)
