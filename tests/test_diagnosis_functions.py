@@ -13,9 +13,8 @@ import torch.nn.functional as F
 
 import lowerbound as lb
 from documents.problem_set import interface as problem_set
-from lowerbound.diagnosis.formulas import (
+from lowerbound.diagnosis.functions.formulas import (
     SCALES,
-    STATED,
     gaussian_kl_formulas,
     kl_formulas,
     reconstruction_formulas,
@@ -123,7 +122,7 @@ FAULTY = {
     ),
     "log σ² taken for log σ": (
         lambda y, x, m, v: bce(y, x) + kl(m, 2 * v),
-        ("kl-formula", 0.5 * (16 + 0.25 - 1 - 4 * math.log(2)), "for log σ, and it is log σ²"),
+        ("kl-formula", 0.5 * (16 + 0.25 - 1 - 4 * math.log(2)), "for log σ, but that is log σ²"),
     ),
     "exp(2h) beside h": (
         lambda y, x, m, v: bce(y, x) + 0.5 * ((2 * v).exp() + m**2 - 1 - v).sum(1).mean(),
@@ -253,7 +252,7 @@ def test_right_formulas_are_right(scale):
     unit = torch.distributions.Normal(torch.zeros_like(m), 1.0)
     divergence = torch.distributions.kl_divergence
     right, *wrong = kl_formulas(scale)
-    s, t = STATED[scale](v), STATED[scale](m)
+    s, t = SCALES[scale].stated(v), SCALES[scale].stated(m)
     torch.testing.assert_close(right.value(m, s), divergence(q, unit).sum(1))
     pair, *others = gaussian_kl_formulas(scale)
     torch.testing.assert_close(pair.value(m, s, v, t), divergence(q, p).sum(1))
@@ -277,11 +276,11 @@ def test_right_reconstructions_are_right():
 DRAWS = {
     "assignment": (
         lambda m, v: m + v.exp() * 0.1 * torch.randn_like(m),
-        ("draws-deviation", 0.1 * math.exp(-1.5), "deviation 0.1 and is scaled by exp(h)"),
+        ("draws-deviation", 0.1 * math.exp(-1.5), "standard deviation 0.1 and is scaled by exp(h)"),
     ),
     "lab, log-std used as log-variance": (
         lambda m, v: m + v.exp() * torch.randn_like(m),
-        ("draws-deviation", math.exp(-1.5), "taken for log σ, and it is log σ²"),
+        ("draws-deviation", math.exp(-1.5), "taken for log σ, but it is log σ²"),
     ),
     "no noise": (lambda m, v: m + 0 * v, ("draws-deviation", 0, "no noise")),
     "uniform noise": (

@@ -14,7 +14,7 @@ from lowerbound.cli.output import note, print_json, progress, show_notes
 def diagnose(
     run: Annotated[Path, typer.Argument(help="The folder of a run, or of a model that fit kept.")],
     data: Annotated[
-        str | None, typer.Option(help="Data to judge it on, in place of those that it tells.")
+        str | None, typer.Option(help="Data to judge it on, in place of the run's own.")
     ] = None,
     labels: Labels = None,
     seed: Seed = 0,

@@ -8,36 +8,33 @@ import torch
 from torch import Tensor
 
 from lowerbound.data import Dataset, from_arrays
-from lowerbound.diagnosis import bounds, collapse, encoder, holes, likelihood, noise, shapes
-from lowerbound.diagnosis.finding import Check, Finding
-from lowerbound.diagnosis.subject import Subject
+from lowerbound.diagnosis import bounds, collapse, encoder, holes, likelihood, shapes
+from lowerbound.diagnosis.finding import Check, Finding, Measured, NotChecked, check
+from lowerbound.diagnosis.thresholds import FEWEST
+from lowerbound.diagnosis.trained import TrainedModel
 from lowerbound.errors import ConfigurationError
 from lowerbound.evaluation.bounds import judging
 from lowerbound.objectives import ELBO, Objective
 from lowerbound.training import Record
 from lowerbound.vae import VAE
 
-FEWEST = 20
-"""Held-out examples below which no standard error can be relied on."""
+CHECKS: dict[str, Callable[[TrainedModel], Measured | NotChecked]] = {
+    "collapsed-dimensions": collapse.collapsed_dimensions,
+    "vanishing-kl": collapse.vanishing_kl,
+    "holes": holes.holes,
+    "decoder-noise": likelihood.decoder_noise,
+    "likelihood": likelihood.likelihood_fit,
+    "clipped-heads": encoder.clipped_heads,
+    "kl-weight": encoder.kl_weight,
+    "stated-variance": encoder.stated_variance,
+    "bound-gap": bounds.bound_gap,
+    "importance-samples": bounds.importance_samples,
+    "overfitting": bounds.overfitting,
+}
 
-OF_A_BOUND: tuple[Callable[[Subject], Check], ...] = (
-    noise.decoder_noise,
-    likelihood.likelihood_fit,
-    encoder.clipped_heads,
-    encoder.kl_weight,
-    encoder.stated_variance,
-    bounds.bound_gap,
-    bounds.importance_samples,
-    bounds.overfitting,
-)
-"""Checks that an autoencoder has no answer to: it has no bound, its σ weighs nothing, and its codes
+OF_CODES = ("collapsed-dimensions", "vanishing-kl", "holes")
+"""All that an autoencoder has an answer to: it has no bound, its σ weights nothing, and its codes
 are points."""
-
-OF_ANY: tuple[Callable[[Subject], Check], ...] = (
-    collapse.collapsed_dimensions,
-    collapse.vanishing_kl,
-    holes.holes,
-)
 
 
 def diagnose(
@@ -78,17 +75,21 @@ def examine(
     test = _dataset(data, "held-out")
     known = None if train is None else _dataset(train, "training")
     with judging(model, seed) as device:
-        first = shapes.runs(model, test, device)
-        if first.finding:
-            return [first]
-        subject = Subject(model, test, known, history, objective, device, seed)
-        chosen = OF_ANY if subject.is_autoencoder else (*OF_ANY, *OF_A_BOUND)
-        checks = [first]
-        for check in chosen:
+        checks = [check("shapes", shapes.runs(model, test, device))]
+        if checks[0].finding:
+            return checks
+        trained = TrainedModel(model, test, known, history, objective, device, seed)
+        chosen = OF_CODES if trained.is_autoencoder else tuple(CHECKS)
+        for name in chosen:
             torch.manual_seed(seed)
-            checks.append(check(subject))
+            checks.append(checked(name, trained))
             progress(len(checks), len(chosen) + 1)
     return checks
+
+
+def checked(name: str, trained: TrainedModel) -> Check:
+    """One check of a model that runs on its data."""
+    return check(name, CHECKS[name](trained), example=trained.example, nats=trained.nats)
 
 
 def _dataset(data: Dataset | Tensor, which: str) -> Dataset:

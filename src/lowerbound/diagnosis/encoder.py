@@ -1,194 +1,252 @@
-"""Is the encoder the one that the bound wants: its KL weighed by 1, its variances what they say?"""
+"""What was the encoder trained to minimise, and can its outputs take any value?
+
+Where the encoder minimises E_q[−log p(x|z)] + β KL(q(z|x) ‖ p(z)) over its parameters, the
+derivative is 0 along any direction in which they can move.  Two of them every encoder has: to scale
+its means, μ → (1 + t) μ, and to shift its log-variances, log σ² → log σ² + t.  So along each
+
+    β = −(d/dt E[−log p(x|z)]) / (d/dt KL),
+
+both derivatives averaged over the training data.  An objective with a weighted KL gives the same β
+twice.  Where the two disagree, the variance that q states is not the one it was trained with.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from itertools import product
+from typing import NamedTuple
 
-import numpy as np
+import torch
+from torch import Tensor
 
-from lowerbound.diagnosis.finding import SURE, Check, Finding, shown
-from lowerbound.diagnosis.formulas import Sizes, cause_of
-from lowerbound.diagnosis.stationarity import Weights, explained
-from lowerbound.diagnosis.subject import Subject, facts
+from lowerbound.diagnosis import thresholds
+from lowerbound.diagnosis.codes import as_diagonal, codes, kl
+from lowerbound.diagnosis.finding import Measured, NotChecked, measured
+from lowerbound.diagnosis.functions.formulas import Sizes, cause_of, near
+from lowerbound.diagnosis.thresholds import surely_above, surely_below
+from lowerbound.diagnosis.trained import TrainedModel, once
+from lowerbound.distributions import DiagonalNormal
+from lowerbound.divergences import kl as divergence
 from lowerbound.evaluation import Estimate
+from lowerbound.evaluation.bounds import estimate
 from lowerbound.objectives import ELBO
 
-WEIGHT_OFF = 1.5
-"""Factor by which the β that the encoder was trained with may differ from the objective's.  The
-known faults are factors of 2 (a ½ lost), of the latent size, or of the number of pixels; noise of
-training moves a good model's by a tenth to a third."""
+PAIRS = 8
+"""Pairs of noise ε, −ε for each example: a pair's odd terms cancel, which are most of the noise."""
 
-WEIGHT_CLOSE = 0.25
-"""Logarithm of the factor within which a weight is put down to a known fault."""
+DRAWN: dict[str, Callable[[Tensor], Tensor]] = {
+    "exp(½ h) ε": lambda h: h,
+    "exp(h) ε": lambda h: 2 * h,
+    "0.1 exp(h) ε": lambda h: 2 * (h + math.log(0.1)),
+    "exp(¼ h) ε": lambda h: h / 2,
+    "exp(−½ h) ε": lambda h: -h,
+}
+"""The noise that z may have been drawn with, and its log-variance, by the encoder's second output
+h; first, as q states it."""
 
-CLIPPED = 0.02
-"""Share of outputs that are exactly 0 from which a head is clipped: a linear one gives none."""
+PAID: dict[str, Callable[[Tensor], Tensor]] = {
+    "log σ² = h": lambda h: h,
+    "log σ² = 2h": lambda h: 2 * h,
+}
+"""The log-variance that the KL may have been computed for; first, as q states it."""
 
 
-def kl_weight(subject: Subject) -> Check:
-    """β as it can be read off the encoder, see `stationarity`: by the variances, which are sharper,
-    and only where the means agree; where they do not, `stated_variance` says why."""
-    name, question = "kl-weight", "Was the KL weighed as the objective says?"
-    found = _weights(subject)
-    if isinstance(found, str):
-        return Check(name, question, found)
-    wanted = subject.last_beta
-    beta = found.of_variances
-    digits = max(3, 3 - math.floor(math.log10(wanted)))
-    answer = (
-        f"β is {shown(beta, digits)} by the encoder's variances and "
-        f"{shown(found.of_means, digits)} by its means; the objective's is {wanted:.4g}"
+Reading = tuple[str, str]
+"""What h may have been: a key of `DRAWN` and one of `PAID`."""
+
+READINGS: list[Reading] = list(product(DRAWN, PAID))
+
+
+class Weights(NamedTuple):
+    """β as the means and as the variances have it, and the ratio of the second to the first."""
+
+    of_means: Estimate
+    of_variances: Estimate
+    ratio: Estimate
+
+    @property
+    def bars(self) -> dict[str, float]:
+        """Both, by what they were read off."""
+        return {"means": self.of_means.value, "variances": self.of_variances.value}
+
+    def explain(self, wanted: float) -> bool:
+        """Whether both are as near to the weight wanted as those of an explanation are."""
+        means, variances = self.of_means.value, self.of_variances.value
+        return near(means, wanted, math.log(thresholds.MEANS_NEAR)) and near(
+            variances, wanted, math.log(thresholds.VARIANCES_NEAR)
+        )
+
+
+def kl_weight(trained: TrainedModel) -> Measured | NotChecked:
+    """β as it can be read off the encoder's variances, where its means agree.
+
+    The variances are sharper.  Where the two disagree, `stated_variance` says why.
+    """
+    found, wanted = _readable_weights(trained), trained.last_beta
+    if isinstance(found, NotChecked):
+        return found
+    beta, reason = found.of_variances, ""
+    is_off = _weighted_otherwise(found, wanted)
+    explanation = explained(trained, wanted) if is_off else None
+    if is_off and not explanation:
+        sizes = Sizes(math.prod(trained.model.shape), trained.model.latent_dim)
+        reason = cause_of(beta.value / wanted, sizes, thresholds.WEIGHT_CLOSE)
+    return measured(
+        "" if is_off and not explanation else None,
+        "explained" if explanation else "answer",
+        by_variances=beta,
+        by_means=found.of_means,
+        wanted=wanted,
+        digits=max(3, 3 - math.floor(math.log10(wanted))),
+        reason=reason,
+        readings={"as stated": found.bars},
     )
-    if not _weighed_otherwise(found, wanted):
-        return Check(name, question, answer)
-    if explained(subject, wanted):
-        return Check(name, question, f"{answer}; its variances are why, see below")
-    sizes = Sizes(math.prod(subject.model.shape), subject.model.latent_dim)
-    cause = cause_of(beta.value / wanted, sizes, WEIGHT_CLOSE)
-    finding = Finding(
-        name,
-        "fault",
-        f"The encoder was trained with the KL weighed by {beta.value:.3g} and not by {wanted:g}"
-        f"{': ' + cause if cause else ''}. What was maximised is no bound of this likelihood.",
-        beta.value,
-        "nats of reconstruction per nat of KL",
-        "Sum the reconstruction over all elements of x and the KL over all latent dimensions, then "
-        "take the mean over the batch, once.",
-        'loss = -lb.ELBO()(model, *model.prepare(x))["objective"].mean()    '
-        "# lb.diagnose_loss checks your own",
-        lambda: _weights_picture({"as stated": found}, wanted),
-        standard_error=beta.standard_error,
-        further={"objective's beta": wanted, "beta by the means": found.of_means.value},
-    )
-    return Check(name, question, answer, finding)
 
 
-def stated_variance(subject: Subject) -> Check:
+def stated_variance(trained: TrainedModel) -> Measured | NotChecked:
     """Whether q's variance is the one it was trained with, and else what its numbers mean.
 
     Asked where β by the variances is off.  That by the means alone tells little: where q is narrow,
     means that are a thousandth too large change it by their own size.
     """
-    name, question = "stated-variance", "Is q's variance the one that it was trained with?"
-    found = _weights(subject)
-    if isinstance(found, str):
-        return Check(name, question, found)
-    ratio = found.ratio
-    answer = f"β by the variances is {shown(ratio)} times β by the means"
-    wanted = subject.last_beta
-    if not _side(found.of_variances, wanted, WEIGHT_OFF):
-        return Check(name, question, answer)
-    reading = explained(subject, wanted)
-    if reading is None:
-        return Check(name, question, answer + "; no other reading of them explains that")
-    drawn, paid, better = reading.drawn.name, reading.paid.name, reading.weights
-    finding = Finding(
-        name,
-        "fault",
-        "The encoder's second output h is not the log σ² it was trained as. It is at rest if z was "
-        f"drawn as μ + {drawn} and the KL paid for {paid}: draws had {reading.deviation:.3g} times "
-        "the deviation that q states.",
-        reading.deviation,
-        "times the stated deviation",
-        "Draw with the deviation whose KL is paid: z = μ + exp(½ h) ε where h is log σ².",
-        "z = mean + (0.5 * log_variance).exp() * torch.randn_like(mean)    "
-        "# lb.diagnose_draws checks your own",
-        lambda: _weights_picture({"as stated": found, f"μ + {drawn}, {paid}": better}, wanted),
-        further={
-            "beta by means, as stated": found.of_means.value,
-            "beta by variances, as stated": found.of_variances.value,
-            "beta by means": better.of_means.value,
-            "beta by variances": better.of_variances.value,
-        },
+    found, wanted = _readable_weights(trained), trained.last_beta
+    if isinstance(found, NotChecked):
+        return found
+    if not _side(found.of_variances, wanted):
+        return measured(ratio=found.ratio)
+    explanation = explained(trained, wanted)
+    if explanation is None:
+        return measured(None, "unexplained", ratio=found.ratio)
+    (drawn, paid), better = explanation
+    h = codes(trained).variance.double().log()
+    return measured(
+        "",
+        ratio=found.ratio,
+        drawn=drawn,
+        paid=paid,
+        deviation=(0.5 * (DRAWN[drawn](h) - h)).mean().exp().item(),
+        by_means=found.of_means,
+        by_variances=found.of_variances,
+        read_by_means=better.of_means,
+        read_by_variances=better.of_variances,
+        wanted=wanted,
+        readings={"as stated": found.bars, f"μ + {drawn}, {paid}": better.bars},
     )
-    return Check(name, question, answer, finding)
 
 
-def clipped_heads(subject: Subject) -> Check:
+def clipped_heads(trained: TrainedModel) -> Measured:
     """Means or log-variances of which many are exactly 0 and none is on one side of it."""
-    name, question = "clipped-heads", "Can means be negative and variances below 1?"
-    codes = subject.codes
-    heads = {"mean": codes.mean, "log σ²": codes.variance.log()}
+    heads = {"mean": codes(trained).mean, "log σ²": codes(trained).variance.log()}
     shares = {}
-    for head, values in heads.items():
-        one_sided = bool((values >= 0).all() or (values <= 0).all())
-        shares[head] = (values == 0).double().mean().item() if one_sided else 0.0
-    low = {head: values.min().item() for head, values in heads.items()}
-    answer = ", ".join(f"{head} from {value:.2f}" for head, value in low.items()).replace("-", "−")
-    clipped = [head for head, share in shares.items() if share > CLIPPED]
-    if not clipped:
-        return Check(name, question, answer)
-    worst = max(shares.values())
-
-    def draw():
-        from lowerbound import plots
-
-        return plots.score_histograms(
-            {head: {"held out": values.flatten().numpy()} for head, values in heads.items()},
-            xlabel="output of the encoder",
-            title="The encoder's outputs",
-        )
-
-    finding = Finding(
-        name,
-        "fault",
-        f"The encoder's {' and '.join(clipped)} cannot pass 0: {100 * worst:.0f} % are exactly 0. "
-        "Posteriors with a negative mean, or narrower than the prior, are out of its reach.",
-        worst,
-        "of the outputs are 0",
-        "Let the last layer of each head be linear, with no activation after it.",
-        "lb.DiagonalGaussian(lb.MLP(784, (512,), 2 * latent_dim), latent_dim)",
-        draw,
-        further=facts(**{f"share of 0 in {head}": share for head, share in shares.items()}),
+    for head, outputs in heads.items():
+        one_sided = bool((outputs >= 0).all() or (outputs <= 0).all())
+        shares[head] = (outputs == 0).double().mean().item() if one_sided else 0.0
+    clipped = [head for head, share in shares.items() if share > thresholds.CLIPPED]
+    return measured(
+        "" if clipped else None,
+        mean=heads["mean"].min().item(),
+        log_variance=heads["log σ²"].min().item(),
+        mean_clipped=shares["mean"],
+        variance_clipped=shares["log σ²"],
+        worst=max(shares.values()),
+        heads=" and ".join(clipped),
+        outputs=heads,
     )
-    return Check(name, question, answer, finding)
 
 
-def _weights(subject: Subject) -> Weights | str:
-    """The weights, or why they cannot be had."""
-    objective = subject.objective
+def _readable_weights(trained: TrainedModel) -> Weights | NotChecked:
+    """The weights as stated, or why they cannot be read off the encoder."""
+    objective = trained.objective
     plain = isinstance(objective, ELBO) and not objective.free_bits and not objective.corruption
-    if not plain or not 0 < subject.last_beta < math.inf:
-        return "not checked: the objective is no ELBO with one KL weight in the end"
-    if subject.train is None:
-        return "not checked: the data it was trained on are not at hand"
-    if not subject.codes_say_something:
-        return f"not checked: the code says nothing (KL {subject.kl.value:.3f} nats)"
-    if subject.was_learning:
-        return "not checked: the model was still learning when its training ended"
-    found = subject.weights
-    if found is None:
-        return "not checked: q(z|x) is no diagonal Gaussian"
-    return found
+    if not plain or not 0 < trained.last_beta < math.inf:
+        return NotChecked("other-objective")
+    if trained.train is None:
+        return NotChecked("no-training-data")
+    nats = kl(trained).value
+    if nats <= thresholds.VANISHED:
+        return NotChecked("no-information", {"kl": nats})
+    if trained.won_last > thresholds.LEARNING * nats:
+        return NotChecked("still-learning")
+    if as_diagonal(trained.posterior) is None:
+        return NotChecked("no-diagonal")
+    return stated_weights(trained)
 
 
-def _side(ratio: Estimate, wanted: float, factor: float) -> int:
-    """1 where an estimate is surely above what is wanted by more than a factor, −1 where below."""
-    if ratio.value - SURE * ratio.standard_error > wanted * factor:
-        return 1
-    return -1 if ratio.value + SURE * ratio.standard_error < wanted / factor else 0
+def _side(beta: Estimate, wanted: float) -> int:
+    """1 where a weight is surely off, above what is wanted, −1 where below, and else 0."""
+    off = thresholds.WEIGHT_OFF
+    return surely_above(beta, wanted * off) - surely_below(beta, wanted / off)
 
 
-def _weighed_otherwise(found: Weights, wanted: float) -> bool:
-    """Whether both β are surely off the one wanted, to the same side, and not from each other: an
-    encoder that is not at rest yet has two that differ."""
-    both = found.of_means, found.of_variances
-    sides = {_side(each, wanted, WEIGHT_OFF) for each in both}
-    alike = min(each.value for each in both) > 0 and not _side(found.ratio, 1.0, WEIGHT_OFF)
+def _weighted_otherwise(found: Weights, wanted: float) -> bool:
+    """Whether both β are surely off the one wanted, to the same side, and not from each other.
+
+    An encoder that is not at rest yet has two that differ.
+    """
+    sides = {_side(each, wanted) for each in (found.of_means, found.of_variances)}
+    alike = min(found.bars.values()) > 0 and not _side(found.ratio, 1.0)
     return len(sides) == 1 and 0 not in sides and alike
 
 
-def _weights_picture(readings: dict[str, Weights], wanted: float):
-    from lowerbound import plots
+@once
+def stated_weights(trained: TrainedModel) -> Weights:
+    """β if q is what it says it is."""
+    return weights(trained, READINGS[0])
 
-    bars = {
-        f"{by},\n{name}": beta.value
-        for name, found in readings.items()
-        for by, beta in (("means", found.of_means), ("variances", found.of_variances))
-    } | {"the\nobjective": wanted}
-    return plots.ranked_bars(
-        np.array(list(bars.values())),
-        list(bars),
-        ylabel="β",
-        title="The KL's weight by the derivatives of the encoder's means and variances",
-    )
+
+def explained(trained: TrainedModel, wanted: float) -> tuple[Reading, Weights] | None:
+    """The reading of h that explains the encoder, that of the nearest β by the variances.
+
+    None where none does, or h is what q says it is.
+    """
+    found = {}
+    for reading in READINGS:
+        both = weights(trained, reading)
+        if both.explain(wanted):
+            found[abs(math.log(both.of_variances.value / wanted))] = reading, both
+    if not found or found[min(found)][0] == READINGS[0]:
+        return None
+    return found[min(found)]
+
+
+def weights(trained: TrainedModel, reading: Reading) -> Weights:
+    """β by both derivatives over the training data."""
+    assert trained.train is not None
+    drawn, paid = DRAWN[reading[0]], PAID[reading[1]]
+
+    def derivatives(x: Tensor, context: Tensor | None) -> list[Tensor]:
+        """Of −log p(x|z) and of the KL, by the means' scale and by h's shift: (batch,) each."""
+        q, p = as_diagonal(trained.model.posterior(x, context)), trained.model.prior(context)
+        assert q is not None
+        mean, h = q.mean.detach(), q.log_variance.expand_as(q.mean).detach()
+        totals = [torch.zeros(len(x), device=x.device) for _ in range(4)]
+        for _ in range(PAIRS):
+            noise = torch.randn_like(mean)
+            with torch.enable_grad():
+                m, v = mean.clone().requires_grad_(), h.clone().requires_grad_()
+                z = m + torch.stack((noise, -noise)) * (0.5 * drawn(v)).exp()
+                loss = -trained.model.likelihood(z, context).log_prob(x).mean(0)
+                paid_for = divergence(DiagonalNormal(m, paid(v)), p, z)
+                loss_m, loss_v = torch.autograd.grad(loss.sum(), (m, v), retain_graph=True)
+                kl_m, kl_v = torch.autograd.grad(paid_for.sum(), (m, v))
+            terms = (loss_m * mean, kl_m * mean, loss_v, kl_v)
+            for total, term in zip(totals, terms, strict=True):
+                total += term.sum(1) / PAIRS
+        return totals
+
+    columns = [column.double() for column in trained.each(trained.train, derivatives)]
+    by_mean, residual_mean = _ratio(*columns[:2])
+    by_variance, residual_variance = _ratio(*columns[2:])
+    quotient = by_variance.value / by_mean.value
+    relative = residual_variance / by_variance.value - residual_mean / by_mean.value
+    error = abs(quotient) * estimate(relative).standard_error
+    return Weights(by_mean, by_variance, Estimate(quotient, error))
+
+
+def _ratio(loss: Tensor, divergence: Tensor) -> tuple[Estimate, Tensor]:
+    """−mean(loss)/mean(divergence) with its standard error, and what each example adds to it."""
+    below = divergence.mean()
+    value = (-loss.mean() / below).item()
+    residual = -(loss + value * divergence) / below
+    return Estimate(value, estimate(residual).standard_error), residual

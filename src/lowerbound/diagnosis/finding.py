@@ -1,22 +1,18 @@
-"""What a check says: an answer for everyone, and a finding where something is wrong."""
+"""What a measurement, a check and a finding are."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from lowerbound.diagnosis.words import TABLE, fill
 from lowerbound.evaluation import Estimate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Severity = Literal["fault", "warning", "note"]
-"""``fault``: figures are wrong, or the model does not work; ``warning``: it works worse than it
-could; ``note``: worth knowing."""
-
-SURE = 3.0
-"""Standard errors that a figure must lie beyond its threshold: by chance one in 700 does."""
 
 
 @dataclass(frozen=True)
@@ -25,34 +21,46 @@ class Finding:
 
     Attributes:
         name: what it is called, such as ``"collapsed-dimensions"``.
-        severity: ``"fault"``, ``"warning"`` or ``"note"``.
+        severity: ``"fault"``: figures are wrong, or the model does not work; ``"warning"``: it
+            works worse than it could; ``"note"``: worth knowing.
         sentence: what is wrong, with its number.
         number: the figure that shows it, in ``unit``, and its ``standard_error`` where it has one.
         remedy: what to do, in words; ``code`` says it as a command or in Python.
         further: other figures by name.
+        measured: all that was measured, from which its picture is drawn.
     """
 
     name: str
     severity: Severity
     sentence: str
     number: float
+    standard_error: float | None
     unit: str
     remedy: str
     code: str
-    draw: Callable[[], Figure] = field(repr=False, compare=False)
-    standard_error: float | None = None
-    further: Mapping[str, float] = field(default_factory=dict)
+    further: Mapping[str, float]
+    measured: Mapping[str, Any] = field(repr=False, compare=False)
+
+    @property
+    def heading(self) -> str:
+        """Its name, for a heading."""
+        return TABLE[self.name].get("heading", self.name.replace("-", " ").capitalize())
+
+    @property
+    def figure(self) -> str:
+        """Its number with the standard error and the unit, as text."""
+        error = "" if self.standard_error is None else f" ± {self.standard_error:.2g}"
+        return f"{self.number:.4g}{error} {self.unit}".replace("-", "−")
 
     def picture(self) -> Figure:
         """What it looks like."""
-        return self.draw()
+        from lowerbound.plots.diagnosis import PICTURES
+
+        return PICTURES[self.name](self.measured)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON, without the picture."""
-        names = ("name", "severity", "sentence", "number", "standard_error", "unit")
-        return {name: getattr(self, name) for name in (*names, "remedy", "code")} | {
-            "further": dict(self.further)
-        }
+        """For JSON, without what the picture is drawn from."""
+        return {name: value for name, value in vars(self).items() if name != "measured"}
 
     def __str__(self) -> str:
         return f"{self.severity}: {self.sentence}\n  {self.remedy}\n    {self.code}"
@@ -62,20 +70,80 @@ class Finding:
 class Check:
     """A question asked of a model, the answer with its figure, and the finding if it is a bad one.
 
-    ``answer`` says why where the question could not be asked.
+    ``answer`` says why where the question could not be asked, and the check was not ``made``.
     """
 
     name: str
     question: str
     answer: str
     finding: Finding | None = None
+    made: bool = True
+
+    @property
+    def verdict(self) -> str:
+        """The finding's severity, or "✓", or nothing where nothing was looked for."""
+        if self.finding:
+            return self.finding.severity
+        return "✓" if self.made else ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON, without the finding."""
+        ok = self.finding is None if self.made else None
+        return {"name": self.name, "question": self.question, "answer": self.answer, "ok": ok}
 
 
-def shown(estimate: Estimate, digits: int = 2) -> str:
-    """An estimate with its standard error.
+@dataclass(frozen=True)
+class Measured:
+    """What was measured, by name: all that words have fields for and pictures show.
 
-    >>> shown(Estimate(-103.7231, 0.252))
-    '−103.72 ± 0.25'
+    ``form`` is that of the finding, one of those in ``words.toml``, "" if it has one only, and None
+    if nothing is wrong; ``answer`` is the part of the words that answers the question.
     """
-    value = f"{estimate.value:,.{digits}f}".replace("-", "−")
-    return f"{value} ± {estimate.standard_error:.{digits}f}"
+
+    form: str | None
+    answer: str
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class NotChecked:
+    """Why nothing was measured: a key of ``[not-checked]`` in ``words.toml``."""
+
+    reason: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+def measured(form: str | None = None, answer: str = "answer", **values: Any) -> Measured:
+    """A measurement by its values."""
+    return Measured(form, answer, values)
+
+
+def check(name: str, outcome: Measured | NotChecked, **common: Any) -> Check:
+    """A measurement in words; ``common`` are values that any of them may mention."""
+    values, row = common | dict(outcome.values), TABLE[name]
+    question = fill(row["question"], values)
+    if isinstance(outcome, NotChecked):
+        return Check(name, question, fill(TABLE["not-checked"][outcome.reason], values), made=False)
+    finding = None if outcome.form is None else found(name, outcome.form, **values)
+    return Check(name, question, fill(row[outcome.answer], values), finding)
+
+
+def found(name: str, form: str = "", **values: Any) -> Finding:
+    """What is wrong, in the words that its name and form have in ``words.toml``."""
+    row = TABLE[name] | TABLE[name].get(form, {})
+    number = values[row["number"]]
+    further = {label: values[key] for label, key in row.get("further", {}).items() if key in values}
+    said = {part: fill(row[part], values) for part in ("sentence", "unit", "remedy", "code")}
+    return Finding(
+        name=name,
+        severity=row["severity"],
+        number=_value(number),
+        standard_error=number.standard_error if isinstance(number, Estimate) else None,
+        further={k: _value(v) for k, v in values.get("further", further).items()},
+        measured=values,
+        **said,
+    )
+
+
+def _value(number: float | Estimate) -> float:
+    return number.value if isinstance(number, Estimate) else number

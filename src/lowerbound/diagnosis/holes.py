@@ -8,16 +8,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from lowerbound.diagnosis.finding import SURE, Check, Finding, shown
-from lowerbound.diagnosis.subject import Subject, encoded, subset
+from lowerbound.diagnosis.codes import codes, encoded
+from lowerbound.diagnosis.finding import Measured, measured
+from lowerbound.diagnosis.thresholds import HOLES, surely_above
+from lowerbound.diagnosis.trained import TrainedModel, subset
 from lowerbound.evaluation import Estimate
 from lowerbound.evaluation.bounds import estimate
 from lowerbound.extras import needs
-
-HOLES = 0.8
-"""Share of the prior's mass outside of the codes' that makes a finding: four samples in five then
-come from where the decoder has hardly been trained, or codes lie where no sample does.  Models of
-MNIST whose samples look right are at 0.3 to 0.75, those whose samples do not at 0.85 and more."""
 
 FITTED = 20_000
 """Most training examples whose codes the mixture is fitted to.  With 20 dimensions, a tenth of them
@@ -33,7 +30,7 @@ PRIOR_DRAWS = 10
 """Draws of the prior for each held-out code, so that their own noise is small."""
 
 
-def holes(subject: Subject) -> Check:
+def holes(trained: TrainedModel) -> Measured:
     """A lower bound on the total variation between the aggregate posterior and the prior.
 
     ∫ max(0, p(z) − q(z)) dz, the share of the prior's mass that codes do not make up, is the
@@ -43,95 +40,52 @@ def holes(subject: Subject) -> Check:
     and never above the truth, however few the data; fewer data only see less.  In the same way
     E_q[log r(z) − log p(z)] = KL(q(z) ‖ p(z)) − KL(q(z) ‖ r) is below the KL.
     """
-    name, question = "holes", "Do the codes of data fill the prior?"
-    codes, prior, log_p = _codes_and_prior(subject)
-    if subject.known is None:
-        half = len(codes) // 2
-        fitted, codes = codes[:half], codes[half:]
+    held_out, prior, log_p = _codes_and_prior(trained)
+    if trained.training is None:
+        fitted, held_out = held_out.tensor_split([len(held_out) // 2])
     else:
-        known = subset(subject.known, subject.seed, FITTED)
-        fitted = encoded(subject.model, known, subject.device).draws.double()
-    log_r = mixture(fitted, subject.seed)
-    of_codes, of_prior = (log_r(z) - log_p(z) for z in (codes, prior))
+        fitted = encoded(trained, subset(trained.training, trained.seed, FITTED)).draws.double()
+    log_r = mixture(fitted, trained.seed)
+    of_codes, of_prior = (log_r(z) - log_p(z) for z in (held_out, prior))
     share = difference((of_prior < 0).double(), (of_codes < 0).double())
-    divergence = estimate(of_codes)
-    percent = f"{100 * max(0.0, share.value):.0f} %"
-    answer = f"at least {percent} of the prior's mass is outside of the codes'"
-    if subject.model.context is None:
-        answer += f"; KL(q(z) ‖ p(z)) ≥ {shown(divergence)} nats"
-    if share.value - SURE * share.standard_error <= HOLES:
-        return Check(name, question, answer)
-
-    def draw():
-        from lowerbound import plots
-
-        sets = {"codes": of_codes.numpy(), "prior": of_prior.numpy()}
-        return plots.score_histograms(
-            {"log q(z) − log p(z), as fitted to other codes": sets},
-            xlabel="nats",
-            title="Codes of held-out data, and draws of the prior",
-        )
-
-    remedy, code = _remedy(subject)
-    finding = Finding(
-        name,
-        "note" if subject.is_autoencoder else "warning",
-        f"The codes do not fill the prior: at least {percent} of its mass lies where too few "
-        f"{subject.what}s are encoded. Samples will look bad or be all alike, however good the "
-        "reconstructions are.",
-        share.value,
-        "of the prior's mass",
-        remedy,
-        code,
-        draw,
-        standard_error=share.standard_error,
-        further={"aggregate kl at least": divergence.value}
-        if subject.model.context is None
-        else {},
-    )
-    return Check(name, question, answer, finding)
-
-
-def _remedy(subject: Subject) -> tuple[str, str]:
-    """What to do, in words and as code."""
-    if subject.is_autoencoder:
-        return (
-            "Nothing brings an autoencoder's codes to the prior. To draw samples, take a VAE, or a "
-            "distribution fitted to the codes.",
-            "lb.VAE(…, posterior=lb.DiagonalGaussian(encoder, latent_dim))",
-        )
-    if subject.last_beta < 1:
-        return (
-            "Weigh the KL by 1: a smaller weight leaves holes.",
-            "lb.fit(model, data, objective=lb.ELBO(beta=1.0))    # --set objective.beta=1",
-        )
-    return (
-        "Take fewer latent dimensions, or a prior that is learned.",
-        f"lowerbound train … --set latent_dim={max(1, subject.codes.mean.shape[1] // 2)}    "
-        "# or --set prior=VampPrior",
+    form = None
+    if surely_above(share, HOLES) and trained.is_autoencoder:
+        form = "of-an-autoencoder"
+    elif surely_above(share, HOLES):
+        form = "small-beta" if trained.last_beta < 1 else "stiff-prior"
+    exact = trained.model.context is None
+    return measured(
+        form,
+        "answer-with-kl" if exact else "answer",
+        share=share,
+        percent=max(0.0, share.value),
+        half=max(1, trained.model.latent_dim // 2),
+        log_ratios={"codes": of_codes, "prior": of_prior},
+        **({"kl": estimate(of_codes)} if exact else {}),
     )
 
 
-def _codes_and_prior(subject: Subject) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
+def _codes_and_prior(trained: TrainedModel) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
     """Codes (n, latent), draws of the prior (PRIOR_DRAWS × n, latent), and log p(z).
 
     Where p(z|c) depends on c, the aggregate is over c too, and log p(z) is a mixture fitted to
     draws of its own.
     """
-    labels = subject.test.labels
-    features = subject.model.features(None if labels is None else labels.to(subject.device))
-    p = subject.model.prior(features)
-    n = len(subject.test)
+    labels = trained.test.labels
+    p = trained.model.prior(
+        trained.model.features(None if labels is None else labels.to(trained.device))
+    )
+    n = len(trained.test)
 
     def draw() -> Tensor:
         z = p.sample((PRIOR_DRAWS,)) if p.batch_shape else p.sample((PRIOR_DRAWS * n,))
         return z.reshape(-1, z.shape[-1]).cpu().double()
 
-    if subject.model.context is None:
-        log_p = lambda z: p.log_prob(z.float().to(subject.device)).cpu().double()  # noqa: E731
-    else:
-        log_p = mixture(draw(), subject.seed)
-    return subject.codes.draws.double(), draw(), log_p
+    def exact(z: Tensor) -> Tensor:
+        return p.log_prob(z.float().to(trained.device)).cpu().double()
+
+    log_p = exact if trained.model.context is None else mixture(draw(), trained.seed)
+    return codes(trained).draws.double(), draw(), log_p
 
 
 def mixture(codes: Tensor, seed: int) -> Callable[[Tensor], Tensor]:

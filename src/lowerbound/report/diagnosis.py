@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import lowerbound
 from lowerbound import diagnosis, plots, runs, storage
 from lowerbound.data import Dataset, known, load, read
-from lowerbound.diagnosis import Check, Finding
+from lowerbound.diagnosis import Finding, Severity
 from lowerbound.errors import ConfigurationError, StorageError
 from lowerbound.files import write_atomic, write_json
 from lowerbound.objectives import Objective
@@ -21,7 +21,11 @@ from lowerbound.vae import VAE
 
 DIAGNOSIS_FOLDER = "diagnosis"
 PAGE_FILE = "index.html"
-ORDER = ("fault", "warning", "note")
+SEVERITIES: dict[Severity, str] = {
+    "fault": "figures are wrong, or the model fails",
+    "warning": "it works worse than it could",
+    "note": "worth knowing",
+}
 
 
 def write_diagnosis(
@@ -33,17 +37,16 @@ def write_diagnosis(
     device: str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Path, list[Finding], int]:
-    """Diagnose the run, or the model that `fit` kept, in ``folder``; return the page's path, the
-    findings, the worst first, and the number of checks.
+    """Diagnose the run, or the model that `fit` kept, in ``folder``.
 
-    ``data`` names a data set in place of the one that the folder tells, and ``labels`` the column
-    or file of its labels.  Noise is seeded, so that
-    the same run gives the same page.
+    Returns the page's path, the findings, the worst first, and the number of checks.  ``data``
+    names a data set in place of the one that the folder names, and ``labels`` the column or file of
+    its labels.  Noise is seeded, so that the same run gives the same page.
 
     Raises:
-        StorageError: the folder holds no finished run, or does not tell its data.
-        DataError: the run's data cannot be had any more, or have changed, or have another shape
-            than the model's.
+        StorageError: the folder holds no finished run, or does not name its data.
+        DataError: the run's data are no longer available, or have changed, or differ in shape from
+            what the model takes.
     """
     model = runs.load_model(folder, device)
     asked = _asked(folder, model, data, labels)
@@ -57,41 +60,30 @@ def write_diagnosis(
         progress=progress,
     )
     findings = [check.finding for check in checks if check.finding]
-    findings.sort(key=lambda finding: ORDER.index(finding.severity))
+    findings.sort(key=lambda finding: list(SEVERITIES).index(finding.severity))
     out = folder / DIAGNOSIS_FOLDER
     for old in out.glob("*.png"):
         old.unlink()
-    pictures = {}
-    for finding in findings:
-        pictures[finding.name] = plots.png_bytes(finding.picture())
-        write_atomic(out / f"{finding.name}.png", pictures[finding.name])
-    write_json(
-        out / "diagnosis.json",
-        {
-            "findings": [finding.as_dict() for finding in findings],
-            "checks": [
-                {"name": c.name, "question": c.question, "answer": c.answer, "ok": _ok(c)}
-                for c in checks
-            ],
-        },
-    )
+    pictures = {finding.name: plots.png_bytes(finding.picture()) for finding in findings}
+    for name, png in pictures.items():
+        write_atomic(out / f"{name}.png", png)
+    found, made = ([each.as_dict() for each in some] for some in (findings, checks))
+    write_json(out / "diagnosis.json", {"findings": found, "checks": made})
+    counts = Counter(finding.severity for finding in findings)
+    lead = f"{len(checks)} checks, and nothing found."
+    if findings:
+        lead = f"{len(checks)} checks. What is wrong, the worst first, and what to do about it."
     page = render(
         "diagnosis.html",
         title=asked.title,
-        lead=_lead(findings, checks),
-        cards=_cards(findings, checks),
-        findings=[
-            {
-                **finding.as_dict(),
-                "heading": _heading(finding),
-                "figure": _figure(finding),
-                "data": data_uri(pictures[finding.name]),
-            }
-            for finding in findings
+        lead=lead,
+        cards=[
+            *({"name": f"{s}s", "value": counts[s], "unit": u} for s, u in SEVERITIES.items()),
+            {"name": "checks", "value": len(checks), "unit": "with their figures below"},
         ],
-        checks=[
-            {"question": c.question, "answer": c.answer, "verdict": _verdict(c)} for c in checks
-        ],
+        findings=findings,
+        pictures={name: data_uri(png) for name, png in pictures.items()},
+        checks=checks,
         examples=diagnosis.EXAMPLES,
         command=asked.command,
         version=lowerbound.__version__,
@@ -147,7 +139,7 @@ def _of_model(folder: Path, data: str | None, labels: str | None) -> Asked:
     if data is None and name not in known():
         raise StorageError(
             f"expected a run, or a model trained on a known data set ({', '.join(sorted(known()))}"
-            f"), got {folder}, trained on {name or 'what it does not tell'}; name its data with "
+            f"), got {folder}, trained on {name or 'data it does not name'}; name its data with "
             "--data, or use lb.diagnose(model, data)"
         )
     source = data or str(name)
@@ -171,45 +163,3 @@ def _objective(folder: Path) -> Objective:
             f"{folder / storage.MODEL_FILE}: expected an objective, got {described!r}"
         )
     return objective
-
-
-def _lead(findings: list[Finding], checks: list[Check]) -> str:
-    if not findings:
-        return f"{len(checks)} checks, and nothing found."
-    return f"{len(checks)} checks. What is wrong, the worst first, and what to do about it."
-
-
-def _cards(findings: list[Finding], checks: list[Check]) -> list[dict[str, Any]]:
-    meanings = {
-        "fault": "figures are wrong, or the model fails",
-        "warning": "it works worse than it could",
-        "note": "worth knowing",
-    }
-    counts = {severity: sum(f.severity == severity for f in findings) for severity in ORDER}
-    cards = [
-        {"name": f"{severity}s", "value": counts[severity], "unit": meanings[severity]}
-        for severity in ORDER
-    ]
-    return [*cards, {"name": "checks", "value": len(checks), "unit": "with their figures below"}]
-
-
-def _heading(finding: Finding) -> str:
-    return finding.name.replace("-", " ").capitalize().replace("kl", "KL").replace("Kl", "KL")
-
-
-def _figure(finding: Finding) -> str:
-    """The number as text."""
-    value = f"{finding.number:.4g}".replace("-", "−")
-    error = "" if finding.standard_error is None else f" ± {finding.standard_error:.2g}"
-    return f"{value}{error} {finding.unit}"
-
-
-def _ok(check: Check) -> bool | None:
-    """Whether nothing was found; None where nothing was looked for."""
-    return None if check.answer.startswith("not checked") else check.finding is None
-
-
-def _verdict(check: Check) -> str:
-    if check.finding:
-        return check.finding.severity
-    return "✓" if _ok(check) else ""

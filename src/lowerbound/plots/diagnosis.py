@@ -1,0 +1,139 @@
+"""What each finding of a diagnosis looks like, drawn from what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from lowerbound.plots import curves, kl_per_dimension, ranked_bars, score_histograms
+
+Measured = Mapping[str, Any]
+
+
+def _bars(values: Mapping[str, float], ylabel: str, title: str, xlabel: str = "") -> Figure:
+    heights = np.array(list(values.values()), float)
+    return ranked_bars(heights, list(values), ylabel=ylabel, xlabel=xlabel, title=title)
+
+
+def _beside(yours: float, right: float, ylabel: str) -> Figure:
+    return _bars({"yours": yours, "right": right}, ylabel, "Your loss")
+
+
+def _lost_by_sigma(m: Measured) -> Figure:
+    """D (½ ((σ*/σ)² − 1) + log σ/σ*) nats over σ."""
+    sigma, best = m["sigma"], m["best"]
+    sigmas = np.geomspace(min(sigma, best) / 1.3, max(sigma, best) * 1.3, 100)
+    lost = m["elements"] * (0.5 * ((best / sigmas) ** 2 - 1) + np.log(sigmas / best))
+    return curves(
+        sigmas,
+        {"lost by σ": lost},
+        xlabel=f"σ (the model's {sigma:.3g}; the best {best:.3g})",
+        ylabel=m["nats"],
+        logx=True,
+        title="What the bound loses by its σ, the decoder's means as they are",
+    )
+
+
+def _betas(m: Measured) -> Figure:
+    bars = {
+        f"{by},\n{name}": beta for name, both in m["readings"].items() for by, beta in both.items()
+    }
+    title = "The KL's weight by the derivatives of the encoder's means and variances"
+    return _bars(bars | {"the\nobjective": m["wanted"]}, "β", title)
+
+
+def _over_samples(m: Measured) -> Figure:
+    return curves(
+        np.array(list(m["curve"])),
+        {"bound": np.array(list(m["curve"].values()))},
+        xlabel="importance samples",
+        ylabel=m["nats"],
+        logx=True,
+        title="The importance-weighted bound on held-out data",
+    )
+
+
+def _function(m: Measured) -> Figure:
+    return curves(
+        m["x"],
+        m["lines"],
+        xlabel=m["xlabel"],
+        ylabel="nats",
+        title="Your function beside the exact one",
+    )
+
+
+def _draws(x: Any, lines: Mapping[str, Any]) -> Figure:
+    return curves(
+        x,
+        lines,
+        xlabel="σ that q(z|x) states",
+        ylabel="standard deviation of the draws",
+        title="Draws from q(z|x)",
+    )
+
+
+PICTURES: dict[str, Callable[[Measured], Figure]] = {
+    "shapes": lambda m: _bars(
+        {"takes": m["takes"], "is given": m["given"]} if "given" in m else {"passed": 0},
+        "features",
+        "The layer that does not fit",
+    ),
+    "collapsed-dimensions": lambda m: kl_per_dimension(
+        m["height"], active=m["active"], criterion=m["criterion"], unit=m["height_unit"]
+    ),
+    "vanishing-kl": lambda m: curves(
+        m["epoch"],
+        {"KL": m["course"], f"{m['vanished']} nats": np.full(m["epochs"], m["vanished"])},
+        xlabel="epoch",
+        ylabel=m["nats"],
+        title="KL of the training data",
+    ),
+    "holes": lambda m: score_histograms(
+        {"log q(z) − log p(z), as fitted to other codes": m["log_ratios"]},
+        xlabel="nats",
+        title="Codes of held-out data, and draws of the prior",
+    ),
+    "decoder-noise": _lost_by_sigma,
+    "likelihood": lambda m: (
+        _bars(
+            m["bits"],
+            "held-out bits per dimension",
+            "Small decoders on the same codes",
+            "likelihood (less is better)",
+        )
+        if m["bits"]
+        else _bars({"without density": 100 * m["share"]}, "% of elements", "Elements of x")
+    ),
+    "clipped-heads": lambda m: score_histograms(
+        {head: {"held out": outputs.flatten()} for head, outputs in m["outputs"].items()},
+        xlabel="output of the encoder",
+        title="The encoder's outputs",
+    ),
+    "kl-weight": _betas,
+    "stated-variance": _betas,
+    "bound-gap": _over_samples,
+    "importance-samples": _over_samples,
+    "overfitting": lambda m: score_histograms(
+        {"ELBO": m["elbo_of_each"]}, xlabel=m["nats"], title="The bound of each example"
+    ),
+    "reconstruction-formula": _function,
+    "kl-formula": _function,
+    "loss-unknown": lambda m: _beside(m["percent"], 0.0, "% of its spread unexplained"),
+    "kl-unknown": lambda m: _beside(m["percent"], 0.0, "% of its spread unexplained"),
+    "reconstruction-sign": lambda m: _beside(m["factor"], abs(m["factor"]), "factor"),
+    "kl-sign": lambda m: _beside(m["factor"], abs(m["factor"]), "factor"),
+    "reconstruction-missing": lambda m: _beside(0.0, 1.0, "weight of the reconstruction"),
+    "kl-missing": lambda m: _beside(0.0, 1.0, "weight of the KL"),
+    "loss-weight": lambda m: _beside(m["ratio"], m["beta"], "weight β of the KL"),
+    "loss-constant": lambda m: _beside(m["constant"], 0.0, "nats where q is the prior"),
+    "draws-deviation": lambda m: _draws(
+        m["wanted"], {"yours": m["deviations"], "right": m["wanted"]}
+    ),
+    "draws-mean": lambda m: _draws(np.arange(len(m["means"])), {"yours": m["means"]}),
+    "draws-gradient": lambda m: _draws(np.arange(2), {"reached": [1.0, m["reached"] - 1.0]}),
+}
+"""By the finding's name; each is given all that was measured."""
