@@ -27,8 +27,9 @@ class Report(Callback):
 
 
 with tempfile.TemporaryDirectory() as folder:
-    source = runs.Source(str(Path(told.data).absolute()), validation=0.1, test=100)
-    run = runs.Run(*recipe(told), source, "benchmark")
+    source = runs.DataSource(source=str(Path(told.data).absolute()), validation=0.1, test=100)
+    name, settings = recipe(told)
+    run = runs.RunDescription(recipe=name, settings=settings, source=source, command="benchmark")
     report = Report()
     report.images = len(source.load(0).train)
     runs.train(run, Path(folder) / "run", callbacks=[ProgressBar(), report])

@@ -76,8 +76,8 @@ def load(folder: str | Path, device: str | torch.device | None = "cpu") -> VAE:
     information = read_information(folder)
     try:
         model = build(information["model"])
-    except ConfigurationError as error:
-        raise StorageError(f"{folder / MODEL_FILE}: {error}") from None
+    except (ConfigurationError, RuntimeError, TypeError, OverflowError) as error:
+        raise StorageError(f"{folder / MODEL_FILE}: {' '.join(str(error).split())}") from None
     if not isinstance(model, VAE):
         raise StorageError(f"{folder / MODEL_FILE}: expected a VAE, got {type(model).__name__}")
     tensors = _read_weights(folder, information["weights"])
@@ -120,7 +120,7 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
     except (FileNotFoundError, NotADirectoryError):
         missing = f"no {path.name} there" if path.parent.is_dir() else "no such folder"
         raise StorageError(f"expected {what} in {path.parent}, got {missing}") from None
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise StorageError(f"{path}: cannot be read ({error}); the file is damaged") from None
     if not isinstance(value, dict):
         raise StorageError(f"{path}: expected a JSON object, got {type(value).__name__}")

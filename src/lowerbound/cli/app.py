@@ -12,6 +12,7 @@ import typer
 
 import lowerbound
 from lowerbound.cli import compress, data, diagnose, evaluate, inspect, train
+from lowerbound.cli.output import show_notes
 from lowerbound.errors import LowerboundError
 
 app = typer.Typer(
@@ -49,7 +50,8 @@ def options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Options of every command."""
+    """What comes before every command."""
+    show_notes()
 
 
 def run(commands: typer.Typer = app, name: str | None = None) -> NoReturn:

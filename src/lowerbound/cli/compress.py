@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lowerbound.cli.output import note, print_json, progress, show_notes
+from lowerbound.cli.options import Json
+from lowerbound.cli.output import note, print_json, progress, show
 from lowerbound.errors import ConfigurationError, StorageError
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 SUFFIX = ".lb"
 Folder = Annotated[Path, typer.Argument(help="The folder of the model, which both sides need.")]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Replace an existing file.")]
-Json = Annotated[bool, typer.Option(help="Print the figures as JSON.")]
 
 
 def compress(
@@ -38,13 +38,13 @@ def compress(
 
     Bits-back coding: the better the model knows such images, the smaller the file.
     """
-    from lowerbound import compression, data, runs
+    from lowerbound import compression, data
     from lowerbound.files import write_atomic
+    from lowerbound.runs import Run
 
-    show_notes()
     target = out or Path(f"{Path(file)}{SUFFIX}")
     _refuse_existing(target, force=force)
-    model = runs.load_model(run, "cpu")
+    model = Run.open(run, "cpu").model
     array = data.read_array(file)
     started = time.perf_counter()
     with progress("compressing") as advance:
@@ -64,16 +64,15 @@ def compress(
         "initial_bits": made.initial_bits,
         "images_per_second": speed,
     }
-    if json:
-        print_json(figures)
-        return
-    typer.echo(
+    show(
+        figures,
         f"{file}: {array.nbytes:,} → {len(made.content):,} bytes in {target}\n"
         f"  {'size':<22}{figures['bits_per_dimension']:>8.4f} bits per dimension\n"
         f"  {'−ELBO':<22}{figures['negative_elbo_bits_per_dimension']:>8.4f} bits per dimension "
         f"(the file is {figures['over_negative_elbo']:+.2%})\n"
         f"  {'initial bits':<22}{made.initial_bits:>8,}\n"
-        f"  {'images/s':<22}{speed:>8,.0f}"
+        f"  {'images/s':<22}{speed:>8,.0f}",
+        json,
     )
 
 
@@ -87,10 +86,10 @@ def decompress(
     json: Json = False,
 ) -> None:
     """Restore what was compressed, to the last bit, as a .npy file."""
-    from lowerbound import compression, runs
+    from lowerbound import compression
     from lowerbound.cli.exports import write_array
+    from lowerbound.runs import Run
 
-    show_notes()
     try:
         content = file.read_bytes()
     except OSError as error:
@@ -99,7 +98,7 @@ def decompress(
     if target.suffix != ".npy":
         raise ConfigurationError(f"expected a .npy file to write to, got {target}")
     _refuse_existing(target, force=force)
-    model = runs.load_model(run, "cpu")
+    model = Run.open(run, "cpu").model
     started = time.perf_counter()
     with progress("decompressing") as advance:
         array = compression.decompress(model, content, progress=advance)

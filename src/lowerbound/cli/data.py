@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lowerbound.cli.output import print_json, show_notes
+from lowerbound.cli.options import Json
+from lowerbound.cli.output import show
 
 if TYPE_CHECKING:
     from lowerbound.data import Attempt
@@ -20,39 +21,34 @@ Folder = Annotated[Path | None, typer.Option(help="Look for the files here too."
 @app.command("list")
 def list_(
     folder: Folder = None,
-    json: Annotated[bool, typer.Option(help="Print them as JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """List the known data sets and where each is to be had, without using the network."""
     from lowerbound.data import known, status
 
     found = {name: status(name, folder=folder) for name in known()}
-    if json:
-        print_json({name: _dicts(attempts) for name, attempts in found.items()})
-        return
-    for name, attempts in found.items():
-        typer.echo(name)
-        for attempt in attempts:
-            typer.echo(f"  {attempt}")
+    lines = [
+        line
+        for name, attempts in found.items()
+        for line in (name, *(f"  {attempt}" for attempt in attempts))
+    ]
+    show({name: _dicts(attempts) for name, attempts in found.items()}, "\n".join(lines), json)
 
 
 @app.command()
 def get(
     name: Annotated[str, typer.Argument(help="digits, mnist or fashion-mnist.")],
     folder: Folder = None,
-    json: Annotated[bool, typer.Option(help="Print what was tried as JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Fetch a known data set into the cache, and show what was tried for it."""
     from lowerbound.data import get
 
-    show_notes()
     fetched = get(name, folder=folder)
-    if json:
-        path = None if fetched.path is None else str(fetched.path)
-        print_json({"path": path, "attempts": _dicts(fetched.attempts)})
-        return
-    for attempt in fetched.attempts:
-        typer.echo(f"  {attempt}")
-    typer.echo(f"{name}: {fetched.path or 'embedded in scikit-learn'}")
+    path = None if fetched.path is None else str(fetched.path)
+    lines = [*(f"  {attempt}" for attempt in fetched.attempts)]
+    lines.append(f"{name}: {path or 'embedded in scikit-learn'}")
+    show({"path": path, "attempts": _dicts(fetched.attempts)}, "\n".join(lines), json)
 
 
 def _dicts(attempts: tuple[Attempt, ...]) -> list[dict[str, str]]:

@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lowerbound.cli.inspect import Data, Device, Folder, Labels, Seed, Split, examples_of
-from lowerbound.cli.output import checking, note, print_json, progress, show_notes
+from lowerbound.cli.options import Data, Device, Folder, Json, Labels, Seed, Split
+from lowerbound.cli.output import checking, note, show, watched
 from lowerbound.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from lowerbound import VAE
     from lowerbound.data import Dataset
+    from lowerbound.evaluation import Rate
 
 
 def evaluate(
-    run: Folder,
+    folder: Folder,
     samples: Annotated[int, typer.Option(help="k of the importance-weighted bound.")] = 100,
     first: Annotated[
         int | None, typer.Option(min=2, help="Only the first so many examples, for all measures.")
@@ -47,59 +46,53 @@ def evaluate(
     labels: Labels = None,
     seed: Seed = 0,
     device: Device = None,
-    json: Annotated[bool, typer.Option(help="Print the figures as JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Measure a trained model on held-out data, in nats per example with standard errors.
 
     --ais and --gap take minutes for a hundred images: choose these with --first.
     """
-    from lowerbound import evaluation, runs
+    from lowerbound import evaluation
+    from lowerbound.runs import Run
 
     if bracket is not None and ais is None:
         raise ConfigurationError("expected --bracket with --ais, whose error it bounds")
-    show_notes()
-    model = runs.load_model(run, device)
-    examples = examples_of(run, model, split, data, labels)
+    with checking() as reading:
+        run = Run.open(folder, device, reading)
+        model, examples = run.model, run.examples(split, data, labels)
     if first is not None:
         examples = examples.take(first)
     _check_posterior(model, examples, ais, gap, decompose)
-    with progress("evaluating") as advance:
-        measured = evaluation.evaluate(
-            model, examples, samples=samples, seed=seed, progress=advance
-        )
+    measured = watched(
+        "evaluating", evaluation.evaluate, model, examples, samples=samples, seed=seed
+    )
     if data is None and split == "test" and first is None:
-        runs.keep_evaluation(run, measured, seed)
-    results: dict[str, Any] = {}
+        run.keep(measured, seed)
+    more: dict[str, Any] = {}
+    annealing = {"steps": ais, "chains": chains, "seed": seed}
     if ais is not None:
-        annealing: dict[str, Any] = {"steps": ais, "chains": chains, "seed": seed}
-        with progress("annealing") as advance:
-            results["annealed"] = evaluation.anneal(model, examples, **annealing, progress=advance)
+        more["annealed"] = watched("annealing", evaluation.anneal, model, examples, **annealing)
     if bracket is not None:
-        own = None if model.context is None else _labels(examples, bracket)
-        with progress("annealing both ways") as advance:
-            results["bracket"] = evaluation.bracket(
-                model, bracket, own, **annealing, progress=advance
-            )
+        own = None
+        if model.context is not None and examples.labels is not None:
+            own = examples.labels.repeat(-(-bracket // len(examples)))[:bracket]
+        more["bracket"] = watched(
+            "annealing both ways", evaluation.bracket, model, bracket, own, **annealing
+        )
     if gap:
-        with progress("seeking the best q") as advance:
-            results["gaps"] = evaluation.gaps(
-                model,
-                examples,
-                samples=samples,
-                annealed=results["annealed"].log_evidence if "annealed" in results else None,
-                seed=seed,
-                progress=advance,
-            )
+        annealed = more["annealed"].log_evidence if "annealed" in more else None
+        seeking = {"samples": samples, "annealed": annealed, "seed": seed}
+        more["gaps"] = watched("seeking the best q", evaluation.gaps, model, examples, **seeking)
     if decompose:
-        with progress("decomposing the KL") as advance:
-            results["kl_parts"] = evaluation.decompose_kl(
-                model, examples, seed=seed, progress=advance
-            )
-    if json:
-        parts = {name: result.as_dict() for name, result in results.items()}
-        print_json({"data": data or split, "seed": seed, **measured.as_dict(), **parts})
-    else:
-        typer.echo("\n".join(map(str, (measured, *results.values()))))
+        more["kl_parts"] = watched(
+            "decomposing the KL", evaluation.decompose_kl, model, examples, seed=seed
+        )
+    parts = {name: result.as_dict() for name, result in more.items()}
+    show(
+        {"data": data or split, "seed": seed, **measured.as_dict(), **parts},
+        "\n".join(map(str, (measured, *more.values()))),
+        json,
+    )
 
 
 def _check_posterior(
@@ -122,14 +115,8 @@ def _check_posterior(
         )
 
 
-def _labels(examples: Dataset, n: int) -> Tensor:
-    """A label for each of n x of a conditional model's own: those of the data, in turn."""
-    assert examples.labels is not None
-    return examples.labels.repeat(-(-n // len(examples)))[:n]
-
-
 def rates(
-    runs_: Annotated[
+    folders: Annotated[
         list[Path], typer.Argument(metavar="RUN...", help="Runs of one recipe on the same data.")
     ],
     out: Annotated[
@@ -139,47 +126,45 @@ def rates(
     split: Split = "test",
     seed: Seed = 0,
     device: Device = None,
-    json: Annotated[bool, typer.Option(help="Print the figures as JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Set runs that were trained with several β side by side: what codes cost and leave unsaid.
 
     Train them with --set objective.beta=0.5, 1, 2, ….
     """
-    from lowerbound import evaluation, plots, runs
-    from lowerbound.files import write_atomic
+    from lowerbound import evaluation, plots
+    from lowerbound.runs import Run
 
     if out is not None and out.suffix != ".png":
         raise ConfigurationError(f"expected --out to end in .png, got {out}")
-    show_notes()
-    models = {run.name: runs.load_model(run, device) for run in runs_}
-    if len(models) < len(runs_):
-        raise ConfigurationError("expected runs in folders of different names")
-    described = [runs.read(run) for run in runs_]
     with checking() as reading:
-        data = runs.split_of(described[0], split, reading)
-    for run in described[1:]:
-        if run.fingerprints.get(split) != described[0].fingerprints.get(split):
-            raise ConfigurationError(
-                f"expected runs on the same {split} data, got {run.data_summary} and "
-                f"{described[0].data_summary}"
-            )
-    with progress("evaluating") as advance:
-        places = evaluation.rate_distortion(
-            models, data, samples=samples, seed=seed, progress=advance
-        )
+        runs = [Run.open(folder, device, reading) for folder in folders]
+        models = {run.folder.name: run.model for run in runs}
+        if len(models) < len(runs):
+            raise ConfigurationError("expected runs in folders of different names")
+        first = runs[0].description
+        for run in runs[1:]:
+            other = run.description
+            if other.fingerprints.get(split) != first.fingerprints.get(split):
+                raise ConfigurationError(
+                    f"expected runs on the same {split} data, got {other.data_summary} and "
+                    f"{first.data_summary}"
+                )
+        data = runs[0].data(split)
+    places = watched(
+        "evaluating", evaluation.rate_distortion, models, data, samples=samples, seed=seed
+    )
     if out is not None:
-        figure = plots.rate_distortion(
-            [place.rate.value for place in places],
-            [place.distortion.value for place in places],
-            [place.name for place in places],
-        )
-        write_atomic(out, plots.png_bytes(figure))
+        plane = ([p.rate.value for p in places], [p.distortion.value for p in places])
+        plots.save(plots.rate_distortion(*plane, [p.name for p in places]), out)
         note(f"wrote {out}")
-    if json:
-        print_json([dataclasses.asdict(place) for place in places])
-        return
-    typer.echo(f"{'':<24}{'rate (KL)':>18}{'distortion':>20}{'ELBO':>20}")
+    show([dataclasses.asdict(place) for place in places], _table(places), json)
+
+
+def _table(places: list[Rate]) -> str:
+    lines = [f"{'':<24}{'rate (KL)':>18}{'distortion':>20}{'ELBO':>20}"]
     for place in places:
         cells = (place.rate, place.distortion, place.elbo)
         figures = "".join(f"{c.value:>12.2f} ± {c.standard_error:<5.2f}" for c in cells)
-        typer.echo(f"{place.name:<24}{figures}".rstrip())
+        lines.append(f"{place.name:<24}{figures}".rstrip())
+    return "\n".join(lines)

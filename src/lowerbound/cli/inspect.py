@@ -3,52 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from lowerbound.cli.output import checking, note, print_json, progress, show_notes
-from lowerbound.errors import ConfigurationError
+from lowerbound.cli.options import Data, Device, Folder, Json, Labels, Seed, Split
+from lowerbound.cli.output import checking, note, progress, show
 
-if TYPE_CHECKING:
-    from lowerbound import VAE
-    from lowerbound.data import Dataset
-    from lowerbound.runs import Run
-
-Folder = Annotated[Path, typer.Argument(help="The folder that `lowerbound train` made.")]
-Split = Annotated[
-    Literal["train", "validation", "test"], typer.Option(help="Which part of the run's data.")
-]
-Data = Annotated[
-    str | None, typer.Option(help="Other data, all of which are used, instead of the run's.")
-]
-Labels = Annotated[
-    str | None, typer.Option(help="With --data: the column or array of its class labels.")
-]
-Device = Annotated[str | None, typer.Option(help="cpu or cuda.")]
-Seed = Annotated[int, typer.Option(help="Seed of all noise.")]
+Out = Annotated[Path, typer.Option(help="A .png (images), .npy or .csv file to write.")]
 
 
-def report(
-    run: Folder,
-    device: Device = None,
-    json: Annotated[bool, typer.Option(help="Print where it is as JSON.")] = False,
-) -> None:
+def report(folder: Folder, device: Device = None, json: Json = False) -> None:
     """Write one page about a run: curves, reconstructions, samples, latent space, figures."""
     from lowerbound.report import write_report
+    from lowerbound.runs import Run
 
-    show_notes()
     with checking() as reading, progress("reporting", at_once=False) as advance:
-        page = write_report(run, device=device, progress=advance, reading=reading)
-    if json:
-        print_json({"report": str(page)})
-    else:
-        typer.echo(str(page))
+        page = write_report(Run.open(folder, device, reading), progress=advance)
+    show({"report": str(page)}, str(page), json)
 
 
 def reconstruct(
-    run: Folder,
-    out: Annotated[Path, typer.Option(help="A .png (images), .npy or .csv file to write.")],
+    folder: Folder,
+    out: Out,
     n: Annotated[int, typer.Option("-n", min=1, help="How many examples.")] = 20,
     split: Split = "test",
     data: Data = None,
@@ -56,27 +33,25 @@ def reconstruct(
     device: Device = None,
 ) -> None:
     """Write reconstructions of the first n examples (for a .png, beside the originals)."""
-    from lowerbound import plots, runs
+    from lowerbound import plots
     from lowerbound.cli.exports import value_range, write_examples
+    from lowerbound.runs import Run
 
-    show_notes()
-    model = runs.load_model(run, device)
-    examples = examples_of(run, model, split, data, labels).take(n)
+    with checking() as reading:
+        run = Run.open(folder, device, reading)
+        model, examples = run.model, run.examples(split, data, labels).take(n)
     rebuilt = model.reconstruct(examples.x, examples.labels).cpu().numpy()
     original = examples.x.numpy()
-    pairs = {"original": original, "reconstruction": rebuilt}
+    pairs, span = {"original": original, "reconstruction": rebuilt}, value_range(original)
     write_examples(
-        out,
-        rebuilt,
-        examples.columns,
-        lambda: plots.reconstructions(pairs, value_range=value_range(original)),
+        out, rebuilt, examples.columns, lambda: plots.reconstructions(pairs, value_range=span)
     )
     note(f"wrote {out}")
 
 
 def sample(
-    run: Folder,
-    out: Annotated[Path, typer.Option(help="A .png (images), .npy or .csv file to write.")],
+    folder: Folder,
+    out: Out,
     n: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 64,
     label: Annotated[
         str | None,
@@ -87,21 +62,13 @@ def sample(
     device: Device = None,
 ) -> None:
     """Write draws x ~ p(x|z), z ~ p(z)."""
-    import torch
-
-    from lowerbound import plots, runs
+    from lowerbound import plots
     from lowerbound.cli.exports import value_range, write_examples
+    from lowerbound.runs import Run
 
-    show_notes()
-    model = runs.load_model(run, device)
-    context = None
-    if model.context is not None and label is None:
-        context = torch.arange(n) % int(model.context.classes)  # type: ignore[arg-type]
-    elif label is not None:
-        context = torch.full((n,), _class_number(run, model, label))
-    drawn = model.sample(n, context, seed=seed, mean=mean).cpu().numpy()
-    described = _description(run)
-    columns = None if described is None else described.columns
+    run = Run.open(folder, device)
+    drawn = run.model.sample(n, run.labels(n, label), seed=seed, mean=mean).cpu().numpy()
+    columns = run.description.columns if run.is_described else None
     write_examples(
         out, drawn, columns, lambda: plots.samples(drawn, value_range=value_range(drawn))
     )
@@ -109,7 +76,7 @@ def sample(
 
 
 def embed(
-    run: Folder,
+    folder: Folder,
     out: Annotated[Path, typer.Option(help="A .npy or .csv file to write.")],
     split: Split = "test",
     data: Data = None,
@@ -117,60 +84,13 @@ def embed(
     device: Device = None,
 ) -> None:
     """Write the posterior means of data, (n, latent); a .csv also gets the labels."""
-    from lowerbound import evaluation, runs
+    from lowerbound import evaluation
     from lowerbound.cli.exports import write_codes
+    from lowerbound.runs import Run
 
-    show_notes()
-    model = runs.load_model(run, device)
-    examples = examples_of(run, model, split, data, labels)
+    with checking() as reading:
+        run = Run.open(folder, device, reading)
+        model, examples = run.model, run.examples(split, data, labels)
     codes = evaluation.embed(model, examples).numpy()
     write_codes(out, codes, examples.labels, examples.classes)
     note(f"wrote {out}: {len(examples):,} × {model.latent_dim}")
-
-
-def _description(folder: Path) -> Run | None:
-    """What was trained on what, or None for a model that the library saved."""
-    from lowerbound import runs
-
-    return runs.read(folder) if (folder / runs.RUN_FILE).exists() else None
-
-
-def _class_number(folder: Path, model: VAE, label: str) -> int:
-    """The class called ``label``, by its name or its number."""
-    if model.context is None:
-        raise ConfigurationError("expected no --label, as this model is not conditional")
-    described = _description(folder)
-    named = None if described is None else described.classes
-    names = named or [str(i) for i in range(model.context.classes)]  # type: ignore[arg-type]
-    if label in names:
-        return names.index(label)
-    raise ConfigurationError(f"expected --label to be one of {', '.join(names)}, got {label!r}")
-
-
-def examples_of(
-    folder: Path,
-    model: VAE,
-    split: Literal["train", "validation", "test"],
-    data: str | None,
-    labels: str | None,
-) -> Dataset:
-    """The run's own split, or all of the data named instead.
-
-    Raises:
-        DataError: examples of another shape than the model's, among others.
-    """
-    from lowerbound import runs
-    from lowerbound.data import read
-
-    if labels is not None and data is None:
-        raise ConfigurationError("expected --labels with --data, whose labels they are")
-    if data is None:
-        with checking() as reading:
-            return runs.split_of(runs.read(folder), split, reading)
-    run = _description(folder)
-    if run is None:
-        examples = read(data, labels=labels)
-    else:
-        examples = runs.other_data(run, data, labels, model.context is not None)
-    runs.expect_shape(examples, model, data)
-    return examples

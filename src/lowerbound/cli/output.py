@@ -1,4 +1,4 @@
-"""What commands print and write."""
+"""What commands print."""
 
 from __future__ import annotations
 
@@ -7,14 +7,24 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import typer
+
+T = TypeVar("T")
 
 
 def print_json(value: Any) -> None:
     """Figures for programs, on standard output."""
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def show(value: Any, text: str, as_json: bool) -> None:
+    """A result on standard output: ``text`` for people, or ``value`` for programs."""
+    if as_json:
+        print_json(value)
+    else:
+        typer.echo(text)
 
 
 def note(line: str) -> None:
@@ -29,6 +39,12 @@ def show_notes() -> None:
     logger = logging.getLogger("lowerbound")
     logger.handlers[:] = [handler]
     logger.setLevel(logging.INFO)
+
+
+def watched(title: str, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    """What ``function`` returns, which moves a bar by its argument ``progress``."""
+    with progress(title) as advance:
+        return function(*args, **kwargs, progress=advance)
 
 
 def checking() -> AbstractContextManager[Callable[[int, int], None]]:

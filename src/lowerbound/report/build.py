@@ -10,43 +10,35 @@ from typing import Any
 import torch
 
 import lowerbound
-from lowerbound import evaluation, plots, runs, storage
+from lowerbound import evaluation, plots
 from lowerbound.files import write_atomic, write_json
 from lowerbound.pages import data_uri, render
 from lowerbound.report.pictures import Picture, pictures, subject
-from lowerbound.training import read_history
+from lowerbound.runs import Run, RunDescription
 
 REPORT_FOLDER = "report"
 PAGE_FILE = "index.html"
 
 
 def write_report(
-    folder: Path,
-    *,
-    device: str | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-    reading: Callable[[int, int], None] | None = None,
+    run: Run, *, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Path:
-    """Write the report of the run in ``folder``; return the page's path.
+    """Write the report of ``run`` into its folder; return the page's path.
 
     A run that was not evaluated yet is evaluated first.  Noise is seeded, so that the same run
-    gives the same page.  ``reading`` is given the examples read and their number, where data on
-    disk are checked.
+    gives the same page.
 
     Raises:
         StorageError: the folder holds no finished run.
-        DataError: the run's data cannot be had any more, or have changed.
+        DataError: the run's data are not to be found any more, or have changed.
     """
-    run = runs.read(folder)
-    model = runs.load_model(folder, device)
-    data = runs.split_of(run, "test", reading)
-    figures = runs.evaluation_of(folder)
-    if figures is None:
+    description, model, data = run.description, run.model, run.data("test")
+    measured = run.evaluation
+    if measured is None:
         measured = evaluation.evaluate(model, data, progress=progress)
-        runs.keep_evaluation(folder, measured, seed=0)
-        figures = measured.as_dict()
-    history = read_history(folder)
-    out = folder / REPORT_FOLDER
+        run.keep(measured, seed=0)
+    figures, history = measured.as_dict(), run.history
+    out = run.folder / REPORT_FOLDER
     drawn = []
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -55,7 +47,7 @@ def write_report(
             write_atomic(out / f"{picture.name}.png", png)
             drawn.append((picture, png))
             progress(done, done + 1)
-    facts = _facts(folder, run, model, history)
+    facts = _facts(run, description, history)
     write_json(
         out / "report.json",
         {
@@ -68,23 +60,21 @@ def write_report(
             ],
         },
     )
-    write_atomic(out / PAGE_FILE, _page(folder, run, model, figures, drawn, facts).encode())
+    write_atomic(out / PAGE_FILE, _page(run, figures, drawn, facts).encode())
     return out / PAGE_FILE
 
 
 def _page(
-    folder: Path,
-    run: runs.Run,
-    model: lowerbound.VAE,
+    run: Run,
     figures: dict[str, Any],
     drawn: list[tuple[Picture, bytes]],
     facts: list[tuple[str, str]],
 ) -> str:
-    what = "image" if len(model.shape) == 3 else "row"
+    what = "image" if len(run.model.shape) == 3 else "row"
     return render(
         "report.html",
-        title=f"{run.recipe} on {Path(run.source.source).name}",
-        lead=f"{run.data_summary}.",
+        title=run.description.title,
+        lead=f"{run.description.data_summary}.",
         measures=f"{figures['examples']:,} held-out examples. Bounds on the {figures['measures']}.",
         cards=_cards(figures, what),
         figures=_figures(figures, what),
@@ -98,7 +88,7 @@ def _page(
             for picture, png in drawn
         ],
         facts=facts,
-        model=json.dumps(storage.read_information(folder)["model"], indent=2),
+        model=json.dumps(run.information["model"], indent=2),
         version=lowerbound.__version__,
     )
 
@@ -167,25 +157,24 @@ def _number(value: float, digits: int) -> str:
 
 
 def _facts(
-    folder: Path, run: runs.Run, model: lowerbound.VAE, history: list[dict[str, Any]]
+    run: Run, description: RunDescription, history: list[dict[str, Any]]
 ) -> list[tuple[str, str]]:
     """What was trained on what, by which command."""
-    information = storage.read_information(folder)
-    settings = ", ".join(f"{key} = {value}" for key, value in run.settings.items())
-    training = information["training"]
+    information = run.information
+    settings = ", ".join(f"{key} = {value}" for key, value in description.settings.items())
     return [
-        ("command", run.command),
-        ("data", run.data_summary),
-        ("data SHA-256", str(run.fingerprints.get("train"))),
-        ("recipe", run.recipe),
+        ("command", description.command),
+        ("data", description.data_summary),
+        ("data SHA-256", str(description.fingerprints.get("train"))),
+        ("recipe", description.recipe),
         ("settings changed", settings or "none"),
         ("objective", _described(information["objective"])),
-        ("training", _described(training)),
-        ("parameters", f"{sum(p.numel() for p in model.parameters()):,}"),
+        ("training", _described(information["training"])),
+        ("parameters", f"{sum(p.numel() for p in run.model.parameters()):,}"),
         ("trained", f"{len(history)} epochs in {history[-1]['seconds']:.0f} s"),
-        ("started", run.started),
-        ("seed", str(run.seed)),
-        ("versions", ", ".join(f"{name} {value}" for name, value in run.versions.items())),
+        ("started", description.started),
+        ("seed", str(description.seed)),
+        ("versions", ", ".join(f"{name} {value}" for name, value in description.versions.items())),
     ]
 
 

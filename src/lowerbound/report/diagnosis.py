@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import lowerbound
-from lowerbound import diagnosis, plots, runs, storage
+from lowerbound import diagnosis, plots, storage
 from lowerbound.data import Dataset, known, load, read
 from lowerbound.diagnosis import Finding, Severity
 from lowerbound.errors import ConfigurationError, StorageError
@@ -16,8 +16,7 @@ from lowerbound.files import write_atomic, write_json
 from lowerbound.objectives import Objective
 from lowerbound.pages import data_uri, render
 from lowerbound.parts import build
-from lowerbound.training import read_history
-from lowerbound.vae import VAE
+from lowerbound.runs import Run
 
 DIAGNOSIS_FOLDER = "diagnosis"
 PAGE_FILE = "index.html"
@@ -48,14 +47,15 @@ def write_diagnosis(
         DataError: the run's data are no longer available, or have changed, or differ in shape from
             what the model takes.
     """
-    model = runs.load_model(folder, device)
-    asked = _asked(folder, model, data, labels)
+    run = Run.open(folder, device)
+    model = run.model
+    asked = _asked(run, data, labels)
     checks = diagnosis.examine(
         model,
         asked.test,
         asked.train,
-        read_history(folder),
-        _objective(folder),
+        run.history,
+        _objective(run),
         seed=seed,
         progress=progress,
     )
@@ -102,39 +102,31 @@ class Asked:
     command: str
 
 
-def _asked(folder: Path, model: VAE, data: str | None, labels: str | None) -> Asked:
+def _asked(run: Run, data: str | None, labels: str | None) -> Asked:
     """The data of a run or of a model that `fit` kept; or ``data``, which are all held out."""
     if labels is not None and data is None:
         raise ConfigurationError("expected --labels with --data, whose labels they are")
-    if (folder / runs.RUN_FILE).exists():
-        asked = _of_run(folder, model, data, labels)
-    else:
-        asked = _of_model(folder, data, labels)
-    runs.expect_shape(asked.test, model, data or str(folder))
+    asked = _of_run(run, data, labels) if run.is_described else _of_model(run, data, labels)
+    run.expect_shape(asked.test, data or str(run.folder))
     return asked
 
 
-def _of_run(folder: Path, model: VAE, data: str | None, labels: str | None) -> Asked:
-    run = runs.read(folder)
-    source = run.source.source
-    if data == source:
+def _of_run(run: Run, data: str | None, labels: str | None) -> Asked:
+    description = run.description
+    source = description.source
+    if data == source.source:
         raise ConfigurationError(
             f"expected other data than the run's own, which are judged by their test split, got "
             f"{data}; leave --data out"
         )
     judged = "" if data is None else f", judged on {Path(data).name}"
-    in_memory: list[runs.SplitName] = [] if run.source.on_disk else ["train"]
-    if data is None:
-        test, *train = runs.splits_of(run, "test", *in_memory)
-    else:
-        test = runs.other_data(run, data, labels, model.context is not None)
-        train = [runs.split_of(run, name) for name in in_memory]
-    title = f"Diagnosis of {run.recipe} on {Path(source).name}{judged}"
-    return Asked(test, train[0] if train else None, title, run.command)
+    test = run.examples("test", data, labels)
+    train = None if source.on_disk else run.data("train")
+    return Asked(test, train, f"Diagnosis of {description.title}{judged}", description.command)
 
 
-def _of_model(folder: Path, data: str | None, labels: str | None) -> Asked:
-    trained = storage.read_information(folder).get("data")
+def _of_model(run: Run, data: str | None, labels: str | None) -> Asked:
+    folder, trained = run.folder, run.information.get("data")
     name = str(trained.get("name")) if isinstance(trained, dict) else None
     if data is None and name not in known():
         raise StorageError(
@@ -154,12 +146,12 @@ def _of_model(folder: Path, data: str | None, labels: str | None) -> Asked:
     return Asked(test, train, title, f"lowerbound diagnose {folder}")
 
 
-def _objective(folder: Path) -> Objective:
+def _objective(run: Run) -> Objective:
     """What the run maximised."""
-    described = storage.read_information(folder).get("objective")
+    described = run.information.get("objective")
     objective = build(described)
     if not isinstance(objective, Objective):
         raise StorageError(
-            f"{folder / storage.MODEL_FILE}: expected an objective, got {described!r}"
+            f"{run.folder / storage.MODEL_FILE}: expected an objective, got {described!r}"
         )
     return objective

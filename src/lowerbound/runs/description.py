@@ -1,0 +1,147 @@
+"""``run.json``: what was asked for, and on what data it was trained."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import torch
+
+import lowerbound
+from lowerbound import storage
+from lowerbound.data import Dataset, Splits, Stored, load
+from lowerbound.data.stored import Progress
+from lowerbound.errors import ConfigurationError, DataError, StorageError
+from lowerbound.training import Training
+
+RUN_FILE = "run.json"
+
+
+class DataSource(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """Where a run's data come from: the arguments of `lowerbound.data.load`."""
+
+    source: str
+    folder: str | None = None
+    labels: str | None = None
+    validation: float = 0.1
+    test: float | None = None
+    on_disk: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name of the data set or of its file, without folders."""
+        return Path(self.source).name
+
+    def load(self, seed: int, reading: Progress | None = None) -> Splits | Splits[Stored]:
+        """The splits, the same for the same seed; see `lowerbound.data.load`."""
+        arguments: dict[str, Any] = {
+            "folder": None if self.folder is None else Path(self.folder),
+            "labels": self.labels,
+            "validation": _count_or_fraction(self.validation) or 0,
+            "test": _count_or_fraction(self.test),
+            "seed": seed,
+        }
+        if self.on_disk:
+            return load(self.source, **arguments, on_disk=True, progress=reading)
+        return load(self.source, **arguments)
+
+
+class ValueRange(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """The kind of a run's values, and the divisor that takes them to [0, 1]."""
+
+    kind: str
+    scale: float
+
+    def refuse_others(self, data: Dataset, source: str) -> None:
+        """Raises DataError: the values of ``data``, read from ``source``, are not of this range."""
+        kind, scale = self.kind, self.scale
+        fits = {
+            "binary": data.kind == "binary" and data.scale == scale,
+            "grey": data.kind in ("grey", "binary") and data.scale == scale,
+            "unit": data.kind in ("unit", "binary") and data.scale == 1,
+            "counts": data.kind in ("counts", "grey", "binary"),
+        }
+        if not fits.get(kind, True):
+            wanted = "counts" if kind == "counts" else f"{kind} values up to {scale:g}"
+            raise DataError(
+                f"{source}: expected {wanted}, as the run was trained on, got {data.summary()}; "
+                "bring them to that range"
+            )
+
+
+class RunDescription(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """What ``run.json`` holds: what was asked for and, once training has begun, on what data."""
+
+    recipe: str
+    settings: dict[str, Any]
+    source: DataSource
+    command: str
+    fingerprints: dict[str, str | None] = {}
+    values: ValueRange | None = None
+    classes: tuple[str, ...] | None = None
+    columns: tuple[str, ...] | None = None
+    data_summary: str = ""
+    started: str = ""
+    versions: dict[str, str] = {}
+
+    @classmethod
+    def read(cls, folder: Path) -> RunDescription:
+        """The description in ``folder``.
+
+        Raises:
+            StorageError: there is none, or it is damaged.
+        """
+        values = storage.read_json(folder / RUN_FILE, "a run (as made by lowerbound train)")
+        try:
+            return cls.model_validate(values)
+        except pydantic.ValidationError as error:
+            problem = error.errors(include_url=False)[0]
+            place = ".".join(map(str, problem["loc"]))
+            reason = problem["msg"][0].lower() + problem["msg"][1:]
+            raise StorageError(f"{folder / RUN_FILE}: damaged ({place}: {reason})") from None
+
+    @property
+    def seed(self) -> int:
+        """The seed of splits, first weights and training."""
+        return Training(seed=self.settings.get("seed", 0)).seed
+
+    @property
+    def title(self) -> str:
+        """The recipe and its data."""
+        return f"{self.recipe} on {self.source.name}"
+
+    def on(self, splits: Splits | Splits[Stored]) -> RunDescription:
+        """With what there is to say of the data, and of here and now."""
+        train = splits.train
+        parts = {"train": train, "validation": splits.validation, "test": splits.test}
+        return self.model_copy(
+            update={
+                "fingerprints": {name: part and part.fingerprint for name, part in parts.items()},
+                "values": ValueRange(kind=train.kind, scale=train.scale),
+                "classes": train.classes,
+                "columns": train.columns,
+                "data_summary": splits.summary(),
+                "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+                "versions": {
+                    "lowerbound": lowerbound.__version__,
+                    "torch": torch.__version__,
+                    "python": platform.python_version(),
+                    "cores": str(os.cpu_count()),
+                },
+            }
+        )
+
+
+def _count_or_fraction(value: float | None) -> int | float | None:
+    """0.1 is a fraction, 5000.0 a number of examples."""
+    if value is None:
+        return None
+    if value < 0 or (value > 1 and value != int(value)) or value == 1:
+        raise ConfigurationError(
+            f"expected a fraction below 1 or a whole number of examples to hold out, got {value}"
+        )
+    return value if value < 1 else int(value)

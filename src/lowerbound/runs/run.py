@@ -1,0 +1,203 @@
+"""A folder with a trained model, and all that is in it."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import pydantic
+import torch
+from torch import Tensor
+
+from lowerbound import storage
+from lowerbound.data import Dataset, Splits, Stored, read
+from lowerbound.data.stored import Progress
+from lowerbound.errors import ConfigurationError, DataError, StorageError
+from lowerbound.evaluation import Evaluation
+from lowerbound.files import write_json
+from lowerbound.runs.description import RUN_FILE, RunDescription
+from lowerbound.training import CHECKPOINT_FILE, Record, read_history
+from lowerbound.vae import VAE
+
+EVALUATION_FILE = "evaluation.json"
+SplitName = Literal["train", "validation", "test"]
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A folder with a trained model, each thing in it read when it is first asked for.
+
+    The library saves models without a description: of those, `description` and `data` say that
+    there is no run.
+
+    Attributes:
+        device: where the model goes; None takes a GPU where there is one.
+        reading: given the examples read and their number, where data on disk are checked.
+    """
+
+    folder: Path
+    device: str | None = None
+    reading: Progress | None = None
+
+    @classmethod
+    def open(
+        cls, folder: str | Path, device: str | None = None, reading: Progress | None = None
+    ) -> Run:
+        """The run in ``folder``; nothing is read yet."""
+        return cls(Path(folder), device, reading)
+
+    @property
+    def is_described(self) -> bool:
+        """Whether ``run.json`` is there."""
+        return (self.folder / RUN_FILE).exists()
+
+    @cached_property
+    def description(self) -> RunDescription:
+        """What was trained on what."""
+        return RunDescription.read(self.folder)
+
+    @cached_property
+    def information(self) -> dict[str, Any]:
+        """The contents of ``model.json``: the model, its objective, its training."""
+        return storage.read_information(self.folder)
+
+    @cached_property
+    def model(self) -> VAE:
+        """The trained model.
+
+        Raises:
+            StorageError: there is none, or training was stopped before its end.
+        """
+        folder = self.folder
+        if not (folder / storage.MODEL_FILE).exists() and (folder / CHECKPOINT_FILE).exists():
+            raise StorageError(
+                f"expected a finished run, got {folder}, which was stopped before its end; go on "
+                f"with: lowerbound train --resume --out {folder}"
+            )
+        return storage.load(folder, self.device)
+
+    @property
+    def history(self) -> list[Record]:
+        """The records of training, one per epoch."""
+        return read_history(self.folder)
+
+    @cached_property
+    def _splits(self) -> Splits | Splits[Stored]:
+        return self.description.source.load(self.description.seed, self.reading)
+
+    def data(self, split: SplitName) -> Dataset:
+        """The split as it was when the run was trained.
+
+        Raises:
+            DataError: the data have changed or are on disk, or the run has no such split.
+        """
+        source = self.description.source
+        if split == "train" and source.on_disk:
+            raise DataError(
+                f"expected data in memory, got the training data of {source.source}, which are on "
+                "disk; choose the validation or test split"
+            )
+        data: Dataset | None = getattr(self._splits, split)
+        if data is None:
+            raise DataError(f"expected a run with a {split} split, got one trained without")
+        expected = self.description.fingerprints.get(split)
+        if data.fingerprint != expected:
+            raise DataError(
+                f"{source.source}: expected the {split} data that the run was made with (SHA-256 "
+                f"{expected}), got {data.fingerprint}; the data have changed since, so pass them "
+                "with --data to use them all the same"
+            )
+        return data
+
+    def other(self, source: str, labels: str | None = None) -> Dataset:
+        """All the examples of ``source``, in the units and with the classes of the run's data.
+
+        Raises:
+            DataError: their values are of another kind, their shape is not the model's, or, for a
+                conditional model, their classes are not the run's.
+        """
+        data = read(source, labels=labels)
+        if self.is_described:
+            if self.description.values is not None:
+                self.description.values.refuse_others(data, source)
+            if self.model.context is not None:
+                data = self._by_classes(data, source)
+        self.expect_shape(data, source)
+        return data
+
+    def _by_classes(self, data: Dataset, source: str) -> Dataset:
+        """``data`` with labels numbered as the run's are."""
+        classes = self.description.classes
+        if data.labels is None or data.classes is None or classes is None:
+            return data
+        unknown = sorted(set(data.classes) - set(classes))
+        if unknown:
+            raise DataError(
+                f"{source}: expected the run's classes {', '.join(classes)}, got {unknown[0]!r}"
+            )
+        numbers = torch.tensor([classes.index(name) for name in data.classes])
+        return dataclasses.replace(data, labels=numbers[data.labels], classes=classes)
+
+    def expect_shape(self, data: Dataset, source: str) -> None:
+        """Raises DataError: ``data``, read from ``source``, are not of the model's shape."""
+        shape = tuple(self.model.shape)
+        if data.shape != shape:
+            what = "the size" if len(shape) == 3 else "the columns"
+            raise DataError(
+                f"{source}: expected examples of shape {shape}, as the model was trained on, got "
+                f"{data.summary()}; bring them to {what} of its data"
+            )
+
+    def examples(
+        self, split: SplitName, other: str | None = None, labels: str | None = None
+    ) -> Dataset:
+        """The run's own split, or all the examples of ``other`` in its place."""
+        if other is not None:
+            return self.other(other, labels)
+        if labels is not None:
+            raise ConfigurationError("expected --labels with --data, whose labels they are")
+        return self.data(split)
+
+    def labels(self, n: int, name: str | None = None) -> Tensor | None:
+        """Labels of n examples to draw: of the class ``name``, else of all classes in turn.
+
+        None for a model that is not conditional.
+        """
+        context = self.model.context
+        if context is None:
+            if name is not None:
+                raise ConfigurationError("expected no --label, as this model is not conditional")
+            return None
+        classes = self.description.classes if self.is_described else None
+        names = classes or [str(i) for i in range(context.classes)]  # type: ignore[arg-type]
+        if name is None:
+            return torch.arange(n) % len(names)
+        if name not in names:
+            raise ConfigurationError(
+                f"expected --label to be one of {', '.join(names)}, got {name!r}"
+            )
+        return torch.full((n,), names.index(name))
+
+    @property
+    def evaluation(self) -> Evaluation | None:
+        """What `keep` wrote, if it is of the weights that are there now and all that is measured
+        today."""
+        path = self.folder / EVALUATION_FILE
+        if not path.exists():
+            return None
+        figures = storage.read_json(path, "an evaluation")
+        if figures.get("weights") != self.information["weights"]["sha256"]:
+            return None
+        try:
+            return pydantic.TypeAdapter(Evaluation).validate_python(figures)
+        except pydantic.ValidationError:
+            return None
+
+    def keep(self, evaluation: Evaluation, seed: int) -> None:
+        """Write what was measured on the whole test split to ``evaluation.json``."""
+        weights = self.information["weights"]["sha256"]
+        kept = {"data": "test", "seed": seed, "weights": weights, **evaluation.as_dict()}
+        write_json(self.folder / EVALUATION_FILE, kept)
