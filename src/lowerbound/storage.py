@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -76,8 +77,13 @@ def load(folder: str | Path, device: str | torch.device | None = "cpu") -> VAE:
     information = read_information(folder)
     try:
         model = build(information["model"])
-    except (ConfigurationError, RuntimeError, TypeError, OverflowError) as error:
-        raise StorageError(f"{folder / MODEL_FILE}: {' '.join(str(error).split())}") from None
+    except ConfigurationError as error:
+        raise StorageError(f"{folder / MODEL_FILE}: {error}") from None
+    except (RuntimeError, TypeError) as error:
+        raise StorageError(
+            f"{folder / MODEL_FILE}: expected parts and sizes that fit in memory "
+            f"({str(error).splitlines()[0]:.100}); the file is damaged"
+        ) from None
     if not isinstance(model, VAE):
         raise StorageError(f"{folder / MODEL_FILE}: expected a VAE, got {type(model).__name__}")
     tensors = _read_weights(folder, information["weights"])
@@ -129,7 +135,7 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
 
 def _read_weights(folder: Path, weights: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     name, digest = str(weights.get("file")), weights.get("sha256")
-    if Path(name).name != name:
+    if not re.fullmatch(r"[\w-][\w.-]*", name):
         raise StorageError(f"{folder}: expected weights inside the folder, got {name!r}")
     try:
         content = (folder / name).read_bytes()

@@ -57,9 +57,8 @@ def evaluate(
 
     if bracket is not None and ais is None:
         raise ConfigurationError("expected --bracket with --ais, whose error it bounds")
-    with checking() as reading:
-        run = Run.open(folder, device, reading)
-        model, examples = run.model, run.examples(split, data, labels)
+    run = Run.open(folder, device, checking)
+    model, examples = run.model, run.examples(split, data, labels)
     if first is not None:
         examples = examples.take(first)
     _check_posterior(model, examples, ais, gap, decompose)
@@ -137,20 +136,18 @@ def rates(
 
     if out is not None and out.suffix != ".png":
         raise ConfigurationError(f"expected --out to end in .png, got {out}")
-    with checking() as reading:
-        runs = [Run.open(folder, device, reading) for folder in folders]
-        models = {run.folder.name: run.model for run in runs}
-        if len(models) < len(runs):
-            raise ConfigurationError("expected runs in folders of different names")
-        first = runs[0].description
-        for run in runs[1:]:
-            other = run.description
-            if other.fingerprints.get(split) != first.fingerprints.get(split):
-                raise ConfigurationError(
-                    f"expected runs on the same {split} data, got {other.data_summary} and "
-                    f"{first.data_summary}"
-                )
-        data = runs[0].data(split)
+    runs = [Run.open(folder, device, checking) for folder in folders]
+    models = {run.folder.name: run.model for run in runs}
+    if len(models) < len(runs):
+        raise ConfigurationError("expected runs in folders of different names")
+    first, *others = (run.description for run in runs)
+    data = runs[0].data(split)
+    for other in others:
+        if other.fingerprints.get(split) != data.fingerprint:
+            raise ConfigurationError(
+                f"expected runs on the same {split} data, got {other.data_summary} and "
+                f"{first.data_summary}"
+            )
     places = watched(
         "evaluating", evaluation.rate_distortion, models, data, samples=samples, seed=seed
     )

@@ -18,8 +18,8 @@ def report(folder: Folder, device: Device = None, json: Json = False) -> None:
     from lowerbound.report import write_report
     from lowerbound.runs import Run
 
-    with checking() as reading, progress("reporting", at_once=False) as advance:
-        page = write_report(Run.open(folder, device, reading), progress=advance)
+    with progress("reporting", at_once=False) as advance:
+        page = write_report(Run.open(folder, device, checking), progress=advance)
     show({"report": str(page)}, str(page), json)
 
 
@@ -37,9 +37,8 @@ def reconstruct(
     from lowerbound.cli.exports import value_range, write_examples
     from lowerbound.runs import Run
 
-    with checking() as reading:
-        run = Run.open(folder, device, reading)
-        model, examples = run.model, run.examples(split, data, labels).take(n)
+    run = Run.open(folder, device, checking)
+    model, examples = run.model, run.examples(split, data, labels).take(n)
     rebuilt = model.reconstruct(examples.x, examples.labels).cpu().numpy()
     original = examples.x.numpy()
     pairs, span = {"original": original, "reconstruction": rebuilt}, value_range(original)
@@ -88,9 +87,8 @@ def embed(
     from lowerbound.cli.exports import write_codes
     from lowerbound.runs import Run
 
-    with checking() as reading:
-        run = Run.open(folder, device, reading)
-        model, examples = run.model, run.examples(split, data, labels)
+    run = Run.open(folder, device, checking)
+    model, examples = run.model, run.examples(split, data, labels)
     codes = evaluation.embed(model, examples).numpy()
     write_codes(out, codes, examples.labels, examples.classes)
     note(f"wrote {out}: {len(examples):,} × {model.latent_dim}")

@@ -58,18 +58,18 @@ def progress(title: str, at_once: bool = True) -> Iterator[Callable[[int, int], 
 
     It is shown from the first call on, or ``at_once``, and until all is done.
     """
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    from rich import console, progress
 
-    console = Console(stderr=True)
-    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
+    screen = console.Console(stderr=True)
+    bar = progress.Progress(
+        progress.TextColumn(title),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TimeRemainingColumn(),
+        console=screen,
+        disable=not screen.is_terminal,
+        transient=True,
+    )
     task = bar.add_task(title)
 
     def advance(done: int, total: int) -> None:

@@ -97,16 +97,15 @@ def train(
     if tensorboard:
         callbacks.append(TensorBoard(out / "tensorboard"))
     try:
-        with checking() as reading:
-            records = runs.train(
-                description,
-                out,
-                resume=resume,
-                callbacks=callbacks,
-                device=device,
-                announce=note,
-                reading=reading,
-            )
+        records = runs.train(
+            description,
+            out,
+            resume=resume,
+            callbacks=callbacks,
+            device=device,
+            announce=note,
+            reading=checking,
+        )
     except Interrupted as error:
         message = str(error).partition("; ")[0]
         again = shlex.join(["lowerbound", "train", "--resume", "--out", str(out)])

@@ -8,16 +8,8 @@ evaluation.json          what `evaluate` measured
 report/                  the page and its pictures
 """
 
-from lowerbound.runs.description import RUN_FILE, DataSource, RunDescription
-from lowerbound.runs.run import EVALUATION_FILE, Run, SplitName
+from lowerbound.runs.description import DataSource, RunDescription
+from lowerbound.runs.run import Run
 from lowerbound.runs.train import train
 
-__all__ = [
-    "EVALUATION_FILE",
-    "RUN_FILE",
-    "DataSource",
-    "Run",
-    "RunDescription",
-    "SplitName",
-    "train",
-]
+__all__ = ["DataSource", "Run", "RunDescription", "train"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 import os
 import platform
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from lowerbound.errors import ConfigurationError, DataError, StorageError
 from lowerbound.training import Training
 
 RUN_FILE = "run.json"
+Reading = Callable[[], AbstractContextManager[Progress | None]]
 
 
 class DataSource(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -36,7 +39,7 @@ class DataSource(pydantic.BaseModel, frozen=True, extra="forbid"):
         """The name of the data set or of its file, without folders."""
         return Path(self.source).name
 
-    def load(self, seed: int, reading: Progress | None = None) -> Splits | Splits[Stored]:
+    def load(self, seed: int, progress: Progress | None = None) -> Splits | Splits[Stored]:
         """The splits, the same for the same seed; see `lowerbound.data.load`."""
         arguments: dict[str, Any] = {
             "folder": None if self.folder is None else Path(self.folder),
@@ -46,7 +49,7 @@ class DataSource(pydantic.BaseModel, frozen=True, extra="forbid"):
             "seed": seed,
         }
         if self.on_disk:
-            return load(self.source, **arguments, on_disk=True, progress=reading)
+            return load(self.source, **arguments, on_disk=True, progress=progress)
         return load(self.source, **arguments)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,11 +15,10 @@ from torch import Tensor
 
 from lowerbound import storage
 from lowerbound.data import Dataset, Splits, Stored, read
-from lowerbound.data.stored import Progress
 from lowerbound.errors import ConfigurationError, DataError, StorageError
 from lowerbound.evaluation import Evaluation
 from lowerbound.files import write_json
-from lowerbound.runs.description import RUN_FILE, RunDescription
+from lowerbound.runs.description import RUN_FILE, Reading, RunDescription
 from lowerbound.training import CHECKPOINT_FILE, Record, read_history
 from lowerbound.vae import VAE
 
@@ -35,16 +35,17 @@ class Run:
 
     Attributes:
         device: where the model goes; None takes a GPU where there is one.
-        reading: given the examples read and their number, where data on disk are checked.
+        reading: what to enter while data are read; it may give a function to be called with the
+            examples read and their number, where data on disk are checked.
     """
 
     folder: Path
     device: str | None = None
-    reading: Progress | None = None
+    reading: Reading = nullcontext
 
     @classmethod
     def open(
-        cls, folder: str | Path, device: str | None = None, reading: Progress | None = None
+        cls, folder: str | Path, device: str | None = None, reading: Reading = nullcontext
     ) -> Run:
         """The run in ``folder``; nothing is read yet."""
         return cls(Path(folder), device, reading)
@@ -86,7 +87,8 @@ class Run:
 
     @cached_property
     def _splits(self) -> Splits | Splits[Stored]:
-        return self.description.source.load(self.description.seed, self.reading)
+        with self.reading() as progress:
+            return self.description.source.load(self.description.seed, progress)
 
     def data(self, split: SplitName) -> Dataset:
         """The split as it was when the run was trained.

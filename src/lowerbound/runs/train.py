@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 
 from lowerbound import devices, storage
-from lowerbound.data.stored import Progress
 from lowerbound.errors import LowerboundError, StorageError
 from lowerbound.files import write_json
 from lowerbound.recipes import prepare
-from lowerbound.runs.description import RUN_FILE, RunDescription
+from lowerbound.runs.description import RUN_FILE, Reading, RunDescription
 from lowerbound.training import CHECKPOINT_FILE, Callback, Record, fit
 from lowerbound.training.processes import joined, local_rank
 from lowerbound.vae import VAE
@@ -27,12 +27,12 @@ def train(
     callbacks: list[Callback] | None = None,
     device: str | None = None,
     announce: Callable[[str], None] = lambda line: None,
-    reading: Progress | None = None,
+    reading: Reading = nullcontext,
 ) -> list[Record]:
     """Train what is described in ``folder``; return its records.
 
-    ``announce`` is given lines for people, and ``reading`` the examples read and their number,
-    where data on disk are checked.
+    ``announce`` is given lines for people, and ``reading`` is entered while data are read, as in
+    `Run`.
 
     Raises:
         StorageError: the folder is occupied.
@@ -40,7 +40,8 @@ def train(
     with joined(devices.choose(device, local_rank())) as processes:
         if processes.is_first and not resume:
             refuse_occupied(folder)
-        splits = description.source.load(description.seed, reading)
+        with reading() as progress:
+            splits = description.source.load(description.seed, progress)
         torch.manual_seed(description.seed)
         experiment = prepare(description.recipe, splits.train, description.settings)
         if processes.is_first:
