@@ -77,6 +77,20 @@ def test_a_crash_while_saving_leaves_the_old_model(saved, monkeypatch):
     assert not list(saved.glob(".*"))
 
 
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
+def test_who_may_read_a_file_is_the_users_choice(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        files.write_json(tmp_path / "x.json", {})
+    finally:
+        os.umask(before)
+    assert (tmp_path / "x.json").stat().st_mode & 0o777 == mode
+
+
+def nested(folder: Path) -> None:
+    (folder / "model.json").write_text("[" * 100_000 + "]" * 100_000)
+
+
 def cut(folder: Path) -> None:
     weights(folder).write_bytes(weights(folder).read_bytes()[:-5])
 
@@ -99,6 +113,12 @@ def other_sizes(folder: Path) -> None:
     edit(folder, model=model)
 
 
+def impossible_sizes(folder: Path) -> None:
+    model = json.loads((folder / "model.json").read_text())["model"]
+    model["prior"]["latent_dim"] = 2**63
+    edit(folder, model=model)
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -112,11 +132,14 @@ def other_sizes(folder: Path) -> None:
         (lambda f: edit(f, model={"part": "MLP"}), "missing argument"),
         (lambda f: edit(f, model={"part": "StandardNormal", "latent_dim": 2}), "expected a VAE"),
         (lambda f: edit(f, weights={"file": "../x", "sha256": ""}), "inside the folder"),
+        (lambda f: edit(f, weights={"file": "\0", "sha256": ""}), "inside the folder"),
         (lambda f: edit(f, weights={"file": "/etc/passwd", "sha256": ""}), "inside the folder"),
         (lambda f: weights(f).unlink(), "cannot be read"),
         (cut, "expected SHA-256"),
         (flip, "expected SHA-256"),
         (unknown_part, "did you mean Gaussian"),
+        (nested, "damaged"),
+        (impossible_sizes, "that fit in memory"),
         (other_sizes, "the weights do not fit"),
     ],
 )

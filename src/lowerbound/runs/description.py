@@ -117,8 +117,8 @@ class RunDescription(pydantic.BaseModel, frozen=True, extra="forbid"):
         """The recipe and its data."""
         return f"{self.recipe} on {self.source.name}"
 
-    def on(self, splits: Splits | Splits[Stored]) -> RunDescription:
-        """With what there is to say of the data, and of here and now."""
+    def completed(self, splits: Splits | Splits[Stored]) -> RunDescription:
+        """With what is known once the data are read: what they are, when, and by which versions."""
         train = splits.train
         parts = {"train": train, "validation": splits.validation, "test": splits.test}
         return self.model_copy(

@@ -50,7 +50,7 @@ def train(
             if resume and (folder / storage.MODEL_FILE).exists():
                 announce("the run is finished already: nothing is left to train")
             if not resume:
-                write_json(folder / RUN_FILE, description.on(splits).model_dump(mode="json"))
+                write_json(folder / RUN_FILE, description.completed(splits).model_dump(mode="json"))
         try:
             return fit(
                 experiment.model,

@@ -1,0 +1,113 @@
+"""A run's folder: what was kept is what is read, and what is damaged is refused in one sentence."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+import lowerbound as lb
+from lowerbound.errors import ConfigurationError, DataError, StorageError
+from lowerbound.runs import DataSource, Run, RunDescription, train
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """A conditional model of digits."""
+    settings = {"hidden": 8, "latent_dim": 2, "epochs": 1, "conditional": True, "seed": 3}
+    description = RunDescription(
+        recipe="mlp", settings=settings, source=DataSource(source="digits"), command="a test"
+    )
+    folder = tmp_path_factory.mktemp("runs") / "digits"
+    train(description, folder, callbacks=[])
+    return folder
+
+
+def test_what_was_trained_on_what(trained):
+    run = Run.open(trained)
+    assert run.description.title == "mlp on digits"
+    assert run.description.seed == 3
+    assert run.data("test").fingerprint == run.description.fingerprints["test"]
+    assert len(run.history) == 1
+    assert run.information["data"]["sha256"] == run.data("train").fingerprint
+
+
+def test_labels_of_what_is_drawn(trained):
+    run = Run.open(trained)
+    assert torch.equal(run.labels(12), torch.arange(12) % 10)
+    assert torch.equal(run.labels(3, "7"), torch.full((3,), 7))
+    with pytest.raises(ConfigurationError, match="one of 0, 1, 2"):
+        run.labels(3, "ten")
+
+
+def test_an_evaluation_is_of_the_weights_that_are_there(trained, tmp_path):
+    folder = shutil.copytree(trained, tmp_path / "copy")
+    run = Run.open(folder)
+    assert run.evaluation is None
+    measured = lb.evaluate(run.model, run.data("test").take(20), samples=3)
+    run.keep(measured, seed=0)
+    assert Run.open(folder).evaluation == measured
+    path = folder / "evaluation.json"
+    kept = json.loads(path.read_text())
+    for change in ({"weights": "0" * 64}, {"elbo": 5}):
+        path.write_text(json.dumps(kept | change))
+        assert run.evaluation is None
+    del kept["curve"]
+    path.write_text(json.dumps(kept))
+    assert run.evaluation is None
+
+
+def test_a_model_of_the_library_has_no_run(trained, tmp_path):
+    run = Run.open(lb.save(lb.load(trained), tmp_path / "model"))
+    assert not run.is_described
+    with pytest.raises(StorageError, match="expected a run"):
+        run.data("test")
+    assert len(run.other("digits")) == 360
+    assert run.labels(2, "1").tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("fingerprints", None),
+        ("fingerprints", {"test": 5}),
+        ("settings", []),
+        ("source", "digits"),
+        ("source.source", 5),
+        ("source.folder", 5),
+        ("source.labels", 1.5),
+        ("source.test", "x"),
+        ("source.extra", 1),
+        ("values", 5),
+        ("classes", 5),
+        ("data_summary", 1),
+        ("extra", 1),
+    ],
+)
+def test_a_description_of_other_types_is_refused(trained, tmp_path, place, value):
+    description = json.loads((trained / "run.json").read_text())
+    *above, key = place.split(".")
+    (description[above[0]] if above else description)[key] = value
+    (tmp_path / "run.json").write_text(json.dumps(description))
+    with pytest.raises(StorageError, match=rf"run.json: damaged \({place}") as refusal:
+        Run.open(tmp_path).data("test")
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_seed_that_is_none_is_refused(trained, tmp_path):
+    description = json.loads((trained / "run.json").read_text())
+    description["settings"]["seed"] = "three"
+    (tmp_path / "run.json").write_text(json.dumps(description))
+    with pytest.raises(ConfigurationError, match="seed"):
+        Run.open(tmp_path).data("test")
+
+
+def test_changed_data_are_refused(trained, tmp_path):
+    description = json.loads((trained / "run.json").read_text())
+    description["fingerprints"]["test"] = "0" * 64
+    (tmp_path / "run.json").write_text(json.dumps(description))
+    with pytest.raises(DataError, match="have changed since"):
+        Run.open(tmp_path).data("test")
