@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from lowerbound.cli.app import run
-from lowerbound.cli.output import note, print_json, show_notes
+from lowerbound.cli.output import note, print_json
 from lowerbound.errors import ConfigurationError
 
 app = typer.Typer(
@@ -39,7 +39,6 @@ def reproduce(
     """Train and measure systems of the course documents and of papers, beside their figures."""
     from documents import systems as every
 
-    show_notes()
     if list_:
         rows = [
             {"id": system.id, "title": system.title, "document": system.document.title}

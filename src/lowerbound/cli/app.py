@@ -50,13 +50,13 @@ def options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """What comes before every command."""
-    show_notes()
+    """Options of every command."""
 
 
 def run(commands: typer.Typer = app, name: str | None = None) -> NoReturn:
     """Run the command line, called ``name``; exit with 0, or with the error's own code."""
     signal.signal(signal.SIGINT, _stop)
+    show_notes()
     try:
         commands(prog_name=name)
     except LowerboundError as error:
