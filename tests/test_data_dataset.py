@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from lowerbound.data import Dataset, Splits, from_arrays, split
-from lowerbound.data.inference import infer_kind, number_labels, to_tensor
+from lowerbound.data import Dataset, Field, Splits, from_arrays, split
+from lowerbound.data.conversion import number_labels, to_tensor
+from lowerbound.data.schema import infer_kind
 from lowerbound.errors import ConfigurationError, DataError
 
 TABLE = torch.tensor([[0.5, -1.0], [2.0, 3.0], [4.0, 5.0]])
@@ -116,6 +117,11 @@ def test_arrays_that_are_refused(array, message):
         to_tensor(array, "x")
 
 
+def test_columns_are_as_many_as_values():
+    with pytest.raises(DataError, match=r"one column name per value of shape \(2,\), got 1"):
+        from_arrays(TABLE, columns=["a"])
+
+
 def test_columns_are_named_where_a_value_is_refused():
     with pytest.raises(DataError, match=r"got nan in row 0, column 'height' \(counted from 0\)"):
         from_arrays([[1.0, np.nan]], columns=["age", "height"])
@@ -124,11 +130,14 @@ def test_columns_are_named_where_a_value_is_refused():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"x": TABLE.double()}, "expected uint8 or float32, got torch.float64"),
+        ({"x": TABLE.long()}, "expected uint8 or float32, got torch.int64"),
         ({"x": TABLE[0]}, r"got shape \(2,\)"),
         ({"x": TABLE[:0]}, r"got shape \(0, 2\)"),
         ({"x": TABLE / 0}, "got inf in row 0, column 0"),
-        ({"x": TABLE, "columns": ("a",)}, r"one column name per value of shape \(2,\), got 1"),
+        (
+            {"x": TABLE, "schema": (Field("a", "real"),)},
+            r"one column name per value of shape \(2,\), got 1",
+        ),
         ({"x": TABLE, "labels": torch.zeros(2, dtype=torch.int64)}, "one label for each of 3"),
         ({"x": TABLE, "labels": torch.zeros(3)}, "labels in int64, got torch.float32"),
         ({"x": TABLE, "labels": torch.tensor([0, 1, -1])}, "labels from 0 to K−1, got -1"),

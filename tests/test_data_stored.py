@@ -10,20 +10,20 @@ import pytest
 import torch
 
 import lowerbound as lb
-from lowerbound.data import Stored, blocks, examples, load
+from lowerbound.data import Stored, load, numpy_files
+from lowerbound.data import stored as on_disk
 from lowerbound.errors import ConfigurationError, DataError
 
 pa = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
-CPU = torch.device("cpu")
 N = 997
 
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     """Blocks of 20 images of 12 bytes, windows of 240."""
-    monkeypatch.setattr(blocks, "BLOCK_BYTES", 20 * 12)
-    monkeypatch.setattr(examples, "WINDOW_BYTES", 240 * 12)
+    monkeypatch.setattr(numpy_files, "BLOCK_BYTES", 20 * 12)
+    monkeypatch.setattr(on_disk, "WINDOW_BYTES", 240 * 12)
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def numbers(x):
 
 
 def batches(stored, seed=0, batch_size=50, start=0):
-    return list(examples.StoredExamples(stored, CPU).shuffled(seed, batch_size, start))
+    return list(stored.batches(batch_size, seed=seed, start=start))
 
 
 def test_a_pass_meets_every_example_once(images):
@@ -158,7 +158,7 @@ def test_fit_resumes_to_the_same_weights(images, tmp_path):
 
 
 def test_held_out_examples_are_drawn_alike():
-    from lowerbound.data.stored import some
+    from lowerbound.data.division import some
 
     counts = np.zeros(10)
     for seed in range(2000):
@@ -198,8 +198,6 @@ def test_data_that_cannot_be_used_are_refused(tmp_path):
         file.truncate(1000)
     with pytest.raises(DataError, match="became shorter"):
         batches(stored)
-    with pytest.raises(DataError, match=r"take\(n\)"):
-        examples.examples(stored, CPU)
 
 
 def test_parquet_files_must_agree(tmp_path):

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 import lowerbound as lb
-from lowerbound.data.examples import examples
+from lowerbound.data import as_dataset
 from lowerbound.errors import (
     ConfigurationError,
     DataError,
@@ -101,7 +101,7 @@ def test_records_are_means_per_example_over_all_batches():
 def in_epoch(x, batch_size, seed, epoch):
     """The batches of one epoch."""
     order = batches.key(seed, batches.ORDER, epoch)
-    return [batch for batch, _ in examples(x, x.device).shuffled(order, batch_size, 0)]
+    return [batch for batch, _ in as_dataset(x).batches(batch_size, seed=order)]
 
 
 def test_every_epoch_sees_every_example_once_in_another_order():
@@ -371,8 +371,8 @@ def test_weights_that_are_not_finite_are_not_saved_when_stopped(tmp_path):
     ("x", "message"),
     [
         (torch.empty(0, 6), "expected a tensor of examples"),
-        (torch.zeros(6).numpy(), "expected a Dataset or a tensor"),
-        (torch.full((4, 6), math.nan), "expected finite values"),
+        (torch.zeros(6).numpy(), "expected a table"),
+        (torch.full((4, 6), math.nan), "expected finite numbers, got nan in row 0"),
     ],
 )
 def test_what_is_no_data_is_refused(x, message):

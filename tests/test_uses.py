@@ -12,7 +12,7 @@ import lowerbound as lb
 from documents.slides import baselines
 from documents.slides import codes as uses
 from lowerbound import evaluation, plots
-from lowerbound.data import Dataset
+from lowerbound.data import Dataset, Field
 
 
 def blobs(n: int, spread: float = 0.1) -> tuple[torch.Tensor, torch.Tensor]:
@@ -77,7 +77,7 @@ def test_auroc_counts_ordered_pairs():
 
 def grey(n: int) -> Dataset:
     x = torch.randint(0, 256, (n, 1, 4, 4), dtype=torch.uint8)
-    return Dataset(x, name="grey", declared_kind="grey")
+    return Dataset(x, name="grey", schema=(Field("x", "grey", (1, 4, 4)),))
 
 
 def test_example_scores_average_to_the_evaluation():
@@ -100,7 +100,8 @@ def test_grey_entropy_is_the_least_cost_under_a_bernoulli_likelihood():
     torch.testing.assert_close(
         evaluation.grey_entropy(some), -p.log_prob(x).flatten(1).sum(1), rtol=1e-3, atol=1e-3
     )
-    black = Dataset(torch.zeros(2, 1, 4, 4, dtype=torch.uint8), declared_kind="grey")
+    schema = (Field("x", "grey", (1, 4, 4)),)
+    black = Dataset(torch.zeros(2, 1, 4, 4, dtype=torch.uint8), schema=schema)
     assert evaluation.grey_entropy(black).tolist() == [0, 0]
 
 
@@ -108,7 +109,7 @@ def test_scores_without_a_model():
     x = torch.zeros(3, 1, 28, 28, dtype=torch.uint8)
     x[1] = 255
     x[2] = torch.randint(0, 256, (1, 28, 28), dtype=torch.uint8)
-    some = Dataset(x, declared_kind="grey")
+    some = Dataset(x, schema=(Field("x", "grey", (1, 28, 28)),))
     black, white, noise = baselines.mean_level(some).tolist()
     assert (black, white) == (0, 1)
     assert 0.4 < noise < 0.6

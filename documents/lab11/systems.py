@@ -14,7 +14,6 @@ from documents.bench import NATS, PIXELS, Bench, system
 from documents.lab11.layers import DIVIDED, UNDIVIDED, DenseNetwork, gaussian_vae, of_own_layers
 from lowerbound import evaluation, plots, storage
 from lowerbound.data import Dataset
-from lowerbound.data.examples import examples
 from lowerbound.evaluation import Evaluation
 from lowerbound.evaluation.bounds import estimate
 from lowerbound.likelihoods import Sigma
@@ -58,7 +57,7 @@ def train_classifier(network: nn.Module, data: Dataset, epochs: int, seed: int) 
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     for epoch in range(epochs):
         order = batches.key(seed, batches.ORDER, epoch)
-        for x, labels in examples(data, data.x.device).shuffled(order, 32, 0):
+        for x, labels in data.batches(32, seed=order):
             assert labels is not None
             loss = F.cross_entropy(network(x / 255), labels)
             optimizer.zero_grad()

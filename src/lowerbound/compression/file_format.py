@@ -31,7 +31,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lowerbound.compression.layout import DTYPES, Layout
-from lowerbound.data.inference import check_memory
+from lowerbound.data.conversion import check_memory
 from lowerbound.errors import StorageError
 
 MAGIC, VERSION = b"LBVAE\r\n", 1

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lowerbound.data.inference import CHANNELS
+from lowerbound.data.conversion import CHANNELS
 from lowerbound.errors import DataError
 
 Shape = tuple[int, ...]

@@ -1,4 +1,4 @@
-"""Data sets: known ones by name, and the user's own files.
+"""Data sets: known ones by name, and the user's own files, arrays and data frames.
 
 >>> from lowerbound.data import load
 >>> splits = load("digits", validation=100)
@@ -6,21 +6,26 @@
 digits: 1,337 images of 1×8×8, grey levels 0–255, 10 classes; 100 for validation; 360 for test
 """
 
-from lowerbound.data.dataset import Dataset, Splits, from_arrays
-from lowerbound.data.inference import Kind
+from lowerbound.data.assembly import as_dataset, from_arrays
+from lowerbound.data.dataset import Batch, Data, Dataset, Splits
+from lowerbound.data.division import split
+from lowerbound.data.formats import is_large, load, read, read_array
 from lowerbound.data.known import known
-from lowerbound.data.loading import is_large, load, read, read_array, split
+from lowerbound.data.schema import Field, Kind
 from lowerbound.data.sources import Attempt, Fetched, cache_folder, get, status
-from lowerbound.data.stored import Stored, TrainingSet
+from lowerbound.data.stored import Stored
 
 __all__ = [
     "Attempt",
+    "Batch",
+    "Data",
     "Dataset",
     "Fetched",
+    "Field",
     "Kind",
     "Splits",
     "Stored",
-    "TrainingSet",
+    "as_dataset",
     "cache_folder",
     "from_arrays",
     "get",

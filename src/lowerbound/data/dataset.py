@@ -1,45 +1,165 @@
-"""A data set in memory, and its division into training, validation and test parts."""
+"""The one noun for data: what it has in memory and on disk alike; the data set in memory."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hashlib
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic
+from typing import Generic, Literal, NamedTuple, Self
 
-import numpy as np
 import torch
 from torch import Tensor
 from typing_extensions import TypeVar
 
-from lowerbound.data.fingerprint import fingerprint
-from lowerbound.data.inference import Kind, check_finite, infer_kind, number_labels, to_tensor
+from lowerbound.data.conversion import check_finite
 from lowerbound.data.moments import Moments
+from lowerbound.data.schema import (
+    Field,
+    Kind,
+    Schema,
+    Values,
+    check_schema,
+    common_kind,
+    example_shape,
+    infer_kind,
+)
 from lowerbound.errors import ConfigurationError, DataError
-
-if TYPE_CHECKING:
-    from lowerbound.data.stored import Stored
 
 ROWS = 10_000
 
 
+class Batch(NamedTuple):
+    """Examples x (batch, *shape), as they are kept, and their class numbers, (batch,).
+
+    An element of x that was not observed is NaN.
+    """
+
+    x: Tensor
+    context: Tensor | None
+
+
+class Data(ABC):
+    """Examples of one shape, with or without class labels.
+
+    Attributes:
+        name: what messages and reports call it.
+        schema: its fields; a table with named columns has one for each of them.
+        dtype: of the values.
+        labels: class numbers 0…K−1, int64 of shape (n,), or None.
+        classes: the K names of the classes.
+        values: what is known of all values.
+        moments: mean and variance of what is observed: of each column of a table, else of all.
+        fingerprint: SHA-256, in hex.
+    """
+
+    name: str
+    schema: Schema
+    dtype: torch.dtype
+    labels: Tensor | None
+    classes: tuple[str, ...] | None
+    values: Values
+    moments: Moments
+    fingerprint: str
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def to(self, device: str | torch.device) -> Self:
+        """The same data, whose batches are on ``device``."""
+
+    @abstractmethod
+    def batches(
+        self,
+        batch_size: int,
+        *,
+        seed: int | None = None,
+        start: int = 0,
+        device: str | torch.device | None = None,
+    ) -> Iterator[Batch]:
+        """The batches of one pass from the ``start``-th on; the last one may be smaller.
+
+        In the data's order, or with a ``seed`` in the random order that it gives.
+        """
+
+    @abstractmethod
+    def _rows(self, index: Tensor, name: str) -> Dataset:
+        """The examples at ``index``, which was checked."""
+
+    @abstractmethod
+    def summary(self) -> str:
+        """One line: how many examples of which shape, which values, which classes."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.summary()})"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one example: (D,), (C, H, W) or another."""
+        return example_shape(self.schema)
+
+    @property
+    def kind(self) -> Kind | Literal["mixed"]:
+        """What the values are, if all fields are of one kind, else "mixed"."""
+        return common_kind(self.schema)
+
+    @property
+    def scale(self) -> float:
+        """The divisor that takes binary and grey values to [0, 1]; 1 for other kinds."""
+        if self.kind == "grey":
+            return 255.0
+        return 255.0 if self.kind == "binary" and self.values.high > 1 else 1.0
+
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        """The names of a table's columns, where they have names."""
+        if len(self.schema) == 1 and self.schema[0].shape:
+            return None
+        return tuple(field.name for field in self.schema)
+
+    def subset(self, indices: Sequence[int] | Tensor, name: str | None = None) -> Dataset:
+        """The examples at ``indices``, in that order, in memory.
+
+        Raises:
+            ConfigurationError: no indices, or one outside the data set.
+        """
+        index = torch.as_tensor(indices, dtype=torch.int64)
+        if index.ndim != 1 or len(index) == 0:
+            raise ConfigurationError(
+                f"{self.name}: expected a list of at least one index, got shape "
+                f"{tuple(index.shape)}"
+            )
+        if int(index.min()) < 0 or int(index.max()) >= len(self):
+            outside = int(index.min()) if int(index.min()) < 0 else int(index.max())
+            raise ConfigurationError(
+                f"{self.name}: expected indices from 0 to {len(self) - 1}, got {outside}"
+            )
+        return self._rows(index, self.name if name is None else name)
+
+    def take(self, n: int) -> Dataset:
+        """The first ``n`` examples, or all where there are fewer, in memory."""
+        return self.subset(torch.arange(min(n, len(self))))
+
+
 @dataclass(frozen=True, eq=False, repr=False)
-class Dataset:
-    """Examples x of one shape: a table (n, D), or images (n, C, H, W); uint8 or float32.
+class Dataset(Data):
+    """Examples x in memory: a table (n, D), images (n, C, H, W), or (n, *shape) of other things.
 
     Args:
-        x: the values, on the CPU.
+        x: the values, uint8 or float32; other floating-point numbers are kept as they are.
         labels: class numbers 0…K−1, int64 of shape (n,).
         name: what messages and reports call it.
         classes: the K names of the classes.
-        columns: the D names of a table's columns.
+        schema: its fields; without one, x is one field, whose kind its values tell.
         labels_from: where the labels came from, for `summary`.
-        declared_kind: the `kind`, where it is known; otherwise it is inferred from the values.
+        missing: whether elements may be NaN, which means that they were not observed.
 
     Raises:
-        DataError: a tensor of another dtype or shape, NaN or infinity, or names or labels that do
-            not fit.
+        DataError: a tensor of another dtype or shape, infinity, NaN without ``missing``, or fields
+            or labels that do not fit.
 
     >>> Dataset(torch.tensor([[0.0, 0.5], [1.0, 0.2]]), name="pairs")
     Dataset(pairs: 2 rows of 2 numbers, in the unit interval, 0–1)
@@ -49,28 +169,29 @@ class Dataset:
     labels: Tensor | None = None
     name: str = "data"
     classes: tuple[str, ...] | None = None
-    columns: tuple[str, ...] | None = None
+    schema: Schema = ()
     labels_from: str | None = None
-    declared_kind: Kind | None = None
+    missing: bool = False
 
     def __post_init__(self) -> None:
         x, name = self.x, self.name
-        if x.dtype not in (torch.uint8, torch.float32):
+        if x.dtype != torch.uint8 and not x.is_floating_point():
             raise DataError(
                 f"{name}: expected uint8 or float32, got {x.dtype}; from_arrays converts it"
             )
-        if x.ndim not in (2, 4) or 0 in x.shape:
+        if x.ndim < 2 or 0 in x.shape:
             raise DataError(
-                f"{name}: expected a table (n, D) or images (n, C, H, W), none of them 0, "
+                f"{name}: expected a tensor of examples (n, ...), none of its sizes 0, "
                 f"got shape {tuple(x.shape)}"
             )
-        if x.dtype == torch.float32:
-            check_finite(x, name, self.columns)
-        if self.columns is not None and (len(self.columns),) != self.shape:
-            raise DataError(
-                f"{name}: expected one column name per value of shape {self.shape}, "
-                f"got {len(self.columns)} names"
-            )
+        if x.dtype != torch.uint8:
+            columns = self.columns if (len(self.schema),) == x.shape[1:] else None
+            known = x.nan_to_num(0.0, torch.inf, -torch.inf) if self.missing else x
+            check_finite(known, name, columns)
+        if self.schema:
+            check_schema(self.schema, x, name)
+        else:
+            object.__setattr__(self, "schema", (Field("x", infer_kind(x), tuple(x.shape[1:])),))
         self._check_labels()
 
     def _check_labels(self) -> None:
@@ -96,103 +217,105 @@ class Dataset:
     def __len__(self) -> int:
         return self.x.shape[0]
 
-    def __repr__(self) -> str:
-        return f"Dataset({self.summary()})"
-
     @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of one example: (D,) or (C, H, W)."""
-        return tuple(self.x.shape[1:])
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The type of the values."""
+    def dtype(self) -> torch.dtype:  # type: ignore[override]
         return self.x.dtype
 
     @cached_property
-    def moments(self) -> Moments:
-        """Mean and variance: of each column of a table, else of all values."""
+    def observed(self) -> Tensor | None:
+        """Which elements of x were observed, bool of its shape; None where all were."""
+        if not self.missing:
+            return None
+        observed = ~self.x.isnan()
+        return None if observed.all() else observed
+
+    @cached_property
+    def values(self) -> Values:  # type: ignore[override]
+        return Values.of(self.x)
+
+    @cached_property
+    def moments(self) -> Moments:  # type: ignore[override]
         moments = Moments()
         for x in self.x.split(ROWS):
             moments.add(x if x.ndim == 2 else x.reshape(-1, 1))
         return moments
 
     @cached_property
-    def kind(self) -> Kind:
-        """What the values are; a part of a data set has the kind of the whole."""
-        return self.declared_kind or infer_kind(self.x)
-
-    @property
-    def scale(self) -> float:
-        """The divisor that takes binary and grey values to [0, 1]; 1 for other kinds."""
-        if self.kind == "grey":
-            return 255.0
-        return 255.0 if self.kind == "binary" and self.x.max() > 1 else 1.0
-
-    @cached_property
-    def fingerprint(self) -> str:
+    def fingerprint(self) -> str:  # type: ignore[override]
         """SHA-256, in hex, of dtype, shape and bytes of x and of the labels."""
-        return fingerprint(self.x, self.labels)
+        digest = hashlib.sha256()
+        for tensor in (self.x, self.labels):
+            if tensor is not None:
+                digest.update(f"{tensor.dtype} {tuple(tensor.shape)}\n".encode())
+                flat = tensor.detach().cpu().contiguous().view(-1)
+                digest.update(flat.view(torch.uint8).numpy().data)
+        return digest.hexdigest()
 
-    def subset(self, indices: Sequence[int] | Tensor, name: str | None = None) -> Dataset:
-        """The examples at ``indices``, in that order.
+    def to(self, device: str | torch.device) -> Self:
+        if self.x.device == torch.device(device):
+            return self
+        labels = None if self.labels is None else self.labels.to(device)
+        return replace(self, x=self.x.to(device), labels=labels)
 
-        Raises:
-            ConfigurationError: no indices, or one outside the data set.
-        """
-        index = torch.as_tensor(indices, dtype=torch.int64)
-        if index.ndim != 1 or len(index) == 0:
-            raise ConfigurationError(
-                f"{self.name}: expected a list of at least one index, got shape "
-                f"{tuple(index.shape)}"
-            )
-        if int(index.min()) < 0 or int(index.max()) >= len(self):
-            outside = int(index.min()) if int(index.min()) < 0 else int(index.max())
-            raise ConfigurationError(
-                f"{self.name}: expected indices from 0 to {len(self) - 1}, got {outside}"
-            )
-        return dataclasses.replace(
-            self,
-            x=self.x[index],
-            labels=None if self.labels is None else self.labels[index],
-            name=self.name if name is None else name,
-            declared_kind=self.kind,
-        )
+    def batches(
+        self,
+        batch_size: int,
+        *,
+        seed: int | None = None,
+        start: int = 0,
+        device: str | torch.device | None = None,
+    ) -> Iterator[Batch]:
+        where = self.x.device if device is None else device
+        if seed is None:
+            rows = [slice(i, i + batch_size) for i in range(0, len(self), batch_size)]
+        else:
+            rows = list(permutation(len(self), seed).to(self.x.device).split(batch_size))
+        for batch in rows[start:]:
+            labels = None if self.labels is None else self.labels[batch].to(where)
+            yield Batch(self.x[batch].to(where), labels)
 
-    def take(self, n: int) -> Dataset:
-        """The first ``n`` examples, or all where there are fewer."""
-        return self.subset(torch.arange(min(n, len(self))))
+    def _rows(self, index: Tensor, name: str) -> Dataset:
+        index = index.to(self.x.device)
+        labels = None if self.labels is None else self.labels[index]
+        return replace(self, x=self.x[index], labels=labels, name=name)
 
     def summary(self) -> str:
-        """One line: how many examples of which shape, which values, which classes."""
-        if len(self.shape) == 3:
-            what = f"{_count(len(self), 'image')} of {'×'.join(str(size) for size in self.shape)}"
+        noun = "value" if self.kind in ("mixed", "categories", "tokens") else "number"
+        if len(self.shape) == 1:
+            what = f"{count(len(self), 'row')} of {count(self.shape[0], noun)}"
         else:
-            what = f"{_count(len(self), 'row')} of {_count(self.shape[0], 'number')}"
-        return f"{self.name}: {what}, {self._values()}{self._classes()}"
+            each = "×".join(str(size) for size in self.shape)
+            what = f"{count(len(self), 'image' if len(self.shape) == 3 else 'example')} of {each}"
+        return f"{self.name}: {what}, {self._values()}{self._missing()}{self._classes()}"
 
     def _values(self) -> str:
-        low, high = self.x.min().item(), self.x.max().item()
-        span = f"{low:.4g}–{high:.4g}" if low >= 0 else f"{low:.4g} to {high:.4g}"
+        if self.kind == "mixed":
+            kinds = Counter(field.kind for field in self.schema)
+            return ", ".join(f"{number} {kind}" for kind, number in kinds.items())
         if self.kind == "binary":
             return f"binary, 0 and {self.scale:.0f}"
+        low, high = self.values.low, self.values.high
+        span = f"{low:.4g}–{high:.4g}" if low >= 0 else f"{low:.4g} to {high:.4g}"
         grey = "grey levels" if len(self.shape) == 1 or self.shape[0] == 1 else "levels"
         return {
             "grey": f"{grey} {span}",
             "unit": f"in the unit interval, {span}",
-            "real": f"real, {span}",
-            "counts": f"counts, {span}",
-        }[self.kind]
+        }.get(self.kind, f"{self.kind}, {span}")
+
+    def _missing(self) -> str:
+        if self.observed is None:
+            return ""
+        return f", {1 - self.observed.double().mean().item():.1%} missing"
 
     def _classes(self) -> str:
         if self.labels is None:
             return ""
         number = len(self.classes) if self.classes else int(self.labels.max()) + 1
         source = f" from {self.labels_from}" if self.labels_from else ""
-        return f", {_count(number, 'class')}{source}"
+        return f", {count(number, 'class')}{source}"
 
 
-Train = TypeVar("Train", "Dataset", "Stored", default=Dataset)
+Train = TypeVar("Train", bound=Data, default=Dataset)
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,37 +344,16 @@ class Splits(Generic[Train]):
         return f"{self.train.summary()}{held}; {len(self.test):,} for test"
 
 
-def from_arrays(
-    x: Any,
-    labels: Any = None,
-    *,
-    name: str = "data",
-    columns: Sequence[str] | None = None,
-) -> Dataset:
-    """A data set from arrays or tensors, laid out and converted as files are.
-
-    Args:
-        x: (n, D), (n, H, W), (n, C, H, W) or (n, H, W, C), of real numbers.
-        labels: (n,), whole numbers or text, numbered in sorted order.
-
-    Raises:
-        DataError: see `Dataset`.
-
-    >>> from_arrays([[1, 2, 3], [4, 5, 60]], labels=["b", "a"])
-    Dataset(data: 2 rows of 3 numbers, counts, 1–60, 2 classes)
-    """
-    tensor = to_tensor(np.asarray(x), name, columns)
-    numbers, classes = None, None
-    if labels is not None:
-        (numbers,), classes = number_labels([np.asarray(labels)], f"{name} labels")
-    return Dataset(tensor, numbers, name, classes, tuple(columns) if columns is not None else None)
+def _form(data: Data) -> str:
+    return f"shape {data.shape} in {str(data.dtype).removeprefix('torch.')}"
 
 
-def _form(dataset: Dataset | Stored) -> str:
-    dtype = str(dataset.dtype).removeprefix("torch.")
-    return f"shape {dataset.shape} in {dtype}"
+def permutation(n: int, seed: int) -> Tensor:
+    """A permutation of n numbers, the same for the same seed on every device."""
+    return torch.randperm(n, generator=torch.Generator().manual_seed(seed))
 
 
-def _count(n: int, noun: str) -> str:
+def count(n: int, noun: str) -> str:
+    """A number of things, in words."""
     plural = "es" if noun.endswith("s") else "s"
     return f"{n:,} {noun}{'' if n == 1 else plural}"

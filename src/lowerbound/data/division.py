@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from lowerbound.data.blocks import Blocks
 from lowerbound.data.dataset import Dataset, Splits
-from lowerbound.data.stored import Progress, Stored, some, survey
+from lowerbound.data.stored import Blocks, Progress, Stored, survey
 from lowerbound.errors import ConfigurationError, DataError
 
 log = logging.getLogger("lowerbound")
@@ -21,7 +19,7 @@ MOST_PER_BLOCK = 2**26
 
 
 def divide_on_disk(
-    path: Path,
+    name: str,
     blocks: Blocks,
     validation: int | float,
     test: int | float | None,
@@ -29,7 +27,7 @@ def divide_on_disk(
     progress: Progress | None,
 ) -> Splits[Stored]:
     """A training part on disk; what is held out of it, in memory."""
-    name, total = path.resolve().name, sum(blocks.rows)
+    total = sum(blocks.rows)
     if blocks.largest > MOST_PER_BLOCK:
         raise DataError(
             f"{blocks.where}: expected row groups of at most {MOST_PER_BLOCK / 2**20:.0f} MiB as "
@@ -53,6 +51,28 @@ def divide_on_disk(
         raise ConfigurationError(f"{name}: expected at least one example to test, got test={test}")
     train, parts = survey(blocks, name, held, progress)
     return Splits(train, parts.get("validation"), parts["test"])
+
+
+def split(
+    dataset: Dataset,
+    *,
+    validation: int | float = 0,
+    test: int | float = TEST_FRACTION,
+    seed: int = 0,
+) -> Splits:
+    """``dataset`` divided: ``test`` is held out of it, then ``validation`` of what is left.
+
+    Both are numbers of examples, or fractions below 1.  Each part keeps the order of the whole.
+
+    Raises:
+        ConfigurationError: parts that leave nothing for training, or a part of nothing for testing.
+
+    >>> whole = Dataset(torch.arange(20.0).view(10, 2))
+    >>> print(split(whole, validation=2, test=0.3, seed=1).summary())
+    data: 5 rows of 2 numbers, counts, 0–13; 2 for validation; 3 for test
+    """
+    check_seed(seed)
+    return divide(dataset, None, None, validation, test, seed)
 
 
 def divide(
@@ -116,6 +136,25 @@ def _count(name: str, total: int, part: str, portion: int | float) -> int:
             f"of, got {portion}"
         )
     return count
+
+
+def some(total: int, count: int, seeds: tuple[int, int], without: np.ndarray) -> np.ndarray:
+    """``count`` numbers below ``total`` that are not in ``without``, drawn alike, in rising order.
+
+    In memory of the order of ``count``, however large ``total`` is.
+
+    Raises:
+        DataError: there are not so many.
+    """
+    if count + len(without) >= total:
+        raise DataError(f"expected more than {count + len(without):,} examples, got {total:,}")
+    # RandomState: its stream is frozen for good, unlike those of torch and of numpy's Generator.
+    random = np.random.RandomState(seeds)
+    found = np.array([], np.int64)
+    while len(found) < count:
+        drawn = random.randint(0, total, 2 * count, np.int64)
+        found = np.setdiff1d(np.concatenate([found, drawn]), without)
+    return np.sort(random.permutation(found)[:count])
 
 
 def check_seed(seed: int) -> None:

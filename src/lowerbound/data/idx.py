@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lowerbound.data.inference import check_memory
+from lowerbound.data.conversion import check_memory
 from lowerbound.errors import DataError
 
 Read = Callable[[int], bytes]

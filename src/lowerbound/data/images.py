@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lowerbound.data.inference import check_memory
-from lowerbound.data.parts import FOLDER_NAMES, Arrays, Part, Parts
+from lowerbound.data.conversion import PART_NAMES, Part, Parts, Raw, check_memory
 from lowerbound.errors import DataError
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ def read_images(folder: Path) -> Parts:
         DataError: no images, images of different sizes or of more than 8 bits, or a damaged one.
     """
     found: dict[Part, Path] = {}
-    for part, names in FOLDER_NAMES.items():
+    for part, names in PART_NAMES.items():
         if named := [folder / name for name in names if (folder / name).is_dir()]:
             found[part] = named[0]
     folders: dict[Part, Path] = found if "train" in found else {"all": folder}
@@ -48,7 +47,7 @@ def read_images(folder: Path) -> Parts:
     channels, size = _survey(every)
     check_memory(len(every) * channels * size[0] * size[1], str(folder))
     return {
-        part: Arrays(
+        part: Raw(
             _decode(paths, channels, size, every[0]),
             str(folders[part]),
             labels,

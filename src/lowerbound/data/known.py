@@ -1,4 +1,4 @@
-"""The known data sets: what they hold, where they are to be had, their checksums."""
+"""The known data sets: what they hold, where they can be found, their checksums."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 DIGITS = tuple("0123456789")
+CLOTHES = (
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
+    "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -84,18 +88,7 @@ MNIST = KnownSet(
 FASHION_MNIST = KnownSet(
     name="fashion-mnist",
     about="articles of clothing, 28×28 grey levels (Xiao, Rasul & Vollgraf, arXiv 1708.07747)",
-    classes=(
-        "T-shirt/top",
-        "Trouser",
-        "Pullover",
-        "Dress",
-        "Coat",
-        "Sandal",
-        "Shirt",
-        "Sneaker",
-        "Bag",
-        "Ankle boot",
-    ),
+    classes=CLOTHES,
     files=_files(
         "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
         "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",

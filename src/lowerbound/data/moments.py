@@ -7,26 +7,28 @@ from torch import Tensor
 
 
 class Moments:
-    """Running mean and variance of each column, in float64.
+    """Running mean and variance of each column, in float64, of the elements that are not NaN.
 
     Source: Chan, Golub & LeVeque, Updating formulae and a pairwise algorithm for computing sample
     variances, 1979.
     """
 
     def __init__(self) -> None:
-        self.n = 0
-        self.mean = self.squares = torch.zeros(())
+        self.n = self.mean = self.squares = torch.zeros((), dtype=torch.float64)
 
     def add(self, rows: Tensor) -> None:
         """Take in ``rows``, (n, columns)."""
         rows = rows.double()
-        n, mean = len(rows), rows.mean(0)
-        squares = (rows - mean).square().sum(0)
-        difference, total = mean - self.mean.to(mean), self.n + n
-        self.squares = self.squares.to(mean) + squares + difference**2 * (self.n * n / total)
-        self.mean = self.mean.to(mean) + difference * (n / total)
+        observed = ~rows.isnan()
+        n = observed.sum(0).double()
+        mean = rows.where(observed, 0.0).sum(0) / n.clamp(min=1)
+        squares = (rows - mean).where(observed, 0.0).square().sum(0)
+        before, total = self.n.to(mean), self.n.to(mean) + n
+        difference, over = mean - self.mean.to(mean), total.clamp(min=1)
+        self.squares = self.squares.to(mean) + squares + difference**2 * (before * n / over)
+        self.mean = self.mean.to(mean) + difference * (n / over)
         self.n = total
 
     def variance(self) -> Tensor:
         """The unbiased variance; 0 from a single row."""
-        return self.squares / max(1, self.n - 1)
+        return self.squares / (self.n - 1).clamp(min=1)

@@ -1,74 +1,82 @@
-"""A training set that stays on disk."""
+"""A training set that stays on disk: read a block at a time, in windows that are mixed."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Protocol, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound.data.blocks import Blocks
-from lowerbound.data.dataset import Dataset
-from lowerbound.data.inference import Kind, Values, number_labels, to_tensor
+from lowerbound.data.conversion import Raw, number_labels, to_tensor
+from lowerbound.data.dataset import Batch, Data, Dataset, permutation
 from lowerbound.data.moments import Moments
-from lowerbound.errors import DataError
+from lowerbound.data.schema import Field, Schema, Values
+
+WINDOW_BYTES = 2**26
+FEWEST_BLOCKS = 8
 
 Progress = Callable[[int, int], None]
 
 
+class Blocks(Protocol):
+    """Examples of a file, in blocks of consecutive ones.
+
+    Attributes:
+        where: the file or folder, for messages.
+        rows: how many examples each block has.
+        largest: bytes of the largest block, kept in memory as uint8 or float32.
+    """
+
+    where: str
+    rows: list[int]
+    largest: int
+
+    def read(self, block: int) -> Raw:
+        """One block, its values and class labels as they came."""
+
+
 @dataclass(frozen=True, eq=False, repr=False)
-class Stored:
+class Stored(Data):
     """Examples in a file too large for memory, all but those held out of it.
 
-    It has what `fit` and the recipes need of a `Dataset`; `take` gives the first examples as one.
+    A shuffled pass takes the file's blocks in a random order and joins them to windows of 64 MiB
+    and at least 8 blocks; the examples of each window are permuted.  So examples that lie together
+    in the file are met in the same 64 MiB, and each pass mixes other blocks.  Windows are read
+    while the one before them is used: two are in memory, and at their change three.
 
     Attributes:
         blocks: where they are read from.
         held: numbers of the examples left out, in rising order.
-        shape: of one example.
-        dtype: of the values, uint8 or float32.
-        values: what is known of all values.
-        moments: mean and variance of the examples: of each column of a table, else of all values.
-        labels: class numbers of all examples, the held out ones among them.
         fingerprint: SHA-256, in hex, of the values and class labels as they are in the file, and of
             what is held out.
+        device: where batches go.
     """
 
     blocks: Blocks
     held: np.ndarray
     name: str
-    shape: tuple[int, ...]
+    schema: Schema
     dtype: torch.dtype
     values: Values
     moments: Moments
     labels: Tensor | None
     classes: tuple[str, ...] | None
-    columns: tuple[str, ...] | None
     fingerprint: str
+    device: str | torch.device = "cpu"
 
     def __len__(self) -> int:
         return int(self.kept.sum())
 
-    def __repr__(self) -> str:
-        return f"Stored({self.summary()})"
-
-    @property
-    def kind(self) -> Kind:
-        """What the values are."""
-        return self.values.kind
-
-    @property
-    def scale(self) -> float:
-        """The divisor that takes binary and grey values to [0, 1]; 1 for other kinds."""
-        return self.values.scale
-
     @cached_property
     def starts(self) -> np.ndarray:
-        """The number of each block's first example, and that of all examples."""
+        """The number of each block's first example in the file, and that of all examples."""
         return np.concatenate([[0], np.cumsum(self.blocks.rows)])
 
     @cached_property
@@ -77,33 +85,83 @@ class Stored:
         held = np.diff(np.searchsorted(self.held, self.starts))
         return np.array(self.blocks.rows) - held
 
-    def read(self, block: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """The values and class numbers of a block's examples that are not held out."""
-        first, end = self.starts[block], self.starts[block + 1]
-        arrays = self.blocks.read(block)
-        x = to_tensor(arrays.x, arrays.where, arrays.columns).to(self.dtype).numpy()
-        kept = np.ones(len(x), bool)
-        kept[_within(self.held, first, end)] = False
-        labels = None if self.labels is None else self.labels.numpy()[first:end][kept]
-        return x[kept], labels
+    @cached_property
+    def ends(self) -> np.ndarray:
+        """How many examples there are up to the end of each block."""
+        return np.cumsum(self.kept)
 
-    def take(self, n: int) -> Dataset:
-        """The first ``n`` examples, or all where there are fewer, in memory."""
-        needed = int(np.searchsorted(np.cumsum(self.kept), n)) + 1
-        parts = [self.read(block) for block in range(min(needed, len(self.kept)))]
-        x = torch.from_numpy(np.concatenate([x for x, _ in parts])[:n])
-        labels = None
-        if self.labels is not None:
-            labels = torch.from_numpy(np.concatenate([y for _, y in parts if y is not None])[:n])
-        return Dataset(x, labels, self.name, self.classes, self.columns, declared_kind=self.kind)
+    def read(self, block: int) -> np.ndarray:
+        """The values of a block's examples that are not held out."""
+        raw = self.blocks.read(block)
+        x = to_tensor(raw.x, raw.where, raw.columns).to(self.dtype).numpy()
+        return np.delete(x, _within(self.held, *self.starts[block : block + 2]), axis=0)
+
+    def to(self, device: str | torch.device) -> Self:
+        return replace(self, device=device)
+
+    def batches(
+        self,
+        batch_size: int,
+        *,
+        seed: int | None = None,
+        start: int = 0,
+        device: str | torch.device | None = None,
+    ) -> Iterator[Batch]:
+        windows = self._windows(seed)
+        sizes = [int(self.kept[window].sum()) for window in windows]
+        ends = np.cumsum(sizes)
+        first = int(np.searchsorted(ends, start * batch_size, "right"))
+        skipped = start * batch_size - (ends[first - 1] if first else 0)
+        # The orders are drawn here: torch's parallel operations in a second thread would start
+        # threads of their own, and with more threads than cores those that wait no longer spin.
+        reads = (
+            partial(
+                self._window, windows[i], None if seed is None else permutation(sizes[i], seed + i)
+            )
+            for i in range(first, len(windows))
+        )
+        where = self.device if device is None else device
+        for x, labels in _rebatched(_ahead(reads), batch_size, int(skipped)):
+            yield Batch(x.to(where), None if labels is None else labels.to(where))
+
+    def _windows(self, seed: int | None) -> list[np.ndarray]:
+        """The blocks of each window."""
+        size = len(self) * math.prod(self.shape) * self.dtype.itemsize
+        blocks = np.arange(len(self.kept))
+        if seed is not None:
+            blocks = permutation(len(blocks), seed).numpy()
+        number = min(-(-size // WINDOW_BYTES), len(blocks) // FEWEST_BLOCKS)
+        return np.array_split(blocks, max(1, number))
+
+    def _window(self, blocks: np.ndarray, order: Tensor | None) -> Batch:
+        """The examples of ``blocks``, the i-th of them at the place order[i]."""
+        n = int(self.kept[blocks].sum())
+        places = np.arange(n) if order is None else order.numpy()
+        x = torch.empty((n, *self.shape), dtype=self.dtype)
+        labels = None if self.labels is None else torch.empty(n, dtype=torch.int64)
+        done = 0
+        for block in blocks:
+            here = places[done : done + self.kept[block]]
+            x.numpy()[here] = self.read(int(block))
+            if labels is not None and self.labels is not None:
+                end = self.ends[block]
+                labels.numpy()[here] = self.labels.numpy()[end - self.kept[block] : end]
+            done += len(here)
+        return Batch(x, labels)
+
+    def _rows(self, index: Tensor, name: str) -> Dataset:
+        numbers = index.numpy()
+        of_block = np.searchsorted(self.ends, numbers, "right")
+        x = torch.empty((len(index), *self.shape), dtype=self.dtype)
+        for block in np.unique(of_block):
+            here = np.flatnonzero(of_block == block)
+            first = self.ends[block] - self.kept[block]
+            x.numpy()[here] = self.read(int(block))[numbers[here] - first]
+        labels = None if self.labels is None else self.labels[index]
+        return Dataset(x, labels, name, self.classes, self.schema)
 
     def summary(self) -> str:
-        """One line: how many examples, on disk; and of the first of them, what they are."""
         return f"{len(self):,} examples on disk, like those of {self.take(1000).summary()}"
-
-
-TrainingSet = Dataset | Stored
-"""What recipes are made for, and `fit` trains on."""
 
 
 def survey(
@@ -120,57 +178,58 @@ def survey(
     Raises:
         DataError: see `lowerbound.data.Dataset`.
     """
-    out = np.sort(np.concatenate(list(held.values()))) if held else np.array([], int)
+    out = np.sort(np.concatenate(list(held.values())))
     picked: dict[str, Tensor] = {}
-    values: Values | None = None
-    moments, digest, labels = Moments(), hashlib.sha256(), []
-    dtypes, shape, columns, labels_from = set(), None, None, None
+    values, moments, digest = Values(), Moments(), hashlib.sha256()
+    labels, dtypes = [], set()
     start, total = 0, sum(blocks.rows)
     for block, rows in enumerate(blocks.rows):
-        arrays = blocks.read(block)
-        x = to_tensor(arrays.x, arrays.where, arrays.columns)
-        of_block = Values.of(x)
-        values = of_block if values is None else values | of_block
+        raw = blocks.read(block)
+        x = to_tensor(raw.x, raw.where, raw.columns)
+        values |= Values.of(x)
         dtypes.add(x.dtype)
-        shape, columns, labels_from = tuple(x.shape[1:]), arrays.columns, arrays.labels_from
-        digest.update(np.ascontiguousarray(arrays.x).view(np.uint8).data)
-        if arrays.labels is not None:
-            labels.append(arrays.labels)
+        digest.update(np.ascontiguousarray(raw.x).view(np.uint8).data)
+        if raw.labels is not None:
+            labels.append(raw.labels)
         for part, numbers in held.items():
             # Into one tensor: small ones of every block would keep the heap from being given back.
             if part not in picked:
-                picked[part] = torch.empty(len(numbers), *shape, dtype=torch.float32)
+                picked[part] = torch.empty(len(numbers), *x.shape[1:], dtype=torch.float32)
             first, end = np.searchsorted(numbers, [start, start + rows])
             picked[part][first:end] = x[torch.from_numpy(numbers[first:end] - start)].float()
-        kept = torch.ones(rows, dtype=torch.bool)
-        kept[torch.from_numpy(_within(out, start, start + rows))] = False
-        if kept.any():
+        kept = np.delete(np.arange(rows), _within(out, start, start + rows))
+        if len(kept):
             moments.add(x[kept] if x.ndim == 2 else x[kept].reshape(-1, 1))
         start += rows
         if progress:
             progress(start, total)
-    assert values is not None
-    assert shape is not None
+    shape, columns = tuple(x.shape[1:]), raw.columns
     dtype = torch.uint8 if dtypes == {torch.uint8} else torch.float32
-    numbers_of, classes = None, None
+    schema = tuple(Field(column, values.kind) for column in columns or ())
+    schema = schema or (Field("x", values.kind, shape),)
+    classes, numbered = None, None
     if labels:
         parts, classes = number_labels(labels, f"{blocks.where} labels")
-        numbers_of = torch.cat(parts)
-        digest.update(numbers_of.numpy().data)
+        numbered = torch.cat(parts)
+        digest.update(numbered.numpy().data)
     digest.update(f"{shape} {dtype} {classes}".encode() + out.tobytes())
+
+    def labels_at(numbers: np.ndarray) -> Tensor | None:
+        return None if numbered is None else numbered[torch.from_numpy(numbers)]
+
+    kept = np.delete(np.arange(total), out) if labels else out
     stored = Stored(
-        blocks, out, name, shape, dtype, values, moments, numbers_of, classes, columns,
+        blocks, out, name, schema, dtype, values, moments, labels_at(kept), classes,
         digest.hexdigest(),
     )  # fmt: skip
     return stored, {
         part: Dataset(
             tensor.to(dtype),
-            None if numbers_of is None else numbers_of[torch.from_numpy(held[part])],
+            labels_at(held[part]),
             f"{name} {part}",
             classes,
-            columns,
-            labels_from,
-            values.kind,
+            schema,
+            raw.labels_from,
         )
         for part, tensor in picked.items()
     }
@@ -181,20 +240,39 @@ def _within(numbers: np.ndarray, start: int, end: int) -> np.ndarray:
     return numbers[slice(*np.searchsorted(numbers, [start, end]))] - start
 
 
-def some(total: int, count: int, seeds: tuple[int, int], without: np.ndarray) -> np.ndarray:
-    """``count`` numbers below ``total`` that are not in ``without``, drawn alike, in rising order.
+def _ahead(reads: Iterable[Callable[[], Batch]]) -> Iterator[Batch]:
+    """What each read gives, the next being read while one is used."""
+    with ThreadPoolExecutor(1) as reader:
+        waiting = None
+        for read in reads:
+            begun = reader.submit(read)
+            if waiting is not None:
+                yield waiting.result()
+            waiting = begun
+        if waiting is not None:
+            yield waiting.result()
 
-    In memory of the order of ``count``, however large ``total`` is.
 
-    Raises:
-        DataError: there are not so many.
-    """
-    if count + len(without) >= total:
-        raise DataError(f"expected more than {count + len(without):,} examples, got {total:,}")
-    # RandomState: its stream is frozen for good, unlike those of torch and of numpy's Generator.
-    random = np.random.RandomState(seeds)
-    found = np.array([], np.int64)
-    while len(found) < count:
-        drawn = random.randint(0, total, 2 * count, np.int64)
-        found = np.setdiff1d(np.concatenate([found, drawn]), without)
-    return np.sort(random.permutation(found)[:count])
+def _rebatched(windows: Iterable[Batch], batch_size: int, skip: int) -> Iterator[Batch]:
+    """The examples of the windows, after the first ``skip``, in batches."""
+    pieces: list[Batch] = []
+    missing = batch_size
+    for x, labels in windows:
+        while skip < len(x):
+            end = min(skip + missing, len(x))
+            pieces.append(Batch(x[skip:end], None if labels is None else labels[skip:end]))
+            missing -= end - skip
+            skip = end
+            if missing == 0:
+                yield _joined(pieces)
+                pieces, missing = [], batch_size
+        skip = 0
+    if pieces:
+        yield _joined(pieces)
+
+
+def _joined(pieces: list[Batch]) -> Batch:
+    if len(pieces) == 1:
+        return pieces[0]
+    labels = [labels for _, labels in pieces if labels is not None]
+    return Batch(torch.cat([x for x, _ in pieces]), torch.cat(labels) if labels else None)

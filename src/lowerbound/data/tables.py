@@ -1,73 +1,64 @@
-"""Tables of numbers: CSV, read by pyarrow, and what Parquet has in common with it.
-
-A CSV file has a header line unless its first line is all numbers (other than the 0, 1, 2, …, or
-1, 2, 3, …, of a table whose columns were only counted).  Its fields are separated by commas; by
-semicolons or tabs where the first line has no comma.
-"""
+"""Tables, read by pyarrow: CSV, Parquet, and the data frames that Arrow reads."""
 
 from __future__ import annotations
 
-import csv
+import json
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lowerbound.data.inference import first_index
-from lowerbound.data.parts import Arrays
+from lowerbound.data.conversion import Parts, Raw, check_finite, check_memory
 from lowerbound.errors import ConfigurationError, DataError, near
 
 log = logging.getLogger("lowerbound")
 
 LABELS = ("label", "class")
-MISSING = ["", "NA", "N/A", "nan", "NaN", "NAN", "null", "NULL"]
-NUMBER = r"^\s*[-+]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[iI]nf(inity)?)\s*$"
-FEWEST_COUNTED = 4
+MICROSECONDS_A_DAY = 86_400e6
 
 
-@dataclass(frozen=True)
-class Header:
-    """How a CSV file begins: its columns, whether the file names them, and the lines before it."""
-
-    names: tuple[str, ...]
-    named: bool
-    skip: int
-    delimiter: str
+def is_frame(x: Any) -> bool:
+    """Whether Arrow can read it as a table."""
+    return hasattr(x, "__arrow_c_stream__") or hasattr(x, "__dataframe__")
 
 
-def read_csv(path: Path, labels: str | None = None) -> Arrays:
-    """The columns of a CSV file: numbers, and the class labels in the column ``labels``.
-
-    Without ``labels``, a column called label or class is taken for them.  Where no line names the
-    columns, they are called 0, 1, 2, ….
+def read_frame(frame: Any, labels: Any, name: str) -> Raw:
+    """The columns of a data frame: numbers, dates, categories, any of them with missing values.
 
     Raises:
-        ConfigurationError: no such column.
-        DataError: a file that is no table, or a value that is missing or no number.
+        ConfigurationError: ``labels`` names no column.
+        DataError: no table, or a column of other things.
     """
     import pyarrow as pa
+    from pyarrow import interchange
 
-    header = _header(path)
-    label, columns = choose(path, header.names, labels)
-    types: dict[str, Any] = dict.fromkeys(columns, pa.float64())
-    if label is not None:
-        types[label] = pa.string()
     try:
-        table = _read_csv(path, header, types)
-    except (pa.ArrowException, OSError) as error:
-        raise _explain(path, header, columns, error) from None
-
-    def row_name(row: int) -> str:
-        return f"line {_line_of(path, header, row)}"
-
-    return table_arrays(path, table, label, columns if header.named else None, columns, row_name)
+        if hasattr(frame, "__arrow_c_stream__"):
+            table = pa.table(frame)
+        else:
+            table = interchange.from_dataframe(frame)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise DataError(
+            f"{name}: expected a data frame, got a {type(frame).__name__} that Arrow does not read "
+            f"as one ({first_line(error)})"
+        ) from None
+    pandas = json.loads((table.schema.metadata or {}).get(b"pandas", b"{}"))
+    index = [column for column in pandas.get("index_columns", ()) if isinstance(column, str)]
+    table = table.drop_columns(index)
+    if labels is None or isinstance(labels, str):
+        label, columns = choose(name, tuple(table.column_names), labels)
+        return table_raw(name, table, label, columns, _row, missing=True)
+    raw = table_raw(name, table, None, tuple(table.column_names), _row, missing=True)
+    return replace(raw, labels=np.asarray(labels))
 
 
 def choose(
-    path: Path, names: tuple[str, ...], labels: str | None
+    path: Path | str, names: tuple[str, ...], labels: str | None
 ) -> tuple[str | None, tuple[str, ...]]:
     """The column of class labels, if any, and the others."""
     for name in names:
@@ -89,7 +80,7 @@ def choose(
     likely = [name for name in names if name.lower() in LABELS]
     label = labels if labels is not None else next(iter(likely), None)
     if label is not None and labels is None:
-        log.info("%s: column %r is taken for the class labels", path.name, label)
+        log.info("%s: column %r is taken for the class labels", Path(path).name, label)
     columns = tuple(name for name in names if name != label)
     if not columns:
         raise DataError(
@@ -99,41 +90,68 @@ def choose(
     return label, columns
 
 
-def table_arrays(
-    path: Path,
+def table_raw(
+    where: Path | str,
     table: Any,
     label: str | None,
-    names: tuple[str, ...] | None,
     columns: tuple[str, ...],
     row_name: Callable[[int], str],
-) -> Arrays:
-    """The numbers of an Arrow table, and its column of class labels."""
+    *,
+    missing: bool = False,
+) -> Raw:
+    """The columns of an Arrow table as numbers, and its column of class labels."""
     if table.num_rows == 0:
-        raise DataError(f"{path}: expected at least one row of numbers, got none")
-    values = np.empty((table.num_rows, len(columns)))
+        raise DataError(f"{where}: expected at least one row of numbers, got none")
+    values, observed = np.empty((table.num_rows, len(columns))), None
+    categories: dict[str, tuple[str, ...]] = {}
     for j, name in enumerate(columns):
-        values[:, j] = table[name].cast("float64").to_numpy()
-    finite = np.isfinite(values)
-    if not finite.all():
-        row, j = first_index(~finite)
-        value = "no value" if table[columns[j]][row].as_py() is None else str(values[row, j])
-        raise DataError(
-            f"{path}: expected a finite number, got {value} in {row_name(row)}, column "
-            f"{columns[j]!r}; remove that row or fill the value in"
-        )
-    if label is None:
-        return Arrays(values, str(path), columns=names)
-    classes = _labels(path, table[label], label, row_name)
-    return Arrays(values, str(path), classes, f"column {label!r}", names)
+        if missing and table[name].null_count == table.num_rows:
+            raise DataError(
+                f"{where}: expected at least one value in column {name!r}, got none; leave it out"
+            )
+        values[:, j], names = _numbers(where, table[name], name)
+        if names:
+            categories[name] = names
+    if any(table[name].null_count for name in columns):
+        observed = np.column_stack([table[name].is_valid().to_numpy() for name in columns])
+    known = np.where(observed, values, 0.0) if missing and observed is not None else values
+    check_finite(known, str(where), columns, row_name, observed)
+    classes = None if label is None else _labels(where, table[label], label, row_name)
+    labels_from = None if label is None else f"column {label!r}"
+    return Raw(values, str(where), classes, labels_from, columns, categories, observed)
 
 
-def _labels(path: Path, column: Any, name: str, row_name: Callable[[int], str]) -> np.ndarray:
+def _numbers(where: Path | str, column: Any, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """A column as numbers, NaN where there are none: dates as days since 1970, texts and
+    categories as their codes, whose names come with them."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if is_number(column.type):
+        return column.cast("float64").to_numpy(), ()
+    if pa.types.is_date(column.type) or pa.types.is_timestamp(column.type):
+        moments = column.cast(pa.timestamp("us", getattr(column.type, "tz", None)), safe=False)
+        return moments.cast("int64").cast("float64").to_numpy() / MICROSECONDS_A_DAY, ()
+    if pa.types.is_dictionary(column.type):
+        column = column.unify_dictionaries()
+        names = column.chunk(0).dictionary
+        column = column.cast(column.type.value_type)
+    elif is_text(column.type):
+        column = column.cast("large_string")
+        names = pc.unique(column).drop_null().sort()
+    else:
+        raise not_a_number(where, name, column.drop_null()[0].as_py(), f"a column of {column.type}")
+    codes = pc.index_in(column, names).cast("float64").to_numpy()
+    return codes, tuple(str(value) for value in names.to_pylist())
+
+
+def _labels(path: Path | str, column: Any, name: str, row_name: Callable[[int], str]) -> np.ndarray:
     import pyarrow as pa
     import pyarrow.compute as pc
 
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+    text = is_text(column.type)
     if not text and not is_number(column.type):
         raise DataError(
             f"{path}: expected class labels, whole numbers or text, in column {name!r}, "
@@ -148,8 +166,13 @@ def _labels(path: Path, column: Any, name: str, row_name: Callable[[int], str]) 
             f"{path}: expected a class label, got none in {row_name(row)}, column {name!r}; "
             "remove that row or fill the label in"
         )
-    values = column.to_numpy()
+    values = (column.cast("string") if text else column).to_numpy()
     return values.astype(np.str_) if text else values
+
+
+def is_text(type_: Any) -> bool:
+    """Whether a column of an Arrow type holds text."""
+    return str(type_) in ("string", "large_string", "string_view")
 
 
 def is_number(type_: Any) -> bool:
@@ -167,7 +190,7 @@ def is_number(type_: Any) -> bool:
     )
 
 
-def not_a_number(path: Path, column: str, value: object, where: str) -> DataError:
+def not_a_number(path: Path | str, column: str, value: object, where: str) -> DataError:
     """The error for a column that holds something else."""
     return DataError(
         f"{path}: expected numbers in column {column!r}, got {value!r} in {where}; if the column "
@@ -176,103 +199,111 @@ def not_a_number(path: Path, column: str, value: object, where: str) -> DataErro
     )
 
 
-def _read_csv(path: Path, header: Header, types: dict[str, Any]) -> Any:
-    from pyarrow import csv as arrow
-
-    return arrow.read_csv(
-        path,
-        arrow.ReadOptions(column_names=list(header.names), skip_rows=header.skip),
-        arrow.ParseOptions(delimiter=header.delimiter),
-        arrow.ConvertOptions(column_types=types, null_values=MISSING),
-    )
-
-
-def _header(path: Path) -> Header:
-    lines = _lines(path)
-    first = next(((number, line) for number, line in lines if line), None)
-    if first is None:
-        raise DataError(f"{path}: expected a table of numbers, got an empty file")
-    number, line = first
-    delimiter = "," if "," in line else next((d for d in ";\t" if d in line), ",")
-    fields = tuple(field.strip() for field in _fields(path, line, delimiter))
-    counted = any(fields == tuple(str(i + start) for i in range(len(fields))) for start in (0, 1))
-    if all(_is_numeral(field) for field in fields) and not (
-        counted and len(fields) >= FEWEST_COUNTED
-    ):
-        names = tuple(str(column) for column in range(len(fields)))
-        return Header(names, named=False, skip=number - 1, delimiter=delimiter)
-    return Header(fields, named=True, skip=number, delimiter=delimiter)
-
-
-def _fields(path: Path, line: str, delimiter: str) -> list[str]:
-    try:
-        return next(csv.reader([line], delimiter=delimiter))
-    except csv.Error as error:
-        raise DataError(
-            f"{path}: expected a table of numbers, got a line that is none ({error})"
-        ) from None
-
-
 def first_line(error: Exception) -> str:
     """What Arrow says, without its details."""
     return str(error).strip().partition("\n")[0]
 
 
-def _is_numeral(field: str) -> bool:
-    try:
-        float(field)
-    except ValueError:
-        return field in MISSING
-    return True
+def read_parquet(path: Path, labels: str | None = None) -> Parts:
+    """All rows of a Parquet file, or of those in a folder."""
+    blocks = ParquetBlocks(path, labels)
+    check_memory(7 * blocks.size, str(path))  # float64 on the way
+    raws = [blocks.read(block) for block in range(len(blocks.rows))]
+    classes = [raw.labels for raw in raws if raw.labels is not None]
+    return {
+        "all": replace(
+            raws[0],
+            x=np.concatenate([raw.x for raw in raws]),
+            where=blocks.where,
+            labels=np.concatenate(classes) if classes else None,
+        )
+    }
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines of a text file, without their ends, numbered from 1."""
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            for number, line in enumerate(file, start=1):
-                yield number, line.rstrip("\n")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path}: expected text in UTF-8, got byte {error.object[error.start]:02x}; save it as "
-            "CSV in UTF-8"
-        ) from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+class ParquetBlocks:
+    """The row groups of a Parquet file, or of the files in a folder, of the same columns.
+
+    Without ``labels``, a column called label or class is taken for the class labels.
+
+    Raises:
+        ConfigurationError: no such column.
+        DataError: a damaged file, columns that differ, or a column that holds no numbers.
+    """
+
+    def __init__(self, path: Path, labels: str | None = None) -> None:
+        self.where = str(path)
+        self.places: list[tuple[Path, int, int]] = []
+        self.rows: list[int] = []
+        self.largest = 0
+        names: tuple[str, ...] = ()
+        paths = shards(path)
+        for path in paths:
+            with _parquet(path) as file:
+                found = tuple(file.schema_arrow.names)
+                if names and found != names:
+                    raise DataError(
+                        f"{path}: expected the columns of {paths[0].name}, {', '.join(names)}, got "
+                        f"{', '.join(found)}; write all files with the same columns"
+                    )
+                if not names:
+                    names = found
+                    self.label, self.columns = choose(path, names, labels)
+                for name in self.columns:
+                    if not is_number(file.schema_arrow.field(name).type):
+                        raise not_a_number(path, name, _first(file, name), "row 0")
+                groups = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+            self.largest = max(self.largest, 4 * max(groups, default=0) * len(self.columns))
+            for group, (rows, end) in enumerate(zip(groups, accumulate(groups), strict=True)):
+                if rows:
+                    self.places.append((path, group, end - rows))
+                    self.rows.append(rows)
+        if not self.rows:
+            raise DataError(f"{self.where}: expected at least one row of numbers, got none")
+        self.size = 4 * sum(self.rows) * len(self.columns)
+
+    def read(self, block: int) -> Raw:
+        path, group, start = self.places[block]
+        with _parquet(path) as file:
+            table = file.read_row_group(group, use_threads=False)
+            table.validate(full=True)
+        return table_raw(path, table, self.label, self.columns, lambda row: _row(start + row))
 
 
-def _rows(path: Path, header: Header) -> Iterator[tuple[int, str]]:
-    return ((number, line) for number, line in _lines(path) if line and number > header.skip)
+def shards(path: Path) -> list[Path]:
+    """The Parquet files that ``path`` names."""
+    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    return [file for file in files if file.suffix.lower() == ".parquet" and file.is_file()]
 
 
-def _line_of(path: Path, header: Header, row: int) -> int:
-    return next(number for i, (number, _) in enumerate(_rows(path, header)) if i == row)
+def parquet_size(path: Path) -> int:
+    """Bytes of all columns as float32."""
+    total = 0
+    for shard in shards(path):
+        with _parquet(shard) as file:
+            total += 4 * file.metadata.num_rows * file.metadata.num_columns
+    return total
 
 
-def _explain(path: Path, header: Header, columns: tuple[str, ...], error: Exception) -> DataError:
-    """Which line or value kept pyarrow from reading the file."""
+def _row(row: int) -> str:
+    return f"row {row} (counted from 0)"
+
+
+def _first(file: Any, column: str) -> object:
+    values = next(file.iter_batches(1, columns=[column]), None)
+    return values.column(0)[0].as_py() if values else None
+
+
+@contextmanager
+def _parquet(path: Path) -> Iterator[Any]:
+    """The opened file; Arrow's errors become sentences."""
     import pyarrow as pa
-    import pyarrow.compute as pc
+    from pyarrow import parquet
 
-    for number, line in _rows(path, header):
-        fields = len(_fields(path, line, header.delimiter))
-        if fields != len(header.names):
-            return DataError(
-                f"{path}: expected {len(header.names)} fields in every line, got {fields} in line "
-                f"{number}; check that line"
-            )
     try:
-        table = _read_csv(path, header, dict.fromkeys(header.names, pa.string()))
-    except (pa.ArrowException, OSError) as worse:
-        error = worse
-    else:
-        for name in columns:
-            number_like = pc.match_substring_regex(table[name], NUMBER)
-            known = pc.or_(number_like, pc.is_in(table[name], pa.array(MISSING)))
-            row = pc.index(known, False).as_py()
-            if row >= 0:
-                line_number = _line_of(path, header, row)
-                return not_a_number(path, name, table[name][row].as_py(), f"line {line_number}")
-    return DataError(
-        f"{path}: expected a table of numbers, got a file that is none ({first_line(error)})"
-    )
+        with parquet.ParquetFile(path) as file:
+            yield file
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path}: expected a whole Parquet file, got one that is truncated or damaged "
+            f"({first_line(error)}); write it again"
+        ) from None

@@ -27,8 +27,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from lowerbound.data import Dataset
-from lowerbound.data.examples import examples
+from lowerbound.data import as_dataset
 from lowerbound.errors import ConfigurationError
 from lowerbound.evaluation.bounds import (
     Estimate,
@@ -116,7 +115,7 @@ class Bracket:
 
 def anneal(
     model: VAE,
-    data: Dataset | Tensor,
+    data: Any,
     *,
     steps: int = 500,
     chains: int = 16,
@@ -140,13 +139,13 @@ def anneal(
     Raises:
         ConfigurationError: too few steps, chains or examples, or a deterministic posterior.
     """
+    data = as_dataset(data, "test").to("cpu")
     _check(len(data), steps, chains)
     betas = schedule(steps)
     tally = _Tally(progress, len(data) * (_pilots(steps) + (steps - 1) * chains))
     found: list[Tensor] = []
     with judging(model, seed) as device:
-        some = examples(data, torch.device("cpu"))
-        for x, context in prepared_batches(model, some, device, copies=chains):
+        for x, context in prepared_batches(model, data, device, copies=chains):
             path = _Path(model, x, context)
             sizes = _step_sizes(path, betas, tally)
             log_w, accepted = _weights(path, betas, sizes, chains, tally)

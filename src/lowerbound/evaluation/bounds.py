@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, kl_divergence
 
-from lowerbound.data import Dataset
-from lowerbound.data.examples import Examples, examples
+from lowerbound.data import Data, as_dataset
 from lowerbound.data.moments import Moments
 from lowerbound.distributions import Delta, kl_terms
 from lowerbound.environment import keep_freed_memory
@@ -125,7 +124,7 @@ class Evaluation:
 
 def evaluate(
     model: VAE,
-    data: Dataset | Tensor,
+    data: Any,
     *,
     samples: int = 100,
     seed: int = 0,
@@ -144,10 +143,11 @@ def evaluate(
     """
     if samples < 1:
         raise ConfigurationError(f"expected at least one sample, got {samples}")
+    data = as_dataset(data, "test").to("cpu")
     if len(data) < 2:
         raise ConfigurationError(f"expected at least two examples to evaluate, got {len(data)}")
     with judging(model, seed) as device:
-        return _evaluate(model, examples(data, torch.device("cpu")), samples, device, progress)
+        return _evaluate(model, data, samples, device, progress)
 
 
 @contextmanager
@@ -170,7 +170,7 @@ def judging(model: VAE, seed: int) -> Iterator[torch.device]:
 
 def _evaluate(
     model: VAE,
-    data: Examples,
+    data: Data,
     samples: int,
     device: torch.device,
     progress: Callable[[int, int], None] | None,
@@ -228,16 +228,14 @@ def _refuse_non_finite(name: str, column: Tensor, first: int) -> None:
         )
 
 
-def posteriors(model: VAE, data: Dataset) -> Iterator[Distribution]:
+def posteriors(model: VAE, data: Data) -> Iterator[Distribution]:
     """q(z|x) of the data in order, a batch at a time, without the transform's noise."""
-    for start in range(0, len(data), IMAGES_PER_BATCH):
-        stop = start + IMAGES_PER_BATCH
-        labels = None if data.labels is None else data.labels[start:stop]
-        yield model.encode(data.x[start:stop], labels)
+    for x, labels in data.batches(IMAGES_PER_BATCH):
+        yield model.encode(x, labels)
 
 
 def prepared_batches(
-    model: VAE, data: Dataset | Examples, device: torch.device, copies: int = 1
+    model: VAE, data: Data, device: torch.device, copies: int = 1
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     """The data in order, a batch at a time, as the model's parts see it.
 
@@ -246,13 +244,11 @@ def prepared_batches(
     one seed are of the same x.
     """
     size = max(1, min(IMAGES_PER_BATCH, ELEMENTS_PER_CHUNK // decoded_elements(model)))
-    for start in range(0, len(data), size):
-        stop = start + size
-        labels = None if data.labels is None else data.labels[start:stop].to(device)
+    for i, batch in enumerate(data.batches(size, device=device)):
         with forked(device):
             # Not the seed itself, whose stream the draws of z are from.
-            torch.manual_seed(torch.initial_seed() + 1 + start)
-            x, context = model.prepare(data.x[start:stop].to(device), labels)
+            torch.manual_seed(torch.initial_seed() + 1 + i * size)
+            x, context = model.prepare(*batch)
         yield from in_parts(model, x, context, copies)
 
 

@@ -16,8 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lowerbound.data import Dataset
-from lowerbound.data.examples import examples
+from lowerbound.data import as_dataset
 from lowerbound.distributions import LOG_2PI, DiagonalNormal, StandardNormal
 from lowerbound.errors import ConfigurationError
 from lowerbound.evaluation.aggregate import gaussian_parameters, log_mixtures
@@ -84,7 +83,7 @@ class KLParts:
 
 def decompose_kl(
     model: VAE,
-    data: Dataset | Tensor,
+    data: Any,
     *,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
@@ -97,11 +96,11 @@ def decompose_kl(
         ConfigurationError: the posterior is no diagonal Gaussian, the prior takes a context, or
             there are fewer than two examples.
     """
+    data = as_dataset(data, "test").to("cpu")
     if len(data) < 2:
         raise ConfigurationError(f"expected at least two examples, got {len(data)}")
     with judging(model, seed) as device:
-        known = examples(data, torch.device("cpu"))
-        labels = None if known.labels is None else known.labels[:1].to(device)
+        labels = None if data.labels is None else data.labels[:1].to(device)
         p = model.prior(model.features(labels))
         if not isinstance(p, StandardNormal) and p.batch_shape:
             raise ConfigurationError(
@@ -109,7 +108,7 @@ def decompose_kl(
                 f"({type(p).__name__}), on which it may depend: there is no one q(z) to compare "
                 "with it"
             )
-        batches = prepared_batches(model, known, device)
+        batches = prepared_batches(model, data, device)
         mean, log_variance = gaussian_parameters(model.posterior(x, c) for x, c in batches)
         z = DiagonalNormal(mean, log_variance).sample()
         log_p = p.log_prob(z.to(device)).cpu().double()

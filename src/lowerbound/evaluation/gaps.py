@@ -18,8 +18,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from lowerbound.data import Dataset
-from lowerbound.data.examples import examples
+from lowerbound.data import as_dataset
 from lowerbound.distributions import DiagonalNormal
 from lowerbound.errors import ConfigurationError, ShapeError
 from lowerbound.evaluation.bounds import (
@@ -83,7 +82,7 @@ class Gaps:
 
 def gaps(
     model: VAE,
-    data: Dataset | Tensor,
+    data: Any,
     *,
     samples: int = 1000,
     annealed: Tensor | None = None,
@@ -107,6 +106,7 @@ def gaps(
         ConfigurationError: another posterior, or fewer than two examples.
         ShapeError: ``annealed`` has not one number for each example.
     """
+    data = as_dataset(data, "test").to("cpu")
     if len(data) < 2:
         raise ConfigurationError(f"expected at least two examples, got {len(data)}")
     if annealed is not None and annealed.shape != (len(data),):
@@ -117,8 +117,7 @@ def gaps(
     columns: list[Tensor] = []
     steps, converged, done = 0, True, 0
     with judging(model, seed) as device:
-        some = examples(data, torch.device("cpu"))
-        for x, context in prepared_batches(model, some, device, copies=2 * DRAWS):
+        for x, context in prepared_batches(model, data, device, copies=2 * DRAWS):
             q, p = model.posterior(x, context), model.prior(context)
             best, taken, settled = best_posterior(model, x, context, q, p)
             for_q = example_bounds(model, x, context, q, p, samples)

@@ -12,8 +12,7 @@ import torch
 from torch import nn
 
 from lowerbound.context import Labels
-from lowerbound.data import TrainingSet
-from lowerbound.data.examples import to_train_on
+from lowerbound.data import Data
 from lowerbound.errors import ConfigurationError
 from lowerbound.likelihoods import TAKES
 from lowerbound.networks import FieldInputs, Given, LogCounts
@@ -40,7 +39,7 @@ log = logging.getLogger("lowerbound")
 
 
 def compose(
-    data: TrainingSet,
+    data: Data,
     latent_dim: Size = 20,
     *,
     network: Part = "MLP",
@@ -144,7 +143,7 @@ def mirrored(network: Part) -> Part:
     return arguments | {"part": getattr(cls, "mirror", cls.__name__)}
 
 
-def named_prior(description: Part, sizes: Mapping[str, Any], data: TrainingSet) -> nn.Module:
+def named_prior(description: Part, sizes: Mapping[str, Any], data: Data) -> nn.Module:
     """The prior, complete; one of pseudo-inputs has no more of them than there are examples.
 
     Raises:
@@ -189,13 +188,13 @@ class Observation:
     encoder: Callable[[nn.Module], nn.Module]
 
 
-def observe(data: TrainingSet, likelihood: Part = "auto", transform: Part = None) -> Observation:
+def observe(data: Data, likelihood: Part = "auto", transform: Part = None) -> Observation:
     """The likelihood asked for, or the one that fits the values in ``data``, and its transform.
 
     Raises:
         ConfigurationError: the likelihood or the transform does not take such values.
     """
-    if likelihood == "auto" and (data.kind == "mixed" or getattr(data, "missing", False)):
+    if likelihood == "auto" and (data.kind == "mixed" or data.missing):
         return _observe_fields(data)
     binarised = transform if isinstance(transform, Transform) else _transform(transform, data)
     binary = isinstance(binarised, Binary | Binarise)
@@ -213,7 +212,7 @@ def observe(data: TrainingSet, likelihood: Part = "auto", transform: Part = None
     return Observation(chosen, brought, math.prod(data.shape), wrap)
 
 
-def _transform(told: Part, data: TrainingSet) -> Transform | None:
+def _transform(told: Part, data: Data) -> Transform | None:
     """The transform asked for: by its name alone, as it follows from the data."""
     description = awaiting(told)
     if not isinstance(description, Mapping):
@@ -236,7 +235,7 @@ class _Columns:
     scale: float = 1.0
 
 
-def _observe_fields(data: TrainingSet) -> Observation:
+def _observe_fields(data: Data) -> Observation:
     """A family for the fields of each kind, and encoders that are told what is observed."""
     if len(data.shape) != 1:
         raise ConfigurationError(
@@ -271,17 +270,17 @@ def _observe_fields(data: TrainingSet) -> Observation:
     )
 
 
-def start_at_data(model: VAE, data: TrainingSet) -> None:
+def start_at_data(model: VAE, data: Data) -> None:
     """Put the pseudo-inputs of a prior that has them on examples drawn from ``data``."""
     prior: Any
     for prior in model.prior.modules():
         if hasattr(prior, "start_at"):
             seed = int(torch.randint(2**62, ()))
-            x, _ = next(to_train_on(data, torch.device("cpu")).shuffled(seed, prior.components, 0))
+            x, _ = next(data.batches(prior.components, seed=seed, device="cpu"))
             prior.start_at(model.transform.noiseless(x))
 
 
-def labels_of(data: TrainingSet) -> Labels:
+def labels_of(data: Data) -> Labels:
     """The context of a model of ``data`` that is told the class.
 
     Raises:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lowerbound.data import TrainingSet
+from lowerbound.data import Data
 from lowerbound.errors import ConfigurationError, near
 from lowerbound.networks import MLP, Leading
 from lowerbound.objectives import ELBO, Objective
@@ -62,7 +62,7 @@ class Recipe:
     notes: str = ""
     model: Callable[..., VAE] = compose
 
-    def __call__(self, data: TrainingSet, **settings: Any) -> Experiment:
+    def __call__(self, data: Data, **settings: Any) -> Experiment:
         """The experiment on ``data``.
 
         Raises:
@@ -96,7 +96,7 @@ def network(*hidden: int, **arguments: Any) -> dict[str, Any]:
 
 
 def two_layers(
-    data: TrainingSet,
+    data: Data,
     latent_dims: tuple[Size, Size] = (100, 50),
     hidden: tuple[Size, Size] = (200, 100),
 ) -> VAE:
@@ -118,7 +118,7 @@ def two_layers(
 
 
 def two_layers_top_down(
-    data: TrainingSet,
+    data: Data,
     latent_dims: tuple[Size, Size] = (40, 40),
     width: Size = 300,
     prior: Part = "VampPrior",
@@ -303,7 +303,7 @@ def check(name: str, settings: Mapping[str, Any]) -> None:
     recipe_named(name).merged(settings)
 
 
-def prepare(name: str, data: TrainingSet, settings: Mapping[str, Any]) -> Experiment:
+def prepare(name: str, data: Data, settings: Mapping[str, Any]) -> Experiment:
     """The experiment of the recipe called ``name`` on ``data`` with ``settings``.
 
     Raises:

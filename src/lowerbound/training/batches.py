@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 
-from lowerbound.data.examples import Batch
+from lowerbound.data import Batch
 
 ORDER, NOISE, VALIDATION = range(3)
 WORD = 2**64 - 1
@@ -46,4 +46,5 @@ def share(batch: Batch, rank: int, world: int) -> Batch:
     if world == 1:
         return batch
     x, labels = batch
-    return x.tensor_split(world)[rank], None if labels is None else labels.tensor_split(world)[rank]
+    mine = None if labels is None else labels.tensor_split(world)[rank]
+    return Batch(x.tensor_split(world)[rank], mine)

@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from lowerbound import devices, storage
-from lowerbound.data import Dataset, Stored
-from lowerbound.data.examples import Batch, Examples, Shuffled, examples, to_train_on
+from lowerbound.data import Batch, Data, Splits, as_dataset
 from lowerbound.environment import keep_freed_memory
 from lowerbound.errors import ConfigurationError, Interrupted, NonFiniteLoss, StorageError
 from lowerbound.objectives import ELBO, Objective, Terms
@@ -36,8 +35,8 @@ SECONDS_BETWEEN_CHECKPOINTS = 300
 
 def fit(
     model: VAE,
-    train: Dataset | Stored | Tensor,
-    validation: Dataset | Tensor | None = None,
+    train: Any,
+    validation: Any = None,
     objective: Objective = ELBO(),
     training: Training = Training(),
     *,
@@ -52,8 +51,9 @@ def fit(
     the objective's terms, in nats, over ``train`` (as they were during the epoch) and, where given,
     ``validation`` (at its end).
 
-    ``train`` and ``validation`` are data as kept: tensors (n, *shape), or data sets with labels;
-    ``train`` may also be data on disk.
+    ``train`` and ``validation`` are data as kept: data sets in memory or on disk, tensors
+    (n, *shape), arrays or data frames (see `lowerbound.data.as_dataset`); `Splits` bring their own
+    validation data.
     With ``out``, that folder gets a checkpoint after each epoch, ``metrics.jsonl``, and in the end
     the model (see `lowerbound.load`); ``resume=True`` goes on from its checkpoint, to weights that
     are bit-identical to those of a run that was never stopped.  ``callbacks`` defaults to a
@@ -65,13 +65,15 @@ def fit(
         Interrupted: Ctrl-C or SIGTERM; the step was finished, and saved if there is ``out``.
         StorageError: ``out`` holds a run and ``resume`` is not set, or there is none to resume.
     """
+    if isinstance(train, Splits) and validation is None:
+        validation = train.validation
     callbacks = [ProgressBar()] if callbacks is None else list(callbacks)
     where = devices.choose(device, local_rank())
     with joined(where) as processes, stop_requests() as stop:
         run = _Run(
             model.to(where),
-            to_train_on(train, where),
-            None if validation is None else examples(validation, where),
+            as_dataset(train).to(where),
+            None if validation is None else as_dataset(validation).to(where),
             objective,
             training,
             None if out is None else Path(out),
@@ -93,8 +95,8 @@ class _Run:
     def __init__(
         self,
         model: VAE,
-        train: Shuffled,
-        validation: Examples | None,
+        train: Data,
+        validation: Data | None,
         objective: Objective,
         training: Training,
         out: Path | None,
@@ -146,7 +148,7 @@ class _Run:
         order = batches.key(training.seed, batches.ORDER, epoch)
         started = time.perf_counter() - state.seconds
         self.model.train()
-        for batch in self.train.shuffled(order, training.batch_size, first):
+        for batch in self.train.batches(training.batch_size, seed=order, start=first):
             loss = self._step(batches.share(batch, processes.rank, processes.world))
             state.seconds = time.perf_counter() - started
             for callback in self.callbacks:
@@ -205,7 +207,7 @@ class _Run:
         # Without gradients more fits into memory than in a step of training.
         size = min(VALIDATION_BATCH, VALIDATION_BATCHES * self.training.batch_size)
         with torch.no_grad(), self.state.averaged(), self._precision():
-            for i, batch in enumerate(data.in_order(size)):
+            for i, batch in enumerate(data.batches(size)):
                 place = (epoch, i, rank)
                 batches.seed_noise(self.device, self.training.seed, batches.VALIDATION, *place)
                 terms = self.terms(*batches.share(batch, rank, world), math.inf)

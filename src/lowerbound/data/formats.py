@@ -1,43 +1,36 @@
-"""`load`: from the name of a data set, or a path, to its training, validation and test parts."""
+"""From the name of a data set, or a path, to its training, validation and test parts.
+
+What reads a file or folder is a row of `FORMATS`.
+"""
 
 from __future__ import annotations
 
-import logging
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, overload
 
 import numpy as np
 import torch
 
-from lowerbound.data.arrays import read_npy, read_npz
-from lowerbound.data.blocks import Blocks, NpyBlocks, ParquetBlocks, parquet_size, read_all
+from lowerbound.data.assembly import assemble
+from lowerbound.data.conversion import Part, Parts, Raw, memory, to_tensor
 from lowerbound.data.dataset import Dataset, Splits
-from lowerbound.data.division import TEST_FRACTION, check_seed, divide, divide_on_disk, hold_out
+from lowerbound.data.delimited import read_csv
+from lowerbound.data.division import check_seed, divide, divide_on_disk, hold_out
 from lowerbound.data.idx import is_idx_name, read_idx
 from lowerbound.data.images import SUFFIXES, read_images
-from lowerbound.data.inference import (
-    check_memory,
-    infer_kind,
-    memory,
-    number_labels,
-    to_tensor,
-)
 from lowerbound.data.known import DIGITS, FETCHED, MNIST, known, read_digits
-from lowerbound.data.parts import Arrays, Part, Parts
+from lowerbound.data.numpy_files import NpyBlocks, read_npy, read_npz
+from lowerbound.data.schema import Field
 from lowerbound.data.sources import read_known
-from lowerbound.data.stored import Progress, Stored
-from lowerbound.data.tables import read_csv
+from lowerbound.data.stored import Blocks, Progress, Stored
+from lowerbound.data.tables import ParquetBlocks, parquet_size, read_parquet, shards
 from lowerbound.errors import ConfigurationError, DataError, near
-
-log = logging.getLogger("lowerbound")
 
 DIGITS_TEST = 360
 SHARE_OF_MEMORY = 0.25
-FORMATS = (
-    "a folder of images or of .parquet files, or a file .npy, .npz, .csv, .tsv, .parquet or IDX "
-    "(.idx, -ubyte, plain or .gz)"
-)
 
 
 @overload
@@ -116,8 +109,9 @@ def load(
             f"got it with {path}; leave it out"
         )
     if on_disk:
-        return divide_on_disk(path, _blocks(path, labels), validation, test, seed, progress)
-    parts = _parts(path, labels)
+        blocks = FORMATS.get(_format(path), Format(_refuse)).blocks(path, labels)
+        return divide_on_disk(path.resolve().name, blocks, validation, test, seed, progress)
+    parts = _read(path, labels)
     train = parts.get("all") or parts["train"]
     return divide(train, parts.get("validation"), parts.get("test"), validation, test, seed)
 
@@ -129,7 +123,7 @@ def read(source: str | Path, *, labels: str | None = None) -> Dataset:
     """
     if str(source) in known() and not isinstance(source, Path):
         return load(source, labels=labels).test
-    parts = _parts(_existing(source), labels)
+    parts = _read(_existing(source), labels)
     return parts.get("all") or parts.get("test") or parts["train"]
 
 
@@ -142,31 +136,9 @@ def read_array(source: str | Path) -> np.ndarray:
     (360, 1, 8, 8)
     """
     path = Path(source).expanduser()
-    if path.is_file() and (is_idx_name(path.name) or path.suffix.lower() == ".npy"):
-        return np.asarray(_read_array(path))
+    if path.is_file() and _format(path) in (".npy", ".idx"):
+        return np.asarray(_array_of(path))
     return read(source).x.numpy()
-
-
-def split(
-    dataset: Dataset,
-    *,
-    validation: int | float = 0,
-    test: int | float = TEST_FRACTION,
-    seed: int = 0,
-) -> Splits:
-    """``dataset`` divided: ``test`` is held out of it, then ``validation`` of what is left.
-
-    Both are numbers of examples, or fractions below 1.  Each part keeps the order of the whole.
-
-    Raises:
-        ConfigurationError: parts that leave nothing for training, or a part of nothing for testing.
-
-    >>> whole = Dataset(torch.arange(20.0).view(10, 2))
-    >>> print(split(whole, validation=2, test=0.3, seed=1).summary())
-    data: 5 rows of 2 numbers, counts, 0–13; 2 for validation; 3 for test
-    """
-    check_seed(seed)
-    return divide(dataset, None, None, validation, test, seed)
 
 
 def is_large(source: str | Path) -> bool:
@@ -175,34 +147,30 @@ def is_large(source: str | Path) -> bool:
     That is above a quarter of the machine's memory, in which splits and batches must fit as well.
     """
     path = Path(source).expanduser()
-    if shards := _shards(path):
-        size = parquet_size(shards)
+    if shards(path):
+        size = parquet_size(path)
     else:
         size = path.stat().st_size if path.suffix.lower() == ".npy" and path.is_file() else 0
     return size > SHARE_OF_MEMORY * memory()
 
 
-def _shards(path: Path) -> list[Path]:
-    """The Parquet files that ``path`` names."""
-    shards = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
-    return [shard for shard in shards if shard.suffix.lower() == ".parquet" and shard.is_file()]
+def _existing(source: str | Path) -> Path:
+    path = Path(source).expanduser()
+    if str(source) and os.path.exists(path):
+        return path
+    if isinstance(source, str) and not path.suffix and os.sep not in source:
+        raise DataError(
+            f"expected a known data set, or the path of a file or folder, got {source!r}; "
+            f"{near(source.lower(), known())}"
+        )
+    raise DataError(f"{path}: expected a file or folder, got a path with nothing there; check it")
 
 
-def _blocks(path: Path, labels: str | None) -> Blocks:
-    if shards := _shards(path):
-        return ParquetBlocks(shards, labels)
-    if path.suffix.lower() == ".npy":
-        return NpyBlocks(path, None if labels is None else _existing(Path(labels)))
-    raise ConfigurationError(
-        f"{path}: expected an .npy file, or Parquet, for data that stay on disk; write them so, or "
-        "leave on_disk (--on-disk) out"
-    )
-
-
-def _parts(path: Path, labels: str | None) -> dict[Part, Dataset]:
+def _read(path: Path, labels: str | None) -> dict[Part, Dataset]:
     """The parts of a file or folder, as data sets."""
     try:
-        return _assemble(path, _read(path, labels))
+        parts = FORMATS.get(_format(path), Format(_refuse)).read(path, labels)
+        return assemble(parts, str(path), path.resolve().name)
     except MemoryError:
         raise DataError(f"{path}: expected data that fit in memory, got more; use less") from None
     except OSError as error:
@@ -224,120 +192,110 @@ def _load_known(
                 "leave it out"
             )
     if name == "digits":
-        x, y = read_digits()
-        whole = _known_part(name, x, y, DIGITS)
+        whole = _known_part(name, *read_digits(), DIGITS)
         train, testing = hold_out(whole, "test", DIGITS_TEST, (0, 0))
     else:
-        classes = FETCHED[name].classes
         train_x, train_y, test_x, test_y = read_known(name, folder)
+        classes = FETCHED[name].classes
         train = _known_part(name, train_x, train_y, classes)
         testing = _known_part(f"{name} test", test_x, test_y, classes)
     return divide(train, None, testing, validation, None, seed)
 
 
 def _known_part(name: str, x: np.ndarray, y: np.ndarray, classes: tuple[str, ...]) -> Dataset:
-    labels = torch.from_numpy(y.astype(np.int64))
-    return Dataset(to_tensor(x, name), labels, name, classes, declared_kind="grey")
+    images = to_tensor(x, name)
+    schema = (Field("x", "grey", tuple(images.shape[1:])),)
+    return Dataset(images, torch.from_numpy(y.astype(np.int64)), name, classes, schema)
 
 
-def _existing(source: str | Path) -> Path:
-    path = Path(source).expanduser()
-    if str(source) and os.path.exists(path):
-        return path
-    if isinstance(source, str) and not path.suffix and os.sep not in source:
-        raise DataError(
-            f"expected a known data set, or the path of a file or folder, got {source!r}; "
-            f"{near(source.lower(), known())}"
-        )
-    raise DataError(f"{path}: expected a file or folder, got a path with nothing there; check it")
+# What reads files and folders.
 
 
-def _read(path: Path, labels: str | None) -> Parts:
-    suffix = path.suffix.lower()
-    if shards := _shards(path):
-        blocks = ParquetBlocks(shards, labels)
-        check_memory(7 * blocks.size, str(path))  # float64 on the way
-        return {"all": read_all(blocks)}
+def _format(path: Path) -> str:
+    """The row of `FORMATS` for a path."""
+    if shards(path):
+        return ".parquet"
     if path.is_dir():
-        return _read_folder(path, labels)
-    if suffix == ".npz":
-        return read_npz(path, labels)
-    if suffix in (".csv", ".tsv"):
-        return {"all": read_csv(path, labels)}
-    x = _read_array(path)
-    if labels is None:
-        return {"all": Arrays(x, str(path))}
-    return {"all": Arrays(x, str(path), _read_array(_existing(Path(labels))), f"file {labels}")}
+        return "folder"
+    return ".idx" if is_idx_name(path.name) else path.suffix.lower()
 
 
-def _read_array(path: Path) -> np.ndarray:
-    if is_idx_name(path.name):
-        return read_idx(path)
-    if path.suffix.lower() == ".npy":
-        return read_npy(path)
+def _refuse(path: Path, labels: str | None) -> Parts:
     hint = "; put the images into a folder and name that" if path.suffix in SUFFIXES else ""
     raise DataError(
-        f"{path}: expected {FORMATS}, got a file {path.suffix or 'without suffix'}{hint}"
+        f"{path}: expected a folder of images or of .parquet files, or a file .npy, .npz, .csv, "
+        ".tsv, .parquet or IDX (.idx, -ubyte, plain or .gz), got a file "
+        f"{path.suffix or 'without suffix'}{hint}"
     )
 
 
+def _not_on_disk(path: Path, labels: str | None) -> Blocks:
+    raise ConfigurationError(
+        f"{path}: expected an .npy file, or Parquet, for data that stay on disk; write them so, or "
+        "leave on_disk (--on-disk) out"
+    )
+
+
+def _array_of(path: Path) -> np.ndarray:
+    if _format(path) not in (".npy", ".idx"):
+        _refuse(path, None)
+    return read_idx(path) if _format(path) == ".idx" else read_npy(path)
+
+
+def _labels_in(labels: str | None) -> tuple[np.ndarray | None, str | None]:
+    """The class labels in an array file, and where they are from."""
+    return (
+        (None, None) if labels is None else (_array_of(_existing(Path(labels))), f"file {labels}")
+    )
+
+
+def _read_array(path: Path, labels: str | None) -> Parts:
+    return {"all": Raw(_array_of(path), str(path), *_labels_in(labels))}
+
+
+def _npy_blocks(path: Path, labels: str | None) -> Blocks:
+    return NpyBlocks(path, *_labels_in(labels))
+
+
 def _read_folder(folder: Path, labels: str | None) -> Parts:
+    """The four files of MNIST, or images."""
     if labels is not None:
         raise ConfigurationError(
             f"{folder}: expected no labels= with a folder, whose sub-folders are the classes, "
             f"got {labels!r}; leave it out"
         )
     names = [file.name for file in MNIST.files]
-    paths = [path for name in names for path in _plain_or_packed(folder / name)[:1]]
-    if not paths:
+    packed = {name: (folder / name, folder / f"{name}.gz") for name in names}
+    paths = [next(filter(Path.is_file, places), None) for places in packed.values()]
+    found = [path for path in paths if path]
+    if not found:
         return read_images(folder)
-    if len(paths) < len(names):
+    if len(found) < len(names):
         raise DataError(
             f"{folder}: expected the four files {', '.join(names)} (plain or .gz), got only "
-            f"{', '.join(path.name for path in paths)}; add the others, or name one file"
+            f"{', '.join(path.name for path in found)}; add the others, or name one file"
         )
-    train_x, train_y, test_x, test_y = (read_idx(path) for path in paths)
+    train_x, train_y, test_x, test_y = (read_idx(path) for path in found)
     return {
-        "train": Arrays(train_x, str(paths[0]), train_y, f"file {paths[1].name}"),
-        "test": Arrays(test_x, str(paths[2]), test_y, f"file {paths[3].name}"),
+        "train": Raw(train_x, str(found[0]), train_y, f"file {found[1].name}"),
+        "test": Raw(test_x, str(found[2]), test_y, f"file {found[3].name}"),
     }
 
 
-def _plain_or_packed(path: Path) -> list[Path]:
-    return [p for p in (path, path.with_name(f"{path.name}.gz")) if p.is_file()]
+@dataclass(frozen=True)
+class Format:
+    """What reads one format: the path and ``labels`` to its parts, or to blocks on disk."""
+
+    read: Callable[[Path, str | None], Parts]
+    blocks: Callable[[Path, str | None], Blocks] = _not_on_disk
 
 
-def _assemble(path: Path, parts: Parts) -> dict[Part, Dataset]:
-    """The parts as data sets of one dtype, one kind and one numbering of classes."""
-    name = path.resolve().name
-    tensors = {part: to_tensor(a.x, a.where, a.columns) for part, a in parts.items()}
-    if any(tensor.dtype != torch.uint8 for tensor in tensors.values()):
-        tensors = {part: tensor.float() for part, tensor in tensors.items()}
-    numbers, classes = _number(path, parts)
-    kind = infer_kind(*tensors.values())
-    return {
-        part: Dataset(
-            tensors[part],
-            numbers.get(part),
-            name if part in ("all", "train") else f"{name} {part}",
-            classes,
-            arrays.columns,
-            arrays.labels_from,
-            kind,
-        )
-        for part, arrays in parts.items()
-    }
-
-
-def _number(path: Path, parts: Parts) -> tuple[dict[Part, torch.Tensor], tuple[str, ...] | None]:
-    labelled = {part: a.labels for part, a in parts.items() if a.labels is not None}
-    if not labelled:
-        return {}, None
-    bare = [part for part in parts if part not in labelled]
-    if bare:
-        raise DataError(
-            f"{path}: expected class labels for all parts or for none, got some for "
-            f"{' and '.join(labelled)}, none for {' and '.join(bare)}"
-        )
-    numbers, classes = number_labels(list(labelled.values()), f"{path} labels")
-    return dict(zip(labelled, numbers, strict=True)), classes
+FORMATS = {
+    ".npy": Format(_read_array, _npy_blocks),
+    ".idx": Format(_read_array),
+    ".npz": Format(read_npz),
+    ".csv": Format(read_csv),
+    ".tsv": Format(read_csv),
+    ".parquet": Format(read_parquet, ParquetBlocks),
+    "folder": Format(_read_folder),
+}

@@ -12,18 +12,19 @@ The arrays of an ``.npz`` are found by their names, in upper or lower case:
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
-from lowerbound.data.inference import check_memory
-from lowerbound.data.parts import FOLDER_NAMES, Arrays, Part, Parts
+from lowerbound.data.conversion import PART_NAMES, Part, Parts, Raw, check_memory
 from lowerbound.errors import ConfigurationError, DataError, near
 
 T = TypeVar("T")
+BLOCK_BYTES = 2**18
 VALUES = ("x", "data", "images")
 LABELS = ("y", "label", "labels", "class", "classes", "target", "targets")
 
@@ -37,6 +38,54 @@ def read_npy(path: Path) -> np.ndarray:
     return _guarded(path, lambda: np.lib.format.open_memmap(path, mode="r"))
 
 
+class NpyBlocks:
+    """An ``.npy`` file, and perhaps the class labels of another, in blocks of examples.
+
+    Raises:
+        DataError: a damaged file, or one in Fortran's order, whose examples do not lie together.
+    """
+
+    def __init__(
+        self, path: Path, classes: np.ndarray | None = None, labels_from: str | None = None
+    ) -> None:
+        array: Any = read_npy(path)
+        if array.ndim == 0:
+            raise DataError(f"{path}: expected examples, got a single number")
+        if not array.flags.c_contiguous:
+            raise DataError(
+                f"{path}: expected examples one after the other, got an array in Fortran's order; "
+                "write it again with numpy.save(path, numpy.ascontiguousarray(x))"
+            )
+        self.path, self.where = path, str(path)
+        self.offset, self.dtype, self.shape = array.offset, array.dtype, array.shape[1:]
+        self.row_bytes = math.prod(self.shape) * self.dtype.itemsize
+        step = max(1, BLOCK_BYTES // max(1, self.row_bytes))
+        self.starts = range(0, len(array), step)
+        self.rows = [min(step, len(array) - start) for start in self.starts]
+        self.largest = BLOCK_BYTES
+        self.classes, self.labels_from = classes, labels_from
+        if classes is not None and classes.shape[:1] != (len(array),):
+            raise DataError(
+                f"{path}: expected one label for each of {len(array):,} examples from {labels_from}, "
+                f"got an array of shape {classes.shape}"
+            )
+
+    def read(self, block: int) -> Raw:
+        start, rows = self.starts[block], self.rows[block]
+        # Read, not mapped: mapped pages would count as this process's memory.
+        flat = np.fromfile(
+            self.path,
+            self.dtype,
+            rows * math.prod(self.shape),
+            offset=self.offset + start * self.row_bytes,
+        )
+        if flat.size < rows * math.prod(self.shape):
+            raise DataError(f"{self.path}: expected a whole file, got one that became shorter")
+        labels = None if self.classes is None else np.array(self.classes[start : start + rows])
+        where = f"{self.path}, examples from {start}"
+        return Raw(flat.reshape(rows, *self.shape), where, labels, self.labels_from)
+
+
 def read_npz(path: Path, labels: str | None = None) -> Parts:
     """The arrays in an ``.npz`` file, by part.
 
@@ -45,8 +94,8 @@ def read_npz(path: Path, labels: str | None = None) -> Parts:
         DataError: a damaged file, or one whose arrays cannot be told apart.
     """
     arrays = _guarded(path, lambda: _members(path))
-    layout: Mapping[Part, tuple[str, ...]] = FOLDER_NAMES
-    if _find(arrays, VALUES, FOLDER_NAMES["train"]) is None:
+    layout: Mapping[Part, tuple[str, ...]] = PART_NAMES
+    if _find(arrays, VALUES, PART_NAMES["train"]) is None:
         layout = {"all": ("",)}
     parts: Parts = {}
     for part, words in layout.items():
@@ -59,7 +108,7 @@ def read_npz(path: Path, labels: str | None = None) -> Parts:
                 f"{path}: expected labels= to name an array for the labels of {x!r}, "
                 f"got {labels!r}; {near(labels, arrays)}"
             )
-        parts[part] = Arrays(
+        parts[part] = Raw(
             arrays[x],
             f"{path}, array {x!r}",
             arrays[y] if y else None,

@@ -1,13 +1,11 @@
-"""Arrays to tensors: layout, dtype, labels, and the kind of values they hold."""
+"""Arrays to tensors: layout, dtype, finite numbers; labels to class numbers."""
 
 from __future__ import annotations
 
-import functools
 import math
-import operator
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -16,84 +14,42 @@ from torch import Tensor
 
 from lowerbound.errors import DataError
 
-Kind = Literal["binary", "grey", "unit", "real", "counts"]
-"""What the values are:
-
-========  ==================================================================
-binary    only 0 and 1, or only 0 and 255
-grey      levels 0–255 in uint8, of one channel or several
-counts    other whole numbers from 0
-unit      other numbers in [0, 1]
-real      all others
-========  ==================================================================
-"""
-
 CHANNELS = (1, 3, 4)
+
+Part = Literal["all", "train", "validation", "test"]
+PART_NAMES: dict[Part, tuple[str, ...]] = {
+    "train": ("train",),
+    "validation": ("validation", "val", "valid"),
+    "test": ("test",),
+}
+"""What the parts are called in names of folders and arrays."""
 
 
 @dataclass(frozen=True)
-class Values:
-    """What is to be known of values to tell their kind; ``a | b`` is of both together.
+class Raw:
+    """What a reader hands over: the values and class labels of one part as they came.
 
     Attributes:
-        low, high: the smallest and the largest.
-        levels: they are uint8.
-        whole: they are whole numbers.
-        tops: those of 1 and 255 for which all values are 0 or it.
+        x: the values, laid out as they came.
+        where: the file, folder or array, for messages.
+        labels: whole numbers or text, one per example.
+        labels_from: where the labels came from.
+        columns: the names of a table's columns.
+        categories: by column, the names of its categories, whose codes are in x.
+        observed: which values there are, of x's shape, where some may be missing.
     """
 
-    low: float
-    high: float
-    levels: bool
-    whole: bool
-    tops: frozenset[int]
-
-    @classmethod
-    def of(cls, x: Tensor) -> Values:
-        low, high = (value.item() for value in torch.aminmax(x))
-        levels = x.dtype == torch.uint8
-        whole = levels or (low >= 0 and bool((x == x.floor()).all()))
-        tops = (1, 255) if high == 0 else (1,) if high == 1 else (255,) if high == 255 else ()
-        two_valued = low >= 0 and bool(tops) and bool(((x == 0) | (x == high)).all())
-        return cls(low, high, levels, whole, frozenset(tops if two_valued else ()))
-
-    def __or__(self, other: Values) -> Values:
-        return Values(
-            min(self.low, other.low),
-            max(self.high, other.high),
-            self.levels and other.levels,
-            self.whole and other.whole,
-            self.tops & other.tops,
-        )
-
-    @property
-    def kind(self) -> Kind:
-        if self.tops:
-            return "binary"
-        if self.levels:
-            return "grey"
-        if self.low < 0:
-            return "real"
-        if self.whole:
-            return "counts"
-        return "unit" if self.high <= 1 else "real"
-
-    @property
-    def scale(self) -> float:
-        """The divisor that takes binary and grey values to [0, 1]; 1 for other kinds."""
-        two_valued = self.kind == "binary" and self.high > 1
-        return 255.0 if self.kind == "grey" or two_valued else 1.0
+    x: np.ndarray
+    where: str
+    labels: np.ndarray | None = None
+    labels_from: str | None = None
+    columns: tuple[str, ...] | None = None
+    categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    observed: np.ndarray | None = None
 
 
-def infer_kind(*parts: Tensor) -> Kind:
-    """The kind of the values of all ``parts`` together.
-
-    >>> infer_kind(torch.tensor([0.0, 1.0]))
-    'binary'
-    >>> infer_kind(torch.tensor([0.0, 1.0]), torch.tensor([0.5]))
-    'unit'
-    """
-    return functools.reduce(operator.or_, map(Values.of, parts)).kind
+Parts = dict[Part, Raw]
+"""Either "all", to be divided, or "train" and perhaps "validation" and "test"."""
 
 
 def to_tensor(array: np.ndarray, where: str, columns: Sequence[str] | None = None) -> Tensor:
@@ -121,7 +77,7 @@ def to_tensor(array: np.ndarray, where: str, columns: Sequence[str] | None = Non
             f"{where}: expected real numbers, got an array of {_dtype_name(array.dtype)}; "
             "save it as uint8 or float32"
         )
-    array = _to_layout(array, where)
+    array = to_layout(array, where)
     if array.dtype in (np.bool_, np.uint8):
         return torch.from_numpy(np.array(array, np.uint8, order="C"))
     if array.ndim == 4 and array.min() >= 0 and array.max() <= 255 and _is_whole(array):
@@ -130,7 +86,7 @@ def to_tensor(array: np.ndarray, where: str, columns: Sequence[str] | None = Non
     with np.errstate(over="ignore"):
         narrow = array.astype(np.float32, order="C")
     if not np.isfinite(narrow).all():
-        index = first_index(~np.isfinite(narrow))
+        index = _first(~np.isfinite(narrow))
         raise DataError(
             f"{where}: expected numbers that fit float32 (up to 3.4e38), got {array[index]} in "
             f"{place(index, columns)}; rescale the data"
@@ -138,7 +94,8 @@ def to_tensor(array: np.ndarray, where: str, columns: Sequence[str] | None = Non
     return torch.from_numpy(narrow)
 
 
-def _to_layout(array: np.ndarray, where: str) -> np.ndarray:
+def to_layout(array: np.ndarray, where: str) -> np.ndarray:
+    """``array`` as a table or images with the channels in front, see `to_tensor`."""
     if array.ndim not in (2, 3, 4):
         raise DataError(
             f"{where}: expected a table (n, D) or images (n, H, W), (n, C, H, W) or (n, H, W, C), "
@@ -157,20 +114,28 @@ def _to_layout(array: np.ndarray, where: str) -> np.ndarray:
 
 
 def check_finite(
-    values: np.ndarray | Tensor, where: str, columns: Sequence[str] | None = None
+    values: np.ndarray | Tensor,
+    where: str,
+    columns: Sequence[str] | None = None,
+    row_name: Callable[[int], str] | None = None,
+    observed: np.ndarray | None = None,
 ) -> None:
-    """Refuse NaN and infinities, naming the first one's place."""
+    """Refuse NaN and infinities, naming the first one's place, its row by ``row_name``."""
     finite = torch.isfinite(values) if isinstance(values, Tensor) else np.isfinite(values)
     if finite.all():
         return
-    index = first_index(~np.asarray(finite))
+    index = _first(~np.asarray(finite.cpu() if isinstance(finite, Tensor) else finite))
+    value = str(float(values[index])) if observed is None or observed[index] else "no value"
+    if row_name and columns:
+        wanted, found = "a finite number", f"{row_name(index[0])}, column {columns[index[1]]!r}"
+    else:
+        wanted, found = "finite numbers", place(index, columns)
     raise DataError(
-        f"{where}: expected finite numbers, got {float(values[index])} in {place(index, columns)}; "
-        "remove that row or fill the value in"
+        f"{where}: expected {wanted}, got {value} in {found}; remove that row or fill the value in"
     )
 
 
-def first_index(mask: np.ndarray) -> tuple[int, ...]:
+def _first(mask: np.ndarray) -> tuple[int, ...]:
     """The index of the first True."""
     return tuple(int(i) for i in np.unravel_index(int(mask.argmax()), mask.shape))
 
@@ -181,12 +146,13 @@ def place(index: tuple[int, ...], columns: Sequence[str] | None = None) -> str:
     >>> place((3, 1), ["age", "height"])
     "row 3, column 'height' (counted from 0)"
     """
+    if len(index) == 2:
+        name = repr(columns[index[1]]) if columns else str(index[1])
+        return f"row {index[0]}, column {name} (counted from 0)"
     if len(index) == 4:
         image, channel, y, x = index
         return f"image {image}, channel {channel}, y {y}, x {x} (counted from 0)"
-    row, column = index
-    name = repr(columns[column]) if columns else str(column)
-    return f"row {row}, column {name} (counted from 0)"
+    return f"example {index[0]}, element {index[1:]} (counted from 0)"
 
 
 def number_labels(parts: Sequence[np.ndarray], where: str) -> tuple[list[Tensor], tuple[str, ...]]:
@@ -212,6 +178,8 @@ def number_labels(parts: Sequence[np.ndarray], where: str) -> tuple[list[Tensor]
 def _one_per_example(labels: np.ndarray, where: str) -> np.ndarray:
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
+    if labels.dtype.kind == "O" and all(isinstance(label, str) for label in labels.flat):
+        labels = labels.astype(np.str_)
     if labels.ndim != 1 or labels.dtype.kind not in "biufUS":
         raise DataError(
             f"{where}: expected one class label per example, whole numbers or text of shape (n,), "
@@ -250,7 +218,7 @@ def _dtype_name(dtype: np.dtype) -> str:
 
 
 def memory() -> float:
-    """The machine's memory in bytes; infinity where that is not to be known."""
+    """The machine's memory in bytes; infinity where the system does not say."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):

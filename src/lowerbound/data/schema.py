@@ -1,0 +1,202 @@
+"""What the values of a data set are: its fields, and the kind of each.
+
+========== =====================================================================
+binary     only 0 and 1, or only 0 and 255
+grey       levels 0–255, of one channel or several
+unit       numbers in [0, 1]
+real       any numbers; dates are days since 1970
+positive   numbers above 0
+counts     whole numbers from 0
+categories codes 0…K−1 of K named categories
+tokens     codes 0…K−1 of the K words of a vocabulary
+========== =====================================================================
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import operator
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from lowerbound.errors import ConfigurationError, DataError, near
+
+Kind = Literal["binary", "grey", "unit", "real", "positive", "counts", "categories", "tokens"]
+NAMED = ("categories", "tokens")
+
+
+@dataclass(frozen=True)
+class Values:
+    """What must be known of values to tell their kind; ``a | b`` is of both together.
+
+    Attributes:
+        low, high: the smallest and the largest.
+        levels: they are uint8.
+        whole: they are whole numbers from 0.
+        tops: those of 1 and 255 for which all values are 0 or it.
+    """
+
+    low: float = math.inf
+    high: float = -math.inf
+    levels: bool = True
+    whole: bool = True
+    tops: frozenset[int] = frozenset((1, 255))
+
+    @classmethod
+    def of(cls, x: Tensor) -> Values:
+        """Of the elements that are observed, which NaN are not."""
+        if x.numel() == 0:
+            return cls()
+        low, high = (value.item() for value in torch.aminmax(x))
+        if math.isnan(low):
+            return cls.of(x[~x.isnan()])
+        levels = x.dtype == torch.uint8
+        whole = levels or (low >= 0 and bool((x == x.floor()).all()))
+        tops = (1, 255) if high == 0 else (1,) if high == 1 else (255,) if high == 255 else ()
+        two_valued = low >= 0 and bool(tops) and bool(((x == 0) | (x == high)).all())
+        return cls(low, high, levels, whole, frozenset(tops if two_valued else ()))
+
+    def __or__(self, other: Values) -> Values:
+        return Values(
+            min(self.low, other.low),
+            max(self.high, other.high),
+            self.levels and other.levels,
+            self.whole and other.whole,
+            self.tops & other.tops,
+        )
+
+    @property
+    def kind(self) -> Kind:
+        """The most particular kind that they could be, but for those that must be declared."""
+        if self.tops:
+            return "binary"
+        if self.levels:
+            return "grey"
+        if self.low < 0:
+            return "real"
+        if self.whole:
+            return "counts"
+        return "unit" if self.high <= 1 else "real"
+
+
+def infer_kind(*parts: Tensor) -> Kind:
+    """The kind of the values of all ``parts`` together.
+
+    >>> infer_kind(torch.tensor([0.0, 1.0]))
+    'binary'
+    >>> infer_kind(torch.tensor([0.0, 1.0]), torch.tensor([0.5]))
+    'unit'
+    """
+    return functools.reduce(operator.or_, map(Values.of, parts)).kind
+
+
+@dataclass(frozen=True)
+class Field:
+    """One part of every example.
+
+    Args:
+        name: of a table's column; "x" where the whole example is one field.
+        kind: of its values.
+        shape: of its values in one example.
+        categories: the names of the categories, or the vocabulary of tokens, by code.
+
+    Raises:
+        ConfigurationError: an unknown kind, or categories that do not go with it.
+
+    >>> Field("colour", "categories", categories=("blue", "red")).size
+    1
+    """
+
+    name: str
+    kind: Kind
+    shape: tuple[int, ...] = ()
+    categories: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise ConfigurationError(
+                f"expected a kind of values for the field {self.name!r}, got {self.kind!r}; "
+                f"{near(self.kind, get_args(Kind))}"
+            )
+        if bool(self.categories) != (self.kind in NAMED):
+            raise ConfigurationError(
+                f"expected names of categories, or a vocabulary, for fields of kind categories or "
+                f"tokens and for no others, got {self.categories} for {self.name!r} of kind "
+                f"{self.kind}"
+            )
+
+    @property
+    def size(self) -> int:
+        """How many numbers of an example belong to it."""
+        return math.prod(self.shape)
+
+    def check(self, x: Tensor, where: str) -> None:
+        """Refuse values that are not of this kind."""
+        values = Values.of(x)
+        wanted, allows = ALLOWED[self.kind]
+        if not allows(values) or (self.categories and values.high >= len(self.categories)):
+            raise DataError(
+                f"{where}: expected {wanted} in {self.name!r}, whose kind is {self.kind}, got "
+                f"values from {values.low:.4g} to {values.high:.4g}; correct them or the schema"
+            )
+
+
+ALLOWED: dict[Kind, tuple[str, Callable[[Values], bool]]] = {
+    "binary": ("only 0 and 1, or only 0 and 255,", lambda values: bool(values.tops)),
+    "grey": ("whole numbers from 0 to 255", lambda values: values.whole and values.high <= 255),
+    "unit": ("numbers from 0 to 1", lambda values: values.low >= 0 and values.high <= 1),
+    "real": ("numbers", lambda values: True),
+    "positive": ("numbers above 0", lambda values: values.low > 0),
+    "counts": ("whole numbers from 0", lambda values: values.whole),
+    "categories": ("the codes of its categories", lambda values: values.whole),
+    "tokens": ("the codes of its vocabulary", lambda values: values.whole),
+}
+"""What the values of each kind are, in words, and whether given ones are."""
+
+Schema = tuple[Field, ...]
+
+
+def spans(schema: Iterable[Field]) -> list[tuple[Field, slice]]:
+    """Each field, and the columns of a table (n, D) that it takes up."""
+    found, start = [], 0
+    for field in schema:
+        found.append((field, slice(start, start + field.size)))
+        start += field.size
+    return found
+
+
+def common_kind(schema: Schema) -> Kind | Literal["mixed"]:
+    """The kind that all fields have, or "mixed"."""
+    kinds = {field.kind for field in schema}
+    return kinds.pop() if len(kinds) == 1 else "mixed"
+
+
+def example_shape(schema: Schema) -> tuple[int, ...]:
+    """The shape of one example: that of its only field, or one axis for all fields."""
+    if len(schema) == 1 and schema[0].shape:
+        return schema[0].shape
+    return (sum(field.size for field in schema),)
+
+
+def check_schema(schema: Schema, x: Tensor, where: str) -> None:
+    """Refuse a schema that does not describe x, (n, *shape).
+
+    Raises:
+        DataError: fields of other sizes, or values that are not of a field's kind.
+    """
+    shape = tuple(x.shape[1:])
+    if example_shape(schema) != shape:
+        raise DataError(
+            f"{where}: expected a field, or one column name per value of shape {shape}, got "
+            f"{len(schema)} ({', '.join(field.name for field in schema)})"
+        )
+    if len({(field.kind, field.categories) for field in schema}) == 1:
+        schema[0].check(x, where)  # at once, as tables may have thousands of columns
+        return
+    for field, columns in spans(schema):
+        field.check(x[:, columns], where)
