@@ -92,6 +92,9 @@ def _number(source: str, parts: Parts) -> tuple[dict[Part, Tensor], tuple[str, .
             f"{source}: expected class labels for all parts or for none, got some for "
             f"{' and '.join(labelled)}, none for {' and '.join(bare)}"
         )
+    if names := next(iter(parts.values())).classes:
+        given = {part: torch.from_numpy(y.astype(np.int64)) for part, y in labelled.items()}
+        return given, names
     numbers, classes = number_labels(list(labelled.values()), f"{source} labels")
     return dict(zip(labelled, numbers, strict=True)), classes
 

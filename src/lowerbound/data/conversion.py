@@ -37,6 +37,7 @@ class Raw:
         columns: the names of a table's columns.
         categories: by column, the names of its categories, whose codes are in x.
         observed: which values there are, of x's shape, where some may be missing.
+        classes: the names of labels 0…K−1, where they are known beforehand.
     """
 
     x: np.ndarray
@@ -46,6 +47,7 @@ class Raw:
     columns: tuple[str, ...] | None = None
     categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     observed: np.ndarray | None = None
+    classes: tuple[str, ...] | None = None
 
 
 Parts = dict[Part, Raw]

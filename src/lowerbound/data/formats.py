@@ -7,29 +7,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, overload
 
 import numpy as np
-import torch
 
 from lowerbound.data.assembly import assemble
-from lowerbound.data.conversion import Part, Parts, Raw, memory, to_tensor
+from lowerbound.data.conversion import Part, Parts, Raw, memory
 from lowerbound.data.dataset import Dataset, Splits
 from lowerbound.data.delimited import read_csv
-from lowerbound.data.division import check_seed, divide, divide_on_disk, hold_out
+from lowerbound.data.division import check_seed, divide, divide_on_disk
 from lowerbound.data.idx import is_idx_name, read_idx
 from lowerbound.data.images import SUFFIXES, read_images
-from lowerbound.data.known import DIGITS, FETCHED, MNIST, known, read_digits
+from lowerbound.data.known import MNIST, known
 from lowerbound.data.numpy_files import NpyBlocks, read_npy, read_npz
-from lowerbound.data.schema import Field
 from lowerbound.data.sources import read_known
 from lowerbound.data.stored import Blocks, Progress, Stored
 from lowerbound.data.tables import ParquetBlocks, parquet_size, read_parquet, shards
 from lowerbound.errors import ConfigurationError, DataError, near
 
-DIGITS_TEST = 360
 SHARE_OF_MEMORY = 0.25
 
 
@@ -100,18 +96,23 @@ def load(
         DataUnavailable: a known set that none of its sources has.
     """
     check_seed(seed)
-    if str(source) in known() and not isinstance(source, Path):
-        return _load_known(str(source), folder, validation, test, seed, labels)
-    path = _existing(source)
-    if folder is not None:
+    if _is_known(source):
+        for argument, value in (("test", test), ("labels", labels)):
+            if value is not None:
+                raise ConfigurationError(
+                    f"{source}: expected no {argument}=, since it has its own, got {value!r}; "
+                    "leave it out"
+                )
+    elif folder is not None:
         raise ConfigurationError(
             f"expected folder= only with a known data set ({', '.join(sorted(known()))}), "
-            f"got it with {path}; leave it out"
+            f"got it with {_existing(source)}; leave it out"
         )
-    if on_disk:
-        blocks = FORMATS.get(_format(path), Format(_refuse)).blocks(path, labels)
+    elif on_disk:
+        path = _existing(source)
+        blocks = BLOCKS.get(_format(path), _not_on_disk)(path, labels)
         return divide_on_disk(path.resolve().name, blocks, validation, test, seed, progress)
-    parts = _read(path, labels)
+    parts = _parts(source, folder, labels)
     train = parts.get("all") or parts["train"]
     return divide(train, parts.get("validation"), parts.get("test"), validation, test, seed)
 
@@ -121,9 +122,7 @@ def read(source: str | Path, *, labels: str | None = None) -> Dataset:
 
     Of digits, mnist and fashion-mnist, the test part.  Arguments and errors are those of `load`.
     """
-    if str(source) in known() and not isinstance(source, Path):
-        return load(source, labels=labels).test
-    parts = _read(_existing(source), labels)
+    parts = _parts(source, None, labels)
     return parts.get("all") or parts.get("test") or parts["train"]
 
 
@@ -166,46 +165,22 @@ def _existing(source: str | Path) -> Path:
     raise DataError(f"{path}: expected a file or folder, got a path with nothing there; check it")
 
 
-def _read(path: Path, labels: str | None) -> dict[Part, Dataset]:
-    """The parts of a file or folder, as data sets."""
+def _is_known(source: str | Path) -> bool:
+    return source in known()
+
+
+def _parts(source: str | Path, folder: Path | None, labels: str | None) -> dict[Part, Dataset]:
+    """The parts of a known set, a file or a folder, as data sets."""
+    if isinstance(source, str) and _is_known(source):
+        return assemble(read_known(source, folder), source, source)
+    path = _existing(source)
     try:
-        parts = FORMATS.get(_format(path), Format(_refuse)).read(path, labels)
+        parts = FORMATS.get(_format(path), _refuse)(path, labels)
         return assemble(parts, str(path), path.resolve().name)
     except MemoryError:
         raise DataError(f"{path}: expected data that fit in memory, got more; use less") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-
-
-def _load_known(
-    name: str,
-    folder: Path | None,
-    validation: int | float,
-    test: int | float | None,
-    seed: int,
-    labels: str | None,
-) -> Splits:
-    for argument, value in (("test", test), ("labels", labels)):
-        if value is not None:
-            raise ConfigurationError(
-                f"{name}: expected no {argument}=, since it has its own, got {value!r}; "
-                "leave it out"
-            )
-    if name == "digits":
-        whole = _known_part(name, *read_digits(), DIGITS)
-        train, testing = hold_out(whole, "test", DIGITS_TEST, (0, 0))
-    else:
-        train_x, train_y, test_x, test_y = read_known(name, folder)
-        classes = FETCHED[name].classes
-        train = _known_part(name, train_x, train_y, classes)
-        testing = _known_part(f"{name} test", test_x, test_y, classes)
-    return divide(train, None, testing, validation, None, seed)
-
-
-def _known_part(name: str, x: np.ndarray, y: np.ndarray, classes: tuple[str, ...]) -> Dataset:
-    images = to_tensor(x, name)
-    schema = (Field("x", "grey", tuple(images.shape[1:])),)
-    return Dataset(images, torch.from_numpy(y.astype(np.int64)), name, classes, schema)
 
 
 # What reads files and folders.
@@ -282,20 +257,19 @@ def _read_folder(folder: Path, labels: str | None) -> Parts:
     }
 
 
-@dataclass(frozen=True)
-class Format:
-    """What reads one format: the path and ``labels`` to its parts, or to blocks on disk."""
-
-    read: Callable[[Path, str | None], Parts]
-    blocks: Callable[[Path, str | None], Blocks] = _not_on_disk
-
-
-FORMATS = {
-    ".npy": Format(_read_array, _npy_blocks),
-    ".idx": Format(_read_array),
-    ".npz": Format(read_npz),
-    ".csv": Format(read_csv),
-    ".tsv": Format(read_csv),
-    ".parquet": Format(read_parquet, ParquetBlocks),
-    "folder": Format(_read_folder),
+FORMATS: dict[str, Callable[[Path, str | None], Parts]] = {
+    ".npy": _read_array,
+    ".idx": _read_array,
+    ".npz": read_npz,
+    ".csv": read_csv,
+    ".tsv": read_csv,
+    ".parquet": read_parquet,
+    "folder": _read_folder,
 }
+"""What reads each format: a path and ``labels=`` to its parts."""
+
+BLOCKS: dict[str, Callable[[Path, str | None], Blocks]] = {
+    ".npy": _npy_blocks,
+    ".parquet": ParquetBlocks,
+}
+"""What reads the formats that may stay on disk."""

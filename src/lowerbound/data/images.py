@@ -27,8 +27,6 @@ SUFFIXES = frozenset(
 )
 GREY_MODES = ("1", "L", "LA")
 COLOUR_MODES = ("P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV")
-TURNED = (5, 6, 7, 8)
-ORIENTATION = 0x0112
 
 
 def read_images(folder: Path) -> Parts:
@@ -43,18 +41,13 @@ def read_images(folder: Path) -> Parts:
             found[part] = named[0]
     folders: dict[Part, Path] = found if "train" in found else {"all": folder}
     listed = {part: _list(path) for part, path in folders.items()}
-    every = [path for paths, _ in listed.values() for path in paths]
-    channels, size = _survey(every)
-    check_memory(len(every) * channels * size[0] * size[1], str(folder))
-    return {
-        part: Raw(
-            _decode(paths, channels, size, every[0]),
-            str(folders[part]),
-            labels,
-            None if labels is None else "the names of the folders",
-        )
-        for part, (paths, labels) in listed.items()
-    }
+    x = _decode([path for paths, _ in listed.values() for path in paths], str(folder))
+    parts: Parts = {}
+    for part, (paths, labels) in listed.items():
+        labels_from = None if labels is None else "the names of the folders"
+        parts[part] = Raw(x[: len(paths)], str(folders[part]), labels, labels_from)
+        x = x[len(paths) :]
+    return parts
 
 
 def _list(folder: Path) -> tuple[list[Path], np.ndarray | None]:
@@ -96,28 +89,38 @@ def _images_in(folder: Path) -> list[Path]:
     )
 
 
-def _survey(paths: list[Path]) -> tuple[int, tuple[int, int]]:
-    """The channels (1 or 3) that hold all images, and their one (width, height), from headers."""
-    grey, size = True, (0, 0)
-    for path in paths:
+def _decode(paths: list[Path], where: str) -> np.ndarray:
+    """The images, uint8 (n, C, H, W): of one channel if all are grey, else of three."""
+    out = np.empty((0, 0, 0, 1), np.uint8)
+    for i, path in enumerate(paths):
         with _opened(path) as image:
-            if image.mode not in GREY_MODES + COLOUR_MODES:
-                raise DataError(
-                    f"{path}: expected an image of 8 bits per channel, got mode {image.mode}; "
-                    "convert the images to 8 bits, or save their values in an .npy file"
-                )
-            grey = grey and _is_grey(image)
-            size = size if any(size) else _upright_size(image)
-            _check_size(path, _upright_size(image), paths[0], size)
-    return (1 if grey else 3), size
+            pixels = _pixels(path, image)
+        (height, width), (H, W) = pixels.shape[:2], out.shape[1:3]
+        if i > 0 and (height, width) != (H, W):
+            raise DataError(
+                f"{path}: expected {W}×{H} pixels (width × height) as in {paths[0].name}, got "
+                f"{width}×{height}; resize the images to one size"
+            )
+        if i == 0 or pixels.shape[2] > out.shape[3]:
+            check_memory(len(paths) * pixels.size, where)
+            grey, out = out, np.empty((len(paths), *pixels.shape), np.uint8)
+            out[:i] = grey[:i]
+        out[i] = pixels
+    return np.ascontiguousarray(np.moveaxis(out, 3, 1))
 
 
-def _check_size(path: Path, size: tuple[int, int], first: Path, expected: tuple[int, int]) -> None:
-    if size != expected:
+def _pixels(path: Path, image: Image) -> np.ndarray:
+    """The upright image on white, uint8 (H, W, C) with one channel if it is grey, else three."""
+    from PIL import ImageOps
+
+    if image.mode not in GREY_MODES + COLOUR_MODES:
         raise DataError(
-            f"{path}: expected {expected[0]}×{expected[1]} pixels (width × height) as in "
-            f"{first.name}, got {size[0]}×{size[1]}; resize the images to one size"
+            f"{path}: expected an image of 8 bits per channel, got mode {image.mode}; "
+            "convert the images to 8 bits, or save their values in an .npy file"
         )
+    grey = _is_grey(image)
+    pixels = np.asarray(_on_white(ImageOps.exif_transpose(image)).convert("L" if grey else "RGB"))
+    return pixels.reshape(*pixels.shape[:2], -1)
 
 
 def _is_grey(image: Image) -> bool:
@@ -125,26 +128,6 @@ def _is_grey(image: Image) -> bool:
         return image.mode in GREY_MODES
     palette = np.reshape(image.getpalette("RGB") or [0, 0, 1], (-1, 3))
     return bool((palette == palette[:, :1]).all())
-
-
-def _upright_size(image: Image) -> tuple[int, int]:
-    # The EXIF of PNG may follow the pixels; asking for it would decode them.
-    if image.format != "PNG" and image.getexif().get(ORIENTATION) in TURNED:
-        return image.size[1], image.size[0]
-    return image.size
-
-
-def _decode(paths: list[Path], channels: int, size: tuple[int, int], first: Path) -> np.ndarray:
-    from PIL import ImageOps
-
-    out = np.empty((len(paths), size[1], size[0], channels), np.uint8)
-    for i, path in enumerate(paths):
-        with _opened(path) as image:
-            upright = ImageOps.exif_transpose(image)
-            _check_size(path, upright.size, first, size)
-            pixels = np.asarray(_on_white(upright).convert("L" if channels == 1 else "RGB"))
-            out[i] = pixels.reshape(out.shape[1:])
-    return np.ascontiguousarray(np.moveaxis(out, 3, 1))
 
 
 def _on_white(image: Image) -> Image:

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lowerbound.data.conversion import Parts, Raw
+
 DIGITS = tuple("0123456789")
+DIGITS_TEST = 360
 CLOTHES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
     "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
@@ -120,8 +123,8 @@ def known() -> dict[str, str]:
     }
 
 
-def read_digits() -> tuple[np.ndarray, np.ndarray]:
-    """scikit-learn's digits: uint8 images (1797, 8, 8) and labels (1797,).
+def read_digits() -> Parts:
+    """scikit-learn's 1,797 digits, uint8 (n, 8, 8), divided by one fixed shuffle.
 
     Their levels v = 0…16 become round(v·255/16), still 17 distinct ones, so that they scale as
     every other grey image does.
@@ -129,4 +132,10 @@ def read_digits() -> tuple[np.ndarray, np.ndarray]:
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
-    return np.rint(bunch.images * (255 / 16)).astype(np.uint8), bunch.target
+    x, y = np.rint(bunch.images * (255 / 16)).astype(np.uint8), bunch.target
+    order = np.random.RandomState((0, 0)).permutation(len(x))
+    test, train = np.sort(order[:DIGITS_TEST]), np.sort(order[DIGITS_TEST:])
+    return {
+        "train": Raw(x[train], "digits", y[train], classes=DIGITS),
+        "test": Raw(x[test], "digits", y[test], classes=DIGITS),
+    }

@@ -66,8 +66,8 @@ class NpyBlocks:
         self.classes, self.labels_from = classes, labels_from
         if classes is not None and classes.shape[:1] != (len(array),):
             raise DataError(
-                f"{path}: expected one label for each of {len(array):,} examples from {labels_from}, "
-                f"got an array of shape {classes.shape}"
+                f"{path}: expected one label for each of {len(array):,} examples from "
+                f"{labels_from}, got an array of shape {classes.shape}"
             )
 
     def read(self, block: int) -> Raw:

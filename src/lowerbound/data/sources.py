@@ -34,8 +34,9 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from lowerbound.data.conversion import Parts, Raw
 from lowerbound.data.idx import GZIP
-from lowerbound.data.known import FETCHED, File, KnownSet, known
+from lowerbound.data.known import FETCHED, File, KnownSet, known, read_digits
 from lowerbound.errors import DataError, DataUnavailable, near
 
 log = logging.getLogger("lowerbound")
@@ -128,8 +129,10 @@ def status(name: str, *, folder: Path | None = None) -> tuple[Attempt, ...]:
     return tuple(attempt for attempt, _ in _walk(entry, folder, network=False))
 
 
-def read_known(name: str, folder: Path | None) -> list[np.ndarray]:
-    """The four arrays of the known set ``name``, in the order of its files."""
+def read_known(name: str, folder: Path | None) -> Parts:
+    """The training and the test part of the known set ``name``."""
+    if name not in FETCHED:
+        return read_digits()
     entry = FETCHED[name]
     files, attempts = _obtain(entry, folder)
     if attempts[-1].source != "cache":
@@ -137,10 +140,14 @@ def read_known(name: str, folder: Path | None) -> list[np.ndarray]:
             _keep(entry, files)
         except DataError as error:
             log.warning("%s; they are used from memory this time", error)
-    return [
+    train_x, train_y, test_x, test_y = (
         np.frombuffer(files[file.name], np.uint8, offset=file.header).reshape(file.shape)
         for file in entry.files
-    ]
+    )
+    return {
+        "train": Raw(train_x, name, train_y, classes=entry.classes),
+        "test": Raw(test_x, name, test_y, classes=entry.classes),
+    }
 
 
 def _entry(name: str) -> KnownSet | None:

@@ -255,24 +255,24 @@ def _ahead(reads: Iterable[Callable[[], Batch]]) -> Iterator[Batch]:
 
 def _rebatched(windows: Iterable[Batch], batch_size: int, skip: int) -> Iterator[Batch]:
     """The examples of the windows, after the first ``skip``, in batches."""
-    pieces: list[Batch] = []
-    missing = batch_size
-    for x, labels in windows:
-        while skip < len(x):
-            end = min(skip + missing, len(x))
-            pieces.append(Batch(x[skip:end], None if labels is None else labels[skip:end]))
-            missing -= end - skip
-            skip = end
-            if missing == 0:
-                yield _joined(pieces)
-                pieces, missing = [], batch_size
+    left: list[Batch] = []
+    for window in windows:
+        start, end = skip, skip + batch_size - sum(len(piece.x) for piece in left)
+        while end <= len(window.x):
+            yield _joined([*left, _cut(window, start, end)])
+            left, start, end = [], end, end + batch_size
+        left = [*left, _cut(window, start, end)] if start < len(window.x) else left
         skip = 0
-    if pieces:
-        yield _joined(pieces)
+    if left:
+        yield _joined(left)
+
+
+def _cut(batch: Batch, start: int, end: int) -> Batch:
+    return Batch(batch.x[start:end], None if batch.context is None else batch.context[start:end])
 
 
 def _joined(pieces: list[Batch]) -> Batch:
     if len(pieces) == 1:
         return pieces[0]
-    labels = [labels for _, labels in pieces if labels is not None]
-    return Batch(torch.cat([x for x, _ in pieces]), torch.cat(labels) if labels else None)
+    x, labels = zip(*pieces, strict=True)
+    return Batch(torch.cat(x), None if labels[0] is None else torch.cat(labels))

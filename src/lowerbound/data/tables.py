@@ -151,7 +151,8 @@ def _labels(path: Path | str, column: Any, name: str, row_name: Callable[[int], 
 
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    text = is_text(column.type)
+    if text := is_text(column.type):
+        column = column.cast("large_string")
     if not text and not is_number(column.type):
         raise DataError(
             f"{path}: expected class labels, whole numbers or text, in column {name!r}, "
@@ -166,7 +167,7 @@ def _labels(path: Path | str, column: Any, name: str, row_name: Callable[[int], 
             f"{path}: expected a class label, got none in {row_name(row)}, column {name!r}; "
             "remove that row or fill the label in"
         )
-    values = (column.cast("string") if text else column).to_numpy()
+    values = column.to_numpy()
     return values.astype(np.str_) if text else values
 
 
