@@ -21,6 +21,7 @@ from lowerbound.errors import ConfigurationError, DataError
 
 pa = pytest.importorskip("pyarrow")
 TABLE = torch.tensor([[0.5, -1.0], [2.0, 3.0], [4.0, 5.0]])
+TABLE_3 = torch.randn(10, 3, generator=torch.Generator().manual_seed(0))
 MIXED = (
     Field("age", "positive"),
     Field("colour", "categories", categories=("blue", "green", "red")),
@@ -239,9 +240,6 @@ def test_splits_are_trained_and_evaluated_on():
     )
 
 
-TABLE_3 = torch.randn(10, 3, generator=torch.Generator().manual_seed(0))
-
-
 # Data frames
 
 
@@ -346,6 +344,8 @@ def test_frames_that_are_refused(columns, message):
 
 
 def test_what_is_no_frame_is_refused():
+    with pytest.raises(ConfigurationError, match="neither columns= nor observed= with a data fr"):
+        from_arrays(Frame({"a": [1]}), columns=["b"])
     with pytest.raises(DataError, match="expected a data frame, got a ChunkedArray"):
         from_arrays(pa.chunked_array([[1.0, 2.0]]))
 

@@ -23,7 +23,7 @@ def list_(
     folder: Folder = None,
     json: Json = False,
 ) -> None:
-    """List the known data sets and where each is to be had, without using the network."""
+    """List the known data sets and where each can be found, without using the network."""
     from lowerbound.data import known, status
 
     found = {name: status(name, folder=folder) for name in known()}

@@ -13,7 +13,7 @@ from lowerbound.data.conversion import Part, Parts, Raw, number_labels, to_layou
 from lowerbound.data.dataset import Data, Dataset, Splits
 from lowerbound.data.schema import Field, Kind, Schema, Values
 from lowerbound.data.tables import is_frame, read_frame
-from lowerbound.errors import DataError
+from lowerbound.errors import ConfigurationError, DataError
 
 
 def assemble(parts: Parts, source: str, name: str, *, missing: bool = False) -> dict[Part, Dataset]:
@@ -124,7 +124,7 @@ def from_arrays(
         missing: whether NaN in x means missing, rather than a mistake.
 
     Raises:
-        ConfigurationError: ``labels`` names no column.
+        ConfigurationError: ``labels`` names no column; columns or a mask beside a frame.
         DataError: see `Dataset`.
 
     >>> from_arrays([[1, 2, 3], [4, 5, 60]], labels=["b", "a"])
@@ -133,6 +133,11 @@ def from_arrays(
     tensor([[ True, False]])
     """
     if is_frame(x):
+        if columns is not None or observed is not None:
+            raise ConfigurationError(
+                f"{name}: expected neither columns= nor observed= with a data frame, which has its "
+                "own; leave them out"
+            )
         raw = read_frame(x, labels, name)
     else:
         array = np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x)

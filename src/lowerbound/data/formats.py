@@ -96,7 +96,7 @@ def load(
         DataUnavailable: a known set that none of its sources has.
     """
     check_seed(seed)
-    if _is_known(source):
+    if source in known():
         for argument, value in (("test", test), ("labels", labels)):
             if value is not None:
                 raise ConfigurationError(
@@ -165,13 +165,9 @@ def _existing(source: str | Path) -> Path:
     raise DataError(f"{path}: expected a file or folder, got a path with nothing there; check it")
 
 
-def _is_known(source: str | Path) -> bool:
-    return source in known()
-
-
 def _parts(source: str | Path, folder: Path | None, labels: str | None) -> dict[Part, Dataset]:
     """The parts of a known set, a file or a folder, as data sets."""
-    if isinstance(source, str) and _is_known(source):
+    if isinstance(source, str) and source in known():
         return assemble(read_known(source, folder), source, source)
     path = _existing(source)
     try:
@@ -219,9 +215,9 @@ def _array_of(path: Path) -> np.ndarray:
 
 def _labels_in(labels: str | None) -> tuple[np.ndarray | None, str | None]:
     """The class labels in an array file, and where they are from."""
-    return (
-        (None, None) if labels is None else (_array_of(_existing(Path(labels))), f"file {labels}")
-    )
+    if labels is None:
+        return None, None
+    return _array_of(_existing(Path(labels))), f"file {labels}"
 
 
 def _read_array(path: Path, labels: str | None) -> Parts:
@@ -240,9 +236,8 @@ def _read_folder(folder: Path, labels: str | None) -> Parts:
             f"got {labels!r}; leave it out"
         )
     names = [file.name for file in MNIST.files]
-    packed = {name: (folder / name, folder / f"{name}.gz") for name in names}
-    paths = [next(filter(Path.is_file, places), None) for places in packed.values()]
-    found = [path for path in paths if path]
+    paths = [(folder / name, folder / f"{name}.gz") for name in names]
+    found = [next(filter(Path.is_file, pair)) for pair in paths if any(map(Path.is_file, pair))]
     if not found:
         return read_images(folder)
     if len(found) < len(names):

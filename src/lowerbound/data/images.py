@@ -8,6 +8,7 @@ folders, each laid out so, are the parts.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -91,21 +92,24 @@ def _images_in(folder: Path) -> list[Path]:
 
 def _decode(paths: list[Path], where: str) -> np.ndarray:
     """The images, uint8 (n, C, H, W): of one channel if all are grey, else of three."""
-    out = np.empty((0, 0, 0, 1), np.uint8)
+    out: np.ndarray | None = None
     for i, path in enumerate(paths):
         with _opened(path) as image:
             pixels = _pixels(path, image)
-        (height, width), (H, W) = pixels.shape[:2], out.shape[1:3]
-        if i > 0 and (height, width) != (H, W):
+        shape = (len(paths), *pixels.shape)
+        if out is None:
+            check_memory(math.prod(shape), where)
+            out = np.empty(shape, np.uint8)
+        if out.shape[1:3] != shape[1:3]:
             raise DataError(
-                f"{path}: expected {W}×{H} pixels (width × height) as in {paths[0].name}, got "
-                f"{width}×{height}; resize the images to one size"
+                f"{path}: expected {out.shape[2]}×{out.shape[1]} pixels (width × height) as in "
+                f"{paths[0].name}, got {shape[2]}×{shape[1]}; resize the images to one size"
             )
-        if i == 0 or pixels.shape[2] > out.shape[3]:
-            check_memory(len(paths) * pixels.size, where)
-            grey, out = out, np.empty((len(paths), *pixels.shape), np.uint8)
-            out[:i] = grey[:i]
+        if shape[3] > out.shape[3]:
+            check_memory(math.prod(shape), where)
+            out = np.repeat(out, shape[3], axis=3)
         out[i] = pixels
+    assert out is not None
     return np.ascontiguousarray(np.moveaxis(out, 3, 1))
 
 

@@ -237,26 +237,28 @@ class ParquetBlocks:
         self.rows: list[int] = []
         self.largest = 0
         names: tuple[str, ...] = ()
-        paths = shards(path)
-        for path in paths:
-            with _parquet(path) as file:
+        files = shards(path)
+        for shard in files:
+            with _parquet(shard) as file:
                 found = tuple(file.schema_arrow.names)
                 if names and found != names:
                     raise DataError(
-                        f"{path}: expected the columns of {paths[0].name}, {', '.join(names)}, got "
-                        f"{', '.join(found)}; write all files with the same columns"
+                        f"{shard}: expected the columns of {files[0].name}, {', '.join(names)}, "
+                        f"got {', '.join(found)}; write all files with the same columns"
                     )
                 if not names:
                     names = found
-                    self.label, self.columns = choose(path, names, labels)
+                    self.label, self.columns = choose(shard, names, labels)
                 for name in self.columns:
                     if not is_number(file.schema_arrow.field(name).type):
-                        raise not_a_number(path, name, _first(file, name), "row 0")
+                        first = next(file.iter_batches(1, columns=[name]), None)
+                        value = first.column(0)[0].as_py() if first else None
+                        raise not_a_number(shard, name, value, "row 0")
                 groups = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
             self.largest = max(self.largest, 4 * max(groups, default=0) * len(self.columns))
             for group, (rows, end) in enumerate(zip(groups, accumulate(groups), strict=True)):
                 if rows:
-                    self.places.append((path, group, end - rows))
+                    self.places.append((shard, group, end - rows))
                     self.rows.append(rows)
         if not self.rows:
             raise DataError(f"{self.where}: expected at least one row of numbers, got none")
@@ -287,11 +289,6 @@ def parquet_size(path: Path) -> int:
 
 def _row(row: int) -> str:
     return f"row {row} (counted from 0)"
-
-
-def _first(file: Any, column: str) -> object:
-    values = next(file.iter_batches(1, columns=[column]), None)
-    return values.column(0)[0].as_py() if values else None
 
 
 @contextmanager
