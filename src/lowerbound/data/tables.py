@@ -130,8 +130,8 @@ def _numbers(where: Path | str, column: Any, name: str) -> tuple[np.ndarray, tup
     if is_number(column.type):
         return column.cast("float64").to_numpy(), ()
     if pa.types.is_date(column.type) or pa.types.is_timestamp(column.type):
-        moments = column.cast(pa.timestamp("us", getattr(column.type, "tz", None)), safe=False)
-        return moments.cast("int64").cast("float64").to_numpy() / MICROSECONDS_A_DAY, ()
+        instants = column.cast(pa.timestamp("us", getattr(column.type, "tz", None)), safe=False)
+        return instants.cast("int64").cast("float64").to_numpy() / MICROSECONDS_A_DAY, ()
     if pa.types.is_dictionary(column.type):
         column = column.unify_dictionaries()
         names = column.chunk(0).dictionary

@@ -228,9 +228,9 @@ def _refuse_non_finite(name: str, column: Tensor, first: int) -> None:
         )
 
 
-def posteriors(model: VAE, data: Data) -> Iterator[Distribution]:
+def posteriors(model: VAE, data: Any) -> Iterator[Distribution]:
     """q(z|x) of the data in order, a batch at a time, without the transform's noise."""
-    for x, labels in data.batches(IMAGES_PER_BATCH):
+    for x, labels in as_dataset(data, "test").batches(IMAGES_PER_BATCH):
         yield model.encode(x, labels)
 
 
