@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Generic, Literal, NamedTuple, Self
@@ -40,6 +40,14 @@ class Batch(NamedTuple):
     x: Tensor
     context: Tensor | None
 
+    def at(self, rows: slice | Tensor) -> Batch:
+        """Some of the examples."""
+        return Batch(self.x[rows], None if self.context is None else self.context[rows])
+
+    def to(self, device: str | torch.device) -> Batch:
+        """The same on ``device``."""
+        return Batch(self.x.to(device), None if self.context is None else self.context.to(device))
+
 
 class Data(ABC):
     """Examples of one shape, with or without class labels.
@@ -72,18 +80,8 @@ class Data(ABC):
         """The same data, whose batches are on ``device``."""
 
     @abstractmethod
-    def batches(
-        self,
-        batch_size: int,
-        *,
-        seed: int | None = None,
-        start: int = 0,
-        device: str | torch.device | None = None,
-    ) -> Iterator[Batch]:
-        """The batches of one pass from the ``start``-th on; the last one may be smaller.
-
-        In the data's order, or with a ``seed`` in the random order that it gives.
-        """
+    def _pass(self, batch_size: int, seed: int | None, start: int) -> Iterator[Batch]:
+        """The batches of one pass, see `batches`."""
 
     @abstractmethod
     def _rows(self, index: Tensor, name: str) -> Dataset:
@@ -119,6 +117,21 @@ class Data(ABC):
         if len(self.schema) == 1 and self.schema[0].shape:
             return None
         return tuple(field.name for field in self.schema)
+
+    def batches(
+        self,
+        batch_size: int,
+        *,
+        seed: int | None = None,
+        start: int = 0,
+        device: str | torch.device | None = None,
+    ) -> Iterator[Batch]:
+        """The batches of one pass from the ``start``-th on; the last one may be smaller.
+
+        In the data's order, or with a ``seed`` in the random order that it gives.
+        """
+        for batch in self._pass(batch_size, seed, start):
+            yield batch if device is None else batch.to(device)
 
     def subset(self, indices: Sequence[int] | Tensor, name: str | None = None) -> Dataset:
         """The examples at ``indices``, in that order, in memory.
@@ -252,32 +265,21 @@ class Dataset(Data):
         return digest.hexdigest()
 
     def to(self, device: str | torch.device) -> Self:
-        if self.x.device == torch.device(device):
-            return self
-        labels = None if self.labels is None else self.labels.to(device)
-        return replace(self, x=self.x.to(device), labels=labels)
+        x, labels = Batch(self.x, self.labels).to(device)
+        return self if x is self.x else replace(self, x=x, labels=labels)
 
-    def batches(
-        self,
-        batch_size: int,
-        *,
-        seed: int | None = None,
-        start: int = 0,
-        device: str | torch.device | None = None,
-    ) -> Iterator[Batch]:
-        where = self.x.device if device is None else device
+    def _pass(self, batch_size: int, seed: int | None, start: int) -> Iterator[Batch]:
+        rows: Iterable[slice | Tensor]
         if seed is None:
-            rows = [slice(i, i + batch_size) for i in range(0, len(self), batch_size)]
+            first, n = start * batch_size, len(self)
+            rows = (slice(i, i + batch_size) for i in range(first, n, batch_size))
         else:
-            rows = list(permutation(len(self), seed).to(self.x.device).split(batch_size))
-        for batch in rows[start:]:
-            labels = None if self.labels is None else self.labels[batch].to(where)
-            yield Batch(self.x[batch].to(where), labels)
+            rows = permutation(len(self), seed).to(self.x.device).split(batch_size)[start:]
+        return map(Batch(self.x, self.labels).at, rows)
 
     def _rows(self, index: Tensor, name: str) -> Dataset:
-        index = index.to(self.x.device)
-        labels = None if self.labels is None else self.labels[index]
-        return replace(self, x=self.x[index], labels=labels, name=name)
+        x, labels = Batch(self.x, self.labels).at(index.to(self.x.device))
+        return replace(self, x=x, labels=labels, name=name)
 
     def summary(self) -> str:
         noun = "value" if self.kind in ("mixed", "categories", "tokens") else "number"

@@ -99,14 +99,7 @@ class Stored(Data):
     def to(self, device: str | torch.device) -> Self:
         return replace(self, device=device)
 
-    def batches(
-        self,
-        batch_size: int,
-        *,
-        seed: int | None = None,
-        start: int = 0,
-        device: str | torch.device | None = None,
-    ) -> Iterator[Batch]:
+    def _pass(self, batch_size: int, seed: int | None, start: int) -> Iterator[Batch]:
         windows = self._windows(seed)
         sizes = [int(self.kept[window].sum()) for window in windows]
         ends = np.cumsum(sizes)
@@ -120,9 +113,8 @@ class Stored(Data):
             )
             for i in range(first, len(windows))
         )
-        where = self.device if device is None else device
-        for x, labels in _rebatched(_ahead(reads), batch_size, int(skipped)):
-            yield Batch(x.to(where), None if labels is None else labels.to(where))
+        for batch in _rebatched(_ahead(reads), batch_size, int(skipped)):
+            yield batch.to(self.device)
 
     def _windows(self, seed: int | None) -> list[np.ndarray]:
         """The blocks of each window."""
@@ -259,16 +251,12 @@ def _rebatched(windows: Iterable[Batch], batch_size: int, skip: int) -> Iterator
     for window in windows:
         start, end = skip, skip + batch_size - sum(len(piece.x) for piece in left)
         while end <= len(window.x):
-            yield _joined([*left, _cut(window, start, end)])
+            yield _joined([*left, window.at(slice(start, end))])
             left, start, end = [], end, end + batch_size
-        left = [*left, _cut(window, start, end)] if start < len(window.x) else left
+        left = [*left, window.at(slice(start, end))] if start < len(window.x) else left
         skip = 0
     if left:
         yield _joined(left)
-
-
-def _cut(batch: Batch, start: int, end: int) -> Batch:
-    return Batch(batch.x[start:end], None if batch.context is None else batch.context[start:end])
 
 
 def _joined(pieces: list[Batch]) -> Batch:
