@@ -206,7 +206,7 @@ def test_memory_and_disk_have_the_same_batches(tmp_path, monkeypatch):
 def test_what_is_on_disk_is_evaluated_like_what_is_in_memory(tmp_path):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(60, 4)))
     stored = load(tmp_path / "x.npy", on_disk=True).train
-    model = lb.recipes.mlp(stored, 2, (5,)).model
+    model = lb.recipes.mlp(stored, latent_dim=2).model
     assert lb.evaluate(model, stored, samples=3) == lb.evaluate(model, stored.take(60), samples=3)
 
 
@@ -231,7 +231,7 @@ def test_as_dataset():
 
 def test_splits_are_trained_and_evaluated_on():
     parts = Splits(Dataset(torch.randn(40, 3)), Dataset(torch.randn(20, 3)), Dataset(TABLE_3))
-    model = lb.recipes.mlp(parts.train, 2, (5,)).model
+    model = lb.recipes.mlp(parts.train, latent_dim=2).model
     (record,) = lb.fit(model, parts, training=lb.Training(epochs=1), callbacks=[])
     assert record["validation"] is not None
     assert lb.evaluate(model, parts, samples=2) == lb.evaluate(model, parts.test, samples=2)

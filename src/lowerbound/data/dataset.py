@@ -61,6 +61,7 @@ class Data(ABC):
         values: what is known of all values.
         moments: mean and variance of what is observed: of each column of a table, else of all.
         fingerprint: SHA-256, in hex.
+        missing: whether elements may be NaN, which means that they were not observed.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Data(ABC):
     values: Values
     moments: Moments
     fingerprint: str
+    missing: bool
 
     @abstractmethod
     def __len__(self) -> int: ...

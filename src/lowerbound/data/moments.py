@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -28,6 +30,13 @@ class Moments:
         self.squares = self.squares.to(mean) + squares + difference**2 * (before * n / over)
         self.mean = self.mean.to(mean) + difference * (n / over)
         self.n = total
+
+    def of(self, columns: Sequence[int]) -> Moments:
+        """Those of some columns."""
+        chosen = Moments()
+        for name in ("n", "mean", "squares"):
+            setattr(chosen, name, getattr(self, name)[list(columns)])
+        return chosen
 
     def variance(self) -> Tensor:
         """The unbiased variance; 0 from a single row."""

@@ -70,6 +70,7 @@ class Stored(Data):
     classes: tuple[str, ...] | None
     fingerprint: str
     device: str | torch.device = "cpu"
+    missing = False
 
     def __len__(self) -> int:
         return int(self.kept.sum())
