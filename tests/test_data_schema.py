@@ -309,6 +309,16 @@ def test_labels_of_a_frame(library):
         from_arrays(make(library, columns), labels="b")
 
 
+def test_a_frame_of_everything_is_modelled():
+    sizes = [None if i % 7 == 0 else i / 3 for i in range(60)]
+    data = from_arrays(Frame({"size": sizes, "colour": ["red", "blue", None] * 20}))
+    model = lb.recipes.mlp(data, latent_dim=2, hidden=(8,)).model
+    parts = split(data, validation=10, test=10)
+    (record,) = lb.fit(model, parts, training=lb.Training(epochs=1), callbacks=[])
+    assert np.isfinite(record["validation"]["objective"])
+    assert np.isfinite(lb.evaluate(model, parts, samples=2).elbo.value)
+
+
 def test_categories_keep_their_order():
     sizes = pa.DictionaryArray.from_arrays(pa.array([2, 0, None]), ["small", "medium", "large"])
     data = from_arrays(Frame({"size": sizes}))
