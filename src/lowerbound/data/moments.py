@@ -22,9 +22,10 @@ class Moments:
         """Take in ``rows``, (n, columns)."""
         rows = rows.double()
         observed = ~rows.isnan()
-        n = observed.sum(0).double()
-        mean = rows.where(observed, 0.0).sum(0) / n.clamp(min=1)
-        squares = (rows - mean).where(observed, 0.0).square().sum(0)
+        complete, n = bool(observed.all()), observed.sum(0).double()
+        mean = (rows if complete else rows.where(observed, 0.0)).sum(0) / n.clamp(min=1)
+        apart = rows - mean if complete else (rows - mean).where(observed, 0.0)
+        squares = apart.square().sum(0)
         before, total = self.n.to(mean), self.n.to(mean) + n
         difference, over = mean - self.mean.to(mean), total.clamp(min=1)
         self.squares = self.squares.to(mean) + squares + difference**2 * (before * n / over)

@@ -27,6 +27,7 @@ from torch import Tensor
 from lowerbound.errors import ConfigurationError, DataError, near
 
 Kind = Literal["binary", "grey", "unit", "real", "positive", "counts", "categories", "tokens"]
+ROWS = 10_000
 NAMED = ("categories", "tokens")
 
 
@@ -56,9 +57,10 @@ class Values:
         if math.isnan(low):
             return cls.of(x[~x.isnan()])
         levels = x.dtype == torch.uint8
-        whole = levels or (low >= 0 and bool((x == x.floor()).all()))
+        parts = x.split(ROWS)  # so that the first few tell
+        whole = levels or (low >= 0 and all((p == p.floor()).all() for p in parts))
         tops = (1, 255) if high == 0 else (1,) if high == 1 else (255,) if high == 255 else ()
-        two_valued = low >= 0 and bool(tops) and bool(((x == 0) | (x == high)).all())
+        two_valued = tops and low >= 0 and all(((p == 0) | (p == high)).all() for p in parts)
         return cls(low, high, levels, whole, frozenset(tops if two_valued else ()))
 
     def __or__(self, other: Values) -> Values:
