@@ -139,7 +139,7 @@ def _count(name: str, total: int, part: str, portion: int | float) -> int:
 
 
 def some(total: int, count: int, seeds: tuple[int, int], without: np.ndarray) -> np.ndarray:
-    """``count`` numbers below ``total`` that are not in ``without``, drawn alike, in rising order.
+    """``count`` numbers below ``total`` that are not in ``without``, each as likely, rising.
 
     In memory of the order of ``count``, however large ``total`` is.
 
