@@ -234,6 +234,7 @@ class Dataset(Data):
 
     @property
     def dtype(self) -> torch.dtype:  # type: ignore[override]
+        """The type of the values."""
         return self.x.dtype
 
     @cached_property

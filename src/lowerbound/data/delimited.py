@@ -19,6 +19,7 @@ from typing import Any
 from lowerbound.data.conversion import Parts
 from lowerbound.data.tables import choose, first_line, not_a_number, table_raw
 from lowerbound.errors import DataError
+from lowerbound.extras import needs
 
 MISSING = ["", "NA", "N/A", "nan", "NaN", "NAN", "null", "NULL"]
 FEWEST_COUNTED = 4
@@ -44,8 +45,8 @@ def read_csv(path: Path, labels: str | None = None) -> Parts:
         ConfigurationError: no such column.
         DataError: a file that is no table, or a value that is missing or no number.
     """
-    import pyarrow as pa
-    from pyarrow import csv as arrow
+    pa = needs("pyarrow", "tables")
+    arrow = needs("pyarrow.csv", "tables")
 
     header = _header(path)
     label, columns = choose(path, header.names, labels)

@@ -19,6 +19,7 @@ import numpy as np
 
 from lowerbound.data.conversion import PART_NAMES, Part, Parts, Raw, check_memory
 from lowerbound.errors import DataError
+from lowerbound.extras import needs
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -115,7 +116,7 @@ def _decode(paths: list[Path], where: str) -> np.ndarray:
 
 def _pixels(path: Path, image: Image) -> np.ndarray:
     """The upright image on white, uint8 (H, W, C) with one channel if it is grey, else three."""
-    from PIL import ImageOps
+    upright = needs("PIL.ImageOps", "images").exif_transpose
 
     if image.mode not in GREY_MODES + COLOUR_MODES:
         raise DataError(
@@ -123,7 +124,7 @@ def _pixels(path: Path, image: Image) -> np.ndarray:
             "convert the images to 8 bits, or save their values in an .npy file"
         )
     grey = _is_grey(image)
-    pixels = np.asarray(_on_white(ImageOps.exif_transpose(image)).convert("L" if grey else "RGB"))
+    pixels = np.asarray(_on_white(upright(image)).convert("L" if grey else "RGB"))
     return pixels.reshape(*pixels.shape[:2], -1)
 
 
@@ -135,7 +136,7 @@ def _is_grey(image: Image) -> bool:
 
 
 def _on_white(image: Image) -> Image:
-    from PIL import Image as images
+    images = needs("PIL.Image", "images")
 
     if not image.has_transparency_data:
         return image
@@ -147,7 +148,7 @@ def _on_white(image: Image) -> Image:
 @contextmanager
 def _opened(path: Path) -> Iterator[Image]:
     """The image in a file; what Pillow refuses, and its guard against huge images, as DataError."""
-    from PIL import Image as images
+    images = needs("PIL.Image", "images")
 
     try:
         with warnings.catch_warnings():

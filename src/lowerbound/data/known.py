@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lowerbound.data.conversion import Parts, Raw
+from lowerbound.extras import needs
 
 DIGITS = tuple("0123456789")
 DIGITS_TEST = 360
@@ -129,7 +130,7 @@ def read_digits() -> Parts:
     Their levels v = 0…16 become round(v·255/16), still 17 distinct ones, so that they scale as
     every other grey image does.
     """
-    from sklearn.datasets import load_digits
+    load_digits = needs("sklearn.datasets", "learn").load_digits
 
     bunch = load_digits()
     x, y = np.rint(bunch.images * (255 / 16)).astype(np.uint8), bunch.target

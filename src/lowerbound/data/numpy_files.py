@@ -71,6 +71,7 @@ class NpyBlocks:
             )
 
     def read(self, block: int) -> Raw:
+        """One block as it came."""
         start, rows = self.starts[block], self.rows[block]
         # Read, not mapped: mapped pages would count as this process's memory.
         flat = np.fromfile(

@@ -15,6 +15,7 @@ import numpy as np
 
 from lowerbound.data.conversion import Parts, Raw, check_finite, check_memory
 from lowerbound.errors import ConfigurationError, DataError, near
+from lowerbound.extras import needs
 
 log = logging.getLogger("lowerbound")
 
@@ -34,8 +35,8 @@ def read_frame(frame: Any, labels: Any, name: str) -> Raw:
         ConfigurationError: ``labels`` names no column.
         DataError: no table, or a column of other things.
     """
-    import pyarrow as pa
-    from pyarrow import interchange
+    pa = needs("pyarrow", "tables")
+    interchange = needs("pyarrow.interchange", "tables")
 
     try:
         if hasattr(frame, "__arrow_c_stream__"):
@@ -124,8 +125,8 @@ def table_raw(
 def _numbers(where: Path | str, column: Any, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
     """A column as numbers, NaN where there are none: dates as days since 1970, texts and
     categories as their codes, whose names come with them."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
+    pa = needs("pyarrow", "tables")
+    pc = needs("pyarrow.compute", "tables")
 
     if is_number(column.type):
         return column.cast("float64").to_numpy(), ()
@@ -146,8 +147,8 @@ def _numbers(where: Path | str, column: Any, name: str) -> tuple[np.ndarray, tup
 
 
 def _labels(path: Path | str, column: Any, name: str, row_name: Callable[[int], str]) -> np.ndarray:
-    import pyarrow as pa
-    import pyarrow.compute as pc
+    pa = needs("pyarrow", "tables")
+    pc = needs("pyarrow.compute", "tables")
 
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
@@ -178,7 +179,7 @@ def is_text(type_: Any) -> bool:
 
 def is_number(type_: Any) -> bool:
     """Whether a column of an Arrow type holds numbers."""
-    import pyarrow as pa
+    pa = needs("pyarrow", "tables")
 
     return any(
         test(type_)
@@ -265,6 +266,7 @@ class ParquetBlocks:
         self.size = 4 * sum(self.rows) * len(self.columns)
 
     def read(self, block: int) -> Raw:
+        """One block as it came."""
         path, group, start = self.places[block]
         with _parquet(path) as file:
             table = file.read_row_group(group, use_threads=False)
@@ -294,8 +296,8 @@ def _row(row: int) -> str:
 @contextmanager
 def _parquet(path: Path) -> Iterator[Any]:
     """The opened file; Arrow's errors become sentences."""
-    import pyarrow as pa
-    from pyarrow import parquet
+    pa = needs("pyarrow", "tables")
+    parquet = needs("pyarrow.parquet", "tables")
 
     try:
         with parquet.ParquetFile(path) as file:
