@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from harness import read
-from matplotlib.figure import Figure
 
 from lowerbound import plots
+from lowerbound.plots import style
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs"
@@ -90,18 +90,17 @@ def growth(values: dict[str, Any]) -> str:
     return table(["examples", "", "µs per example", "peak, MB", "load and check, s"], cells)
 
 
+@style.styled
 def picture(values: dict[str, Any]) -> None:
     task, measured = next(iter(values["tasks"].items()))
     rows = measured["contenders"]
     names = sorted(rows, key=lambda name: rows[name]["images_per_second"])
     speeds = [rows[name]["images_per_second"] for name in names]
-    figure = Figure(figsize=(8.4, 3.6), layout="constrained")
-    axes = figure.add_subplot()
-    axes.set_title(f"Training, {task}: images per second", loc="left", fontsize=11)
-    colours = ["#0072b2" if "lowerbound" in name else "#8a8a8a" for name in names]
+    figure, axes = style.one_panel(3.8, xlabel=f"images per second in training, {task}")
+    colours = [style.BLUE if "lowerbound" in name else style.MUTED for name in names]
     bars = axes.barh(names, speeds, color=colours)
-    axes.bar_label(bars, [f" {speed:,.0f}" for speed in speeds], fontsize=9)
-    axes.spines[["top", "right", "bottom"]].set_visible(False)
+    axes.bar_label(bars, [f" {speed:,.0f}" for speed in speeds])
+    axes.spines["bottom"].set_visible(False)
     axes.set_xticks([])
     plots.save(figure, DOCS / "images" / "training-speed.png")
 

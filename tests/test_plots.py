@@ -14,9 +14,9 @@ from PIL import Image
 
 from lowerbound import plots
 from lowerbound.errors import ConfigurationError, ShapeError
-from lowerbound.plots.latent import without_overlap
+from lowerbound.plots.labels import spread, without_overlap
 from lowerbound.plots.mosaic import GAP, as_rows, mosaic, to_rgb
-from lowerbound.plots.style import CLASS_COLOURS, spread
+from lowerbound.plots.style import CLASS_COLOURS
 
 RNG = np.random.default_rng(0)
 GREY = RNG.random((12, 1, 28, 28))
@@ -31,6 +31,7 @@ def texts(figure) -> list[str]:
         found += [text.get_text() for text in axes.texts]
         found += [axes.get_title(loc) for loc in ("left", "center")]
         found += [axes.get_xlabel(), axes.get_ylabel()]
+    found += [text.get_text() for legend in figure.legends for text in legend.get_texts()]
     return [text for text in found if text]
 
 
@@ -57,7 +58,7 @@ def grey_bytes(image: np.ndarray) -> np.ndarray:
 
 
 def test_each_image_is_drawn_pixel_by_pixel_in_its_place():
-    figure = plots.image_grid(GREY, columns=5, title="twelve")
+    figure = plots.image_grid(GREY, columns=5)
     canvas = shown(figure)
     factor = 4  # the largest whole factor within 128 pixels
     assert canvas.shape == (3 * 28 * factor + 2 * GAP, 5 * 28 * factor + 4 * GAP, 3)
@@ -332,9 +333,7 @@ def test_the_objective_is_drawn_where_it_is_not_the_bound(objective, panels):
 
 def test_curves_are_named_at_their_ends_without_overlap():
     series = {f"line {n}": np.array([1.0, 2.0 + n / 1000]) for n in range(8)}
-    figure = plots.curves(
-        np.array([1, 50]), series, xlabel="K", ylabel="nats per image", title="Eight", logx=True
-    )
+    figure = plots.curves(np.array([1, 50]), series, xlabel="K", ylabel="nats per image", logx=True)
     plots.png_bytes(figure)
     boxes = sorted(
         (matplotlib.text.Text.get_window_extent(text) for text in figure.axes[0].texts),
@@ -351,7 +350,6 @@ def test_curves_take_an_x_of_each_own_and_bands():
         {"a": np.array([1.0, np.nan, 3.0]), "b": np.array([2.0, 1.0])},
         xlabel="seconds",
         ylabel="error",
-        title="Error against time",
         errors={"b": np.array([0.5, 0.25])},
     )
     axes = figure.axes[0]
@@ -362,34 +360,9 @@ def test_curves_take_an_x_of_each_own_and_bands():
 
 def test_few_values_on_a_logarithmic_axis_are_its_ticks():
     k = np.array([1, 2, 3, 5, 10, 20, 50])
-    axes = plots.curves(k, {"KL": k}, xlabel="K", ylabel="nats", title="", logx=True).axes[0]
+    axes = plots.curves(k, {"KL": k}, xlabel="K", ylabel="nats", logx=True).axes[0]
     assert axes.get_xscale() == "log"
     assert axes.get_xticks().tolist() == k.tolist()
-
-
-def test_comparison_places_measured_and_goal_relative_to_the_document():
-    figure = plots.comparison(
-        [
-            {"label": "D2", "document": 100.0, "measured": 98.0, "goal": 97.0, "holds": False},
-            {"label": "A1", "document": 0.2, "measured": 0.19, "standard_error": 0.001},
-            {"label": "C2", "document": None, "measured": 0.95},
-        ]
-    )
-    dots, numbers = figure.axes
-    places = [
-        (line.get_marker(), round(float(line.get_xdata()[0]), 6), line.get_ydata()[0])
-        for line in dots.lines
-        if line.get_marker() not in ("None", None)
-    ]
-    assert places == [("|", -3, 0), ("D", -2, 0), ("o", -5, 1)]
-    assert [label.get_text() for label in dots.get_yticklabels()] == ["D2", "A1", "C2"]
-    assert dots.get_ylim()[0] > dots.get_ylim()[1]
-    cells = [text.get_text() for text in numbers.texts]
-    assert cells[3:] == [
-        *("100.00", "98.00", "97.00"),
-        *("0.2000", "0.1900 ± 0.0010", "–"),
-        *("–", "0.9500", "–"),
-    ]
 
 
 def test_rate_and_distortion_are_joined_by_rising_rate_above_the_best_elbo():
@@ -476,11 +449,11 @@ REFUSED = {
     "kl": (lambda: plots.kl_per_dimension(np.zeros((3, 2))), r"\(K,\).*\(3, 2\)"),
     "active": (lambda: plots.kl_per_dimension(np.zeros(3), active=np.zeros(2)), "expected 3 act"),
     "series": (
-        lambda: plots.curves(np.arange(3), {"a": np.arange(2)}, xlabel="", ylabel="", title=""),
+        lambda: plots.curves(np.arange(3), {"a": np.arange(2)}, xlabel="", ylabel=""),
         "expected 3 values of a",
     ),
     "no series": (
-        lambda: plots.curves(np.arange(3), {}, xlabel="", ylabel="", title=""),
+        lambda: plots.curves(np.arange(3), {}, xlabel="", ylabel=""),
         "at least one series",
     ),
     "tables": (
@@ -517,7 +490,6 @@ def test_wrong_shapes_are_refused(call, message):
         (lambda: plots.latent_scatter(CODES, LABELS * 0.5), "float64"),
         (lambda: plots.learning_curves([]), "got 0 entries"),
         (lambda: plots.learning_curves([{"train": {"kl": 1.0}}]), "'epoch'"),
-        (lambda: plots.comparison([]), "at least one row"),
         (
             lambda: plots.profile_traversals(
                 np.zeros((1, 3, 1)), np.arange(3), ["z"], ["a"], np.zeros(1)
@@ -613,10 +585,6 @@ def test_drawing_loads_no_pyplot_torch_or_sklearn():
         pytest.param(
             lambda: plots.marginals(CODES, CODES, ["a", "a rather long name of a column" * 3]),
             id="marginals",
-        ),
-        pytest.param(
-            lambda: plots.comparison([{"label": "A1", "document": 2.0, "measured": 1.0}]),
-            id="comparison",
         ),
     ],
 )

@@ -204,7 +204,7 @@ def test_other_priors_and_posteriors_train_and_are_judged_and_pictured(name):
     assert beta_is_0 or set(changed) == set(before)
     result = lb.evaluate(model, LABELLED, samples=4)
     assert result.importance_weighted.value >= result.elbo.value - 0.5
-    pages = list(report.pictures(report.subject(model, LABELLED, result.as_dict(), history)))
+    pages = list(report.pictures(report.outcome_of(model, LABELLED, result.as_dict(), history)))
     shown = {picture.name for picture in pages}
     assert {"curves", "reconstructions", "samples", "latent"} <= shown
     has_normal_prior = isinstance(model.prior, lb.StandardNormal)

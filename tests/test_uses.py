@@ -121,7 +121,7 @@ def test_scores_without_a_model():
 
 def test_bars_fall_and_carry_their_names_and_figures():
     values = np.array([0.5, 2.0, 1.0])
-    figure = plots.ranked_bars(values, ["a", "b", "c"], ylabel="v", chosen=1, title="t")
+    figure = plots.ranked_bars(values, ["a", "b", "c"], ylabel="v", chosen=1)
     (axes,) = figure.axes
     assert [bar.get_height() for bar in axes.patches] == [2.0, 1.0, 0.5]
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["b", "c", "a"]
@@ -133,7 +133,7 @@ def test_bars_fall_and_carry_their_names_and_figures():
 def test_histograms_hold_every_example(logx):
     near, far = np.linspace(1, 2, 1000), np.linspace(5, 60, 500)
     figure = plots.score_histograms(
-        {"a": {"near": near, "far": far}, "b": {"far": far}}, xlabel="nats", logx=logx, title="t"
+        {"a": {"near": near, "far": far}, "b": {"far": far}}, xlabel="nats", logx=logx
     )
     first, second = figure.axes
     heights = [patch.get_height() for patch in first.patches]
@@ -143,6 +143,6 @@ def test_histograms_hold_every_example(logx):
 
 def test_histograms_of_nothing_and_logarithms_of_nought_are_refused():
     with pytest.raises(lb.errors.ConfigurationError, match="at least one set"):
-        plots.score_histograms({"a": {}}, xlabel="nats", title="t")
+        plots.score_histograms({"a": {}}, xlabel="nats")
     with pytest.raises(lb.errors.ConfigurationError, match="positive scores"):
-        plots.score_histograms({"a": {"b": np.zeros(3)}}, xlabel="n", logx=True, title="t")
+        plots.score_histograms({"a": {"b": np.zeros(3)}}, xlabel="n", logx=True)

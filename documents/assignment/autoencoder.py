@@ -47,7 +47,6 @@ def b3(bench: Bench) -> None:
         torch.cat(drawn).view(4, 10, 1, 28, 28).numpy(),
         row_labels=["autoencoder", "", "VAE", ""],
         value_range=(0, 255),
-        title="Decoded draws from N(0, I)",
     )
     bench.picture("samples", "Samples", "20 draws z ~ N(0, I) through each decoder.", figure)
     bench.note(

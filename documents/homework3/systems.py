@@ -122,9 +122,11 @@ def d3(bench: Bench) -> None:
         grid.numpy(),
         row_labels=[f"z = [{a:g}, {b:g}]" for a, b in CODES],
         column_labels=["mean", *(f"draw {i + 1}" for i in range(9))],
-        title="Decoded codes: the mean, and draws from Bernoulli(mean)",
     )
-    bench.picture("codes", "Chosen codes", "The document's three codes, K = 2.", figure)
+    caption = (
+        "The document's three codes, K = 2: the decoder's mean, and draws from Bernoulli(mean)."
+    )
+    bench.picture("codes", "Chosen codes", caption, figure)
     bench.note(
         "The code [−2, 4] lies 4.5 standard deviations from the prior's centre, where the decoder "
         "was hardly trained; the other two lie near the centre, where classes meet."
@@ -134,10 +136,7 @@ def d3(bench: Bench) -> None:
 @system("D4", "Originals and reconstructions; KL and reconstruction over K")
 def d4(bench: Bench) -> None:
     models = {latent_dim: trained(bench, latent_dim) for latent_dim in LATENT_DIMS}
-    bench.reconstructions(
-        {f"K = {latent_dim}": models[latent_dim] for latent_dim in (2, 3, 20)},
-        title="Reconstructions with K codes",
-    )
+    bench.reconstructions({f"K = {dim}": models[dim] for dim in (2, 3, 20)})
     terms: dict[str, list[float]] = {"KL": [], "reconstruction": [], "sum": []}
     for latent_dim, model in models.items():
         result = bench.evaluate(model)
@@ -151,6 +150,5 @@ def d4(bench: Bench) -> None:
         xlabel="latent dimensions K",
         ylabel=NATS,
         logx=True,
-        title="KL grows and reconstruction falls with K",
     )
     bench.picture("over-k", "KL and reconstruction over K", "Test set, 20 epochs each.", curves)

@@ -79,7 +79,7 @@ def squared_error(bench: Bench, model: VAE) -> float:
 
 def picture(bench: Bench, name: str, heading: str, model: VAE) -> None:
     """Ten test images and their reconstructions."""
-    bench.reconstructions({"reconstruction": model}, name, heading, title=heading)
+    bench.reconstructions({"reconstruction": model}, name, heading)
 
 
 def rows(bench: Bench, name: str, model: VAE) -> Evaluation:

@@ -74,7 +74,6 @@ def e1(bench: Bench) -> None:
         {"log p(x)": np.full_like(shifts, model.log_evidence), "ELBO": np.array(elbos)},
         xlabel="shift of q's mean from the posterior's",
         ylabel="nats",
-        title="The gap between them is KL(q ‖ p(z|x))",
     )
     bench.picture("gap", "The bound and the evidence", "q moves past the posterior.", figure)
     bench.note("log p(x) = ELBO(q) + KL(q ‖ p(z|x)), and a KL is never negative.")

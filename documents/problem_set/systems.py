@@ -66,9 +66,7 @@ def e2(bench: Bench) -> None:
     result = measured(bench)
     bench.row("KL", result.kl, NATS)
     bench.row("active units", result.active_units, better="higher")
-    figure = plots.kl_per_dimension(
-        np.array(result.kl_per_dimension), title="What the encoder tells about an image"
-    )
+    figure = plots.kl_per_dimension(np.array(result.kl_per_dimension))
     bench.picture("kl", "KL of each dimension", "Test set, posterior against prior.", figure)
     bench.note(
         f"Both linear layers take c₂(d − 2(k − 1))² = {C2}·{SIDE}² = {FEATURES:,} features, as "
@@ -87,12 +85,9 @@ def e3(bench: Bench) -> None:
     floor = evaluation.grey_entropy(test_set(bench)).double().mean().item()
     bench.row("reconstruction", measured(bench).reconstruction, NATS)
     bench.row("floor: entropy of the grey levels", floor, NATS)
-    figure = plots.samples(
-        model.sample(50, seed=bench.seed, mean=True).numpy(),
-        value_range=(0, 255),
-        title="Decoded draws from the prior: the decoder's mean",
-    )
-    bench.picture("samples", "Samples", "z ~ N(0, I), decoded.", figure)
+    images = model.sample(50, seed=bench.seed, mean=True).numpy()
+    figure = plots.samples(images, value_range=(0, 255))
+    bench.picture("samples", "Samples", "z ~ N(0, I), decoded: the decoder's mean.", figure)
     bench.note(
         "The reconstruction is summed binary cross-entropy with grey levels as targets, which "
         "cannot fall below the entropy of the grey levels themselves; only what lies above that "
@@ -109,7 +104,7 @@ def e4(bench: Bench) -> None:
     bench.row("KL", result.kl, NATS)
     bench.row("reconstruction", result.reconstruction, NATS)
     bench.row("sum", cost(result), NATS)
-    figure = plots.learning_curves(bench.history(MODEL), title="Training on Fashion-MNIST")
+    figure = plots.learning_curves(bench.history(MODEL))
     caption = "Train: during each epoch. Validation is the test set, which selected nothing."
     bench.picture("curves", "Learning curves", caption, figure)
     some = test_set(bench).take(10)
@@ -153,7 +148,6 @@ def e5(bench: Bench) -> None:
         xlabel="dimension of z",
         ylabel="variance of the posterior mean",
         chosen=2,
-        title="Variance of each latent dimension over the test set",
     )
     bench.picture("variances", "Variances", "The two that E5–E7 keep are in blue.", figure)
     assert test.labels is not None
@@ -163,7 +157,6 @@ def e5(bench: Bench) -> None:
         test.classes,
         x_name=f"z[{first}]",
         y_name=f"z[{second}]",
-        title="The test set in the two dimensions of highest variance",
     )
     bench.picture("scatter", "Embedding", "Posterior means, coloured by class.", figure)
     bench.note(
@@ -198,7 +191,6 @@ def histogram(bench: Bench, name: str, z: Tensor, kept: list[int], title: str) -
         bins=BINS,
         x_name=f"z[{kept[0]}]",
         y_name=f"z[{kept[1]}]",
-        title=f"{title}, beside the prior",
     )
     caption = f"{BINS} × {BINS} bins; circles and curves are the standard normal's."
     bench.picture(name, title, caption, figure)
@@ -275,25 +267,21 @@ def e7(bench: Bench) -> None:
     first, second = widest(embedded(bench))
     values = evaluation.normal_quantiles(STEPS)
     strip = evaluation.traversals(model, [first], values)
-    figure = plots.traversals(
-        strip.numpy(),
-        values.numpy(),
-        [f"z[{first}]"],
-        value_range=(0, 255),
-        title="One dimension from the prior's 5 % to its 95 % quantile, the others 0",
-    )
-    bench.picture("strip", "One dimension", f"1 × {STEPS}, the prior's quantiles.", figure)
+    steps = values.numpy()
+    figure = plots.traversals(strip.numpy(), steps, [f"z[{first}]"], value_range=(0, 255))
+    caption = f"{STEPS} of the prior's quantiles, from 5 % to 95 %; the other dimensions are 0."
+    bench.picture("strip", "One dimension", caption, figure)
     grid = evaluation.manifold(model, values, (first, second))
     figure = plots.manifold(
         grid.numpy(),
-        values.numpy(),
-        values.numpy(),
+        steps,
+        steps,
         x_name=f"z[{first}]",
         y_name=f"z[{second}]",
         value_range=(0, 255),
-        title="Both dimensions, the others 0",
     )
-    bench.picture("grid", "Both dimensions", f"{STEPS} × {STEPS}, the prior's quantiles.", figure)
+    caption = f"{STEPS} × {STEPS}, the prior's quantiles; the other dimensions are 0."
+    bench.picture("grid", "Both dimensions", caption, figure)
     consistency(bench, values, strip[0], grid)
 
 

@@ -138,7 +138,6 @@ def a5(bench: Bench) -> None:
             values.numpy(),
             values.numpy(),
             value_range=(0, 255),
-            title=f"Two latent dimensions, {words}",
         )
         caption = f"A 15 × 15 grid over the codes of a VAE with two, {words}."
         bench.picture(f"grid-{name}", "Decoded grid", caption, figure)
@@ -178,7 +177,7 @@ def a6(bench: Bench) -> None:
     )
     bench.picture("classes", "Every class", "12 draws z ~ p(z|c) for each class c.", figure)
     fives = model.sample(24, torch.full((24,), 5), seed=bench.seed, mean=True).numpy()
-    figure = plots.samples(fives, columns=12, value_range=(0, 255), title="Samples of class 5")
+    figure = plots.samples(fives, columns=12, value_range=(0, 255))
     bench.picture("fives", "One class", "24 draws of the document's example, 5.", figure)
     refusal = ""
     try:

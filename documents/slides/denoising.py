@@ -65,7 +65,6 @@ def a7(bench: Bench) -> None:
         figure = plots.reconstructions(
             {row: x[:SHOWN].numpy() for row, x in rows.items()},
             value_range=(0, 1),
-            title=f"Denoising: {name}",
         )
         bench.picture(file, name.capitalize(), "Ten test images.", figure)
 
@@ -109,9 +108,7 @@ def a8(bench: Bench) -> None:
         rows[name] = restored(model, pictured).numpy()
     for name in ("sparse", "contractive", "denoising"):
         bench.row(f"scrambled: {name} − plain", copied[name] - copied["plain"], goal=0)
-    figure = plots.reconstructions(
-        rows, value_range=(0, 1), title="Five digits, and scrambled ones"
-    )
+    figure = plots.reconstructions(rows, value_range=(0, 1))
     bench.picture("copying", "Who copies", "Test digits, and their pixels in random order.", figure)
     bench.note(
         "An autoencoder with a code wider than the image can copy: the plain one reproduces digits "

@@ -119,9 +119,11 @@ def a9(bench: Bench) -> None:
         {"found": found.numpy(), "½ log(λᵢ/σ²)": theory.numpy()},
         xlabel="dimension, by KL",
         ylabel=NATS,
-        title="A dimension collapses where its eigenvalue is below the noise",
     )
-    bench.picture("collapse", "Collapse, where theory says", "Fixed σ² = √(λ₂ λ₃).", figure)
+    caption = (
+        "A dimension collapses where its eigenvalue is below the noise, fixed at σ² = √(λ₂ λ₃)."
+    )
+    bench.picture("collapse", "Collapse, where theory says", caption, figure)
     bench.note(
         "The autoencoder finds PCA's subspace but no particular basis of it; the VAE, whose q is "
         "uncorrelated, finds the principal directions themselves, and its ELBO is the exact "

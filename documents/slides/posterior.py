@@ -51,7 +51,6 @@ def a10(bench: Bench) -> None:
         ylabel="error of the posterior's covariance",
         logx=True,
         logy=True,
-        title="Markov chains are unbiased and slow, the mean field biased and fast",
     )
     bench.picture("error", "Error against time", "Frobenius norm, one core.", figure)
     spread = MultivariateNormal(mean, covariance).sample((2000,))
@@ -60,9 +59,9 @@ def a10(bench: Bench) -> None:
         {name: z.numpy() for name, z in (shown | {"mean field": spread}).items()},
         model.mean.numpy(),
         model.covariance.numpy(),
-        title="The posterior (ellipses: 1σ, 2σ), and its best approximation without correlation",
     )
-    bench.picture("posterior", "The posterior", "Draws of each.", figure)
+    caption = "Draws of each, over the posterior's ellipses of 1σ and 2σ."
+    bench.picture("posterior", "The posterior", caption, figure)
     bench.note(
         "Only z₁ + z₂ is seen, so the posterior is a narrow ridge. A factorised q cannot lie along "
         "it, and is too narrow: that error stays however long it is optimised. The chains' error "

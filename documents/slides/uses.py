@@ -90,7 +90,6 @@ def cluster_picture(bench: Bench, model: VAE, found: Clustering) -> None:
         row_labels=[captions[i][1] for i in order],
         column_labels=["centre", *(str(i + 1) for i in range(MEMBERS))],
         value_range=(0, 255),
-        title="Clusters of VAE codes: the decoded centre, and members",
     )
     caption = "A mixture of ten Gaussians on the codes of the test set; its first members."
     bench.picture("clusters", "Clusters", caption, figure)
@@ -136,7 +135,6 @@ def classification(bench: Bench) -> None:
         xlabel="dimensions K",
         ylabel="test accuracy",
         logx=True,
-        title="Classifying digits from K numbers",
     )
     caption = f"Classifiers fitted to the codes of {len(train):,} training images."
     bench.picture("classification", "Classification from codes", caption, figure)
@@ -160,7 +158,6 @@ def outliers(bench: Bench) -> None:
         },
         xlabel=NATS,
         logx=True,
-        title="What digits and clothes cost under a model of digits and under one of clothes",
     )
     caption = "Test images of MNIST and Fashion-MNIST; an outlier should cost more."
     bench.picture("outliers", "Outliers", caption, figure)

@@ -1,7 +1,11 @@
 """Arrays in, figures out: every picture that lowerbound shows, in one look.
 
-Each function takes numpy arrays and returns a :class:`matplotlib.figure.Figure`; none of them
-knows of models or data sets, nor touches pyplot's state.  :func:`save` writes one as a PNG.
+Each function takes numpy arrays and returns a :class:`matplotlib.figure.Figure` of the page's
+width, without a heading, which the page gives it; none of them knows of models or data sets, nor
+touches pyplot's state.  :func:`save` writes one as a PNG.
+
+Arrays whose shapes do not fit each other raise :class:`~lowerbound.errors.ShapeError`; values that
+are not finite, or otherwise cannot be drawn, :class:`~lowerbound.errors.ConfigurationError`.
 """
 
 from lowerbound.extras import needs
@@ -9,6 +13,9 @@ from lowerbound.extras import needs
 needs("matplotlib", "plots")
 needs("PIL", "plots")
 
+from lowerbound.plots.bars import kl_per_dimension, ranked_bars, score_histograms
+from lowerbound.plots.columns import marginals, profile_traversals, scatter_reconstruction
+from lowerbound.plots.curves import curves, learning_curves, rate_distortion
 from lowerbound.plots.images import (
     class_grid,
     image_grid,
@@ -17,24 +24,12 @@ from lowerbound.plots.images import (
     samples,
     traversals,
 )
-from lowerbound.plots.latent import (
-    gaussian_draws,
-    kl_per_dimension,
-    latent_histogram,
-    latent_scatter,
-)
-from lowerbound.plots.lines import Row, comparison, curves, learning_curves
-from lowerbound.plots.output import png_bytes, save
-from lowerbound.plots.rates import rate_distortion
-from lowerbound.plots.scores import ranked_bars, score_histograms
-from lowerbound.plots.style import DPI
-from lowerbound.plots.tables import marginals, profile_traversals, scatter_reconstruction
+from lowerbound.plots.latent import gaussian_draws, latent_histogram, latent_scatter
+from lowerbound.plots.style import DPI, png_bytes, save
 
 __all__ = [
     "DPI",
-    "Row",
     "class_grid",
-    "comparison",
     "curves",
     "gaussian_draws",
     "image_grid",

@@ -13,13 +13,13 @@ from lowerbound.plots import curves, kl_per_dimension, ranked_bars, score_histog
 Measured = Mapping[str, Any]
 
 
-def _bars(values: Mapping[str, float], ylabel: str, title: str, xlabel: str = "") -> Figure:
+def _bars(values: Mapping[str, float], ylabel: str, xlabel: str = "") -> Figure:
     heights = np.array(list(values.values()), float)
-    return ranked_bars(heights, list(values), ylabel=ylabel, xlabel=xlabel, title=title)
+    return ranked_bars(heights, list(values), ylabel=ylabel, xlabel=xlabel)
 
 
 def _beside(yours: float, right: float, ylabel: str) -> Figure:
-    return _bars({"yours": yours, "right": right}, ylabel, "Your loss")
+    return _bars({"yours": yours, "right": right}, ylabel)
 
 
 def _lost_by_sigma(m: Measured) -> Figure:
@@ -33,7 +33,6 @@ def _lost_by_sigma(m: Measured) -> Figure:
         xlabel=f"σ (the model's {sigma:.3g}; the best {best:.3g})",
         ylabel=m["nats"],
         logx=True,
-        title="What the bound loses by its σ, the decoder's means as they are",
     )
 
 
@@ -41,8 +40,7 @@ def _betas(m: Measured) -> Figure:
     bars = {
         f"{by},\n{name}": beta for name, both in m["readings"].items() for by, beta in both.items()
     }
-    title = "The KL's weight by the derivatives of the encoder's means and variances"
-    return _bars(bars | {"the\nobjective": m["wanted"]}, "β", title)
+    return _bars(bars | {"the\nobjective": m["wanted"]}, "β by the encoder's derivatives")
 
 
 def _over_samples(m: Measured) -> Figure:
@@ -52,7 +50,6 @@ def _over_samples(m: Measured) -> Figure:
         xlabel="importance samples",
         ylabel=m["nats"],
         logx=True,
-        title="The importance-weighted bound on held-out data",
     )
 
 
@@ -62,7 +59,6 @@ def _function(m: Measured) -> Figure:
         m["lines"],
         xlabel=m["xlabel"],
         ylabel="nats",
-        title="Your function beside the exact one",
     )
 
 
@@ -71,8 +67,7 @@ def _draws(x: Any, lines: Mapping[str, Any]) -> Figure:
         x,
         lines,
         xlabel="σ that q(z|x) states",
-        ylabel="standard deviation of the draws",
-        title="Draws from q(z|x)",
+        ylabel="standard deviation of draws from q(z|x)",
     )
 
 
@@ -80,7 +75,6 @@ PICTURES: dict[str, Callable[[Measured], Figure]] = {
     "shapes": lambda m: _bars(
         {"takes": m["takes"], "is given": m["given"]} if "given" in m else {"passed": 0},
         "features",
-        "The layer that does not fit",
     ),
     "collapsed-dimensions": lambda m: kl_per_dimension(
         m["height"], active=m["active"], criterion=m["criterion"], unit=m["height_unit"]
@@ -90,35 +84,31 @@ PICTURES: dict[str, Callable[[Measured], Figure]] = {
         {"KL": m["course"], f"{m['vanished']} nats": np.full(m["epochs"], m["vanished"])},
         xlabel="epoch",
         ylabel=m["nats"],
-        title="KL of the training data",
     ),
     "holes": lambda m: score_histograms(
         {"log q(z) − log p(z), as fitted to other codes": m["log_ratios"]},
         xlabel="nats",
-        title="Codes of held-out data, and draws of the prior",
     ),
     "decoder-noise": _lost_by_sigma,
     "likelihood": lambda m: (
         _bars(
             m["bits"],
             "held-out bits per dimension",
-            "Small decoders on the same codes",
-            "likelihood (less is better)",
+            "likelihood of small decoders on the same codes (less is better)",
         )
         if m["bits"]
-        else _bars({"without density": 100 * m["share"]}, "% of elements", "Elements of x")
+        else _bars({"without density": 100 * m["share"]}, "% of elements of x")
     ),
     "clipped-heads": lambda m: score_histograms(
         {head: {"held out": outputs.flatten()} for head, outputs in m["outputs"].items()},
         xlabel="output of the encoder",
-        title="The encoder's outputs",
     ),
     "kl-weight": _betas,
     "stated-variance": _betas,
     "bound-gap": _over_samples,
     "importance-samples": _over_samples,
     "overfitting": lambda m: score_histograms(
-        {"ELBO": m["elbo_of_each"]}, xlabel=m["nats"], title="The bound of each example"
+        {"ELBO of each example": m["elbo_of_each"]}, xlabel=m["nats"]
     ),
     "reconstruction-formula": _function,
     "kl-formula": _function,

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from lowerbound.plots.style import (
-    DPI,
-    INK,
-    SMALL_SIZE,
-    TITLE_SIZE,
-    WIDTH,
-    Array,
-    line_height,
-    text_width,
-)
+from lowerbound.plots.labels import shortened, text_width, thinned
+from lowerbound.plots.style import DPI, LINE, WIDTH, Array
 
 GAP = 3  # pixels between images
 PAD = 9  # pixels between an image and its label, and at the figure's edge
+PAGE = round(WIDTH * DPI)  # pixels of the page's width
 MAX_CELL = 128  # pixels of an image's longer side, where enlarging it can be avoided
 MAX_HEIGHT = 8 * DPI
 HAIR = 1e-3  # pixels by which sizes keep clear of the next whole number, which is rounded to
@@ -40,14 +34,6 @@ class Mosaic:
     cell_width: int
     cell_height: int
 
-    @property
-    def middles_x(self) -> Array:
-        return self.lefts + self.cell_width / 2
-
-    @property
-    def middles_y(self) -> Array:
-        return self.tops + self.cell_height / 2
-
 
 def to_rgb(images: Array, value_range: Range | None) -> Array:
     """(…, C, H, W) values to (…, H, W, 3) bytes; what lies outside the range is clipped.
@@ -60,43 +46,29 @@ def to_rgb(images: Array, value_range: Range | None) -> Array:
     return np.broadcast_to(np.moveaxis(levels, -3, -1), (*levels.shape[:-3], *levels.shape[-2:], 3))
 
 
-@dataclass(frozen=True)
-class Margins:
-    """Pixels around a mosaic."""
-
-    left: float = PAD
-    top: float = PAD
-    right: float = PAD
-    bottom: float = PAD
-
-    @property
-    def room(self) -> float:
-        """Pixels of the page's width that they leave."""
-        return WIDTH * DPI - self.left - self.right
+def as_rows(images: Array, columns: int) -> Array:
+    """(n, H, W, 3) bytes into (rows, columns, H, W, 3), the last row filled up with white."""
+    missing = -len(images) % columns
+    filled = np.pad(images, [(0, missing), (0, 0), (0, 0), (0, 0)], constant_values=255)
+    return filled.reshape(-1, columns, *images.shape[1:])
 
 
 def fitted(cells: Array, room: float, gap: int) -> Array:
     """(rows, columns, H, W, 3) bytes enlarged by the largest whole factor that fits the page.
 
-    Where they are too wide even at their own size, they are reduced to ``room`` pixels.
+    Where they are too wide even at their own size, they are averaged down to ``room`` pixels.
     """
     rows, columns, height, width, _ = cells.shape
     across = (room - gap * (columns - 1)) / columns
-    if width > across:
-        shrink = max(1.0, across) / width
-        return resized(cells, max(1, int(height * shrink)), int(width * shrink))
     down = (MAX_HEIGHT - gap * (rows - 1)) / rows
-    factor = max(1, int(min(across / width, down / height, MAX_CELL / max(height, width))))
-    return cells.repeat(factor, axis=2).repeat(factor, axis=3)
-
-
-def resized(cells: Array, height: int, width: int) -> Array:
-    """Each of (rows, columns, H, W, 3) images averaged over areas to the given size."""
-    small = [
-        np.asarray(Image.fromarray(cell).resize((width, height), Image.Resampling.BOX))
-        for cell in cells.reshape(-1, *cells.shape[2:])
-    ]
-    return np.stack(small).reshape(*cells.shape[:2], height, width, 3)
+    if width <= across:
+        factor = max(1, int(min(across / width, down / height, MAX_CELL / max(height, width))))
+        return cells.repeat(factor, axis=2).repeat(factor, axis=3)
+    shrink = max(1.0, across) / width
+    size = int(width * shrink), max(1, int(height * shrink))
+    flat = cells.reshape(-1, *cells.shape[2:])
+    small = [Image.fromarray(cell).resize(size, Image.Resampling.BOX) for cell in flat]
+    return np.stack([np.asarray(cell) for cell in small]).reshape(rows, columns, *size[::-1], 3)
 
 
 def mosaic(
@@ -117,73 +89,88 @@ def mosaic(
     return Mosaic(pixels, lefts, tops, width, height)
 
 
-def draw(picture: Mosaic, margins: Margins, title: str) -> Axes:
-    """A figure with the mosaic pixel for pixel, and a title.
+def drawn(
+    cells: Array,
+    *,
+    left: Sequence[str] = (),
+    above: Sequence[Sequence[str]] = (),
+    below: Sequence[str] = (),
+    names: tuple[str, str] = ("", ""),
+    gap: int = GAP,
+    shorten: bool = False,
+) -> Figure:
+    """A mosaic of (rows, columns, H, W, 3) bytes, pixel for pixel in the middle of the page.
 
-    The axes' data coordinates are the mosaic's pixels, y downwards.
+    ``left`` has a label per row, ``below`` one per column, ``above`` one per column for each band
+    of rows, all bands equally high; ``names`` are of the horizontal and the vertical axis.  Labels
+    of columns that are too wide are shortened if ``shorten``, else only every so many is written.
     """
+    head = LINE if any(above) else 0
+    across, up = names
+    margin = PAD + sum(PAD + width for width in (LINE * bool(up), widest(left)) if width)
+    foot = PAD + (PAD + LINE) * (bool(below) + bool(across))
+    band = len(cells) // max(1, len(above))
+    picture = mosaic(cells, PAGE - margin - PAD, gap, band, round(2 * PAD + head))
+    axes = on_page(picture.pixels, round(margin), round(PAD + head), round(foot))
+
     height, width, _ = picture.pixels.shape
-    title_height = 1.15 * line_height(TITLE_SIZE) if title else 0
-    left, bottom = round(margins.left), round(margins.bottom)
-    full_width = left + round(max(width + margins.right, text_width(title, TITLE_SIZE) + PAD))
-    full_height = bottom + height + round(margins.top + title_height)
-    figure = Figure(figsize=((full_width + HAIR) / DPI, (full_height + HAIR) / DPI))
+    room = picture.cell_width + gap
+    xs, ys = picture.lefts + picture.cell_width / 2, picture.tops + picture.cell_height / 2
+    edges = [*zip(above, picture.tops[::band], repeat(PAD / 3)), (below, height, -PAD)]
+    for labels, edge, shift in edges:
+        fitting = (
+            [shortened(label, picture.cell_width) for label in labels]
+            if shorten
+            else thinned(labels, room, 1.1 * widest(labels))
+        )
+        for label, x in zip(fitting, xs, strict=False):
+            write(axes, label, (x, edge), (0, shift))
+    for label, y in zip(thinned(left, picture.cell_height + gap, LINE), ys, strict=False):
+        write(axes, label, (0, y), (-PAD, 0))
+    write(axes, across, (width / 2, height), (0, -2 * PAD - LINE))
+    write(axes, up, (0, height / 2), (PAD + LINE - margin, 0), rotation=90)
+    return axes.get_figure()  # type: ignore[return-value]
+
+
+def on_page(pixels: Array, left: int, top: int, bottom: int) -> Axes:
+    """Axes that show (height, width, 3) bytes one to one, with room around them.
+
+    The axes' data coordinates are the picture's pixels, y downwards.
+    """
+    height, width, _ = pixels.shape
+    full_height = bottom + height + top
+    left += max(0, PAGE - left - width - PAD) // 2
+    figure = Figure(figsize=(WIDTH, (full_height + HAIR) / DPI))
     axes = figure.add_axes(
         (
-            (left + HAIR) / full_width,
+            (left + HAIR) / PAGE,
             (bottom + HAIR) / full_height,
-            (width - 2 * HAIR) / full_width,
+            (width - 2 * HAIR) / PAGE,
             (height - 2 * HAIR) / full_height,
         )
     )
-    axes.imshow(
-        picture.pixels, extent=(0, width, height, 0), interpolation="nearest", aspect="auto"
-    )
+    axes.imshow(pixels, extent=(0, width, height, 0), interpolation="nearest", aspect="auto")
     axes.set_axis_off()
-    if title:
-        place = (left / full_width, 1 - PAD / full_height)
-        figure.text(*place, title, va="top", fontsize=TITLE_SIZE)
     return axes
 
 
 def write(
-    axes: Axes,
-    text: str,
-    at: tuple[float, float],
-    shift: tuple[float, float],
-    size: float = SMALL_SIZE,
-    colour: str = INK,
-    rotation: float = 0,
+    axes: Axes, text: str, at: tuple[float, float], shift: tuple[float, float], rotation: float = 0
 ) -> None:
     """A label anchored at a pixel of the mosaic and moved away from it by ``shift`` pixels."""
-    across, up = np.sign(shift)
-    axes.annotate(
-        text,
-        xy=at,
-        xytext=(shift[0] * 72 / DPI, shift[1] * 72 / DPI),
-        textcoords="offset points",
-        ha={-1: "right", 0: "center", 1: "left"}[int(across)],
-        va={-1: "top", 0: "center", 1: "bottom"}[int(up)],
-        fontsize=size,
-        color=colour,
-        rotation=rotation,
-        annotation_clip=False,
-    )
+    if text:
+        axes.annotate(
+            text,
+            xy=at,
+            xytext=(shift[0] * 72 / DPI, shift[1] * 72 / DPI),
+            textcoords="offset points",
+            ha={-1: "right", 0: "center", 1: "left"}[int(np.sign(shift[0]))],
+            va={-1: "top", 0: "center", 1: "bottom"}[int(np.sign(shift[1]))],
+            rotation=rotation,
+            annotation_clip=False,
+        )
 
 
-def widest(labels: Sequence[str], size: float) -> float:
+def widest(labels: Sequence[str]) -> float:
     """Pixels of the widest label, 0 if there is none."""
-    return max((text_width(label, size) for label in labels), default=0.0)
-
-
-def thinned(labels: Sequence[str], room: float, across: bool) -> slice:
-    """Every how many labels to write so that those ``room`` pixels apart do not touch."""
-    needed = 1.25 * (widest(labels, SMALL_SIZE) if across else line_height(SMALL_SIZE))
-    return slice(None, None, max(1, int(np.ceil(needed / room))))
-
-
-def as_rows(images: Array, columns: int) -> Array:
-    """(n, H, W, 3) bytes into (rows, columns, H, W, 3), the last row filled up with white."""
-    missing = -len(images) % columns
-    filled = np.pad(images, [(0, missing), (0, 0), (0, 0), (0, 0)], constant_values=255)
-    return filled.reshape(-1, columns, *images.shape[1:])
+    return max(map(text_width, labels), default=0.0)

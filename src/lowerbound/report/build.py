@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,38 @@ import lowerbound
 from lowerbound import evaluation, plots
 from lowerbound.files import write_atomic, write_json
 from lowerbound.pages import data_uri, render
-from lowerbound.report.pictures import Picture, pictures, subject
+from lowerbound.report.pictures import Outcome, outcome_of, pictures
 from lowerbound.runs import Run, RunDescription
 
 REPORT_FOLDER = "report"
 PAGE_FILE = "index.html"
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A row of the table of figures, and the key of its estimate in the evaluation."""
+
+    key: str
+    name: str
+    meaning: str
+    unit: str = "nats per {what}"
+    digits: int = 2
+
+
+QUANTITIES = (
+    Quantity("elbo", "ELBO", "lower bound: −reconstruction − KL"),
+    Quantity("kl", "KL", "KL(q(z|x) ‖ p(z)): what the code says about x"),
+    Quantity("reconstruction", "reconstruction", "−log p(x|z), averaged over z ~ q(z|x)"),
+    Quantity("importance_weighted", "importance-weighted, k = {samples}", "a tighter lower bound"),
+    Quantity(
+        "bits_per_dimension",
+        "bits per dimension",
+        "of the importance-weighted bound, in the data's own units",
+        unit="bits",
+        digits=4,
+    ),
+)
+CARDS = QUANTITIES[:3]
 
 
 def write_report(
@@ -39,121 +67,67 @@ def write_report(
         run.keep(measured, seed=0)
     figures, history = measured.as_dict(), run.history
     out = run.folder / REPORT_FOLDER
-    drawn = []
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        for done, picture in enumerate(pictures(subject(model, data, figures, history)), 1):
-            png = plots.png_bytes(picture.figure)
-            write_atomic(out / f"{picture.name}.png", png)
-            drawn.append((picture, png))
-            progress(done, done + 1)
+        drawn = _draw(out, outcome_of(model, data, figures, history), progress)
     facts = _facts(run, description, history)
-    write_json(
-        out / "report.json",
-        {
-            "run": dict(facts),
-            "evaluation": figures,
-            "history": history,
-            "pictures": [
-                {"file": f"{p.name}.png", "heading": p.heading, "caption": p.caption}
-                for p, _ in drawn
-            ],
-        },
-    )
-    write_atomic(out / PAGE_FILE, _page(run, figures, drawn, facts).encode())
-    return out / PAGE_FILE
-
-
-def _page(
-    run: Run,
-    figures: dict[str, Any],
-    drawn: list[tuple[Picture, bytes]],
-    facts: list[tuple[str, str]],
-) -> str:
-    what = "image" if len(run.model.shape) == 3 else "row"
-    return render(
+    listed = [
+        {"file": f"{p['name']}.png", "heading": p["heading"], "caption": p["caption"]}
+        for p in drawn
+    ]
+    values = {"run": dict(facts), "evaluation": figures, "history": history, "pictures": listed}
+    write_json(out / "report.json", values)
+    words = {"what": "image" if len(model.shape) == 3 else "row", "samples": figures["samples"]}
+    active = f"{figures['active_units']} of {figures['latent_dim']}"
+    page = render(
         "report.html",
-        title=run.description.title,
-        lead=f"{run.description.data_summary}.",
+        title=description.title,
+        lead=f"{description.data_summary}.",
         measures=f"{figures['examples']:,} held-out examples. Bounds on the {figures['measures']}.",
-        cards=_cards(figures, what),
-        figures=_figures(figures, what),
-        pictures=[
-            {
-                "name": picture.name,
-                "heading": picture.heading,
-                "caption": picture.caption,
-                "data": data_uri(png),
-            }
-            for picture, png in drawn
+        cards=[
+            *_rows(CARDS, figures, words),
+            {"name": "active units", "value": active, "unit": "latent dimensions"},
         ],
+        figures=_rows(QUANTITIES, figures, words),
+        active=active,
+        pictures=drawn,
         facts=facts,
         model=json.dumps(run.information["model"], indent=2),
         version=lowerbound.__version__,
     )
+    write_atomic(out / PAGE_FILE, page.encode())
+    return out / PAGE_FILE
 
 
-def _figures(figures: dict[str, Any], what: str) -> list[dict[str, str]]:
-    """The rows of the table of figures."""
-    nats = f"nats per {what}"
-    rows = [
-        ("ELBO", "elbo", nats, "lower bound: −reconstruction − KL"),
-        ("KL", "kl", nats, "KL(q(z|x) ‖ p(z)): what the code says about x"),
-        ("reconstruction", "reconstruction", nats, "−log p(x|z), averaged over z ~ q(z|x)"),
-        (
-            f"importance-weighted, k = {figures['samples']}",
-            "importance_weighted",
-            nats,
-            "a tighter lower bound",
-        ),
-        (
-            "bits per dimension",
-            "bits_per_dimension",
-            "bits",
-            "of the importance-weighted bound, in the data's own units",
-        ),
-    ]
-    table = []
-    for name, key, unit, meaning in rows:
-        estimate = figures[key]
-        if estimate is not None:
-            digits = 4 if unit == "bits" else 2
-            table.append(
-                {
-                    "name": name,
-                    "value": _number(estimate["value"], digits),
-                    "error": f"± {estimate['standard_error']:.{digits}f}",
-                    "unit": unit,
-                    "meaning": meaning,
-                }
-            )
-    active = f"{figures['active_units']} of {figures['latent_dim']}"
-    table.append(
+def _draw(
+    out: Path, outcome: Outcome, progress: Callable[[int, int], None]
+) -> list[dict[str, str]]:
+    """Write the pictures; return what the page says of each, and each as an address."""
+    drawn = []
+    for done, picture in enumerate(pictures(outcome), 1):
+        png = plots.png_bytes(picture.figure)
+        write_atomic(out / f"{picture.name}.png", png)
+        words = {"heading": picture.heading, "caption": picture.caption}
+        drawn.append({"name": picture.name, **words, "data": data_uri(png)})
+        progress(done, done + 1)
+    return drawn
+
+
+def _rows(
+    rows: tuple[Quantity, ...], figures: dict[str, Any], words: dict[str, Any]
+) -> list[dict[str, str]]:
+    """The figures that were measured, as text."""
+    return [
         {
-            "name": "active units",
-            "value": active,
-            "error": "",
-            "unit": "dimensions",
-            "meaning": "whose posterior mean varies by more than 0.01",
+            "name": row.name.format(**words),
+            "value": f"{figures[row.key]['value']:,.{row.digits}f}".replace("-", "−"),
+            "error": f"± {figures[row.key]['standard_error']:.{row.digits}f}",
+            "unit": row.unit.format(**words),
+            "meaning": row.meaning,
         }
-    )
-    return table
-
-
-def _cards(figures: dict[str, Any], what: str) -> list[dict[str, str]]:
-    """The numbers that matter most."""
-    names = {"elbo": "ELBO", "kl": "KL", "reconstruction": "reconstruction"}
-    cards = [
-        {"name": name, "value": _number(figures[key]["value"], 2), "unit": f"nats per {what}"}
-        for key, name in names.items()
-        if figures[key] is not None
+        for row in rows
+        if figures[row.key] is not None
     ]
-    active = f"{figures['active_units']} of {figures['latent_dim']}"
-    return [*cards, {"name": "active units", "value": active, "unit": "latent dimensions"}]
-
-
-def _number(value: float, digits: int) -> str:
-    return f"{value:,.{digits}f}".replace("-", "−")
 
 
 def _facts(

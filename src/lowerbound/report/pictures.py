@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from lowerbound.training import Record
 from lowerbound.vae import VAE
 
 RECONSTRUCTIONS = 20
+ROWS = 2000
 SAMPLES = 60
 DRAWS_PER_CLASS = 12
 MANIFOLD_STEPS = 20
@@ -26,18 +27,8 @@ TRAVERSED = 10
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A figure, the name of its file, its heading, and what it shows."""
-
-    name: str
-    heading: str
-    caption: str
-    figure: Figure
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What is pictured: a model in evaluation mode, its test data, and its figures on them."""
+class Outcome:
+    """What a run came to: a model in evaluation mode, its test data, and its figures on them."""
 
     model: VAE
     data: Dataset
@@ -51,8 +42,9 @@ class Subject:
         return len(self.data.shape) == 3
 
     @property
-    def unit(self) -> str:
-        return f"nats per {'image' if self.is_image else 'row'}"
+    def has_plane(self) -> bool:
+        """Whether two latent dimensions span one."""
+        return self.model.latent_dim > 1
 
     @property
     def has_normal_prior(self) -> bool:
@@ -61,18 +53,39 @@ class Subject:
 
     @property
     def kl(self) -> list[float] | None:
-        """KL of each dimension, where it has one."""
+        """KL of each dimension, where posterior and prior factorise."""
         return self.evaluation["kl_per_dimension"]
 
     @property
-    def score(self) -> list[float]:
-        """What ranks the dimensions: their KL, or without one the variance of their mean."""
-        return self.kl or self.evaluation["variance_per_dimension"]
+    def variance(self) -> list[float]:
+        """Variance of the posterior's mean in each dimension."""
+        return self.evaluation["variance_per_dimension"]
+
+    @property
+    def curve(self) -> list[dict[str, Any]]:
+        """The importance-weighted bound over the number of samples."""
+        return self.evaluation["curve"] or []
+
+    @property
+    def unit(self) -> str:
+        return f"nats per {'image' if self.is_image else 'row'}"
 
     @property
     def ranked(self) -> list[int]:
-        """Latent dimensions, the most active first."""
-        return sorted(range(self.model.latent_dim), key=lambda i: -self.score[i])
+        """Latent dimensions, the most active first: by their KL, or the variance of their mean."""
+        score = self.kl or self.variance
+        return sorted(range(self.model.latent_dim), key=lambda i: -score[i])
+
+    @property
+    def axes(self) -> dict[str, Any]:
+        """The names of the two most active dimensions, as arguments of a plot."""
+        names = (
+            f"z[{i}], KL {self.kl[i]:.2f} nats"
+            if self.kl
+            else f"z[{i}], variance of the mean {self.variance[i]:.2f}"
+            for i in self.ranked[:2]
+        )
+        return dict(zip(("x_name", "y_name"), names, strict=True))
 
     @property
     def value_range(self) -> tuple[float, float]:
@@ -86,11 +99,6 @@ class Subject:
         return None if self.model.context is None else 0
 
     @property
-    def at_label(self) -> str:
-        """A clause for captions."""
-        return "" if self.label is None else f" All are decoded as class {self.class_names[0]}."
-
-    @property
     def class_names(self) -> list[str]:
         if self.data.labels is None:
             return []
@@ -101,243 +109,264 @@ class Subject:
     def columns(self) -> list[str]:
         return list(self.data.columns or (f"x[{i}]" for i in range(self.data.shape[0])))
 
-    def name_of(self, dimension: int) -> str:
-        """A latent dimension with its score, for an axis."""
-        score = self.score[dimension]
-        return f"z[{dimension}], " + (
-            f"KL {score:.2f} nats" if self.kl else f"variance of the mean {score:.2f}"
-        )
+    @property
+    def words(self) -> dict[str, Any]:
+        """What captions are filled in with."""
+        plane = self.model.latent_dim == 2
+        return {
+            "shown": min(RECONSTRUCTIONS, len(self.data)),
+            "which": "The" if plane else "Its two most active dimensions: the",
+            "others": "" if plane else " The other dimensions are 0.",
+            "at": f" All are decoded as class {self.class_names[0]}." if self.label == 0 else "",
+            "most": self.curve[-1]["samples"] if self.curve else 0,
+            **(self.evaluation["effective_samples"] or {}),
+        }
 
 
-def subject(model: VAE, data: Dataset, figures: dict[str, Any], history: list[Record]) -> Subject:
-    """The subject, its data encoded as posterior means and as one draw from each posterior."""
+def outcome_of(
+    model: VAE, data: Dataset, figures: dict[str, Any], history: list[Record]
+) -> Outcome:
+    """The outcome, its data encoded as posterior means and as one draw from each posterior."""
     means, draws = (evaluation.embed(model, data, sample=s).numpy() for s in (False, True))
-    return Subject(model, data, figures, history, means, draws)
+    return Outcome(model, data, figures, history, means, draws)
 
 
-def pictures(subject: Subject) -> Iterator[Picture]:
-    """All the pictures that fit the subject.
-
-    Walks along the quantiles of N(0, 1), and comparisons with it, are for models with that prior;
-    the KL of each dimension for a posterior and a prior that factorise.
-    """
-    yield learning_curves(subject)
-    yield reconstructions(subject) if subject.is_image else rebuilt_columns(subject)
-    if not subject.is_image:
-        yield generated_columns(subject)
-    elif subject.model.context is None:
-        yield samples(subject)
-    else:
-        yield class_samples(subject)
-    if subject.model.latent_dim > 1:
-        yield codes(subject)
-    if subject.has_normal_prior:
-        if subject.model.latent_dim > 1:
-            yield aggregate_posterior(subject)
-            if subject.is_image:
-                yield manifold(subject)
-        yield traversals(subject) if subject.is_image else table_traversals(subject)
-    if subject.kl:
-        yield kl_per_dimension(subject)
-    if len(subject.evaluation["curve"] or ()) > 1:
-        yield importance(subject)
-
-
-def learning_curves(subject: Subject) -> Picture:
-    history = [_without_copy(record) for record in subject.history]
-    figure = plots.learning_curves(history, unit=subject.unit)
-    caption = (
-        "Each term of the objective after each epoch. Training figures are averages over the "
-        "epoch, while the weights were changing; validation figures are taken at its end."
-    )
-    return Picture("curves", "Learning curves", caption, figure)
-
-
-def _without_copy(record: Record) -> Record:
-    """The record, less an objective that is the bound itself."""
-    kept = dict(record)
-    for split in ("train", "validation"):
-        terms = record[split]
-        if terms and terms["objective"] == terms["bound"]:
-            kept[split] = {name: value for name, value in terms.items() if name != "objective"}
-    return kept
-
-
-def reconstructions(subject: Subject) -> Picture:
-    some = subject.data.take(RECONSTRUCTIONS)
-    rebuilt = _reconstruct(subject.model, some)
+def reconstructions(outcome: Outcome) -> Figure:
+    some = outcome.data.take(RECONSTRUCTIONS)
     labels = None
     if some.labels is not None:
-        labels = [subject.class_names[label] for label in some.labels.tolist()]
-    figure = plots.reconstructions(
-        {"original": some.x.numpy(), "reconstruction": rebuilt},
-        labels=labels,
-        value_range=subject.value_range,
+        labels = [outcome.class_names[label] for label in some.labels.tolist()]
+    pairs = {"original": some.x.numpy(), "reconstruction": reconstructed(outcome.model, some)}
+    return plots.reconstructions(pairs, labels=labels, value_range=outcome.value_range)
+
+
+def reconstructed_columns(outcome: Outcome) -> Figure:
+    some = outcome.data.take(ROWS)
+    return plots.scatter_reconstruction(
+        some.x.float().numpy(), reconstructed(outcome.model, some), outcome.columns
     )
-    caption = (
-        f"The first {len(some)} test images, and below each the decoder's mean at the posterior's "
-        "mean."
-    )
-    return Picture("reconstructions", "Reconstructions", caption, figure)
 
 
-def rebuilt_columns(subject: Subject) -> Picture:
-    some = subject.data.take(2000)
-    figure = plots.scatter_reconstruction(
-        some.x.float().numpy(), _reconstruct(subject.model, some), subject.columns
-    )
-    caption = "Test rows: each column as it is, and as the decoder's mean at the posterior's mean."
-    return Picture("reconstructions", "Reconstructions", caption, figure)
-
-
-def _reconstruct(model: VAE, data: Dataset) -> np.ndarray:
+def reconstructed(model: VAE, data: Dataset) -> np.ndarray:
     return model.reconstruct(data.x, data.labels).cpu().numpy()
 
 
-def samples(subject: Subject) -> Picture:
-    images = subject.model.sample(SAMPLES, seed=0, mean=True).cpu().numpy()
-    figure = plots.samples(images, columns=12, value_range=subject.value_range)
-    caption = f"{SAMPLES} draws z ~ p(z) from the prior, each shown as the decoder's mean."
-    return Picture("samples", "Samples", caption, figure)
+def samples(outcome: Outcome) -> Figure:
+    images = outcome.model.sample(SAMPLES, seed=0, mean=True).cpu().numpy()
+    return plots.samples(images, columns=12, value_range=outcome.value_range)
 
 
-def class_samples(subject: Subject) -> Picture:
-    names = subject.class_names
+def class_samples(outcome: Outcome) -> Figure:
+    names = outcome.class_names
     labels = torch.arange(len(names)).repeat_interleave(DRAWS_PER_CLASS)
-    images = subject.model.sample(len(labels), labels, seed=0, mean=True).cpu()
+    images = outcome.model.sample(len(labels), labels, seed=0, mean=True).cpu()
     grid = images.unflatten(0, (len(names), DRAWS_PER_CLASS)).numpy()
-    figure = plots.class_grid(grid, names, value_range=subject.value_range)
-    caption = f"{DRAWS_PER_CLASS} draws z ~ p(z|c) for each class c, as the decoder's mean."
-    return Picture("samples", "Samples of each class", caption, figure)
+    return plots.class_grid(grid, names, value_range=outcome.value_range)
 
 
-def generated_columns(subject: Subject) -> Picture:
-    count = min(len(subject.data), 5000)
+def sampled_columns(outcome: Outcome) -> Figure:
+    count = min(len(outcome.data), 5000)
     labels = None
-    if subject.model.context is not None and subject.data.labels is not None:
-        labels = subject.data.labels[:count]
-    drawn = subject.model.sample(count, labels, seed=0).cpu().numpy()
-    figure = plots.marginals(subject.data.x.float().numpy(), drawn, subject.columns)
-    caption = "Each column in the test data, and in rows x ~ p(x|z), z ~ p(z) from the model."
-    return Picture("samples", "Samples", caption, figure)
+    if outcome.label is not None and outcome.data.labels is not None:
+        labels = outcome.data.labels[:count]
+    drawn = outcome.model.sample(count, labels, seed=0).cpu().numpy()
+    return plots.marginals(outcome.data.x.float().numpy(), drawn, outcome.columns)
 
 
-def codes(subject: Subject) -> Picture:
-    first, second = subject.ranked[:2]
-    labels = None if subject.data.labels is None else subject.data.labels.numpy()
-    figure = plots.latent_scatter(
-        subject.means[:, [first, second]],
+def codes(outcome: Outcome) -> Figure:
+    labels = None if outcome.data.labels is None else outcome.data.labels.numpy()
+    return plots.latent_scatter(
+        outcome.means[:, outcome.ranked[:2]],
         labels,
-        subject.class_names or None,
-        x_name=subject.name_of(first),
-        y_name=subject.name_of(second),
-        prior=subject.has_normal_prior,
+        outcome.class_names or None,
+        prior=outcome.has_normal_prior,
+        **outcome.axes,
     )
-    which = "The" if subject.model.latent_dim == 2 else "Its two most active dimensions: the"
-    caption = f"{which} posterior's mean of each test example."
-    return Picture("latent", "Latent space", caption, figure)
 
 
-def aggregate_posterior(subject: Subject) -> Picture:
-    first, second = subject.ranked[:2]
-    figure = plots.latent_histogram(
-        subject.draws[:, [first, second]],
-        x_name=subject.name_of(first),
-        y_name=subject.name_of(second),
-    )
-    caption = (
-        "One draw z ~ q(z|x) for each test example. Where the prior is likely and no example is, "
-        "samples are unlike the data."
-    )
-    return Picture("aggregate", "Aggregate posterior", caption, figure)
+def aggregate_posterior(outcome: Outcome) -> Figure:
+    return plots.latent_histogram(outcome.draws[:, outcome.ranked[:2]], **outcome.axes)
 
 
-def manifold(subject: Subject) -> Picture:
-    first, second = subject.ranked[:2]
-    values = evaluation.normal_quantiles(MANIFOLD_STEPS, 0.02, 0.98)
-    images = evaluation.manifold(subject.model, values, (first, second), subject.label).numpy()
-    figure = plots.manifold(
-        images,
-        values.numpy(),
-        values.numpy(),
-        x_name=subject.name_of(first),
-        y_name=subject.name_of(second),
-        value_range=subject.value_range,
-    )
-    others = "" if subject.model.latent_dim == 2 else " The other dimensions are 0."
-    caption = (
-        f"The plane of the two most active dimensions, decoded at the prior's quantiles from 0.02 "
-        f"to 0.98.{others}{subject.at_label}"
-    )
-    return Picture("manifold", "Decoded plane", caption, figure)
+def manifold(outcome: Outcome) -> Figure:
+    first, second = outcome.ranked[:2]
+    values = quantiles(MANIFOLD_STEPS)
+    images = evaluation.manifold(outcome.model, values, (first, second), outcome.label).numpy()
+    steps = values.numpy()
+    return plots.manifold(images, steps, steps, value_range=outcome.value_range, **outcome.axes)
 
 
-def traversals(subject: Subject) -> Picture:
-    dimensions = subject.ranked[:TRAVERSED]
-    values = evaluation.normal_quantiles(TRAVERSAL_STEPS, 0.02, 0.98)
-    images = evaluation.traversals(subject.model, dimensions, values, subject.label)
-    figure = plots.traversals(
-        images.numpy(),
-        values.numpy(),
-        [f"z[{i}]" for i in dimensions],
-        kl=np.array([subject.kl[i] for i in dimensions]) if subject.kl else None,
-        value_range=subject.value_range,
-    )
-    caption = f"One dimension at a time, the others fixed.{subject.at_label}"
-    return Picture("traversals", "Traversals", caption, figure)
+def traversals(outcome: Outcome) -> Figure:
+    """One row of images, or one panel of columns, for each of the most active dimensions."""
+    dimensions = outcome.ranked[:TRAVERSED]
+    values = quantiles(TRAVERSAL_STEPS)
+    decoded = evaluation.traversals(outcome.model, dimensions, values, outcome.label).numpy()
+    names = [f"z[{i}]" for i in dimensions]
+    if outcome.is_image:
+        kl = np.array([outcome.kl[i] for i in dimensions]) if outcome.kl else None
+        return plots.traversals(
+            decoded, values.numpy(), names, kl=kl, value_range=outcome.value_range
+        )
+    deviation = outcome.data.x.float().std(0).numpy()
+    scale = np.where(deviation > 0, deviation, 1.0)
+    return plots.profile_traversals(decoded, values.numpy(), names, outcome.columns, scale)
 
 
-def table_traversals(subject: Subject) -> Picture:
-    dimensions = subject.ranked[:TRAVERSED]
-    values = evaluation.normal_quantiles(TRAVERSAL_STEPS, 0.02, 0.98)
-    rows = evaluation.traversals(subject.model, dimensions, values, subject.label)
-    deviation = subject.data.x.float().std(0).numpy()
-    figure = plots.profile_traversals(
-        rows.numpy(),
-        values.numpy(),
-        [f"z[{i}]" for i in dimensions],
-        subject.columns,
-        np.where(deviation > 0, deviation, 1.0),
-    )
-    caption = (
-        "One dimension at a time, the others fixed: the change of each column from the middle "
-        f"step, in its standard deviations.{subject.at_label}"
-    )
-    return Picture("traversals", "Traversals", caption, figure)
+def quantiles(steps: int) -> torch.Tensor:
+    """Where walks through N(0, I) step."""
+    return evaluation.normal_quantiles(steps, 0.02, 0.98)
 
 
-def kl_per_dimension(subject: Subject) -> Picture:
-    variance = np.array(subject.evaluation["variance_per_dimension"])
-    figure = plots.kl_per_dimension(
-        np.array(subject.evaluation["kl_per_dimension"]),
-        active=variance > ACTIVE_VARIANCE,
+def kl_per_dimension(outcome: Outcome) -> Figure:
+    return plots.kl_per_dimension(
+        np.array(outcome.kl),
+        active=np.array(outcome.variance) > ACTIVE_VARIANCE,
         criterion=f"the variance of its mean > {ACTIVE_VARIANCE}",
-        unit=subject.unit,
+        unit=outcome.unit,
     )
-    caption = (
-        "Mean KL(q(z|x) ‖ p(z)) of each latent dimension over the test set. An inactive dimension "
-        "says nothing about x."
-    )
-    return Picture("kl", "KL per dimension", caption, figure)
 
 
-def importance(subject: Subject) -> Picture:
-    points = subject.evaluation["curve"]
+def importance(outcome: Outcome) -> Figure:
     name = "log (1/k) Σ w"
-    figure = plots.curves(
-        np.array([point["samples"] for point in points]),
-        {name: np.array([point["bound"]["value"] for point in points])},
-        errors={name: np.array([point["bound"]["standard_error"] for point in points])},
+    bounds = [point["bound"] for point in outcome.curve]
+    return plots.curves(
+        np.array([point["samples"] for point in outcome.curve]),
+        {name: np.array([bound["value"] for bound in bounds])},
+        errors={name: np.array([bound["standard_error"] for bound in bounds])},
         xlabel="samples k",
-        ylabel=subject.unit,
-        title="Importance-weighted bound",
+        ylabel=outcome.unit,
         logx=True,
     )
-    worth = subject.evaluation["effective_samples"]
-    caption = (
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure, the name of its file, its heading, and what it shows."""
+
+    name: str
+    heading: str
+    caption: str
+    figure: Figure
+
+
+class Section(NamedTuple):
+    """A row of the report: its file's name, its heading, which subjects it fits, and its picture.
+
+    Captions are filled in with the outcome's words.
+    """
+
+    name: str
+    heading: str
+    fits: Callable[[Outcome], Any]
+    draw: Callable[[Outcome], Figure]
+    caption: str
+
+
+# Walks along the quantiles of N(0, 1), and comparisons with it, are for models with that prior.
+SECTIONS = (
+    Section(
+        "curves",
+        "Learning curves",
+        lambda s: True,
+        lambda s: plots.learning_curves(s.history, unit=s.unit),
+        "Each term of the objective after each epoch. Training figures are averages over the "
+        "epoch, while the weights were changing; validation figures are taken at its end.",
+    ),
+    Section(
+        "reconstructions",
+        "Reconstructions",
+        lambda s: s.is_image,
+        reconstructions,
+        "The first {shown} test images, and below each the decoder's mean at the posterior's mean.",
+    ),
+    Section(
+        "reconstructions",
+        "Reconstructions",
+        lambda s: not s.is_image,
+        reconstructed_columns,
+        "Test rows: each column as it is, and as the decoder's mean at the posterior's mean.",
+    ),
+    Section(
+        "samples",
+        "Samples",
+        lambda s: s.is_image and s.label is None,
+        samples,
+        f"{SAMPLES} draws z ~ p(z) from the prior, each shown as the decoder's mean.",
+    ),
+    Section(
+        "samples",
+        "Samples of each class",
+        lambda s: s.is_image and s.label is not None,
+        class_samples,
+        f"{DRAWS_PER_CLASS} draws z ~ p(z|c) for each class c, as the decoder's mean.",
+    ),
+    Section(
+        "samples",
+        "Samples",
+        lambda s: not s.is_image,
+        sampled_columns,
+        "Each column in the test data, and in rows x ~ p(x|z), z ~ p(z) from the model.",
+    ),
+    Section(
+        "latent",
+        "Latent space",
+        lambda s: s.has_plane,
+        codes,
+        "{which} posterior's mean of each test example.",
+    ),
+    Section(
+        "aggregate",
+        "Aggregate posterior",
+        lambda s: s.has_normal_prior and s.has_plane,
+        aggregate_posterior,
+        "One draw z ~ q(z|x) for each test example. Where the prior is likely and no example is, "
+        "samples are unlike the data.",
+    ),
+    Section(
+        "manifold",
+        "Decoded plane",
+        lambda s: s.has_normal_prior and s.has_plane and s.is_image,
+        manifold,
+        "The plane of the two most active dimensions, decoded at the prior's quantiles from 0.02 "
+        "to 0.98.{others}{at}",
+    ),
+    Section(
+        "traversals",
+        "Traversals",
+        lambda s: s.has_normal_prior and s.is_image,
+        traversals,
+        "One dimension at a time, the others fixed.{at}",
+    ),
+    Section(
+        "traversals",
+        "Traversals",
+        lambda s: s.has_normal_prior and not s.is_image,
+        traversals,
+        "One dimension at a time, the others fixed: the change of each column from the middle "
+        "step, in its standard deviations.{at}",
+    ),
+    Section(
+        "kl",
+        "KL per dimension",
+        lambda s: s.kl,
+        kl_per_dimension,
+        "Mean KL(q(z|x) ‖ p(z)) of each latent dimension over the test set. An inactive dimension "
+        "says nothing about x.",
+    ),
+    Section(
+        "importance",
+        "Importance-weighted bound",
+        lambda s: len(s.curve) > 1,
+        importance,
         "The bound on log p(x) from k draws z ~ q(z|x); k = 1 gives the ELBO. Where it still rises "
-        f"at the right, log p(x) is higher. {points[-1]['samples']:,} draws are worth "
-        f"{worth['median']:.1f} effective ones for the median example, and fewer than "
-        f"{worth['limit']} for {worth['below']:.0%} of examples."
-    )
-    return Picture("importance", "Importance-weighted bound", caption, figure)
+        "at the right, log p(x) is higher. {most:,} draws are worth {median:.1f} effective ones "
+        "for the median example, and fewer than {limit} for {below:.0%} of examples.",
+    ),
+)
+
+
+def pictures(outcome: Outcome) -> Iterator[Picture]:
+    """All the pictures that fit the outcome, in the page's order."""
+    for name, heading, fits, draw, caption in SECTIONS:
+        if fits(outcome):
+            yield Picture(name, heading, caption.format(**outcome.words), draw(outcome))
