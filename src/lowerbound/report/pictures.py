@@ -39,6 +39,7 @@ class Outcome:
 
     @property
     def is_image(self) -> bool:
+        """Whether examples are images, not rows of a table."""
         return len(self.data.shape) == 3
 
     @property
@@ -68,6 +69,7 @@ class Outcome:
 
     @property
     def unit(self) -> str:
+        """The unit of the figures."""
         return f"nats per {'image' if self.is_image else 'row'}"
 
     @property
@@ -89,6 +91,7 @@ class Outcome:
 
     @property
     def value_range(self) -> tuple[float, float]:
+        """The values drawn as black and white."""
         if self.data.kind in ("grey", "binary", "unit"):
             return 0.0, self.data.scale
         return float(self.data.x.min()), float(self.data.x.max())
@@ -100,6 +103,7 @@ class Outcome:
 
     @property
     def class_names(self) -> list[str]:
+        """The classes' names, or their numbers; none without labels."""
         if self.data.labels is None:
             return []
         last = int(self.data.labels.max())
@@ -107,6 +111,7 @@ class Outcome:
 
     @property
     def columns(self) -> list[str]:
+        """The names of a table's columns."""
         return list(self.data.columns or (f"x[{i}]" for i in range(self.data.shape[0])))
 
     @property
