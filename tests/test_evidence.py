@@ -391,6 +391,6 @@ def test_models_of_different_quantities_are_not_compared():
 def assert_optimal(model: lb.VAE, beta: float, x: torch.Tensor) -> None:
     """Training at β would leave the model where it is: its gradient vanishes, but for sampling."""
     terms = lb.ELBO(beta=beta, samples=200)(model, x)
-    terms["objective"].mean().backward()
+    terms.objective.mean().backward()
     layer = model.likelihood.network.layers[0]
     assert layer.weight.grad.diagonal().abs().max() < 0.05

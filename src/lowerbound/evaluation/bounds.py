@@ -14,7 +14,8 @@ from torch.distributions import Distribution, kl_divergence
 
 from lowerbound.data import Data, as_dataset
 from lowerbound.data.moments import Moments
-from lowerbound.distributions import Delta, kl_terms
+from lowerbound.distributions import Delta
+from lowerbound.divergences import kl_terms
 from lowerbound.environment import keep_freed_memory
 from lowerbound.errors import ConfigurationError, DataError
 from lowerbound.evaluation.importance import (
@@ -185,7 +186,7 @@ def _evaluate(
         for name, column in example_bounds(model, x, context, q, p, samples).items():
             _refuse_non_finite(name, column, done)
             columns.setdefault(name, []).append(column.cpu())
-        terms = _kl_terms(q, p)
+        terms = kl_terms(q, p)
         if terms is not None:
             total = terms.expand(len(x), -1).sum(0, dtype=torch.float64)
             kl_sum = total if kl_sum is None else kl_sum + total
@@ -318,13 +319,6 @@ def chunks(model: VAE, examples: int, samples: int) -> Iterator[int]:
     while samples > 0:
         yield min(size, samples)
         samples -= size
-
-
-def _kl_terms(q: Distribution, p: Distribution) -> Tensor | None:
-    try:
-        return kl_terms(q, p)
-    except ConfigurationError:
-        return None
 
 
 def estimate(values: Tensor) -> Estimate:

@@ -158,7 +158,7 @@ def _without_copy(record: Record) -> Record:
     kept = dict(record)
     for split in ("train", "validation"):
         terms = record[split]
-        if terms and terms["objective"] == terms["bound"]:
+        if terms and terms["objective"] == terms.get("bound"):
             kept[split] = {name: value for name, value in terms.items() if name != "objective"}
     return kept
 
