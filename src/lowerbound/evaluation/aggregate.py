@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
 import torch
 from jaxtyping import Float
@@ -11,9 +10,10 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from lowerbound.data import Dataset
-from lowerbound.distributions import LOG_2PI, DiagonalNormal
+from lowerbound.distributions import LOG_2PI, DiagonalNormal, as_diagonal
 from lowerbound.errors import ConfigurationError, ShapeError
-from lowerbound.evaluation.bounds import Between, estimate, posteriors
+from lowerbound.evaluation.estimates import Between, estimate
+from lowerbound.evaluation.walk import posteriors
 from lowerbound.vae import VAE
 
 ROWS = 100
@@ -71,17 +71,14 @@ def gaussian_posteriors(model: VAE, data: Dataset) -> tuple[Tensor, Tensor]:
     Raises:
         ConfigurationError: the posterior is not a diagonal Gaussian.
     """
-    return gaussian_parameters(posteriors(model, data))
+    batches = [gaussian_parameters(q) for q in posteriors(model, data)]
+    mean, log_variance = (torch.cat(column).cpu() for column in zip(*batches, strict=True))
+    return mean, log_variance
 
 
-def gaussian_parameters(batches: Iterable[Distribution]) -> tuple[Tensor, Tensor]:
-    """μ and log σ² of one diagonal Gaussian after the other, on the CPU."""
-    means, log_variances = [], []
-    for q in batches:
-        if not isinstance(q, DiagonalNormal):
-            raise ConfigurationError(
-                f"expected a diagonal Gaussian posterior, got {type(q).__name__}"
-            )
-        means.append(q.mean.cpu())
-        log_variances.append(q.log_variance.cpu())
-    return torch.cat(means), torch.cat(log_variances)
+def gaussian_parameters(q: Distribution) -> tuple[Tensor, Tensor]:
+    """μ and log σ² of a diagonal Gaussian."""
+    normal = as_diagonal(q)
+    if normal is None:
+        raise ConfigurationError(f"expected a diagonal Gaussian posterior, got {type(q).__name__}")
+    return normal.mean, normal.log_variance

@@ -9,29 +9,23 @@ disentanglement in VAEs, 2018, arXiv 1802.04942.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from lowerbound.data import as_dataset
+from lowerbound.data import Dataset
+from lowerbound.data.examples import examples
 from lowerbound.distributions import LOG_2PI, DiagonalNormal, StandardNormal
 from lowerbound.errors import ConfigurationError
 from lowerbound.evaluation.aggregate import gaussian_parameters, log_mixtures
-from lowerbound.evaluation.bounds import (
-    Between,
-    Estimate,
-    estimate,
-    judging,
-    prepared_batches,
-)
-from lowerbound.vae import VAE
+from lowerbound.evaluation.estimates import Between, Estimate, Figures, at_least_two, estimate
+from lowerbound.evaluation.walk import Progress, judging, per_example
+from lowerbound.vae import VAE, Given
 
 
 @dataclass(frozen=True)
-class KLParts:
+class KLParts(Figures):
     """E KL(q(z|x) ‖ p(z)) and its parts, nats, from one draw z of each example's posterior.
 
     q(z) is the mean over all x that there could be.  Of these n are at hand, so each part lies
@@ -58,10 +52,6 @@ class KLParts:
     dimensions: Between | None
     per_dimension: list[Between] | None
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
-
     def __str__(self) -> str:
         rows = [
             ("  mutual information I(x; z)", self.mutual_information),
@@ -69,24 +59,19 @@ class KLParts:
             ("    total correlation", self.total_correlation),
             ("    KL of each dimension, summed", self.dimensions),
         ]
-        whole = f"{self.kl.value:>12.2f} ± {self.kl.standard_error:.2f}"
-        lines = [f"  {'KL(q(z|x) ‖ p(z)), one draw':<32}{whole} nats, of which"]
+        lines = [f"  {'KL(q(z|x) ‖ p(z)), one draw':<32}{self.kl:>12.2f} nats, of which"]
         for name, part in rows:
             if part is not None:
-                lower, upper = part.lower, part.upper
-                lines.append(
-                    f"  {name:<32}{lower.value:>12.2f} ± {lower.standard_error:.2f} to "
-                    f"{upper.value:.2f} ± {upper.standard_error:.2f} nats"
-                )
+                lines.append(f"  {name:<32}{part.lower:>12.2f} to {part.upper:.2f} nats")
         return "\n".join(lines)
 
 
 def decompose_kl(
     model: VAE,
-    data: Any,
+    data: Dataset | Tensor,
     *,
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> KLParts:
     """The parts of the KL over ``data``, all of whose posteriors make up q(z).
 
@@ -96,11 +81,10 @@ def decompose_kl(
         ConfigurationError: the posterior is no diagonal Gaussian, the prior takes a context, or
             there are fewer than two examples.
     """
-    data = as_dataset(data, "test").to("cpu")
-    if len(data) < 2:
-        raise ConfigurationError(f"expected at least two examples, got {len(data)}")
+    at_least_two(len(data))
     with judging(model, seed) as device:
-        labels = None if data.labels is None else data.labels[:1].to(device)
+        known = examples(data, torch.device("cpu"))
+        labels = None if known.labels is None else known.labels[:1].to(device)
         p = model.prior(model.features(labels))
         if not isinstance(p, StandardNormal) and p.batch_shape:
             raise ConfigurationError(
@@ -108,8 +92,8 @@ def decompose_kl(
                 f"({type(p).__name__}), on which it may depend: there is no one q(z) to compare "
                 "with it"
             )
-        batches = prepared_batches(model, data, device)
-        mean, log_variance = gaussian_parameters(model.posterior(x, c) for x, c in batches)
+        found = per_example(model, data, _parameters, seed=seed)
+        mean, log_variance = found["mean"], found["log_variance"]
         z = DiagonalNormal(mean, log_variance).sample()
         log_p = p.log_prob(z.to(device)).cpu().double()
     z, mean, log_variance = z.double(), mean.double(), log_variance.double()
@@ -137,6 +121,10 @@ def decompose_kl(
         dimensions=_between(*(term.sum(0) for term in terms)) if standard else None,
         per_dimension=[_between(*pair) for pair in zip(*terms, strict=True)] if standard else None,
     )
+
+
+def _parameters(given: Given) -> dict[str, Tensor]:
+    return dict(zip(("mean", "log_variance"), gaussian_parameters(given.q), strict=True))
 
 
 def _between(lower: Tensor, upper: Tensor) -> Between:

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from lowerbound.data import Dataset
-from lowerbound.evaluation.bounds import IMAGES_PER_BATCH, Evaluation, posteriors
+from lowerbound.evaluation.bounds import Evaluation
+from lowerbound.evaluation.walk import IMAGES_PER_BATCH, posteriors
 from lowerbound.vae import VAE
 
 

@@ -10,7 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lowerbound.data import Dataset
-from lowerbound.evaluation.bounds import example_bounds, judging, prepared_batches
+from lowerbound.evaluation.bounds import example_bounds
+from lowerbound.evaluation.walk import per_example
 from lowerbound.extras import needs
 from lowerbound.vae import VAE
 
@@ -25,13 +26,7 @@ def example_scores(
     Nats, (n,) each, on the CPU, from ``samples`` draws z ~ q(z|x) per example; with them, its
     effective_samples, and the bound's ``curve`` over `group_sizes` of k, (n, sizes).
     """
-    columns: dict[str, list[Tensor]] = {}
-    with judging(model, seed) as device:
-        for x, context in prepared_batches(model, data, device):
-            q, p = model.posterior(x, context), model.prior(context)
-            for name, column in example_bounds(model, x, context, q, p, samples).items():
-                columns.setdefault(name, []).append(column.cpu())
-    return {name: torch.cat(column) for name, column in columns.items()}
+    return per_example(model, data, lambda given: example_bounds(model, given, samples), seed=seed)
 
 
 def grey_entropy(data: Dataset) -> Scores:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from lowerbound.data import Dataset
 from lowerbound.errors import ConfigurationError
-from lowerbound.evaluation.bounds import Estimate, evaluate, measures
+from lowerbound.evaluation.bounds import evaluate, measures
+from lowerbound.evaluation.estimates import Estimate
+from lowerbound.evaluation.walk import Progress
 from lowerbound.vae import VAE
 
 
@@ -36,7 +38,7 @@ def rate_distortion(
     *,
     samples: int = 10,
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[Rate]:
     """Rate and distortion of each of the named ``models`` on the same data, by rising rate.
 

@@ -1,0 +1,121 @@
+"""Data in order, a batch at a time, with seeded noise and in bounded memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from lowerbound.data import Dataset
+from lowerbound.data.examples import Examples, examples
+from lowerbound.environment import keep_freed_memory
+from lowerbound.vae import VAE, Given
+
+IMAGES_PER_BATCH = 500
+ELEMENTS_PER_CHUNK = 2**20
+Progress = Callable[[int, int], None]
+
+
+def per_example(
+    model: VAE,
+    data: Dataset | Tensor,
+    measure: Callable[[Given], Mapping[str, Tensor]],
+    *,
+    seed: int,
+    copies: int = 1,
+    progress: Progress | None = None,
+) -> dict[str, Tensor]:
+    """What ``measure`` finds of every example: columns (n, …) by name, on the CPU.
+
+    It is given batches of which ``copies`` codes for each example can be decoded at once.
+    ``progress`` is called with the examples done and their number.
+    """
+    columns: dict[str, list[Tensor]] = {}
+    done = 0
+    with judging(model, seed) as device:
+        some = examples(data, torch.device("cpu"))
+        for x, context in prepared_batches(model, some, device, copies):
+            for name, column in measure(model.given(x, context)).items():
+                columns.setdefault(name, []).append(column.cpu())
+            done += len(x)
+            if progress:
+                progress(done, len(some))
+    return {name: torch.cat(column) for name, column in columns.items()}
+
+
+@contextmanager
+def judging(model: VAE, seed: int) -> Iterator[torch.device]:
+    """The model's device, in evaluation mode, without gradients and with seeded noise.
+
+    The model's mode and torch's generators are left as they were.
+    """
+    device = next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    keep_freed_memory()
+    try:
+        with torch.no_grad(), forked(device):
+            torch.manual_seed(seed)
+            yield device
+    finally:
+        model.train(was_training)
+
+
+def forked(device: torch.device) -> AbstractContextManager[None]:
+    """Within, torch's generators may be seeded and used; after, they are as they were."""
+    return torch.random.fork_rng([device] if device.type == "cuda" else [])
+
+
+def prepared_batches(
+    model: VAE, data: Dataset | Examples, device: torch.device, copies: int = 1
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """The data in order, a batch at a time, as the model's parts see it.
+
+    Batches are such that ``copies`` codes for each example can be decoded at once.  What noise the
+    transform adds follows from torch's seed and the example's place alone, so that all measures of
+    one seed are of the same x.
+    """
+    size = max(1, min(IMAGES_PER_BATCH, ELEMENTS_PER_CHUNK // decoded_elements(model)))
+    for start in range(0, len(data), size):
+        stop = start + size
+        labels = None if data.labels is None else data.labels[start:stop].to(device)
+        with forked(device):
+            # Not the seed itself, whose stream the draws of z are from.
+            torch.manual_seed(torch.initial_seed() + 1 + start)
+            x, context = model.prepare(data.x[start:stop].to(device), labels)
+        yield from in_parts(model, x, context, copies)
+
+
+def in_parts(
+    model: VAE, x: Tensor, context: Tensor | None, copies: int
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """A batch in parts of which ``copies`` codes for each example can be decoded at once."""
+    rows = max(1, ELEMENTS_PER_CHUNK // (copies * decoded_elements(model)))
+    for start in range(0, len(x), rows):
+        part = slice(start, start + rows)
+        yield x[part], None if context is None else context[part]
+
+
+def chunks(model: VAE, examples: int, samples: int) -> Iterator[int]:
+    """Sizes that add up to ``samples``, each with a bounded number of decoded elements."""
+    size = max(1, ELEMENTS_PER_CHUNK // (examples * decoded_elements(model)))
+    while samples > 0:
+        yield min(size, samples)
+        samples -= size
+
+
+def decoded_elements(model: VAE) -> int:
+    """Numbers that the decoder returns for one z."""
+    return math.prod(model.shape) * getattr(model.likelihood, "numbers", 1)
+
+
+def posteriors(model: VAE, data: Dataset) -> Iterator[Distribution]:
+    """q(z|x) of the data in order, a batch at a time, without the transform's noise."""
+    for start in range(0, len(data), IMAGES_PER_BATCH):
+        stop = start + IMAGES_PER_BATCH
+        labels = None if data.labels is None else data.labels[start:stop]
+        yield model.encode(data.x[start:stop], labels)
