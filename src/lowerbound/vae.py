@@ -76,7 +76,7 @@ class Draws:
 
 
 @dataclass(frozen=True)
-class Given:
+class Conditioned:
     """A model given prepared x: q(z|x), p(z), and log p(x|z) as a function of z."""
 
     x: Tensor
@@ -181,10 +181,10 @@ class VAE(nn.Module):
 
     def given(
         self, x: Tensor, context: Tensor | None = None, *, seen: Tensor | None = None
-    ) -> Given:
+    ) -> Conditioned:
         """What `draws` draws from, for codes by parts or from elsewhere."""
         q = self.posterior(x if seen is None else seen, context)
-        return Given(x, q, self.prior(context), partial(self._log_likelihood, x, context))
+        return Conditioned(x, q, self.prior(context), partial(self._log_likelihood, x, context))
 
     def _log_likelihood(self, x: Tensor, context: Tensor | None, z: Tensor) -> Tensor:
         p = self.likelihood(z, context)

@@ -30,7 +30,7 @@ from lowerbound.errors import ConfigurationError
 from lowerbound.evaluation.estimates import Estimate, Figures, at_least_two, estimate
 from lowerbound.evaluation.importance import effective_size
 from lowerbound.evaluation.walk import Progress, chunks, in_parts, judging, per_example
-from lowerbound.vae import VAE, Given
+from lowerbound.vae import VAE, Conditioned
 
 LEAPFROGS = 2
 ACCEPTANCE = 0.65
@@ -122,7 +122,7 @@ def anneal(
     betas = schedule(steps)
     tally = _Tally(progress, len(data) * (_pilots(steps) + (steps - 1) * chains))
 
-    def measure(given: Given) -> dict[str, Tensor]:
+    def measure(given: Conditioned) -> dict[str, Tensor]:
         path = _Path(model, given)
         log_w, accepted = _weights(path, betas, _step_sizes(path, betas, tally), chains, tally)
         evidence = log_w.logsumexp(0) - math.log(chains)
@@ -216,7 +216,7 @@ class _Point(NamedTuple):
 class _Path:
     """From q(z|x) to p(x, z), for a batch of x."""
 
-    def __init__(self, model: VAE, given: Given) -> None:
+    def __init__(self, model: VAE, given: Conditioned) -> None:
         self.model, self.given, self.x, self.q = model, given, given.x, given.q
         self.scale = self.q.sample((SCALING_DRAWS,)).std(0)
 

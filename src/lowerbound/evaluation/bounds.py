@@ -20,7 +20,7 @@ from lowerbound.evaluation.importance import (
     group_sizes,
 )
 from lowerbound.evaluation.walk import Progress, chunks, per_example
-from lowerbound.vae import VAE, Given
+from lowerbound.vae import VAE, Conditioned
 
 ACTIVE_VARIANCE = 0.01
 
@@ -115,7 +115,7 @@ def evaluate(
         raise ConfigurationError(f"expected at least one sample, got {samples}")
     at_least_two(len(data))
 
-    def measure(given: Given) -> dict[str, Tensor]:
+    def measure(given: Conditioned) -> dict[str, Tensor]:
         columns = example_bounds(model, given, samples) | {"mean": given.q.mean}
         terms = kl_terms(given.q, given.p)
         return columns if terms is None else columns | {"kl_terms": terms.expand(len(given.x), -1)}
@@ -159,7 +159,7 @@ def _refuse_non_finite(columns: dict[str, Tensor]) -> None:
             )
 
 
-def example_bounds(model: VAE, given: Given, samples: int) -> dict[str, Tensor]:
+def example_bounds(model: VAE, given: Conditioned, samples: int) -> dict[str, Tensor]:
     """Per example: −E log p(x|z), and with a density q(z|x) also KL, ELBO, and log (1/k) Σ w.
 
     With these, the effective sample size of the weights, and the bound's ``curve`` over k, (batch,

@@ -21,7 +21,7 @@ from lowerbound.errors import ConfigurationError
 from lowerbound.evaluation.aggregate import gaussian_parameters, log_mixtures
 from lowerbound.evaluation.estimates import Between, Estimate, Figures, at_least_two, estimate
 from lowerbound.evaluation.walk import Progress, judging, per_example
-from lowerbound.vae import VAE, Given
+from lowerbound.vae import VAE, Conditioned
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def decompose_kl(
     )
 
 
-def _parameters(given: Given) -> dict[str, Tensor]:
+def _parameters(given: Conditioned) -> dict[str, Tensor]:
     return dict(zip(("mean", "log_variance"), gaussian_parameters(given.q), strict=True))
 
 

@@ -21,7 +21,7 @@ from lowerbound.errors import ConfigurationError, ShapeError
 from lowerbound.evaluation.bounds import example_bounds
 from lowerbound.evaluation.estimates import Estimate, Figures, at_least_two, estimate
 from lowerbound.evaluation.walk import Progress, per_example
-from lowerbound.vae import VAE, Given
+from lowerbound.vae import VAE, Conditioned
 
 BOUNDS = ("elbo", "importance_weighted")
 DRAWS, ROUND = 8, 50
@@ -103,7 +103,7 @@ def gaps(
             f"{tuple(annealed.shape)}"
         )
 
-    def measure(given: Given) -> dict[str, Tensor]:
+    def measure(given: Conditioned) -> dict[str, Tensor]:
         best, steps, settled = best_posterior(given)
         bounds = example_bounds(model, given, samples)
         of_best = example_bounds(model, replace(given, q=best), samples)
@@ -136,7 +136,7 @@ def gaps(
 
 
 @torch.enable_grad()
-def best_posterior(given: Given) -> tuple[DiagonalNormal, int, bool]:
+def best_posterior(given: Conditioned) -> tuple[DiagonalNormal, int, bool]:
     """q* = argmax L over diagonal Gaussians, for each x of a batch, from the encoder's q onwards.
 
     Adam moves the mean, in units of q's σ, and log σ², along the gradient of log p(x, z) − log q(z)

@@ -13,7 +13,7 @@ from torch.distributions import Distribution
 from lowerbound.data import Dataset
 from lowerbound.data.examples import Examples, examples
 from lowerbound.environment import keep_freed_memory
-from lowerbound.vae import VAE, Given
+from lowerbound.vae import VAE, Conditioned
 
 IMAGES_PER_BATCH = 500
 ELEMENTS_PER_CHUNK = 2**20
@@ -23,7 +23,7 @@ Progress = Callable[[int, int], None]
 def per_example(
     model: VAE,
     data: Dataset | Tensor,
-    measure: Callable[[Given], Mapping[str, Tensor]],
+    measure: Callable[[Conditioned], Mapping[str, Tensor]],
     *,
     seed: int,
     copies: int = 1,
