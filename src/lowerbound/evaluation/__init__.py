@@ -1,14 +1,24 @@
 """Evaluation: bounds, their gaps, latent codes, decoded walks, outliers."""
 
-from lowerbound.evaluation.aggregate import aggregate_kl, gaussian_posteriors
+from lowerbound.evaluation.aggregate import (
+    KLParts,
+    aggregate_kl,
+    decompose_kl,
+    gaussian_posteriors,
+)
 from lowerbound.evaluation.annealing import Annealed, Bracket, anneal, bracket
 from lowerbound.evaluation.bounds import Bound, Evaluation, evaluate, measures
-from lowerbound.evaluation.decomposition import KLParts, decompose_kl
 from lowerbound.evaluation.estimates import Between, Estimate, estimate
 from lowerbound.evaluation.gaps import Gaps, gaps
-from lowerbound.evaluation.generation import manifold, normal_quantiles, traversals
 from lowerbound.evaluation.importance import EffectiveSamples
-from lowerbound.evaluation.latents import embed, most_active, reconstruction_error
+from lowerbound.evaluation.latents import (
+    embed,
+    manifold,
+    most_active,
+    normal_quantiles,
+    reconstruction_error,
+    traversals,
+)
 from lowerbound.evaluation.outliers import auroc, example_scores, grey_entropy
 from lowerbound.evaluation.rates import Rate, rate_distortion
 from lowerbound.evaluation.walk import judging, per_example, prepared_batches
