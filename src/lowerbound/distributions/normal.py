@@ -66,7 +66,7 @@ def _(q: Normal, p: Normal) -> Tensor:
     return diagonal_gaussian_kl_terms(q.loc, q.log_variance, p.loc, p.log_variance)
 
 
-class DiagonalNormal(Independent):
+class DiagonalNormal(Independent):  # type: ignore[type-arg]
     """N(μ, diag σ²) over vectors, from mean and log-variance of shape (*batch, latent)."""
 
     base_dist: Normal
