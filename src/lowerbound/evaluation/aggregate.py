@@ -11,18 +11,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Distribution
 
-from lowerbound.data import Dataset
-from lowerbound.data.examples import examples
 from lowerbound.distributions import LOG_2PI, DiagonalNormal, StandardNormal, as_diagonal
 from lowerbound.errors import ConfigurationError, ShapeError
-from lowerbound.evaluation.estimates import Between, Estimate, Figures, at_least_two, estimate
-from lowerbound.evaluation.walk import Progress, judging, per_example, posteriors
+from lowerbound.evaluation.estimates import Between, Estimate, Figures, estimate
+from lowerbound.evaluation.walk import Progress, held_out, judging, per_example, posteriors
 from lowerbound.vae import VAE, Conditioned
 
 ROWS = 100
@@ -74,7 +73,7 @@ def log_mixtures(z: Tensor, mean: Tensor, log_variance: Tensor) -> tuple[Tensor,
 
 
 @torch.no_grad()
-def gaussian_posteriors(model: VAE, data: Dataset) -> tuple[Tensor, Tensor]:
+def gaussian_posteriors(model: VAE, data: Any) -> tuple[Tensor, Tensor]:
     """μ and log σ² of q(z|x) for all the data, (n, latent) each, on the CPU.
 
     Raises:
@@ -137,7 +136,7 @@ class KLParts(Figures):
 
 def decompose_kl(
     model: VAE,
-    data: Dataset | Tensor,
+    data: Any,
     *,
     seed: int = 0,
     progress: Progress | None = None,
@@ -150,10 +149,9 @@ def decompose_kl(
         ConfigurationError: the posterior is no diagonal Gaussian, the prior takes a context, or
             there are fewer than two examples.
     """
-    at_least_two(len(data))
+    data = held_out(data)
     with judging(model, seed) as device:
-        known = examples(data, torch.device("cpu"))
-        labels = None if known.labels is None else known.labels[:1].to(device)
+        labels = None if data.labels is None else data.labels[:1].to(device)
         p = model.prior(model.features(labels))
         if not isinstance(p, StandardNormal) and p.batch_shape:
             raise ConfigurationError(

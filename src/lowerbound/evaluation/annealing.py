@@ -20,16 +20,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from lowerbound.data import Dataset
 from lowerbound.errors import ConfigurationError
-from lowerbound.evaluation.estimates import Estimate, Figures, at_least_two, estimate
+from lowerbound.evaluation.estimates import Estimate, Figures, estimate
 from lowerbound.evaluation.importance import effective_size
-from lowerbound.evaluation.walk import Progress, chunks, in_parts, judging, per_example
+from lowerbound.evaluation.walk import Progress, chunks, held_out, in_parts, judging, per_example
 from lowerbound.vae import VAE, Conditioned
 
 LEAPFROGS = 2
@@ -94,7 +93,7 @@ class Bracket(Figures):
 
 def anneal(
     model: VAE,
-    data: Dataset | Tensor,
+    data: Any,
     *,
     steps: int = 500,
     chains: int = 16,
@@ -118,6 +117,7 @@ def anneal(
     Raises:
         ConfigurationError: too few steps, chains or examples, or a deterministic posterior.
     """
+    data = held_out(data)
     _check(len(data), steps, chains)
     betas = schedule(steps)
     tally = _Tally(progress, len(data) * (_pilots(steps) + (steps - 1) * chains))
@@ -187,10 +187,9 @@ def schedule(steps: int) -> list[float]:
 
 
 def _check(n: int, steps: int, chains: int) -> None:
-    at_least_two(n)
-    for name, given in (("step", steps), ("chain", chains)):
-        if given < 1:
-            raise ConfigurationError(f"expected at least 1 {name} to anneal, got {given}")
+    for name, least, given in (("step", 1, steps), ("chain", 1, chains), ("example", 2, n)):
+        if given < least:
+            raise ConfigurationError(f"expected at least {least} {name}s to anneal, got {given}")
 
 
 class _Point(NamedTuple):

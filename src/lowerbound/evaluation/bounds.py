@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from lowerbound.data import Dataset
 from lowerbound.distributions import has_density
 from lowerbound.divergences import exact_kl, kl_terms
 from lowerbound.errors import ConfigurationError, DataError
-from lowerbound.evaluation.estimates import Estimate, Figures, at_least_two, estimate
+from lowerbound.evaluation.estimates import Estimate, Figures, estimate
 from lowerbound.evaluation.importance import (
     EffectiveSamples,
     WeightSums,
     effective_samples,
     group_sizes,
 )
-from lowerbound.evaluation.walk import Progress, chunks, per_example
+from lowerbound.evaluation.walk import Progress, chunks, held_out, per_example
 from lowerbound.vae import VAE, Conditioned
 
 ACTIVE_VARIANCE = 0.01
@@ -94,7 +94,7 @@ class Evaluation(Figures):
 
 def evaluate(
     model: VAE,
-    data: Dataset | Tensor,
+    data: Any,
     *,
     samples: int = 100,
     seed: int = 0,
@@ -113,7 +113,7 @@ def evaluate(
     """
     if samples < 1:
         raise ConfigurationError(f"expected at least one sample, got {samples}")
-    at_least_two(len(data))
+    data = held_out(data)
 
     def measure(given: Conditioned) -> dict[str, Tensor]:
         columns = example_bounds(model, given, samples) | {"mean": given.q.mean}

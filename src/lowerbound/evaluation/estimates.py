@@ -7,8 +7,6 @@ from typing import Any
 
 from torch import Tensor
 
-from lowerbound.errors import ConfigurationError
-
 
 @dataclass(frozen=True)
 class Estimate:
@@ -50,9 +48,3 @@ def estimate(values: Tensor) -> Estimate:
     """The mean of ``values``, (n,), and its standard error."""
     values = values.double()
     return Estimate(values.mean().item(), values.std().item() / len(values) ** 0.5)
-
-
-def at_least_two(examples: int) -> None:
-    """Refuse what no standard error can be estimated from."""
-    if examples < 2:
-        raise ConfigurationError(f"expected at least 2 examples, got {examples}")

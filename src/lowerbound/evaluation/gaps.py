@@ -11,16 +11,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from lowerbound.data import Dataset
 from lowerbound.distributions import DiagonalNormal, as_diagonal
 from lowerbound.errors import ConfigurationError, ShapeError
 from lowerbound.evaluation.bounds import example_bounds
-from lowerbound.evaluation.estimates import Estimate, Figures, at_least_two, estimate
-from lowerbound.evaluation.walk import Progress, per_example
+from lowerbound.evaluation.estimates import Estimate, Figures, estimate
+from lowerbound.evaluation.walk import Progress, held_out, per_example
 from lowerbound.vae import VAE, Conditioned
 
 BOUNDS = ("elbo", "importance_weighted")
@@ -72,7 +72,7 @@ class Gaps(Figures):
 
 def gaps(
     model: VAE,
-    data: Dataset | Tensor,
+    data: Any,
     *,
     samples: int = 1000,
     annealed: Tensor | None = None,
@@ -96,7 +96,7 @@ def gaps(
         ConfigurationError: another posterior, or fewer than two examples.
         ShapeError: ``annealed`` has not one number for each example.
     """
-    at_least_two(len(data))
+    data = held_out(data)
     if annealed is not None and annealed.shape != (len(data),):
         raise ShapeError(
             f"expected an annealed log p(x) for each of {len(data)} examples, got "

@@ -6,6 +6,7 @@ Walks take quantiles of the prior's standard normal dimensions, and are in the d
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ from lowerbound.vae import VAE
 
 
 @torch.no_grad()
-def embed(model: VAE, data: Dataset, *, sample: bool = False) -> Tensor:
+def embed(model: VAE, data: Any, *, sample: bool = False) -> Tensor:
     """Posterior means of all the data, or one draw z ~ q(z|x) each; (n, latent), on the CPU."""
     codes = (q.sample() if sample else q.mean for q in posteriors(model, data))
     return torch.cat([z.cpu() for z in codes])

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from torch import Tensor
-
-from lowerbound.data import Dataset
 from lowerbound.errors import ConfigurationError
 from lowerbound.evaluation.bounds import evaluate, measures
 from lowerbound.evaluation.estimates import Estimate
@@ -34,7 +32,7 @@ class Rate:
 
 def rate_distortion(
     models: Mapping[str, VAE],
-    data: Dataset | Tensor,
+    data: Any,
     *,
     samples: int = 10,
     seed: int = 0,

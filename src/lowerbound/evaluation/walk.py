@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from lowerbound.data import Dataset
-from lowerbound.data.examples import Examples, examples
+from lowerbound.data import Data, as_dataset
 from lowerbound.environment import keep_freed_memory
+from lowerbound.errors import ConfigurationError
 from lowerbound.vae import VAE, Conditioned
 
 IMAGES_PER_BATCH = 500
@@ -22,7 +23,7 @@ Progress = Callable[[int, int], None]
 
 def per_example(
     model: VAE,
-    data: Dataset | Tensor,
+    data: Data,
     measure: Callable[[Conditioned], Mapping[str, Tensor]],
     *,
     seed: int,
@@ -37,14 +38,26 @@ def per_example(
     columns: dict[str, list[Tensor]] = {}
     done = 0
     with judging(model, seed) as device:
-        some = examples(data, torch.device("cpu"))
-        for x, context in prepared_batches(model, some, device, copies):
+        for x, context in prepared_batches(model, data, device, copies):
             for name, column in measure(model.given(x, context)).items():
                 columns.setdefault(name, []).append(column.cpu())
             done += len(x)
             if progress:
-                progress(done, len(some))
+                progress(done, len(data))
     return {name: torch.cat(column) for name, column in columns.items()}
+
+
+def held_out(data: Any, least: int = 2) -> Data:
+    """``data`` as a data set on the CPU, of Splits the test set.
+
+    Raises:
+        ConfigurationError: it has fewer examples than ``least``; of one, no standard error could be
+            estimated.
+    """
+    found = as_dataset(data, "test").to("cpu")
+    if len(found) < least:
+        raise ConfigurationError(f"expected at least {least} examples, got {len(found)}")
+    return found
 
 
 @contextmanager
@@ -71,7 +84,7 @@ def forked(device: torch.device) -> AbstractContextManager[None]:
 
 
 def prepared_batches(
-    model: VAE, data: Dataset | Examples, device: torch.device, copies: int = 1
+    model: VAE, data: Data, device: torch.device, copies: int = 1
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     """The data in order, a batch at a time, as the model's parts see it.
 
@@ -80,13 +93,11 @@ def prepared_batches(
     one seed are of the same x.
     """
     size = max(1, min(IMAGES_PER_BATCH, ELEMENTS_PER_CHUNK // decoded_elements(model)))
-    for start in range(0, len(data), size):
-        stop = start + size
-        labels = None if data.labels is None else data.labels[start:stop].to(device)
+    for i, batch in enumerate(data.batches(size, device=device)):
         with forked(device):
             # Not the seed itself, whose stream the draws of z are from.
-            torch.manual_seed(torch.initial_seed() + 1 + start)
-            x, context = model.prepare(data.x[start:stop].to(device), labels)
+            torch.manual_seed(torch.initial_seed() + 1 + i * size)
+            x, context = model.prepare(*batch)
         yield from in_parts(model, x, context, copies)
 
 
@@ -113,9 +124,7 @@ def decoded_elements(model: VAE) -> int:
     return math.prod(model.shape) * getattr(model.likelihood, "numbers", 1)
 
 
-def posteriors(model: VAE, data: Dataset) -> Iterator[Distribution]:
+def posteriors(model: VAE, data: Any) -> Iterator[Distribution]:
     """q(z|x) of the data in order, a batch at a time, without the transform's noise."""
-    for start in range(0, len(data), IMAGES_PER_BATCH):
-        stop = start + IMAGES_PER_BATCH
-        labels = None if data.labels is None else data.labels[start:stop]
-        yield model.encode(data.x[start:stop], labels)
+    for x, labels in as_dataset(data, "test").batches(IMAGES_PER_BATCH):
+        yield model.encode(x, labels)
