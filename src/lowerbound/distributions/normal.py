@@ -26,6 +26,7 @@ class Normal(torch.distributions.Normal):
 
     @property
     def scale(self) -> Tensor:  # type: ignore[override]
+        """σ."""
         return (0.5 * self.log_variance).exp()
 
     @property
@@ -76,6 +77,7 @@ class DiagonalNormal(Independent):  # type: ignore[type-arg]
 
     @property
     def log_variance(self) -> Tensor:
+        """log σ², (*batch, latent)."""
         return self.base_dist.log_variance
 
     @property
