@@ -527,7 +527,7 @@ def test_step_5_4_the_reconstruction_term_at_the_optimum():
     at_optimum = D / 2 * (log(2 * pi * MSE) + 1)
     assert zero(R.subs(V, MSE) - at_optimum)
     x, y = pixels(5)
-    optimal = distributions.OptimalNormal(y, torch.ones((), dtype=torch.float64), torch.zeros(()))
+    optimal = distributions.OptimalNormal(y, torch.ones((), dtype=torch.float64))
     mean_square = (x - y).square().mean().item()
     expected = at_optimum.subs({D: 4, MSE: mean_square}).evalf()
     assert -optimal.log_prob(x).sum(1).mean().item() == pytest.approx(float(expected))

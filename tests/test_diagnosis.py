@@ -26,7 +26,7 @@ from lowerbound.diagnosis.diagnose import CHECKS, checked
 from lowerbound.diagnosis.thresholds import BETTER, HOLES
 from lowerbound.diagnosis.trained import TrainedModel, subset
 from lowerbound.diagnosis.words import TABLE
-from lowerbound.evaluation.bounds import estimate, judging
+from lowerbound.evaluation import estimate, judging
 from lowerbound.plots.diagnosis import PICTURES
 
 PLAIN = lb.ELBO()

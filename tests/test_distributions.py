@@ -79,7 +79,7 @@ def test_continuous_bernoulli_is_torchs(eta):
         distributions.DiagonalNormal(torch.tensor([0.3, -2.0]), torch.tensor([0.7, -1.5])),
         distributions.StandardNormal(torch.zeros(2)),
         distributions.Delta(torch.tensor([1.0, 2.0])),
-        distributions.OptimalNormal(torch.tensor(0.5), torch.tensor(4.0), torch.zeros(())),
+        distributions.OptimalNormal(torch.tensor(0.5), torch.tensor(4.0)),
         distributions.BetaBinomial(torch.tensor([-4.0, 0.5]), torch.tensor([-3.0, 2.0])),
         distributions.DiscretisedLogistic(
             torch.tensor([0.3, 0.9, -0.2]), torch.tensor([-8.0, -3.0, -1.0])
@@ -140,7 +140,8 @@ def test_reparameterised_draws_carry_gradients_to_both_parameters():
 def test_the_optimal_variance_is_the_mean_squared_error_and_maximises_the_likelihood():
     mean, x = torch.randn(2, 50, dtype=torch.float64)
     running = torch.ones((), dtype=torch.float64)
-    found = distributions.OptimalNormal(mean, running, torch.zeros(())).log_prob(x).sum()
+    found = distributions.OptimalNormal(mean, running).log_prob(x).sum()
+    assert running == 1
     optimum = (x - mean).square().mean()
     for factor in (0.8, 1.0, 1.25):
         sigma = (factor * optimum).sqrt()
@@ -153,8 +154,8 @@ def test_the_optimal_variance_is_the_mean_squared_error_and_maximises_the_likeli
 def test_the_gradient_at_the_optimal_variance_is_that_of_the_profile_likelihood():
     mean = torch.randn(40, dtype=torch.float64, requires_grad=True)
     x = torch.randn(40, dtype=torch.float64)
-    running, batches = torch.ones((), dtype=torch.float64), torch.zeros(())
-    distributions.OptimalNormal(mean, running, batches).log_prob(x).sum().backward()
+    running = torch.ones((), dtype=torch.float64)
+    distributions.OptimalNormal(mean, running).log_prob(x).sum().backward()
     found, mean.grad = mean.grad, None
     (-20 * (x - mean).square().mean().log()).backward()
     torch.testing.assert_close(found, mean.grad)
@@ -165,12 +166,25 @@ def test_the_running_variance_comes_to_the_error_and_is_used_afterwards():
     z = torch.randn(500, 4)
     x = z + 0.3 * torch.randn(500, 4)
     for _ in range(300):
-        likelihood(z).log_prob(x)
+        likelihood.track(likelihood(z), x)
     error = (x - z).square().mean()
     torch.testing.assert_close(likelihood.running_variance, error, rtol=1e-3, atol=0)
     likelihood.eval()
     expected = torch.distributions.Normal(z, likelihood.running_variance.sqrt()).log_prob(x).sum(-1)
     torch.testing.assert_close(likelihood(z).log_prob(x), expected)
+
+
+def test_draws_in_training_mode_track_the_variance_and_densities_change_nothing():
+    encoder = lb.DiagonalGaussian(lb.MLP(4, (), 4), 2)
+    likelihood = lb.Gaussian(lb.MLP(2, (), 4), (4,), sigma="optimal")
+    model, x = lb.VAE(lb.StandardNormal(2), encoder, likelihood), torch.randn(9, 4)
+    d = model.train().draws(x, 3)
+    error = (x - likelihood(d.z).mean).square().mean()
+    torch.testing.assert_close(likelihood.running_variance, error.detach())
+    before = likelihood.running_variance.clone()
+    likelihood(d.z).log_prob(x)
+    model.eval().draws(x, 3)
+    assert torch.equal(likelihood.running_variance, before)
 
 
 def test_the_running_variance_is_the_mean_of_few_batches():
@@ -180,7 +194,7 @@ def test_the_running_variance_is_the_mean_of_few_batches():
     for scale in (0.1, 0.2, 0.3):
         x = scale * torch.randn(50, 4)
         errors.append(x.square().mean())
-        likelihood(z).log_prob(x)
+        likelihood.track(likelihood(z), x)
     torch.testing.assert_close(likelihood.running_variance, torch.stack(errors).mean())
 
 

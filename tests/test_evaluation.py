@@ -13,7 +13,7 @@ import lowerbound as lb
 from lowerbound import evaluation
 from lowerbound.data import Dataset
 from lowerbound.errors import ConfigurationError
-from lowerbound.evaluation import bounds
+from lowerbound.evaluation import walk
 
 SIGMA = 0.5
 
@@ -77,8 +77,8 @@ def test_chunks_do_not_matter(monkeypatch):
     model, W = linear_gaussian(posterior_scale=1.3)
     data = draw(W, 600)
     whole = evaluation.evaluate(model, data, samples=300)
-    monkeypatch.setattr(bounds, "ELEMENTS_PER_CHUNK", 5 * 500 * 13)
-    monkeypatch.setattr(bounds, "IMAGES_PER_BATCH", 101)
+    monkeypatch.setattr(walk, "ELEMENTS_PER_CHUNK", 5 * 500 * 13)
+    monkeypatch.setattr(walk, "IMAGES_PER_BATCH", 101)
     parts = evaluation.evaluate(model, data, samples=300)
     assert parts.importance_weighted.value == pytest.approx(
         whole.importance_weighted.value, abs=0.01

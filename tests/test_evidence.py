@@ -14,7 +14,7 @@ import lowerbound as lb
 from lowerbound import divergences, evaluation
 from lowerbound.data import Dataset
 from lowerbound.errors import ConfigurationError, ShapeError
-from lowerbound.evaluation import annealing, bounds, importance
+from lowerbound.evaluation import annealing, importance, walk
 from test_evaluation import SIGMA, draw, evidence, linear_gaussian, set_linear
 
 
@@ -42,7 +42,7 @@ def near(found: evaluation.Estimate, expected: float, slack: float = 0.0) -> boo
 
 def test_weights_in_uneven_chunks_are_means_over_disjoint_groups():
     log_w = 3 * torch.randn(60, 4, dtype=torch.float64)
-    weights = importance.Weights(60)
+    weights = importance.WeightSums(60)
     for chunk in log_w.split([1, 7, 20, 2, 30]):
         weights.add(chunk)
     assert weights.sizes == [1, 2, 10, 20, 60]
@@ -92,13 +92,13 @@ def test_all_measures_of_one_seed_are_of_the_same_x():
 
     def seen(seed: int, copies: int, draws: int) -> torch.Tensor:
         batches = []
-        with bounds.judging(model, seed) as device:
-            for x, _ in bounds.prepared_batches(model, data, device, copies):
+        with walk.judging(model, seed) as device:
+            for x, _ in walk.prepared_batches(model, data, device, copies):
                 batches.append(x)
                 torch.randn(draws)
         return torch.cat(batches)
 
-    assert torch.equal(seen(3, 1, 0), seen(3, bounds.ELEMENTS_PER_CHUNK // 100, 5))
+    assert torch.equal(seen(3, 1, 0), seen(3, walk.ELEMENTS_PER_CHUNK // 100, 5))
     assert not torch.equal(seen(3, 1, 0), seen(4, 1, 0))
 
 
@@ -391,6 +391,6 @@ def test_models_of_different_quantities_are_not_compared():
 def assert_optimal(model: lb.VAE, beta: float, x: torch.Tensor) -> None:
     """Training at β would leave the model where it is: its gradient vanishes, but for sampling."""
     terms = lb.ELBO(beta=beta, samples=200)(model, x)
-    terms["objective"].mean().backward()
+    terms.objective.mean().backward()
     layer = model.likelihood.network.layers[0]
     assert layer.weight.grad.diagonal().abs().max() < 0.05

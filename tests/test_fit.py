@@ -21,7 +21,7 @@ from lowerbound.errors import (
     NonFiniteLoss,
     StorageError,
 )
-from lowerbound.training import Callback, TensorBoard, batches, fit
+from lowerbound.training import Callback, TensorBoard, batches, fit, read_history
 
 
 def data(n: int = 203) -> torch.Tensor:
@@ -92,9 +92,10 @@ def test_records_are_means_per_example_over_all_batches():
     still = quick(epochs=1, learning_rate=1e-30)
     (record,) = fit(vae, x, x[:70], lb.Reconstruction(), still, callbacks=[])
     for split, part in (("train", x), ("validation", x[:70])):
-        expected = lb.Reconstruction()(vae, part)["reconstruction"].mean().item()
+        expected = lb.Reconstruction()(vae, part).reconstruction.mean().item()
         assert record[split]["reconstruction"] == pytest.approx(expected, rel=1e-6)
-        assert record[split]["bound"] == -record[split]["reconstruction"]
+        assert set(record[split]) == {"objective", "reconstruction"}
+        assert record[split]["objective"] == -record[split]["reconstruction"]
     assert record["step"] == 5
 
 
@@ -144,7 +145,7 @@ def test_fit_is_adam_on_the_mean_objective():
     for epoch in range(2):
         for batch in in_epoch(x, 40, seed=4, epoch=epoch):
             batches.seed_noise(torch.device("cpu"), 4, batches.NOISE, step, 0)
-            loss = -lb.ELBO()(by_hand, batch)["objective"].mean()
+            loss = -lb.ELBO()(by_hand, batch).objective.mean()
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(by_hand.parameters(), 0.5)
@@ -184,6 +185,28 @@ def test_early_stopping_keeps_the_best_weights(tmp_path):
     assert len(history) == best + 4 < 500
     assert torch.equal(parameters(vae), kept[best])
     assert json.loads((tmp_path / "model.json").read_text())["metrics"]["epoch"] == best
+
+
+def test_without_a_bound_the_best_epoch_is_the_one_of_the_best_objective():
+    x, vae = data(60), model()
+    vae.posterior = lb.Deterministic(lb.MLP(6, (8,), 2), 2)
+    settings = quick(epochs=500, learning_rate=0.05, patience=2)
+    objective = lb.Reconstruction(sparsity=3.0)
+    history = fit(vae, x, data(60), objective, settings, callbacks=[])
+    values = [record["validation"]["objective"] for record in history]
+    assert len(history) == values.index(max(values)) + 3 < 500
+
+
+def test_records_of_autoencoders_with_log_likelihood_for_a_bound_are_read(tmp_path):
+    terms = {"objective": -88.0, "bound": -85.5, "reconstruction": 85.5, "penalty": 2.5}
+    record = {"epoch": 1, "train": terms, "validation": None}
+    bounded = {"epoch": 2, "train": terms | {"kl": 0.0}, "validation": terms}
+    lines = (json.dumps(row) for row in (record, bounded))
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines))
+    first, second = read_history(tmp_path)
+    rest = {name: value for name, value in terms.items() if name != "bound"}
+    assert first == record | {"train": rest}
+    assert second == bounded | {"validation": rest}
 
 
 def test_the_learning_rate_is_scheduled():
@@ -303,7 +326,7 @@ def test_any_module_is_a_network_and_any_loop_will_do():
     assert history[-1]["train"]["bound"] > history[0]["train"]["bound"] + 1
     optimizer = torch.optim.SGD(vae.parameters(), lr=1e-4)
     before = parameters(vae)
-    (-lb.ELBO()(vae, *vae.prepare(x))["objective"].mean()).backward()
+    (-lb.ELBO()(vae, *vae.prepare(x)).objective.mean()).backward()
     optimizer.step()
     assert not torch.equal(parameters(vae), before)
 

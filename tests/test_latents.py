@@ -19,7 +19,7 @@ from torch.distributions import (
 
 import lowerbound as lb
 from lowerbound import distributions, divergences
-from lowerbound.distributions import mixture
+from lowerbound.distributions import composed
 from lowerbound.errors import ConfigurationError, ShapeError
 
 X, SIGMA = 5, 0.5
@@ -111,7 +111,7 @@ def test_full_covariance_reaches_the_evidence_that_a_diagonal_one_cannot():
     likelihood = lb.Gaussian(linear(lb.MLP(2, (), X), W, torch.zeros(X).double()), (X,), SIGMA)
     exact = conditional(C, slice(0, 2), list(range(2, 2 + X)))
     model = lb.VAE(lb.StandardNormal(2).double(), exact, likelihood)
-    torch.testing.assert_close(model.log_weights(x, 4), evidence.expand(4, -1))
+    torch.testing.assert_close(model.draws(x, 4).log_w, evidence.expand(4, -1))
 
     # The best diagonal one has the exact mean and variances 1/Λᵢᵢ: ½ (Σ log Λᵢᵢ − log |Λ|) short.
     precision = torch.eye(2) + W.T @ W / SIGMA**2
@@ -124,7 +124,7 @@ def test_full_covariance_reaches_the_evidence_that_a_diagonal_one_cannot():
     gap = 0.5 * (precision.diagonal().log().sum() - precision.logdet())
     assert gap > 0.2
     model = lb.VAE(lb.StandardNormal(2).double(), lb.DiagonalGaussian(diagonal, 2), likelihood)
-    bound = lb.ELBO(samples=4000)(model, x)["bound"].mean()
+    bound = lb.ELBO(samples=4000)(model, x).bound.mean()
     torch.testing.assert_close(bound, evidence.mean() - gap, atol=0.02, rtol=0)
 
 
@@ -166,7 +166,7 @@ def test_a_chain_of_gaussian_layers_has_the_exact_evidence(direction):
     likelihood = lb.Gaussian(lb.networks.Leading(decoder, 2), (X,), SIGMA)
     model = lb.VAE(prior, exact_posterior(C, direction), likelihood)
     evidence = MultivariateNormal(torch.zeros(X).double(), C[3:, 3:]).log_prob(x)
-    torch.testing.assert_close(model.log_weights(x, 3), evidence.expand(3, -1))
+    torch.testing.assert_close(model.draws(x, 3).log_w, evidence.expand(3, -1))
     assert model.latent_dim == 3
 
     # The mean and the KL of the whole are those of one Gaussian over (z₁, z₂).
@@ -223,8 +223,7 @@ def test_drawing_and_judging_is_one_pass_and_the_judged_gradient_is_right():
         layer.hyper.register_forward_hook(lambda *_: passes.append(1))
     x = double(6, X)
     q = posterior(x)
-    z = q.rsample((2,))
-    log_q = q.log_prob(z)
+    z, log_q = q.rsample_and_log_prob((2,))
     assert len(passes) == 3
     # As if z had come from elsewhere: inverted, with the same gradient by the weights.
     found = torch.autograd.grad(log_q.sum(), list(posterior.parameters()), retain_graph=True)
@@ -234,6 +233,12 @@ def test_drawing_and_judging_is_one_pass_and_the_judged_gradient_is_right():
         torch.testing.assert_close(ours, theirs)
     drawn = q.sample()
     assert q.log_prob(drawn).requires_grad
+    model = lb.VAE(lb.StandardNormal(4), posterior, lb.Gaussian(lb.MLP(4, (), X), (X,))).double()
+    passes.clear()
+    d = model.draws(x, 2)
+    torch.testing.assert_close(d.kl, d.log_ratio.mean(0))
+    assert len(passes) == 3
+    torch.testing.assert_close(d.log_q, d.q.log_prob(d.z))
 
 
 def test_flows_keep_their_digits_in_mixed_precision():
@@ -241,10 +246,9 @@ def test_flows_keep_their_digits_in_mixed_precision():
     x = torch.randn(6, X)
     with torch.autocast("cpu", torch.bfloat16):
         q = posterior(x)
-        z = q.rsample()
-        log_q = q.log_prob(z)
+        z, log_q = q.rsample_and_log_prob()
     assert (z.dtype, log_q.dtype) == (torch.float32, torch.float32)
-    torch.testing.assert_close(log_q, q.log_prob(z.clone()), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(log_q, q.log_prob(z), atol=1e-4, rtol=1e-4)
 
 
 # Mixtures.
@@ -260,7 +264,7 @@ def test_a_mixture_is_torchs_however_it_is_cut(monkeypatch):
     z = double(50, 3, 2)
     torch.testing.assert_close(ours.log_prob(z), theirs.log_prob(z))
     torch.testing.assert_close(ours.mean, theirs.mean)
-    monkeypatch.setattr(mixture, "ELEMENTS", 100)
+    monkeypatch.setattr(composed, "ELEMENTS", 100)
     torch.testing.assert_close(ours.log_prob(z), theirs.log_prob(z))
     torch.testing.assert_close(ours.log_prob(z[0]), theirs.log_prob(z[0]))
     drawn = ours.sample((40, 100))
@@ -389,11 +393,11 @@ def models() -> dict[str, lb.VAE]:
 def test_one_importance_sample_is_the_elbo_in_expectation(name):
     model, x = models()[name], torch.randn(3, X)
     with torch.no_grad():
-        log_w = model.log_weights(x, 5000)
-        elbo = lb.ELBO(samples=5000)(model, x)["bound"]
+        log_w = model.draws(x, 5000).log_w
+        elbo = lb.ELBO(samples=5000)(model, x).bound
         error = log_w.std(0) / 5000**0.5
         assert ((log_w.mean(0) - elbo).abs() < 5 * error * 2**0.5).all()
-        iwae = lb.IWAE(samples=5000)(model, x)["bound"]
+        iwae = lb.IWAE(samples=5000)(model, x).bound
     assert (iwae > elbo).all()
 
 
@@ -405,7 +409,7 @@ def test_dreg_has_the_same_expected_gradient(name):
         model.zero_grad()
         # Many copies of few examples: as many independent draws.
         terms = lb.IWAE(4, kind)(model, x.repeat(400, 1))
-        terms["objective"].mean().backward()
+        terms.objective.mean().backward()
         return torch.cat([p.grad.flatten() for p in model.parameters()])
 
     drawn = {

@@ -48,9 +48,9 @@ def test_loss_is_the_negative_elbo_of_the_composition_at_the_same_noise():
     vae.forward(x)
     torch.manual_seed(7)
     terms = lb.ELBO()(vae.composition, x)
-    assert vae.loss.item() == pytest.approx(-terms["bound"].sum().item(), rel=1e-6)
+    assert vae.loss.item() == pytest.approx(-terms.bound.sum().item(), rel=1e-6)
 
-    gradients = torch.autograd.grad(-terms["objective"].sum(), list(vae.parameters()))
+    gradients = torch.autograd.grad(-terms.objective.sum(), list(vae.parameters()))
     vae.backward()
     for parameter, expected in zip(vae.parameters(), gradients, strict=True):
         torch.testing.assert_close(parameter.grad, expected, rtol=1e-3, atol=1e-3)

@@ -70,7 +70,7 @@ def test_two_processes_train_as_one(tmp_path):
         torch.testing.assert_close(two[name], tensor)
     for a, b in zip(first, second, strict=True):
         for split in ("train", "validation"):
-            assert abs(a[split]["bound"] - b[split]["bound"]) < 1e-5
+            assert abs(a[split]["objective"] - b[split]["objective"]) < 1e-5
 
 
 DYING = """

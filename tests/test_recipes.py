@@ -62,7 +62,7 @@ def test_every_likelihood_of_grey_images_trains_a_step(name, recipe):
     sizes = {"hidden": (8,)} | ({"channels": (4, 4)} if recipe is recipes.convolutional else {})
     model = recipe(GREY, latent_dim=2, likelihood=name, conditional=True, **sizes).model
     terms = lb.ELBO()(model, *model.prepare(GREY.x, GREY.labels))
-    terms["objective"].sum().backward()
+    terms.objective.sum().backward()
     assert all(p.grad is not None for p in model.parameters())
     assert model.sample(3, torch.tensor([0, 5, 9])).shape == (3, 1, 28, 28)
 
@@ -79,7 +79,7 @@ def test_a_mixtures_logistics_are_told_apart_from_a_priors_components(name):
     mixed = model.likelihood(torch.zeros(30, model.latent_dim)).base_dist
     assert mixed.logits.shape == (30, 1, 28, 28, 3)
     assert model.is_density
-    assert model.log_weights(x).isfinite().all()
+    assert model.draws(x).log_w.isfinite().all()
 
 
 def test_settings_of_likelihoods_reach_them():
@@ -116,7 +116,7 @@ def test_autoencoders_have_no_noise_and_the_wasserstein_one_compares_codes_with_
         assert experiment.objective == objective
         assert isinstance(experiment.model.posterior, lb.Deterministic)
         terms = objective(experiment.model, *experiment.model.prepare(GREY.x))
-        assert terms["objective"].isfinite().all()
+        assert terms.objective.isfinite().all()
 
 
 def test_the_tcvae_knows_the_size_of_its_training_set():
@@ -225,7 +225,7 @@ def test_priors_and_posteriors_are_chosen_by_name(prior, posterior):
     model = recipes.prepare("mlp", LABELLED, settings).model
     assert (type(model.prior).__name__, type(model.posterior).__name__) == (prior, posterior)
     terms = lb.ELBO()(model, *model.prepare(LABELLED.x, LABELLED.labels))
-    terms["objective"].sum().backward()
+    terms.objective.sum().backward()
     assert all(p.grad is not None for p in model.parameters())
 
 

@@ -35,8 +35,8 @@ def test_variants(name, model, objective):
     assert isinstance(model, lb.VAE)
     x, labels = (torch.rand(6, 16) > 0.5).float(), torch.arange(6) % 3
     terms = objective(model, *model.prepare(x, labels), time=3.0)
-    assert all(term.isfinite().all() for term in terms.values())
-    terms["objective"].sum().backward()
+    assert all(term.isfinite().all() for term in terms.named().values())
+    terms.objective.sum().backward()
     assert all(p.grad is not None for p in model.parameters())
     drawn = model.eval().sample(6, labels if model.context else None)
     assert drawn.shape == x.shape

@@ -14,8 +14,7 @@ from documents.bench import NATS, PIXELS, Bench, system
 from documents.lab11.layers import DIVIDED, UNDIVIDED, DenseNetwork, gaussian_vae, of_own_layers
 from lowerbound import evaluation, plots, storage
 from lowerbound.data import Dataset
-from lowerbound.evaluation import Evaluation
-from lowerbound.evaluation.bounds import estimate
+from lowerbound.evaluation import Evaluation, estimate
 from lowerbound.likelihoods import Sigma
 from lowerbound.objectives import ELBO
 from lowerbound.schedules import Linear

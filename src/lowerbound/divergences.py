@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.distributions import Distribution, kl_divergence
+from torch.distributions import Distribution, Independent, kl_divergence
 
 from lowerbound.errors import ShapeError
 
@@ -103,18 +103,52 @@ def monte_carlo_kl(q: Distribution, p: Distribution, samples: int) -> tuple[Tens
     return log_ratio.mean(0), log_ratio.std(0) / samples**0.5
 
 
-def kl(q: Distribution, p: Distribution, z: Tensor) -> Tensor:
-    """KL(q ‖ p): in closed form where one is known, else estimated at the given z ~ q.
+def marginals(p: Distribution) -> Distribution | None:
+    """pⱼ(zⱼ) of each dimension, batch shape (*batch, d), where p(z) = ∏ⱼ pⱼ(zⱼ); else None.
 
-    Of layered codes, the estimate is in closed form for each layer given its parents, where it can
-    be.  Shapes: z (samples, *batch, latent); result (*batch).
+    Those of torch's Independent, or what a distribution itself has as ``marginals``.
     """
+    if isinstance(p, Independent) and p.reinterpreted_batch_ndims == 1:
+        return p.base_dist
+    return getattr(p, "marginals", None)
+
+
+def kl_terms(q: Distribution, p: Distribution) -> Tensor | None:
+    """KL(qⱼ ‖ pⱼ) of each latent dimension, (*batch, d), nats.
+
+    None where q or p does not factorise over dimensions, or no closed form is known.
+    """
+    of_q, of_p = marginals(q), marginals(p)
+    if of_q is None or of_p is None:
+        return None
+    try:
+        return kl_divergence(of_q, of_p)
+    except NotImplementedError:
+        return None
+
+
+def exact_kl(q: Distribution, p: Distribution) -> Tensor | None:
+    """KL(q ‖ p), (*batch), in closed form; None where none is known."""
     try:
         return kl_divergence(q, p)
     except NotImplementedError:
-        if hasattr(q, "kl_per_layer") and hasattr(p, "kl_per_layer"):
-            return q.kl_per_layer(p, z).sum(-1)
-        return (q.log_prob(z) - p.log_prob(z)).mean(0)
+        terms = kl_terms(q, p)
+        return None if terms is None else terms.sum(-1)
+
+
+def kl(q: Distribution, p: Distribution, z: Tensor, log_q: Tensor | None = None) -> Tensor:
+    """KL(q ‖ p): in closed form where one is known, else estimated at the given z ~ q.
+
+    Of layered codes, the estimate is in closed form for each layer given its parents, where it can
+    be.  Shapes: z (samples, *batch, latent); result (*batch).  ``log_q`` is log q(z) where it is
+    known already.
+    """
+    exact = exact_kl(q, p)
+    if exact is not None:
+        return exact
+    if hasattr(q, "kl_per_layer") and hasattr(p, "kl_per_layer"):
+        return q.kl_per_layer(p, z).sum(-1)
+    return ((q.log_prob(z) if log_q is None else log_q) - p.log_prob(z)).mean(0)
 
 
 def gaussian_total_correlation(covariance: Float[Tensor, "*batch d d"]) -> Float[Tensor, "*batch"]:

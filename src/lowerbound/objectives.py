@@ -1,35 +1,54 @@
 """Objectives: per-example terms in nats, to be maximised.
 
-An objective is called with a model, prepared x (and context), and the time in epochs.  It returns
-tensors of shape (batch,):
-
-    objective       what training maximises
-    bound           the number to report and to select by: a lower bound, with no weights in it
-    reconstruction  −log p(x|z), averaged over z ~ q(z|x)
-    kl              KL(q(z|x) ‖ p(z)), or an estimate of it from the drawn z
-
-and, where it has them, what else the objective is made of, by name.
+An objective is called with a model, prepared x (and context), and the time in epochs, and reads its
+`Terms` from draws z ~ q(z|x).
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 
 from lowerbound.corruptions import Corruption
-from lowerbound.distributions import LOG_2PI, Delta, DiagonalNormal, kl_terms
-from lowerbound.divergences import Kernel, kl, mmd
+from lowerbound.distributions import has_density
+from lowerbound.divergences import Kernel, kl_terms, marginals, mmd
 from lowerbound.errors import ConfigurationError
 from lowerbound.parts import Size, part
 from lowerbound.schedules import Schedule
-from lowerbound.vae import VAE, draw
+from lowerbound.vae import VAE, Draws, draw
 
-Terms = dict[str, Tensor]
+
+@dataclass(frozen=True)
+class Terms:
+    """What an objective is made of, (batch,) each, in nats.
+
+    Attributes:
+        objective: what training maximises.
+        reconstruction: −log p(x|z), averaged over z ~ q(z|x).
+        bound: a lower bound on log p(x) with no weights in it, to report and to select by; None
+            where there is none, as for an autoencoder.
+        kl: KL(q(z|x) ‖ p(z)), or an estimate of it from the drawn z; None where it is not taken.
+        others: what else there is, by name.
+    """
+
+    objective: Tensor
+    reconstruction: Tensor
+    bound: Tensor | None = None
+    kl: Tensor | None = None
+    others: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def named(self) -> dict[str, Tensor]:
+        """All that there are, by name, as records keep them."""
+        ours = {"bound": self.bound, "reconstruction": self.reconstruction, "kl": self.kl}
+        known = {name: term for name, term in ours.items() if term is not None}
+        return {"objective": self.objective, **known, **self.others}
 
 
 class Objective(ABC):
@@ -77,23 +96,30 @@ class ELBO(Objective):
     def __call__(
         self, model: VAE, x: Tensor, context: Tensor | None = None, time: float = math.inf
     ) -> Terms:
-        seen = self.corruption(x) if self.corruption and model.training else x
-        q, p = model.posterior(seen, context), model.prior(context)
-        z = q.rsample((self.samples,))
-        log_likelihood = model.likelihood(z, context).log_prob(x).mean(0)
-        divergence = kl(q, p, z)
-        penalty = divergence
-        if self.free_bits and self.free_bits_per == "total":
-            penalty = divergence.clamp(min=self.free_bits)
-        elif self.free_bits:
-            per_dimension = kl_terms(q, p).expand(*x.shape[:1], -1)
-            penalty = per_dimension.mean(0).clamp(min=self.free_bits).sum().expand_as(divergence)
-        return {
-            "objective": log_likelihood - _at(self.beta, time) * penalty,
-            "bound": log_likelihood - divergence,
-            "reconstruction": -log_likelihood,
-            "kl": divergence,
-        }
+        d = model.draws(x, self.samples, context, seen=_seen(x, self.corruption, model))
+        log_likelihood = d.log_likelihood.mean(0)
+        return Terms(
+            objective=log_likelihood - _at(self.beta, time) * self._penalty(d),
+            bound=log_likelihood - d.kl,
+            reconstruction=-log_likelihood,
+            kl=d.kl,
+        )
+
+    def _penalty(self, d: Draws) -> Tensor:
+        """The KL, less the bits that are free."""
+        if not self.free_bits:
+            return d.kl
+        if self.free_bits_per == "total":
+            return d.kl.clamp(min=self.free_bits)
+        per_dimension = kl_terms(d.q, d.p)
+        if per_dimension is None:
+            raise ConfigurationError(
+                "expected a posterior and a prior that factorise over latent dimensions, got "
+                f"{type(d.q).__name__} and {type(d.p).__name__}; a KL per dimension is not defined "
+                "for them"
+            )
+        mean = per_dimension.expand(*d.kl.shape, -1).mean(0)
+        return mean.clamp(min=self.free_bits).sum().expand_as(d.kl)
 
 
 @part
@@ -117,31 +143,18 @@ class IWAE(Objective):
     def __call__(
         self, model: VAE, x: Tensor, context: Tensor | None = None, time: float = math.inf
     ) -> Terms:
-        q = model.posterior(x, context)
-        z = q.rsample((self.samples,))
-        dreg = self.gradient == "dreg" and z.requires_grad
-        if dreg and not hasattr(q, "detach"):
-            raise ConfigurationError(
-                f"expected a posterior whose distribution has detach(), which the dreg gradient "
-                f"needs, got {type(q).__name__}; use gradient='standard'"
-            )
-        log_likelihood = model.likelihood(z, context).log_prob(x)
-        log_ratio = (q.detach() if dreg else q).log_prob(z) - model.prior(context).log_prob(z)
-        log_w = log_likelihood - log_ratio
-        bound = _log_mean(log_w)
-        objective = bound
+        d = model.draws(x, self.samples, context)
+        dreg = self.gradient == "dreg" and d.z.requires_grad
+        if dreg:
+            d = d.through_z()
+        bound = objective = _log_mean(d.log_w)
         if dreg:
             # w̃ scales the gradient by θ; the hook scales the one by z, and so by φ, once more.
-            normalised = log_w.detach().softmax(0)
-            z.register_hook(lambda gradient: normalised.unsqueeze(-1) * gradient)
-            surrogate = (normalised * log_w).sum(0)
+            normalised = d.log_w.detach().softmax(0)
+            d.z.register_hook(lambda gradient: normalised.unsqueeze(-1) * gradient)
+            surrogate = (normalised * d.log_w).sum(0)
             objective = bound.detach() + surrogate - surrogate.detach()
-        return {
-            "objective": objective,
-            "bound": bound,
-            "reconstruction": -log_likelihood.mean(0),
-            "kl": log_ratio.mean(0),
-        }
+        return Terms(objective, -d.log_likelihood.mean(0), bound, d.log_ratio.mean(0))
 
 
 @part
@@ -165,19 +178,16 @@ class Renyi(Objective):
     def __call__(
         self, model: VAE, x: Tensor, context: Tensor | None = None, time: float = math.inf
     ) -> Terms:
-        q, p = model.posterior(x, context), model.prior(context)
-        z = q.rsample((self.samples,))
-        log_likelihood = model.likelihood(z, context).log_prob(x)
-        log_ratio = q.log_prob(z) - p.log_prob(z)
-        log_w, power = log_likelihood - log_ratio, 1 - self.alpha
+        d = model.draws(x, self.samples, context)
+        power = 1 - self.alpha
         # In float64, as a small power leaves few digits of a difference in float32.
-        objective = _log_mean(power * log_w.double()) / power if power else log_w.mean(0)
-        return {
-            "objective": objective.to(log_w.dtype),
-            "bound": _log_mean(log_w),
-            "reconstruction": -log_likelihood.mean(0),
-            "kl": log_ratio.mean(0),
-        }
+        objective = _log_mean(power * d.log_w.double()) / power if power else d.log_w.mean(0)
+        return Terms(
+            objective=objective.to(d.log_w.dtype),
+            bound=_log_mean(d.log_w),
+            reconstruction=-d.log_likelihood.mean(0),
+            kl=d.log_ratio.mean(0),
+        )
 
 
 @part
@@ -195,8 +205,8 @@ class TCVAE(Objective):
 
         q(zᵢ) ≈ 1/N q(zᵢ|xᵢ) + (1 − 1/N) 1/(M − 1) Σ_{m≠i} q(zᵢ|xₘ)
 
-    which is unbiased for q(z) (its logarithm is not).  The posterior must be a diagonal Gaussian.
-    With several processes, M counts each one's share of the batch.
+    which is unbiased for q(z) (its logarithm is not).  The posterior must factorise, as a diagonal
+    Gaussian does.  With several processes, M counts each one's share of the batch.
 
     Source: Chen, Li, Grosse & Duvenaud, Isolating sources of disentanglement in VAEs, 2018, arXiv
     1802.04942; the estimate is its stratified one, with equal weights on the other examples.
@@ -213,44 +223,41 @@ class TCVAE(Objective):
     def __call__(
         self, model: VAE, x: Tensor, context: Tensor | None = None, time: float = math.inf
     ) -> Terms:
-        q, p = model.posterior(x, context), model.prior(context)
-        if not isinstance(q, DiagonalNormal):
-            raise ConfigurationError(
-                f"expected a diagonal Gaussian posterior for TCVAE, got {type(q).__name__}; "
-                "use the ELBO objective"
-            )
-        z = q.rsample()
-        log_likelihood = model.likelihood(z, context).log_prob(x)
-        log_q, log_factors = aggregate_log_densities(z, q, self.examples)
+        d = model.draws(x, 1, context)
+        log_likelihood = d.log_likelihood[0]
+        log_q, log_factors = aggregate_log_densities(d.z[0], d.q, self.examples)
         parts = {
-            "mutual_information": q.log_prob(z) - log_q,
+            "mutual_information": d.log_q[0] - log_q,
             "total_correlation": log_q - log_factors,
-            "dimension_kl": log_factors - p.log_prob(z),
+            "dimension_kl": log_factors - d.log_p[0],
         }
         weights = (_at(weight, time) for weight in (self.alpha, self.beta, self.gamma))
         penalty = sum(w * term for w, term in zip(weights, parts.values(), strict=True))
-        divergence = kl(q, p, z.unsqueeze(0))
-        return {
-            "objective": log_likelihood - penalty,
-            "bound": log_likelihood - divergence,
-            "reconstruction": -log_likelihood,
-            "kl": divergence,
-            **parts,
-        }
+        return Terms(
+            objective=log_likelihood - penalty,
+            bound=log_likelihood - d.kl,
+            reconstruction=-log_likelihood,
+            kl=d.kl,
+            others=parts,
+        )
 
 
-def aggregate_log_densities(z: Tensor, q: DiagonalNormal, examples: int) -> tuple[Tensor, Tensor]:
+def aggregate_log_densities(z: Tensor, q: Distribution, examples: int) -> tuple[Tensor, Tensor]:
     """log q(zᵢ) and Σⱼ log q(zᵢⱼ), (batch,) each, estimated from the posteriors of the batch.
 
     zᵢ ~ q(z|xᵢ), (batch, latent).  See `TCVAE` for the weights.
     """
+    each = marginals(q)
+    if each is None:
+        raise ConfigurationError(
+            "expected a factorising posterior, such as a diagonal Gaussian posterior for TCVAE, "
+            f"got {type(q).__name__}; use the ELBO objective"
+        )
     m = len(z)
     others = (1 - 1 / examples) / max(m - 1, 1)
     weights = torch.full((m, m), others, dtype=z.dtype, device=z.device)
     log_weights = weights.fill_diagonal_(1 - (m - 1) * others).log()
-    # log q(zᵢⱼ|xₘ), (i, m, j)
-    squared = (z.unsqueeze(1) - q.mean) ** 2 * (-q.log_variance).exp()
-    log_q = -0.5 * (squared + q.log_variance + LOG_2PI)
+    log_q = each.log_prob(z.unsqueeze(1))  # log q(zᵢⱼ|xₘ), (i, m, j)
     joint = (log_weights + log_q.sum(-1)).logsumexp(1)
     factors = (log_weights.unsqueeze(-1) + log_q).logsumexp(1)
     return joint, factors.sum(-1)
@@ -263,8 +270,8 @@ class InfoVAE(Objective):
 
     MMD² is estimated without bias from the batch's z ~ q(z|x) and as many draws from p(z).  In the
     paper's terms β = 1 − α and ``weight`` = α + λ − 1.  β = 0 leaves MMD alone to bring q(z) to the
-    prior: with a `Deterministic` posterior, the Wasserstein autoencoder.  That has no bound on
-    log p(x); as with `Reconstruction`, log p(x|z) stands in its place.  ``kernel`` is `mmd`'s.
+    prior: with a `Deterministic` posterior, the Wasserstein autoencoder, which has no KL and no
+    bound on log p(x).  ``kernel`` is `mmd`'s.
 
     Sources: Zhao, Song & Ermon, InfoVAE, 2017, arXiv 1706.02262; Tolstikhin et al., Wasserstein
     auto-encoders, 2017, arXiv 1711.01558.
@@ -280,18 +287,18 @@ class InfoVAE(Objective):
     def __call__(
         self, model: VAE, x: Tensor, context: Tensor | None = None, time: float = math.inf
     ) -> Terms:
-        q, p = model.posterior(x, context), model.prior(context)
-        z = q.rsample()
-        log_likelihood = model.likelihood(z, context).log_prob(x)
+        d = model.draws(x, 1, context)
+        log_likelihood = d.log_likelihood[0]
         # One example alone says nothing of q(z).
-        discrepancy = mmd(z, draw(p, len(x)), self.kernel) if len(x) > 1 else z.new_zeros(())
+        discrepancy = x.new_zeros(())
+        if len(x) > 1:
+            discrepancy = mmd(d.z[0], draw(d.p, len(x)), self.kernel)
         objective = log_likelihood - _at(self.weight, time) * discrepancy
-        terms = {"bound": log_likelihood, "reconstruction": -log_likelihood}
-        if not isinstance(q, Delta) or self.beta:
-            divergence = kl(q, p, z.unsqueeze(0))
-            objective = objective - _at(self.beta, time) * divergence
-            terms |= {"bound": log_likelihood - divergence, "kl": divergence}
-        return {"objective": objective, **terms, "mmd": discrepancy.expand(len(x))}
+        others = {"mmd": discrepancy.expand(len(x))}
+        if not has_density(d.q) and not self.beta:
+            return Terms(objective, -log_likelihood, others=others)
+        objective = objective - _at(self.beta, time) * d.kl
+        return Terms(objective, -log_likelihood, log_likelihood - d.kl, d.kl, others)
 
 
 @part
@@ -316,23 +323,19 @@ class Reconstruction(Objective):
     def __call__(
         self, model: VAE, x: Tensor, context: Tensor | None = None, time: float = math.inf
     ) -> Terms:
-        seen = self.corruption(x) if self.corruption and model.training else x
+        seen = _seen(x, self.corruption, model)
         if self.contraction:
             seen = seen.detach().requires_grad_()
         with torch.set_grad_enabled(torch.is_grad_enabled() or self.contraction > 0):
-            z = model.posterior(seen, context).rsample()
-        log_likelihood = model.likelihood(z, context).log_prob(x)
-        terms = {
-            "objective": log_likelihood,
-            "bound": log_likelihood,
-            "reconstruction": -log_likelihood,
-        }
+            d = model.draws(x, 1, context, seen=seen)
+        z, log_likelihood = d.z[0], d.log_likelihood[0]
         penalty = self.sparsity * z.abs().sum(-1)
         if self.contraction:
             penalty = penalty + self.contraction * squared_jacobian(z, seen)
         if self.sparsity or self.contraction:
-            terms |= {"objective": log_likelihood - penalty, "penalty": penalty}
-        return terms
+            others = {"penalty": penalty}
+            return Terms(log_likelihood - penalty, -log_likelihood, others=others)
+        return Terms(log_likelihood, -log_likelihood)
 
 
 def squared_jacobian(z: Tensor, x: Tensor) -> Tensor:
@@ -344,6 +347,11 @@ def squared_jacobian(z: Tensor, x: Tensor) -> Tensor:
     with torch.enable_grad():
         (gradient,) = torch.autograd.grad((signs * z).sum(), x, create_graph=True)
     return gradient.flatten(1).square().sum(1)
+
+
+def _seen(x: Tensor, corruption: Corruption | None, model: VAE) -> Tensor:
+    """What the encoder sees of x: in training mode a fresh corruption x̃, where one is wanted."""
+    return corruption(x) if corruption and model.training else x
 
 
 def _log_mean(log_values: Tensor) -> Tensor:

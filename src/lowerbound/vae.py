@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import TypeVar
 
 import torch
@@ -9,11 +12,87 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from lowerbound.divergences import kl
 from lowerbound.errors import ConfigurationError, ShapeError
 from lowerbound.parts import part
 from lowerbound.transforms import Identity, Transform
 
 T = TypeVar("T", Tensor, Tensor | None)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """k draws z ~ q(z|x) for each x of a batch, and what a bound is made of, in nats.
+
+    Attributes:
+        q, p: q(z|x), batch shape (batch,), and p(z).
+        z: (k, batch, latent).
+        log_likelihood: log p(x|z), (k, batch).
+        drawn_log_q: log q(z|x) of a q that tells it with z; None has `log_q` computed from z.
+    """
+
+    q: Distribution
+    p: Distribution
+    z: Tensor
+    log_likelihood: Tensor
+    drawn_log_q: Tensor | None = None
+
+    @cached_property
+    def log_q(self) -> Tensor:
+        """log q(z|x), (k, batch)."""
+        return self.q.log_prob(self.z) if self.drawn_log_q is None else self.drawn_log_q
+
+    @cached_property
+    def log_p(self) -> Tensor:
+        """log p(z), (k, batch)."""
+        return self.p.log_prob(self.z)
+
+    @cached_property
+    def log_ratio(self) -> Tensor:
+        """log q(z|x) − log p(z), (k, batch), whose mean estimates the KL."""
+        return self.log_q - self.log_p
+
+    @cached_property
+    def log_w(self) -> Tensor:
+        """log w = log p(x|z) + log p(z) − log q(z|x), (k, batch); E w = p(x)."""
+        return self.log_likelihood - self.log_ratio
+
+    @cached_property
+    def kl(self) -> Tensor:
+        """KL(q(z|x) ‖ p(z)), (batch,): in closed form where one is known, else at the drawn z."""
+        return kl(self.q, self.p, self.z, self.drawn_log_q)
+
+    def through_z(self) -> Draws:
+        """The same draws, log q(z|x) having its gradient by q's parameters through z alone.
+
+        Source: Roeder, Wu & Duvenaud, Sticking the landing, 2017, arXiv 1703.09194.
+        """
+        if not hasattr(self.q, "detach"):
+            raise ConfigurationError(
+                f"expected a posterior whose distribution has detach(), which the dreg gradient "
+                f"needs, got {type(self.q).__name__}; use gradient='standard'"
+            )
+        return replace(self, q=self.q.detach(), drawn_log_q=None)
+
+
+@dataclass(frozen=True)
+class Conditioned:
+    """A model given prepared x: q(z|x), p(z), and log p(x|z) as a function of z."""
+
+    x: Tensor
+    q: Distribution
+    p: Distribution
+    log_likelihood: Callable[[Tensor], Tensor]
+
+    def draws(self, k: int = 1) -> Draws:
+        """k draws z ~ q(z|x) for each x, reparameterised where gradients are taken."""
+        if hasattr(self.q, "rsample_and_log_prob"):
+            return self.at(*self.q.rsample_and_log_prob((k,)))
+        return self.at(self.q.rsample((k,)) if torch.is_grad_enabled() else self.q.sample((k,)))
+
+    def at(self, z: Float[Tensor, "k batch latent"], log_q: Tensor | None = None) -> Draws:
+        """The same at codes from elsewhere; ``log_q`` is log q(z|x) where it is known."""
+        return Draws(self.q, self.p, z, self.log_likelihood(z), log_q)
 
 
 @part
@@ -23,7 +102,7 @@ class VAE(nn.Module):
     ``transform`` takes data as it is kept (grey levels as uint8, say) to what the parts see, and
     ``context`` takes class labels to features; every part is then given c.
 
-    The parts, `log_weights` and the objectives work on prepared tensors, as `prepare` returns them.
+    The parts, `draws` and the objectives work on prepared tensors, as `prepare` returns them.
     `encode`, `embed`, `decode`, `reconstruct` and `sample` take and return data.
 
     >>> from lowerbound import MLP, Bernoulli, DiagonalGaussian, StandardNormal
@@ -85,20 +164,33 @@ class VAE(nn.Module):
             return False
         return support == self.transform.output
 
-    def log_weights(
+    def draws(
         self,
         x: Float[Tensor, "batch ..."],
-        samples: int = 1,
+        k: int = 1,
         context: Float[Tensor, "batch features"] | None = None,
-    ) -> Float[Tensor, "samples batch"]:
-        """log w = log p(x|z) + log p(z) − log q(z|x), z ~ q(z|x), of prepared x; nats."""
-        q = self.posterior(x, context)
-        z = q.rsample((samples,))
-        return (
-            self.likelihood(z, context).log_prob(x)
-            + self.prior(context).log_prob(z)
-            - q.log_prob(z)
-        )
+        *,
+        seen: Float[Tensor, "batch ..."] | None = None,
+    ) -> Draws:
+        """k draws z ~ q(z|x) for each prepared x, with log p(x|z), log w, and the KL.
+
+        With ``seen`` they are from q(z|x̃), x̃ what the encoder sees of x: any q gives a bound.
+        In training mode a likelihood that tracks its batches takes this one in.
+        """
+        return self.given(x, context, seen=seen).draws(k)
+
+    def given(
+        self, x: Tensor, context: Tensor | None = None, *, seen: Tensor | None = None
+    ) -> Conditioned:
+        """What `draws` draws from, for codes by parts or from elsewhere."""
+        q = self.posterior(x if seen is None else seen, context)
+        return Conditioned(x, q, self.prior(context), partial(self._log_likelihood, x, context))
+
+    def _log_likelihood(self, x: Tensor, context: Tensor | None, z: Tensor) -> Tensor:
+        p = self.likelihood(z, context)
+        if self.training and hasattr(self.likelihood, "track"):
+            self.likelihood.track(p, x)  # type: ignore[operator]
+        return p.log_prob(x)
 
     def prepare(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Data (batch, *shape) and labels (batch,) as the tensors that the parts see.

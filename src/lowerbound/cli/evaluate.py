@@ -98,17 +98,17 @@ def _check_posterior(
     model: VAE, examples: Dataset, ais: int | None, gap: bool, decompose: bool
 ) -> None:
     """Refuse before any work what would be refused after minutes of it."""
-    from lowerbound.distributions import Delta, DiagonalNormal
+    from lowerbound.distributions import as_diagonal, has_density
 
     labels = None if examples.labels is None else examples.labels[:1]
     q = model.encode(examples.x[:1], labels)
     for option, asked in (("--gap", gap), ("--decompose", decompose)):
-        if asked and not isinstance(q, DiagonalNormal):
+        if asked and as_diagonal(q) is None:
             raise ConfigurationError(
                 f"expected a DiagonalGaussian posterior for {option}, got "
                 f"{type(model.posterior).__name__}; leave {option} out"
             )
-    if ais is not None and isinstance(q, Delta):
+    if ais is not None and not has_density(q):
         raise ConfigurationError(
             "expected a posterior with a density for --ais, got a deterministic one; leave it out"
         )

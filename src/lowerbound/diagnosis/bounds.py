@@ -18,8 +18,9 @@ from lowerbound.diagnosis.holes import difference
 from lowerbound.diagnosis.thresholds import GAP, LEAST_GAP, OVERFITTING, RISE, surely_above
 from lowerbound.diagnosis.trained import TrainedModel, subset
 from lowerbound.diagnosis.words import say
-from lowerbound.evaluation.bounds import estimate
+from lowerbound.evaluation import estimate
 from lowerbound.evaluation.importance import effective_size
+from lowerbound.training import criterion
 
 COMPARED = 10_000
 """Examples of each split whose bounds are compared.  The spread between examples, 24 nats for MNIST
@@ -38,7 +39,7 @@ def overfitting(trained: TrainedModel) -> Measured | NotChecked:
     seen = [e for e in trained.history if e.get("validation")]
     stop = ""
     if seen:
-        best = max(seen, key=lambda e: e["validation"]["bound"])["epoch"]
+        best = max(seen, key=lambda e: criterion(e["validation"]))["epoch"]
         stop = say("overfitting", "stop", best=best, last=seen[-1]["epoch"])
     form = "corrupted" if getattr(trained.objective, "corruption", None) else ""
     found = surely_above(gap, max(LEAST_GAP, OVERFITTING * kl(trained).value))

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent, Normal
+from torch.distributions import Distribution
 
 from lowerbound.data import Dataset
 from lowerbound.diagnosis.trained import TrainedModel, once, subset
-from lowerbound.distributions import DiagonalNormal, kl_terms
-from lowerbound.errors import ConfigurationError
-from lowerbound.evaluation import Estimate
-from lowerbound.evaluation.bounds import estimate
+from lowerbound.divergences import kl_terms
+from lowerbound.evaluation import Estimate, estimate
 
 WEIGHTED, SAMPLES = 500, 100
 """Held-out examples, and draws of z for each, whose importance weights are looked at: log w varies
@@ -65,7 +63,8 @@ def encoded(trained: TrainedModel, data: Dataset) -> Codes:
     def of(x: Tensor, context: Tensor | None) -> list[Tensor | None]:
         q, p = trained.model.posterior(x, context), trained.model.prior(context)
         moments = (q.mean.expand(len(x), -1), variance_of(q).expand(len(x), -1))
-        z, terms = q.sample().expand(len(x), -1), _kl_terms(q, p)
+        z, terms = q.sample().expand(len(x), -1), kl_terms(q, p)
+        terms = None if terms is None else terms.expand(len(x), -1)
         log_ratio = None if trained.is_autoencoder else q.log_prob(z) - p.log_prob(z)
         return [*moments, z, log_ratio, terms, context]
 
@@ -78,24 +77,6 @@ def variance_of(q: Distribution) -> Tensor:
         return q.variance
     except NotImplementedError:
         return q.sample((MOMENT_DRAWS,)).var(0)
-
-
-def as_diagonal(q: Distribution) -> DiagonalNormal | None:
-    """q as a diagonal Gaussian in log-variances, if that is what it is."""
-    if isinstance(q, DiagonalNormal):
-        return q
-    normal = q.base_dist if isinstance(q, Independent) else None
-    if isinstance(normal, Normal) and len(q.event_shape) == 1:
-        return DiagonalNormal(normal.loc, 2 * normal.scale.log())
-    return None
-
-
-def _kl_terms(q: Distribution, p: Distribution) -> Tensor | None:
-    diagonal = as_diagonal(q)
-    try:
-        return None if diagonal is None else kl_terms(diagonal, p).expand(*q.mean.shape)
-    except ConfigurationError:
-        return None
 
 
 def kl(trained: TrainedModel) -> Estimate:
@@ -113,7 +94,7 @@ def log_weights(trained: TrainedModel, data: Dataset, samples: int) -> Tensor:
     """log w = log p(x|z) + log p(z) − log q(z|x), z ~ q(z|x), of all the data: (samples, n)."""
 
     def of(x: Tensor, context: Tensor | None) -> list[Tensor]:
-        return [trained.model.log_weights(x, samples, context)]
+        return [trained.model.draws(x, samples, context).log_w]
 
     return trained.each(data, of, dim=1, copies=samples)[0].double()
 

@@ -13,7 +13,7 @@ from lowerbound.diagnosis.finding import Check, Finding, Measured, NotChecked, c
 from lowerbound.diagnosis.thresholds import FEWEST
 from lowerbound.diagnosis.trained import TrainedModel
 from lowerbound.errors import ConfigurationError
-from lowerbound.evaluation.bounds import judging
+from lowerbound.evaluation import judging
 from lowerbound.objectives import ELBO, Objective
 from lowerbound.training import Record
 from lowerbound.vae import VAE

@@ -21,15 +21,14 @@ import torch
 from torch import Tensor
 
 from lowerbound.diagnosis import thresholds
-from lowerbound.diagnosis.codes import as_diagonal, codes, kl
+from lowerbound.diagnosis.codes import codes, kl
 from lowerbound.diagnosis.finding import Measured, NotChecked, measured
 from lowerbound.diagnosis.functions.formulas import Sizes, cause_of, near
 from lowerbound.diagnosis.thresholds import surely_above, surely_below
 from lowerbound.diagnosis.trained import TrainedModel, once
-from lowerbound.distributions import DiagonalNormal
+from lowerbound.distributions import DiagonalNormal, as_diagonal
 from lowerbound.divergences import kl as divergence
-from lowerbound.evaluation import Estimate
-from lowerbound.evaluation.bounds import estimate
+from lowerbound.evaluation import Estimate, estimate
 from lowerbound.objectives import ELBO
 
 PAIRS = 8

@@ -12,8 +12,7 @@ from lowerbound.diagnosis.codes import codes, encoded
 from lowerbound.diagnosis.finding import Measured, measured
 from lowerbound.diagnosis.thresholds import HOLES, surely_above
 from lowerbound.diagnosis.trained import TrainedModel, subset
-from lowerbound.evaluation import Estimate
-from lowerbound.evaluation.bounds import estimate
+from lowerbound.evaluation import Estimate, estimate
 from lowerbound.extras import needs
 
 FITTED = 20_000

@@ -15,8 +15,7 @@ from lowerbound.diagnosis.thresholds import BETTER, NOISE_OFF, SURE, surely_abov
 from lowerbound.diagnosis.trained import TrainedModel, once
 from lowerbound.diagnosis.words import say
 from lowerbound.distributions import OptimalNormal
-from lowerbound.evaluation import Estimate
-from lowerbound.evaluation.bounds import estimate, prepared_batches
+from lowerbound.evaluation import Estimate, estimate, prepared_batches
 
 FAMILIES = {
     Bernoulli: "Bernoulli",

@@ -11,7 +11,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from lowerbound.data import Dataset
 from lowerbound.diagnosis.finding import Measured, measured
 from lowerbound.errors import ShapeError
-from lowerbound.evaluation.bounds import prepared_batches
+from lowerbound.evaluation import prepared_batches
 from lowerbound.vae import VAE
 
 

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from lowerbound.data import Dataset
-from lowerbound.distributions import Delta
-from lowerbound.evaluation.bounds import prepared_batches
+from lowerbound.distributions import has_density
+from lowerbound.evaluation import prepared_batches
 from lowerbound.objectives import Objective
 from lowerbound.schedules import Schedule
 from lowerbound.training import Record
@@ -79,7 +79,7 @@ class TrainedModel:
     @property
     def is_autoencoder(self) -> bool:
         """Whether codes are points, so that there is no KL and no bound."""
-        return isinstance(self.posterior, Delta)
+        return not has_density(self.posterior)
 
     @property
     def won_last(self) -> float:

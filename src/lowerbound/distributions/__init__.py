@@ -4,26 +4,28 @@ None validates its arguments inside a forward pass: that would synchronise devic
 compilation.  Parts check shapes once, where a user's value enters.
 """
 
-from lowerbound.distributions.base import LOG_2PI, Unvalidated
-from lowerbound.distributions.bernoulli import Bernoulli
-from lowerbound.distributions.chain import Chain, Conditional
-from lowerbound.distributions.continuous_bernoulli import ContinuousBernoulli
-from lowerbound.distributions.counts import NegativeBinomial, Poisson, ZeroInflated
-from lowerbound.distributions.delta import Delta
+from lowerbound.distributions.base import LOG_2PI, Unvalidated, has_density
+from lowerbound.distributions.composed import Chain, Conditional, Delta, Flow, Mixture, Unflattened
+from lowerbound.distributions.continuous import Bernoulli, ContinuousBernoulli, StudentT
+from lowerbound.distributions.discrete import (
+    BetaBinomial,
+    DiscretisedLogistic,
+    GreyDistribution,
+    GreyLevels,
+    LogisticMixture,
+    NegativeBinomial,
+    Poisson,
+    ZeroInflated,
+)
 from lowerbound.distributions.fields import Joint, Nominal
-from lowerbound.distributions.flow import Flow
-from lowerbound.distributions.full_normal import FullNormal
-from lowerbound.distributions.gaussian import (
+from lowerbound.distributions.normal import (
     DiagonalNormal,
+    FullNormal,
+    Normal,
     OptimalNormal,
     StandardNormal,
-    kl_terms,
+    as_diagonal,
 )
-from lowerbound.distributions.grey_levels import BetaBinomial, GreyDistribution, GreyLevels
-from lowerbound.distributions.logistic import DiscretisedLogistic, LogisticMixture
-from lowerbound.distributions.mixture import Mixture
-from lowerbound.distributions.student_t import StudentT
-from lowerbound.distributions.unflattened import Unflattened
 
 __all__ = [
     "LOG_2PI",
@@ -44,6 +46,7 @@ __all__ = [
     "Mixture",
     "NegativeBinomial",
     "Nominal",
+    "Normal",
     "OptimalNormal",
     "Poisson",
     "StandardNormal",
@@ -51,5 +54,6 @@ __all__ = [
     "Unflattened",
     "Unvalidated",
     "ZeroInflated",
-    "kl_terms",
+    "as_diagonal",
+    "has_density",
 ]

@@ -1,22 +1,27 @@
 """Evaluation: bounds, their gaps, latent codes, decoded walks, outliers."""
 
-from lowerbound.evaluation.aggregate import aggregate_kl, gaussian_posteriors
-from lowerbound.evaluation.annealing import Annealed, Bracket, anneal, bracket
-from lowerbound.evaluation.bounds import (
-    Between,
-    Bound,
-    Estimate,
-    Evaluation,
-    evaluate,
-    measures,
+from lowerbound.evaluation.aggregate import (
+    KLParts,
+    aggregate_kl,
+    decompose_kl,
+    gaussian_posteriors,
 )
-from lowerbound.evaluation.decomposition import KLParts, decompose_kl
+from lowerbound.evaluation.annealing import Annealed, Bracket, anneal, bracket
+from lowerbound.evaluation.bounds import Bound, Evaluation, evaluate, measures
+from lowerbound.evaluation.estimates import Between, Estimate, estimate
 from lowerbound.evaluation.gaps import Gaps, gaps
-from lowerbound.evaluation.generation import manifold, normal_quantiles, traversals
 from lowerbound.evaluation.importance import EffectiveSamples
-from lowerbound.evaluation.latents import embed, most_active, reconstruction_error
+from lowerbound.evaluation.latents import (
+    embed,
+    manifold,
+    most_active,
+    normal_quantiles,
+    reconstruction_error,
+    traversals,
+)
 from lowerbound.evaluation.outliers import auroc, example_scores, grey_entropy
 from lowerbound.evaluation.rates import Rate, rate_distortion
+from lowerbound.evaluation.walk import judging, per_example, prepared_batches
 
 __all__ = [
     "Annealed",
@@ -35,15 +40,19 @@ __all__ = [
     "bracket",
     "decompose_kl",
     "embed",
+    "estimate",
     "evaluate",
     "example_scores",
     "gaps",
     "gaussian_posteriors",
     "grey_entropy",
+    "judging",
     "manifold",
     "measures",
     "most_active",
     "normal_quantiles",
+    "per_example",
+    "prepared_batches",
     "rate_distortion",
     "reconstruction_error",
     "traversals",

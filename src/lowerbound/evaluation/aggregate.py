@@ -1,20 +1,28 @@
-"""Is the aggregate posterior q(z) = (1/n) Σᵢ q(z|xᵢ) the prior?  The KL between them."""
+"""The aggregate posterior q(z) = (1/n) Σᵢ q(z|xᵢ): its KL from the prior, and the KL in parts.
+
+E KL(q(z|x) ‖ p(z)) = I(x; z) + KL(q(z) ‖ ∏ᵢ q(zᵢ)) + Σᵢ KL(q(zᵢ) ‖ p(zᵢ)): mutual information,
+what the code tells of x; total correlation, how its dimensions depend; and the KL of each.
+
+Sources: Hoffman & Johnson, ELBO surgery, 2016; Chen, Li, Grosse & Duvenaud, Isolating sources of
+disentanglement in VAEs, 2018, arXiv 1802.04942.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Distribution
 
-from lowerbound.data import Dataset
-from lowerbound.distributions import LOG_2PI, DiagonalNormal
+from lowerbound.distributions import LOG_2PI, DiagonalNormal, StandardNormal, as_diagonal
 from lowerbound.errors import ConfigurationError, ShapeError
-from lowerbound.evaluation.bounds import Between, estimate, posteriors
-from lowerbound.vae import VAE
+from lowerbound.evaluation.estimates import Between, Estimate, Figures, estimate
+from lowerbound.evaluation.walk import Progress, held_out, judging, per_example, posteriors
+from lowerbound.vae import VAE, Conditioned
 
 ROWS = 100
 
@@ -65,23 +73,128 @@ def log_mixtures(z: Tensor, mean: Tensor, log_variance: Tensor) -> tuple[Tensor,
 
 
 @torch.no_grad()
-def gaussian_posteriors(model: VAE, data: Dataset) -> tuple[Tensor, Tensor]:
+def gaussian_posteriors(model: VAE, data: Any) -> tuple[Tensor, Tensor]:
     """μ and log σ² of q(z|x) for all the data, (n, latent) each, on the CPU.
 
     Raises:
         ConfigurationError: the posterior is not a diagonal Gaussian.
     """
-    return gaussian_parameters(posteriors(model, data))
+    batches = [gaussian_parameters(q) for q in posteriors(model, data)]
+    mean, log_variance = (torch.cat(column).cpu() for column in zip(*batches, strict=True))
+    return mean, log_variance
 
 
-def gaussian_parameters(batches: Iterable[Distribution]) -> tuple[Tensor, Tensor]:
-    """μ and log σ² of one diagonal Gaussian after the other, on the CPU."""
-    means, log_variances = [], []
-    for q in batches:
-        if not isinstance(q, DiagonalNormal):
+def gaussian_parameters(q: Distribution) -> tuple[Tensor, Tensor]:
+    """μ and log σ² of a diagonal Gaussian."""
+    normal = as_diagonal(q)
+    if normal is None:
+        raise ConfigurationError(f"expected a diagonal Gaussian posterior, got {type(q).__name__}")
+    return normal.mean, normal.log_variance
+
+
+@dataclass(frozen=True)
+class KLParts(Figures):
+    """E KL(q(z|x) ‖ p(z)) and its parts, nats, from one draw z of each example's posterior.
+
+    q(z) is the mean over all x that there could be.  Of these n are at hand, so each part lies
+    between two estimates, which hold in expectation and close as n grows: z is judged by the
+    posteriors of the other examples, or by all, its own among them.  The mutual information cannot
+    be shown to be more than log n.
+
+    Attributes:
+        examples: n.
+        kl: E KL(q(z|x) ‖ p(z)).
+        mutual_information: I(x; z), of the code and the data.
+        aggregate: KL(q(z) ‖ p(z)) = kl − mutual_information.
+        total_correlation: KL(q(z) ‖ ∏ᵢ q(zᵢ)).
+        dimensions: Σᵢ KL(q(zᵢ) ‖ p(zᵢ)) = aggregate − total_correlation; None, as the next, for a
+            prior other than N(0, I).
+        per_dimension: its terms.
+    """
+
+    examples: int
+    kl: Estimate
+    mutual_information: Between
+    aggregate: Between
+    total_correlation: Between
+    dimensions: Between | None
+    per_dimension: list[Between] | None
+
+    def __str__(self) -> str:
+        rows = [
+            ("  mutual information I(x; z)", self.mutual_information),
+            ("  KL(q(z) ‖ p(z))", self.aggregate),
+            ("    total correlation", self.total_correlation),
+            ("    KL of each dimension, summed", self.dimensions),
+        ]
+        lines = [f"  {'KL(q(z|x) ‖ p(z)), one draw':<32}{self.kl:>12.2f} nats, of which"]
+        for name, part in rows:
+            if part is not None:
+                lines.append(f"  {name:<32}{part.lower:>12.2f} to {part.upper:.2f} nats")
+        return "\n".join(lines)
+
+
+def decompose_kl(
+    model: VAE,
+    data: Any,
+    *,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> KLParts:
+    """The parts of the KL over ``data``, all of whose posteriors make up q(z).
+
+    Takes time in n² × latent dimensions, and memory in n.
+
+    Raises:
+        ConfigurationError: the posterior is no diagonal Gaussian, the prior takes a context, or
+            there are fewer than two examples.
+    """
+    data = held_out(data)
+    with judging(model, seed) as device:
+        labels = None if data.labels is None else data.labels[:1].to(device)
+        p = model.prior(model.features(labels))
+        if not isinstance(p, StandardNormal) and p.batch_shape:
             raise ConfigurationError(
-                f"expected a diagonal Gaussian posterior, got {type(q).__name__}"
+                "expected one prior for all examples, got one that is given a context "
+                f"({type(p).__name__}), on which it may depend: there is no one q(z) to compare "
+                "with it"
             )
-        means.append(q.mean.cpu())
-        log_variances.append(q.log_variance.cpu())
-    return torch.cat(means), torch.cat(log_variances)
+        found = per_example(model, data, _parameters, seed=seed)
+        mean, log_variance = found["mean"], found["log_variance"]
+        z = DiagonalNormal(mean, log_variance).sample()
+        log_p = p.log_prob(z.to(device)).cpu().double()
+    z, mean, log_variance = z.double(), mean.double(), log_variance.double()
+    log_conditional = DiagonalNormal(mean, log_variance).log_prob(z)
+    log_all, log_others = log_mixtures(z, mean, log_variance)
+    marginals: list[tuple[Tensor, Tensor]] = []
+    for i in range(z.shape[1]):
+        column = slice(i, i + 1)
+        marginals.append(log_mixtures(z[:, column], mean[:, column], log_variance[:, column]))
+        if progress:
+            progress(i + 1, z.shape[1])
+    every_all, every_others = (torch.stack(logs) for logs in zip(*marginals, strict=True))
+    kl, aggregate = log_conditional - log_p, _between(log_others - log_p, log_all - log_p)
+    # Where the others show nothing, I(x; z) may be all of the KL.
+    shown = log_others if aggregate.lower.value > 0 else log_p
+    log_normal = -0.5 * (z.T**2 + LOG_2PI)
+    terms = (every_others - log_normal, every_all - log_normal)
+    standard = isinstance(p, StandardNormal)
+    return KLParts(
+        examples=len(z),
+        kl=estimate(kl),
+        mutual_information=_between(log_conditional - log_all, log_conditional - shown),
+        aggregate=aggregate,
+        total_correlation=_between(log_others - every_all.sum(0), log_all - every_others.sum(0)),
+        dimensions=_between(*(term.sum(0) for term in terms)) if standard else None,
+        per_dimension=[_between(*pair) for pair in zip(*terms, strict=True)] if standard else None,
+    )
+
+
+def _parameters(given: Conditioned) -> dict[str, Tensor]:
+    return dict(zip(("mean", "log_variance"), gaussian_parameters(given.q), strict=True))
+
+
+def _between(lower: Tensor, upper: Tensor) -> Between:
+    """The two estimates of a divergence, which is never below 0."""
+    least = estimate(lower)
+    return Between(least if least.value > 0 else Estimate(0.0, 0.0), estimate(upper))

@@ -18,27 +18,18 @@ Monte Carlo, 2015, arXiv 1511.02543.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
 
-from lowerbound.data import as_dataset
 from lowerbound.errors import ConfigurationError
-from lowerbound.evaluation.bounds import (
-    Estimate,
-    chunks,
-    estimate,
-    in_parts,
-    judging,
-    prepared_batches,
-)
+from lowerbound.evaluation.estimates import Estimate, Figures, estimate
 from lowerbound.evaluation.importance import effective_size
-from lowerbound.vae import VAE
+from lowerbound.evaluation.walk import Progress, chunks, held_out, in_parts, judging, per_example
+from lowerbound.vae import VAE, Conditioned
 
 LEAPFROGS = 2
 ACCEPTANCE = 0.65
@@ -46,11 +37,10 @@ PILOTS, WARM_UP, GAIN = 2, 20, 0.2
 FIRST_STEP = 0.5
 SCALING_DRAWS = 100
 STEEPNESS = 4.0
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Annealed:
+class Annealed(Figures):
     """log p(x) of each example by annealed importance sampling: a lower bound in expectation.
 
     Attributes:
@@ -68,17 +58,10 @@ class Annealed:
     acceptance: float
     log_evidence: Tensor = field(repr=False)
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON, without the examples one by one."""
-        values = asdict(self)
-        del values["log_evidence"]
-        return values
-
     def __str__(self) -> str:
-        value, error = self.evidence.value, self.evidence.standard_error
         return "\n".join(
             (
-                f"  {f'annealed, {self.steps:,} steps':<32}{value:>12.2f} ± {error:.2f} nats",
+                f"  {f'annealed, {self.steps:,} steps':<32}{self.evidence:>12.2f} nats",
                 f"  {'  effective chains, median':<32}{self.effective_samples:>12.1f} of "
                 f"{self.chains} ({self.acceptance:.0%} of trajectories accepted)",
             )
@@ -86,7 +69,7 @@ class Annealed:
 
 
 @dataclass(frozen=True)
-class Bracket:
+class Bracket(Figures):
     """The mean log p(x) of x drawn from the model itself, between two bounds, nats.
 
     Attributes:
@@ -101,15 +84,10 @@ class Bracket:
     upper: Estimate
     gap: Estimate
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
-
     def __str__(self) -> str:
-        lower, upper, gap = self.lower, self.upper, self.gap
         return (
-            f"  {f'on {self.examples:,} x of the model':<32}{lower.value:>12.2f} to "
-            f"{upper.value:.2f} nats, {gap.value:.2f} ± {gap.standard_error:.2f} apart"
+            f"  {f'on {self.examples:,} x of the model':<32}{self.lower.value:>12.2f} to "
+            f"{self.upper.value:.2f} nats, {self.gap:.2f} apart"
         )
 
 
@@ -139,26 +117,25 @@ def anneal(
     Raises:
         ConfigurationError: too few steps, chains or examples, or a deterministic posterior.
     """
-    data = as_dataset(data, "test").to("cpu")
+    data = held_out(data)
     _check(len(data), steps, chains)
     betas = schedule(steps)
     tally = _Tally(progress, len(data) * (_pilots(steps) + (steps - 1) * chains))
-    found: list[Tensor] = []
-    with judging(model, seed) as device:
-        for x, context in prepared_batches(model, data, device, copies=chains):
-            path = _Path(model, x, context)
-            sizes = _step_sizes(path, betas, tally)
-            log_w, accepted = _weights(path, betas, sizes, chains, tally)
-            evidence = log_w.logsumexp(0) - math.log(chains)
-            found.append(torch.stack((evidence, effective_size(log_w), accepted)).cpu())
-    evidence, worth, acceptance = torch.cat(found, 1)
+
+    def measure(given: Conditioned) -> dict[str, Tensor]:
+        path = _Path(model, given)
+        log_w, accepted = _weights(path, betas, _step_sizes(path, betas, tally), chains, tally)
+        evidence = log_w.logsumexp(0) - math.log(chains)
+        return {"evidence": evidence, "worth": effective_size(log_w), "accepted": accepted}
+
+    found = per_example(model, data, measure, seed=seed, copies=chains)
     return Annealed(
         steps,
         chains,
-        estimate(evidence),
-        worth.median().item(),
-        acceptance.mean().item(),
-        evidence,
+        estimate(found["evidence"]),
+        found["worth"].median().item(),
+        found["accepted"].mean().item(),
+        found["evidence"],
     )
 
 
@@ -189,7 +166,7 @@ def bracket(
         features = model.features(None if labels is None else labels.to(device))
         z, likelihood = model.joint(n, features)
         for x, context in in_parts(model, likelihood.sample(), features, chains):
-            path, (origin, z) = _Path(model, x, context), z.tensor_split([len(x)])
+            path, (origin, z) = _Path(model, model.given(x, context)), z.tensor_split([len(x)])
             sizes = _step_sizes(path, betas, tally)
             forward, _ = _weights(path, betas, sizes, chains, tally)
             backward, _ = _weights(path, betas[::-1], sizes.flip(0), chains, tally, origin)
@@ -238,22 +215,18 @@ class _Point(NamedTuple):
 class _Path:
     """From q(z|x) to p(x, z), for a batch of x."""
 
-    def __init__(self, model: VAE, x: Tensor, context: Tensor | None) -> None:
-        self.model, self.x, self.context = model, x, context
-        self.q: Distribution = model.posterior(x, context)
-        self.p: Distribution = model.prior(context)
+    def __init__(self, model: VAE, given: Conditioned) -> None:
+        self.model, self.given, self.x, self.q = model, given, given.x, given.q
         self.scale = self.q.sample((SCALING_DRAWS,)).std(0)
 
     @torch.enable_grad()
     def at(self, z: Tensor) -> _Point:
         """The densities and their gradients at z."""
         z = z.detach().requires_grad_()
-        log_q = self.q.log_prob(z)
-        log_p = self.p.log_prob(z) + self.model.likelihood(z, self.context).log_prob(self.x)
-        gradients = [torch.autograd.grad(end.sum(), z)[0] for end in (log_q, log_p)]
-        return _Point(
-            z.detach(), torch.stack((log_q, log_p)).detach(), torch.stack(gradients).detach()
-        )
+        d = self.given.at(z)
+        ends = (d.log_q, d.log_p + d.log_likelihood)
+        gradients = [torch.autograd.grad(end.sum(), z)[0] for end in ends]
+        return _Point(z.detach(), torch.stack(ends).detach(), torch.stack(gradients).detach())
 
     def move(self, start: _Point, beta: float, size: Tensor) -> tuple[_Point, Tensor]:
         """One trajectory of Hamiltonian Monte Carlo, which leaves π_β as it is.

@@ -10,26 +10,20 @@ Source: Cremer, Li & Duvenaud, Inference suboptimality in variational autoencode
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
 
-from lowerbound.data import as_dataset
-from lowerbound.distributions import DiagonalNormal
+from lowerbound.distributions import DiagonalNormal, as_diagonal
 from lowerbound.errors import ConfigurationError, ShapeError
-from lowerbound.evaluation.bounds import (
-    Estimate,
-    estimate,
-    example_bounds,
-    judging,
-    prepared_batches,
-)
-from lowerbound.vae import VAE
+from lowerbound.evaluation.bounds import example_bounds
+from lowerbound.evaluation.estimates import Estimate, Figures, estimate
+from lowerbound.evaluation.walk import Progress, held_out, per_example
+from lowerbound.vae import VAE, Conditioned
 
+BOUNDS = ("elbo", "importance_weighted")
 DRAWS, ROUND = 8, 50
 LEARNING_RATES = (0.1, 0.01)
 TOLERANCE = 0.01
@@ -37,7 +31,7 @@ MOST_ROUNDS = 100
 
 
 @dataclass(frozen=True)
-class Gaps:
+class Gaps(Figures):
     """The ELBO's distance from log p(x) in two parts, nats; each a mean over the same examples.
 
     Attributes:
@@ -63,10 +57,6 @@ class Gaps:
     steps: int
     converged: bool
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
-
     def __str__(self) -> str:
         rows = [
             (f"log p(x), {self.method}", self.evidence),
@@ -75,7 +65,7 @@ class Gaps:
             ("  amortisation gap", self.amortisation),
             ("ELBO of the encoder's q", self.elbo),
         ]
-        lines = [f"  {name:<44}{e.value:>10.2f} ± {e.standard_error:.2f} nats" for name, e in rows]
+        lines = [f"  {name:<44}{gap:>10.2f} nats" for name, gap in rows]
         found = "found" if self.converged else "still rising"
         return "\n".join([*lines, f"  (q* {found} after {self.steps:,} steps)"])
 
@@ -87,7 +77,7 @@ def gaps(
     samples: int = 1000,
     annealed: Tensor | None = None,
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Gaps:
     """The approximation and the amortisation gap of ``data``.
 
@@ -106,29 +96,28 @@ def gaps(
         ConfigurationError: another posterior, or fewer than two examples.
         ShapeError: ``annealed`` has not one number for each example.
     """
-    data = as_dataset(data, "test").to("cpu")
-    if len(data) < 2:
-        raise ConfigurationError(f"expected at least two examples, got {len(data)}")
+    data = held_out(data)
     if annealed is not None and annealed.shape != (len(data),):
         raise ShapeError(
             f"expected an annealed log p(x) for each of {len(data)} examples, got "
             f"{tuple(annealed.shape)}"
         )
-    columns: list[Tensor] = []
-    steps, converged, done = 0, True, 0
-    with judging(model, seed) as device:
-        for x, context in prepared_batches(model, data, device, copies=2 * DRAWS):
-            q, p = model.posterior(x, context), model.prior(context)
-            best, taken, settled = best_posterior(model, x, context, q, p)
-            for_q = example_bounds(model, x, context, q, p, samples)
-            for_best = example_bounds(model, x, context, best, p, samples)
-            names = ("elbo", "importance_weighted")
-            columns.append(torch.stack([b[n] for n in names for b in (for_q, for_best)]).cpu())
-            steps, converged = max(steps, taken), converged and settled
-            done += len(x)
-            if progress:
-                progress(done, len(data))
-    elbo, best_elbo, weighted, best_weighted = torch.cat(columns, 1).double()
+
+    def measure(given: Conditioned) -> dict[str, Tensor]:
+        best, steps, settled = best_posterior(given)
+        bounds = example_bounds(model, given, samples)
+        of_best = example_bounds(model, replace(given, q=best), samples)
+        search = {"steps": torch.tensor(steps), "settled": torch.tensor(settled)}
+        return {
+            **{name: bounds[name] for name in BOUNDS},
+            **{f"best_{name}": of_best[name] for name in BOUNDS},
+            **{name: value.expand(len(given.x)) for name, value in search.items()},
+        }
+
+    found = per_example(model, data, measure, seed=seed, copies=2 * DRAWS, progress=progress)
+    elbo, weighted, best_elbo, best_weighted = (
+        found[best + name].double() for best in ("", "best_") for name in BOUNDS
+    )
     bounds = {f"importance-weighted, k={samples:,}": weighted}
     bounds |= {f"importance-weighted by q*, k={samples:,}": best_weighted}
     bounds |= {} if annealed is None else {"annealed": annealed.double()}
@@ -141,16 +130,14 @@ def gaps(
         best_elbo=estimate(best_elbo),
         approximation=estimate(evidence - best_elbo),
         amortisation=estimate(best_elbo - elbo),
-        steps=steps,
-        converged=converged,
+        steps=int(found["steps"].max()),
+        converged=bool(found["settled"].all()),
     )
 
 
 @torch.enable_grad()
-def best_posterior(
-    model: VAE, x: Tensor, context: Tensor | None, q: Distribution, p: Distribution
-) -> tuple[DiagonalNormal, int, bool]:
-    """q* = argmax L over diagonal Gaussians, for each x of a batch, from its ``q`` onwards.
+def best_posterior(given: Conditioned) -> tuple[DiagonalNormal, int, bool]:
+    """q* = argmax L over diagonal Gaussians, for each x of a batch, from the encoder's q onwards.
 
     Adam moves the mean, in units of q's σ, and log σ², along the gradient of log p(x, z) − log q(z)
     through z alone, which vanishes where q is exact.  Every round of 50 steps takes the same draws,
@@ -164,10 +151,11 @@ def best_posterior(
     Raises:
         ConfigurationError: q is not a diagonal Gaussian.
     """
-    if not isinstance(q, DiagonalNormal):
+    q = as_diagonal(given.q)
+    if q is None:
         raise ConfigurationError(
             "expected a diagonal Gaussian posterior, the family in which the best q is sought, got "
-            f"{type(q).__name__}"
+            f"{type(given.q).__name__}"
         )
     noise = torch.randn(ROUND, DRAWS, *q.mean.shape, dtype=q.mean.dtype, device=q.mean.device)
     change = [torch.zeros_like(q.mean, requires_grad=True) for _ in range(2)]
@@ -185,9 +173,7 @@ def best_posterior(
             total = torch.zeros_like(q.mean[0, 0])
             for epsilon in torch.cat((noise, -noise), 1):
                 best = moved()
-                z = best.mean + best.stddev * epsilon
-                log_p = model.likelihood(z, context).log_prob(x) + p.log_prob(z)
-                elbo = (log_p - best.detach().log_prob(z)).mean(0)
+                elbo = replace(given, q=best.detach()).at(best.at(epsilon)).log_w.mean(0)
                 gradients = torch.autograd.grad(-elbo.sum(), change)
                 for values, gradient in zip(change, gradients, strict=True):
                     values.grad = gradient

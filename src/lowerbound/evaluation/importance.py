@@ -43,7 +43,7 @@ def effective_size(log_w: Tensor) -> Tensor:
     return (2 * log_w.logsumexp(0) - (2 * log_w).logsumexp(0)).exp()
 
 
-class Weights:
+class WeightSums:
     """Running sums over log-weights, (chunk, batch) at a time; memory is that of one chunk.
 
     For each k in ``sizes``, the bound log (1/k) Σ w is averaged over the disjoint groups of k

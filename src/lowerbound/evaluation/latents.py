@@ -1,17 +1,24 @@
-"""The latent space of a trained model: codes of data, and which dimensions matter."""
+"""The latent space of a trained model: codes of data, which dimensions matter, decoded walks.
+
+Walks take quantiles of the prior's standard normal dimensions, and are in the data's units.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from lowerbound.data import Dataset
-from lowerbound.evaluation.bounds import IMAGES_PER_BATCH, Evaluation, posteriors
+from lowerbound.evaluation.bounds import Evaluation
+from lowerbound.evaluation.walk import IMAGES_PER_BATCH, posteriors
 from lowerbound.vae import VAE
 
 
 @torch.no_grad()
-def embed(model: VAE, data: Dataset, *, sample: bool = False) -> Tensor:
+def embed(model: VAE, data: Any, *, sample: bool = False) -> Tensor:
     """Posterior means of all the data, or one draw z ~ q(z|x) each; (n, latent), on the CPU."""
     codes = (q.sample() if sample else q.mean for q in posteriors(model, data))
     return torch.cat([z.cpu() for z in codes])
@@ -33,3 +40,46 @@ def most_active(evaluation: Evaluation) -> list[int]:
     """Latent dimensions by KL (or, without one, by the variance of their mean), largest first."""
     score = evaluation.kl_per_dimension or evaluation.variance_per_dimension
     return sorted(range(len(score)), key=lambda i: -score[i])
+
+
+def normal_quantiles(steps: int, low: float = 0.05, high: float = 0.95) -> Tensor:
+    """Φ⁻¹ of ``steps`` even steps from ``low`` to ``high``.
+
+    >>> normal_quantiles(3)
+    tensor([-1.6449,  0.0000,  1.6449])
+    """
+    return torch.special.ndtri(torch.linspace(low, high, steps, dtype=torch.float64)).float()
+
+
+def manifold(
+    model: VAE, values: Tensor, dimensions: tuple[int, int] = (0, 1), label: int | None = None
+) -> Tensor:
+    """Decoded means on a grid over two dimensions, others 0: (rows, columns, *shape), on the CPU.
+
+    Columns follow the first of ``dimensions`` and rows the second, both upwards in value.
+    """
+    n = len(values)
+    z = torch.zeros(n, n, model.latent_dim)
+    z[..., dimensions[0]] = values
+    z[..., dimensions[1]] = values.unsqueeze(1)
+    return _decode(model, z, label)
+
+
+def traversals(
+    model: VAE,
+    dimensions: Sequence[int],
+    values: Tensor,
+    label: int | None = None,
+) -> Tensor:
+    """Decoded means along one dimension at a time, the others 0: (dimensions, steps, *shape)."""
+    z = torch.zeros(len(dimensions), len(values), model.latent_dim)
+    for row, dimension in enumerate(dimensions):
+        z[row, :, dimension] = values
+    return _decode(model, z, label)
+
+
+@torch.no_grad()
+def _decode(model: VAE, z: Tensor, label: int | None) -> Tensor:
+    rows = z.flatten(0, 1)
+    context = None if label is None else torch.full((len(rows),), label)
+    return model.decode(rows, context).cpu().unflatten(0, z.shape[:2])

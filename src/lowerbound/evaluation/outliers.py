@@ -5,33 +5,32 @@ An outlier is expected to cost more nats; an AUROC below ½ says that the opposi
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from lowerbound.data import Dataset
-from lowerbound.evaluation.bounds import example_bounds, judging, prepared_batches
+from lowerbound.evaluation.bounds import example_bounds
+from lowerbound.evaluation.walk import held_out, per_example
 from lowerbound.extras import needs
-from lowerbound.vae import VAE
+from lowerbound.vae import VAE, Conditioned
 
 Scores = Float[Tensor, " n"]
 
 
-def example_scores(
-    model: VAE, data: Dataset, *, samples: int = 10, seed: int = 0
-) -> dict[str, Tensor]:
+def example_scores(model: VAE, data: Any, *, samples: int = 10, seed: int = 0) -> dict[str, Tensor]:
     """Each example's reconstruction, kl, elbo and importance_weighted, as `evaluate` averages them.
 
     Nats, (n,) each, on the CPU, from ``samples`` draws z ~ q(z|x) per example; with them, its
     effective_samples, and the bound's ``curve`` over `group_sizes` of k, (n, sizes).
     """
-    columns: dict[str, list[Tensor]] = {}
-    with judging(model, seed) as device:
-        for x, context in prepared_batches(model, data, device):
-            q, p = model.posterior(x, context), model.prior(context)
-            for name, column in example_bounds(model, x, context, q, p, samples).items():
-                columns.setdefault(name, []).append(column.cpu())
-    return {name: torch.cat(column) for name, column in columns.items()}
+
+    def measure(given: Conditioned) -> dict[str, Tensor]:
+        return example_bounds(model, given, samples)
+
+    return per_example(model, held_out(data, least=1), measure, seed=seed)
 
 
 def grey_entropy(data: Dataset) -> Scores:

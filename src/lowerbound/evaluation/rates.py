@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from torch import Tensor
-
-from lowerbound.data import Dataset
 from lowerbound.errors import ConfigurationError
-from lowerbound.evaluation.bounds import Estimate, evaluate, measures
+from lowerbound.evaluation.bounds import evaluate, measures
+from lowerbound.evaluation.estimates import Estimate
+from lowerbound.evaluation.walk import Progress
 from lowerbound.vae import VAE
 
 
@@ -32,11 +32,11 @@ class Rate:
 
 def rate_distortion(
     models: Mapping[str, VAE],
-    data: Dataset | Tensor,
+    data: Any,
     *,
     samples: int = 10,
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[Rate]:
     """Rate and distortion of each of the named ``models`` on the same data, by rising rate.
 

@@ -17,6 +17,8 @@ from lowerbound.transforms import Dequantise, Identity
 
 Sigma = float | Literal["learned", "optimal"]
 
+MOMENTUM = 0.05
+
 
 @part
 class Bernoulli(Likelihood):
@@ -79,7 +81,7 @@ class Gaussian(Likelihood):
     def elements(self, theta: Tensor) -> Distribution:
         mean = theta.squeeze(-1)
         if self.sigma == "optimal" and self.training:
-            return distributions.OptimalNormal(mean, self.running_variance, self.batches)
+            return distributions.OptimalNormal(mean, self.running_variance)
         if self.sigma == "optimal":
             sigma: Tensor | float = self.running_variance.sqrt()
         elif self.sigma == "learned":
@@ -87,6 +89,18 @@ class Gaussian(Likelihood):
         else:
             sigma = float(self.sigma)
         return Normal(mean, sigma, validate_args=False)
+
+    @torch.no_grad()
+    def track(self, p: Distribution, x: Tensor) -> None:
+        """Average the optimal σ² of a training batch x under ``p`` into the running one.
+
+        The mean of all batches is taken while they are few.
+        """
+        if self.sigma == "optimal":
+            optimum = (x - p.mean).square().mean()
+            self.batches += 1
+            weight = (1 / self.batches).clamp(min=MOMENTUM)
+            self.running_variance.lerp_(optimum.to(self.running_variance), weight)
 
 
 @part

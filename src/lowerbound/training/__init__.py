@@ -4,7 +4,7 @@ from lowerbound.training.callbacks import Callback, ProgressBar, Record, TensorB
 from lowerbound.training.checkpoint import CHECKPOINT_FILE
 from lowerbound.training.loop import fit
 from lowerbound.training.settings import Training
-from lowerbound.training.state import read_history
+from lowerbound.training.state import criterion, read_history
 
 __all__ = [
     "CHECKPOINT_FILE",
@@ -13,6 +13,7 @@ __all__ = [
     "Record",
     "TensorBoard",
     "Training",
+    "criterion",
     "fit",
     "read_history",
 ]

@@ -166,12 +166,12 @@ class _Run:
         with self._precision():
             terms = self.parallel(*batch, now)
         # DDP averages gradients over processes; the mean is over the examples of all of them.
-        loss = -terms["objective"].sum() * (self.processes.world / self._joint_batch())
+        loss = -terms.objective.sum() * (self.processes.world / self._joint_batch())
         value = loss.item()
         if not math.isfinite(value):
-            self._refuse_non_finite(terms, self._place(state.step))
+            self._refuse_non_finite(terms.named(), self._place(state.step))
         state.update(loss, training.learning_rate_at(now))
-        _accumulate(state.sums, terms)
+        _accumulate(state.sums, terms.named())
         return value
 
     def _joint_batch(self) -> int:
@@ -210,7 +210,7 @@ class _Run:
             for i, batch in enumerate(data.batches(size)):
                 place = (epoch, i, rank)
                 batches.seed_noise(self.device, self.training.seed, batches.VALIDATION, *place)
-                terms = self.terms(*batches.share(batch, rank, world), math.inf)
+                terms = self.terms(*batches.share(batch, rank, world), math.inf).named()
                 self._refuse_non_finite(terms, f"in validation after epoch {epoch}")
                 _accumulate(sums, terms)
         return self._means(sums, len(data))
@@ -340,7 +340,7 @@ class _Terms(nn.Module):
         return self.objective(self.model, x, context, time)
 
 
-def _accumulate(sums: dict[str, Tensor], terms: Terms) -> None:
+def _accumulate(sums: dict[str, Tensor], terms: dict[str, Tensor]) -> None:
     with torch.no_grad():
         totals = torch.stack(list(terms.values())).sum(1, dtype=torch.float64)
     for name, total in zip(terms, totals.unbind(), strict=True):

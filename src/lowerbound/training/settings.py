@@ -22,8 +22,9 @@ class Training:
         learning_rate: the highest reached; ``schedule`` keeps it or lets it fall to 0 by a cosine.
         warmup_epochs: epochs of linear rise to the learning rate.
         clip_norm: largest norm of the gradient; None does not clip.
-        patience: stop after so many epochs without a better validation bound, and keep the best
-            weights; None trains to the end and keeps the last.
+        patience: stop after so many epochs without a better validation bound (or, of an objective
+            that has none, without a better objective), and keep the best weights; None trains to
+            the end and keeps the last.
         ema: decay of the exponential average of weights that is validated and kept, such as 0.999.
         precision: ``"bfloat16"`` runs the networks in mixed precision.
         seed: of the order of examples and of all noise.

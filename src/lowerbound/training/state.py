@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -50,9 +51,9 @@ class State:
         return nullcontext() if self.average is None else self.average.swapped_in()
 
     def best_epoch(self) -> int:
-        """The epoch of the highest validation bound so far; 0 before the first."""
-        bounds = [record["validation"]["bound"] for record in self.history]
-        return 1 + bounds.index(max(bounds)) if bounds else 0
+        """The epoch of the best validation so far, by `criterion`; 0 before the first."""
+        values = [criterion(record["validation"]) for record in self.history]
+        return 1 + values.index(max(values)) if values else 0
 
     def keep_best(self) -> None:
         """Remember the weights as they are as the best so far."""
@@ -105,16 +106,22 @@ class State:
         if self.average is not None:
             self.average.restore(tensors["average"])
         self.best = tensors.get("best", {})
-        self.step, self.seconds, self.history = state["step"], state["seconds"], state["history"]
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.history = [_of_today(record) for record in state["history"]]
         self.sums = {
             name: torch.tensor(value, dtype=torch.float64, device=device)
-            for name, value in state["sums"].items()
+            for name, value in _without_false_bound(state["sums"]).items()
         }
         self._write_history(folder)
 
     def _write_history(self, folder: Path) -> None:
         lines = "".join(json.dumps(record) + "\n" for record in self.history)
         write_atomic(folder / METRICS_FILE, lines.encode())
+
+
+def criterion(terms: dict[str, float]) -> float:
+    """What the best epoch has the most of: the bound, or where there is none the objective."""
+    return terms.get("bound", terms["objective"])
 
 
 def read_history(folder: Path) -> list[Record]:
@@ -125,9 +132,20 @@ def read_history(folder: Path) -> list[Record]:
     """
     try:
         lines = (folder / METRICS_FILE).read_text().splitlines()
-        return [json.loads(line) for line in lines]
+        return [_of_today(json.loads(line)) for line in lines]
     except (OSError, ValueError) as error:
         raise StorageError(f"{folder / METRICS_FILE}: cannot be read ({error})") from None
+
+
+def _of_today(record: Record) -> Record:
+    """A record of any version; autoencoders' once had log p(x|z) in place of a bound."""
+    splits = {name: record[name] for name in ("train", "validation") if record.get(name)}
+    return record | {name: _without_false_bound(terms) for name, terms in splits.items()}
+
+
+def _without_false_bound(terms: dict[str, float]) -> dict[str, float]:
+    false = "kl" not in terms and terms.get("bound") == -terms.get("reconstruction", math.nan)
+    return {name: value for name, value in terms.items() if not (false and name == "bound")}
 
 
 def _difference(before: Any, now: Any) -> str:

@@ -1,0 +1,50 @@
+"""Means over examples with their standard errors, of which all results are made."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over examples and its standard error.
+
+    >>> f"{Estimate(-98.7654, 0.25):>8.2f} nats"
+    '  -98.77 ± 0.25 nats'
+    """
+
+    value: float
+    standard_error: float
+
+    def scaled(self, factor: float, offset: float = 0.0) -> Estimate:
+        """factor × (this + offset)."""
+        return Estimate(factor * (self.value + offset), abs(factor) * self.standard_error)
+
+    def __format__(self, spec: str) -> str:
+        return f"{self.value:{spec}} ± {self.standard_error:.{spec.rpartition('.')[2]}}"
+
+
+@dataclass(frozen=True)
+class Between:
+    """What lies, in expectation, between two estimates."""
+
+    lower: Estimate
+    upper: Estimate
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What results have in common."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON, without the examples one by one."""
+        return {k: v for k, v in asdict(self).items() if not isinstance(v, Tensor)}
+
+
+def estimate(values: Tensor) -> Estimate:
+    """The mean of ``values``, (n,), and its standard error."""
+    values = values.double()
+    return Estimate(values.mean().item(), values.std().item() / len(values) ** 0.5)

@@ -1,0 +1,130 @@
+"""Data in order, a batch at a time, with seeded noise and in bounded memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from lowerbound.data import Data, as_dataset
+from lowerbound.environment import keep_freed_memory
+from lowerbound.errors import ConfigurationError
+from lowerbound.vae import VAE, Conditioned
+
+IMAGES_PER_BATCH = 500
+ELEMENTS_PER_CHUNK = 2**20
+Progress = Callable[[int, int], None]
+
+
+def per_example(
+    model: VAE,
+    data: Data,
+    measure: Callable[[Conditioned], Mapping[str, Tensor]],
+    *,
+    seed: int,
+    copies: int = 1,
+    progress: Progress | None = None,
+) -> dict[str, Tensor]:
+    """What ``measure`` finds of every example: columns (n, …) by name, on the CPU.
+
+    It is given batches of which ``copies`` codes for each example can be decoded at once.
+    ``progress`` is called with the examples done and their number.
+    """
+    columns: dict[str, list[Tensor]] = {}
+    done = 0
+    with judging(model, seed) as device:
+        for x, context in prepared_batches(model, data, device, copies):
+            for name, column in measure(model.given(x, context)).items():
+                columns.setdefault(name, []).append(column.cpu())
+            done += len(x)
+            if progress:
+                progress(done, len(data))
+    return {name: torch.cat(column) for name, column in columns.items()}
+
+
+def held_out(data: Any, least: int = 2) -> Data:
+    """``data`` as a data set on the CPU, of Splits the test set.
+
+    Raises:
+        ConfigurationError: it has fewer examples than ``least``; of one, no standard error could be
+            estimated.
+    """
+    found = as_dataset(data, "test").to("cpu")
+    if len(found) < least:
+        raise ConfigurationError(f"expected at least {least} examples, got {len(found)}")
+    return found
+
+
+@contextmanager
+def judging(model: VAE, seed: int) -> Iterator[torch.device]:
+    """The model's device, in evaluation mode, without gradients and with seeded noise.
+
+    The model's mode and torch's generators are left as they were.
+    """
+    device = next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    keep_freed_memory()
+    try:
+        with torch.no_grad(), forked(device):
+            torch.manual_seed(seed)
+            yield device
+    finally:
+        model.train(was_training)
+
+
+def forked(device: torch.device) -> AbstractContextManager[None]:
+    """Within, torch's generators may be seeded and used; after, they are as they were."""
+    return torch.random.fork_rng([device] if device.type == "cuda" else [])
+
+
+def prepared_batches(
+    model: VAE, data: Data, device: torch.device, copies: int = 1
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """The data in order, a batch at a time, as the model's parts see it.
+
+    Batches are such that ``copies`` codes for each example can be decoded at once.  What noise the
+    transform adds follows from torch's seed and the example's place alone, so that all measures of
+    one seed are of the same x.
+    """
+    size = max(1, min(IMAGES_PER_BATCH, ELEMENTS_PER_CHUNK // decoded_elements(model)))
+    for i, batch in enumerate(data.batches(size, device=device)):
+        with forked(device):
+            # Not the seed itself, whose stream the draws of z are from.
+            torch.manual_seed(torch.initial_seed() + 1 + i * size)
+            x, context = model.prepare(*batch)
+        yield from in_parts(model, x, context, copies)
+
+
+def in_parts(
+    model: VAE, x: Tensor, context: Tensor | None, copies: int
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """A batch in parts of which ``copies`` codes for each example can be decoded at once."""
+    rows = max(1, ELEMENTS_PER_CHUNK // (copies * decoded_elements(model)))
+    for start in range(0, len(x), rows):
+        part = slice(start, start + rows)
+        yield x[part], None if context is None else context[part]
+
+
+def chunks(model: VAE, examples: int, samples: int) -> Iterator[int]:
+    """Sizes that add up to ``samples``, each with a bounded number of decoded elements."""
+    size = max(1, ELEMENTS_PER_CHUNK // (examples * decoded_elements(model)))
+    while samples > 0:
+        yield min(size, samples)
+        samples -= size
+
+
+def decoded_elements(model: VAE) -> int:
+    """Numbers that the decoder returns for one z."""
+    return math.prod(model.shape) * getattr(model.likelihood, "numbers", 1)
+
+
+def posteriors(model: VAE, data: Any) -> Iterator[Distribution]:
+    """q(z|x) of the data in order, a batch at a time, without the transform's noise."""
+    for x, labels in as_dataset(data, "test").batches(IMAGES_PER_BATCH):
+        yield model.encode(x, labels)
