@@ -10,6 +10,7 @@ from scipy.integrate import quad
 from torch import nn
 
 import lowerbound as lb
+from lowerbound.data import Dataset, Field
 from lowerbound.errors import ConfigurationError
 from lowerbound.networks import FieldInputs, Given
 from lowerbound.transforms import Codes, PerField
@@ -168,3 +169,80 @@ def test_the_bound_with_missing_elements_is_on_the_marginal(tmp_path):
 def test_families_that_do_not_fit_their_columns_are_refused(families, columns, message):
     with pytest.raises(ConfigurationError, match=message):
         lb.Heterogeneous(lb.MLP(2, (), 1), families, columns)
+
+
+SCHEMA = (
+    Field("colour", "categories", categories=("blue", "green", "red")),
+    Field("height", "real"),
+    Field("children", "counts"),
+    Field("weight", "real"),
+)
+
+
+def people(n: int = 400) -> Dataset:
+    """A table in which the other columns depend on the first, a fifth of it missing."""
+    generator = torch.Generator().manual_seed(0)
+    colour = torch.randint(0, 3, (n,), generator=generator).float()
+    noise = torch.randn(n, 2, generator=generator)
+    columns = (
+        colour,
+        170 + 10 * colour + 3 * noise[:, 0],
+        torch.poisson(1 + 2 * colour, generator=generator),
+        60 + 5 * colour + noise[:, 1],
+    )
+    x = torch.stack(columns, 1)
+    x[torch.rand(n, 4, generator=generator) < 0.2] = NAN
+    return Dataset(x, name="people", schema=SCHEMA, missing=True)
+
+
+def test_a_table_of_several_kinds_is_composed_trained_judged_and_kept(tmp_path):
+    data = people()
+    torch.manual_seed(0)
+    experiment = lb.recipes.mlp(data, latent_dim=2, hidden=(16,), epochs=30, learning_rate=0.01)
+    model = experiment.model
+    kinds = [type(family).__name__ for family in model.likelihood.families]
+    assert kinds == ["Nominal", "Gaussian", "NegativeBinomial"]
+    assert model.likelihood.columns == ((0,), (1, 3), (2,))
+    assert model.is_density
+    history = lb.fit(
+        model, data, None, experiment.objective, experiment.training, out=tmp_path, callbacks=[]
+    )
+    assert history[-1]["train"]["bound"] > history[0]["train"]["bound"] + 2
+    found = lb.evaluate(model, data, samples=20)
+    assert found.importance_weighted.value >= found.elbo.value
+    assert found.measures == "log-density of x as the model sees it, its discrete fields by probability"
+    again = lb.load(tmp_path)
+    assert torch.equal(again.embed(data.x), model.embed(data.x))
+    drawn = data.table(again.sample(200, seed=1))
+    assert set(drawn["colour"]) <= {"blue", "green", "red"}
+    by_colour = {
+        name: [h for h, c in zip(drawn["height"], drawn["colour"], strict=True) if c == name]
+        for name in ("blue", "red")
+    }
+    assert sum(by_colour["red"]) / len(by_colour["red"]) > 185
+    assert sum(by_colour["blue"]) / len(by_colour["blue"]) < 175
+
+
+def test_missing_cells_are_predicted_from_the_others():
+    """E[height | colour] from the model, where the data were made with 170, 180 and 190."""
+    data = people()
+    torch.manual_seed(0)
+    experiment = lb.recipes.mlp(data, latent_dim=2, hidden=(16,), epochs=40, learning_rate=0.01)
+    lb.fit(experiment.model, data, None, experiment.objective, experiment.training, callbacks=[])
+    asked = torch.tensor([[c, NAN, NAN, NAN] for c in (0.0, 1.0, 2.0)])
+    heights = experiment.model.reconstruct(asked)[:, 1]
+    torch.testing.assert_close(heights, torch.tensor([170.0, 180.0, 190.0]), atol=4, rtol=0)
+
+
+def test_what_cannot_take_missing_elements_is_told():
+    data = people()
+    with pytest.raises(ConfigurationError, match="expected numbers throughout for a VampPrior"):
+        lb.recipes.mlp(data, prior="VampPrior")
+    whole = Dataset(torch.tensor([[1.0, NAN], [2.0, 0.5]]), missing=True)
+    model = lb.VAE(
+        lb.StandardNormal(1),
+        lb.DiagonalGaussian(lb.MLP(2, (), 2), 1),
+        lb.Gaussian(lb.MLP(1, (), 2), (2,)),
+    )
+    with pytest.raises(ConfigurationError, match="Heterogeneous"):
+        lb.fit(model, whole, callbacks=[])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Generic, Literal, NamedTuple, Self
+from typing import Any, Generic, Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -134,6 +135,27 @@ class Data(ABC):
         """
         for batch in self._pass(batch_size, seed, start):
             yield batch if device is None else batch.to(device)
+
+    def table(self, x: Tensor) -> dict[str, list[Any]]:
+        """Rows (n, D) in this table's units, such as a model's samples, as columns by their names.
+
+        Categories come by their names, and what is missing as None.
+
+        Raises:
+            ConfigurationError: the data are no table with named columns, or x has others.
+        """
+        if self.columns is None or x.shape[1:] != (len(self.columns),):
+            raise ConfigurationError(
+                f"{self.name}: expected rows of the columns {self.columns}, got x of shape "
+                f"{tuple(x.shape)}"
+            )
+        return {
+            field.name: [
+                None if math.isnan(v) else field.categories[round(v)] if field.categories else v
+                for v in column.tolist()
+            ]
+            for field, column in zip(self.schema, x.unbind(1), strict=True)
+        }
 
     def subset(self, indices: Sequence[int] | Tensor, name: str | None = None) -> Dataset:
         """The examples at ``indices``, in that order, in memory.

@@ -157,6 +157,11 @@ def named_prior(description: Part, sizes: Mapping[str, Any], data: Data) -> nn.M
             f"expected a conditional model for the {cls.__name__} prior; add --set conditional=true"
         )
     if hasattr(cls, "start_at"):
+        if data.missing or any(field.categories for field in data.schema):
+            raise ConfigurationError(
+                f"expected numbers throughout for a {cls.__name__}, whose pseudo-inputs are like "
+                f"the data, got missing values or categories in {data.name}; choose another prior"
+            )
         wanted = description.get("components", parameters_of(cls)["components"].default)
         if wanted > len(data):
             log.info(
@@ -194,7 +199,13 @@ def observe(data: Data, likelihood: Part = "auto", transform: Part = None) -> Ob
     Raises:
         ConfigurationError: the likelihood or the transform does not take such values.
     """
-    if likelihood == "auto" and (data.kind == "mixed" or data.missing):
+    for field in data.schema:
+        if field.kind not in FITTING:
+            raise ConfigurationError(
+                f"expected values of a kind that has a likelihood ({', '.join(FITTING)}), got "
+                f"{field.kind} in {data.name}"
+            )
+    if likelihood == "auto" and (data.kind in ("mixed", "categories") or data.missing):
         return _observe_fields(data)
     binarised = transform if isinstance(transform, Transform) else _transform(transform, data)
     binary = isinstance(binarised, Binary | Binarise)
