@@ -227,7 +227,7 @@ def test_missing_cells_are_predicted_from_the_others():
     """E[height | colour] from the model, where the data were made with 170, 180 and 190."""
     data = people()
     torch.manual_seed(0)
-    experiment = lb.recipes.mlp(data, latent_dim=2, hidden=(16,), epochs=40, learning_rate=0.01)
+    experiment = lb.recipes.mlp(data, latent_dim=2, hidden=(16,), epochs=100, learning_rate=0.01)
     lb.fit(experiment.model, data, None, experiment.objective, experiment.training, callbacks=[])
     asked = torch.tensor([[c, NAN, NAN, NAN] for c in (0.0, 1.0, 2.0)])
     heights = experiment.model.reconstruct(asked)[:, 1]

@@ -28,13 +28,20 @@ class Values(Protocol):
     """What a transform is made for: a data set, or some columns of one."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What messages call them."""
+
     @property
-    def kind(self) -> str: ...
+    def kind(self) -> str:
+        """What the values are; see `data.Kind`."""
+
     @property
-    def scale(self) -> float: ...
+    def scale(self) -> float:
+        """The divisor that takes binary and grey values to [0, 1]."""
+
     @property
-    def moments(self) -> Any: ...
+    def moments(self) -> Any:
+        """Their mean and variance; see `data.moments`."""
 
 
 class Transform(ABC):

@@ -156,6 +156,7 @@ class FullNormal(Unvalidated):
 
     @property
     def covariance(self) -> Tensor:
+        """L Lᵀ, (*batch, d, d)."""
         return self.L @ self.L.mT
 
     def rsample(self, sample_shape: Any = Size()) -> Tensor:

@@ -19,6 +19,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
+        """Take in the weights after ``step``."""
         decay = min(self.decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(self.average, self.parameters, 1 - decay)
 
@@ -45,9 +46,11 @@ class WeightAverage:
             average.copy_(kept)
 
     def state(self) -> dict[str, Tensor]:
+        """The averages by number."""
         return {str(i): tensor for i, tensor in enumerate(self.average)}
 
     @torch.no_grad()
     def restore(self, state: dict[str, Tensor]) -> None:
+        """Take up what `state` gave."""
         for i, tensor in enumerate(self.average):
             tensor.copy_(state[str(i)])

@@ -21,6 +21,7 @@ class Processes:
 
     @property
     def is_first(self) -> bool:
+        """Whether this process is the one that writes and prints."""
         return self.rank == 0
 
     def sum(self, tensor: Tensor) -> Tensor:
