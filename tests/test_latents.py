@@ -197,7 +197,7 @@ def test_a_chain_of_gaussian_layers_has_the_exact_evidence(direction):
 def test_a_flows_density_is_the_change_of_variables(univariate, coupling):
     d = 3
     network = lb.MLP(X, (), 2 * d + 2)
-    posterior = lb.FlowPosterior(network, d, 2, 2, (8,), univariate, coupling).double()
+    posterior = lb.FlowPosterior(network, d, 2, 2, (8,), univariate, coupling=coupling).double()
     q = posterior(double(1, X))
     noise = double(1, d)
     J = torch.autograd.functional.jacobian(lambda e: q.at(e[None])[0], noise[0])

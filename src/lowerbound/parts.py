@@ -111,7 +111,7 @@ def bind(
 
 
 def validate(
-    target: Callable[..., Any], arguments: Mapping[str, Any], awaiting: bool = False
+    target: Callable[..., Any], arguments: Mapping[str, Any], *, awaiting: bool = False
 ) -> dict[str, Any]:
     """``arguments`` coerced to the annotations of ``target``'s parameters.
 

@@ -109,13 +109,14 @@ class FlowPosterior(Posterior):
         transforms: Size = 2,
         hidden: tuple[Size, ...] = (64,),
         univariate: Univariate = "affine",
+        *,
         coupling: bool = False,
     ) -> None:
         super().__init__()
         self.network, self.latent_dim, self.features = network, latent_dim, features
         self.outputs = 2 * latent_dim + features
         self.flow = autoregressive_flow(
-            latent_dim, transforms, hidden, univariate, coupling, features
+            latent_dim, transforms, hidden, univariate, coupling=coupling, context_dim=features
         )
 
     def forward(self, x: Float[Tensor, "batch ..."], context: Context = None) -> Distribution:

@@ -59,8 +59,10 @@ class Transform(ABC):
         """Data to model units."""
 
     def noiseless(self, x: Tensor) -> Tensor:
-        """The same, with the expectation in place of a random draw: what is encoded outside of
-        training and evaluation, so that codes are repeatable."""
+        """The same, with the expectation in place of a random draw.
+
+        It is what is encoded, but in training and evaluation, so that codes are repeatable.
+        """
         return self(x)
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""The file: a header, the words of the stack, and a checksum of both.
+r"""The file: a header, the words of the stack, and a checksum of both.
 
 =========  ======  ==========================================================================
 offset     bytes

@@ -22,7 +22,7 @@ def assemble(parts: Parts, source: str, name: str, *, missing: bool = False) -> 
     Raises:
         DataError: see `Dataset`; labels of some parts only.
     """
-    converted = {part: _converted(raw, missing) for part, raw in parts.items()}
+    converted = {part: _converted(raw, missing=missing) for part, raw in parts.items()}
     levels = all(x.dtype == torch.uint8 for x, _ in converted.values())
     complete = all(observed is None for _, observed in converted.values())
     if not levels:
@@ -43,7 +43,7 @@ def assemble(parts: Parts, source: str, name: str, *, missing: bool = False) -> 
     }
 
 
-def _converted(raw: Raw, missing: bool) -> tuple[Tensor, Tensor | None]:
+def _converted(raw: Raw, *, missing: bool) -> tuple[Tensor, Tensor | None]:
     """x with 0 for what is missing, and which elements are observed."""
     observed = raw.observed
     if observed is None and missing and raw.x.dtype.kind == "f":

@@ -123,8 +123,10 @@ def table_raw(
 
 
 def _numbers(where: Path | str, column: Any, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    """A column as numbers, NaN where there are none: dates as days since 1970, texts and
-    categories as their codes, whose names come with them."""
+    """A column as numbers, NaN where there are none.
+
+    Dates are days since 1970, and texts and categories their codes, whose names come with them.
+    """
     pa = needs("pyarrow", "tables")
     pc = needs("pyarrow.compute", "tables")
 

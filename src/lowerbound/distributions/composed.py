@@ -238,6 +238,7 @@ class Chain(Unvalidated):
         first: Distribution,
         conditionals: Sequence[Conditional],
         sizes: Sequence[int],
+        *,
         top_down: bool,
     ) -> None:
         self.first, self.conditionals = first, conditionals
@@ -292,7 +293,7 @@ class Chain(Unvalidated):
     def detach(self) -> Chain:
         """The same distribution, with no gradient to its parameters."""
         conditionals = [conditional.detach() for conditional in self.conditionals]
-        return Chain(self.first.detach(), conditionals, self.sizes, self.top_down)  # type: ignore[attr-defined]
+        return Chain(self.first.detach(), conditionals, self.sizes, top_down=self.top_down)  # type: ignore[attr-defined]
 
     def _drawn_after(self, z: Tensor) -> list[Tensor]:
         """z, and a draw of each further layer, in the order drawn."""

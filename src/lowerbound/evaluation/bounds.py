@@ -188,8 +188,11 @@ def example_bounds(model: VAE, given: Conditioned, samples: int) -> dict[str, Te
 
 
 def bits_per_dimension(model: VAE, bound: Estimate) -> Estimate | None:
-    """−bound / (D log 2) for the data as it is kept; None where it is no density of it."""
-    if not model.is_density:
+    """−bound / (D log 2) for the data as it is kept; None where it is no density of it.
+
+    Nor have rows with fields of several kinds one, or of which some are missing.
+    """
+    if not model.is_density or getattr(model.likelihood, "takes_missing", False):
         return None
     factor = -1 / (math.prod(model.shape) * math.log(2))
     return bound.scaled(factor, model.transform.log_volume(model.shape))

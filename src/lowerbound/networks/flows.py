@@ -16,6 +16,7 @@ def autoregressive_flow(
     transforms: Size,
     hidden: tuple[Size, ...],
     univariate: Univariate = "affine",
+    *,
     coupling: bool = False,
     context_dim: int = 0,
 ) -> nn.Module:

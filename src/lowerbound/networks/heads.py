@@ -71,6 +71,7 @@ class FieldInputs(nn.Module):
         network: nn.Module,
         categories: tuple[NonNegative, ...],
         counts: tuple[NonNegative, ...] = (),
+        *,
         missing: bool = False,
     ) -> None:
         super().__init__()
@@ -78,7 +79,7 @@ class FieldInputs(nn.Module):
         self.missing = missing
 
     @staticmethod
-    def width(categories: tuple[int, ...], missing: bool) -> int:
+    def width(categories: tuple[int, ...], *, missing: bool) -> int:
         """The numbers that ``network`` is given for each row."""
         return sum(max(1, k) for k in categories) + missing * len(categories)
 

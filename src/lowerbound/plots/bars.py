@@ -120,7 +120,7 @@ def score_histograms(
     rows = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
     for axes, (heading, sets) in zip(rows, panels.items(), strict=True):
         scores = [finite(as_array(s, "n", name), f"scores of {name}") for name, s in sets.items()]
-        edges = bin_edges(np.concatenate(scores), logx)
+        edges = bin_edges(np.concatenate(scores), logx=logx)
         for name, values in zip(sets, scores, strict=True):
             inside, shares = values.clip(edges[0], edges[-1]), np.full(len(values), 1 / len(values))
             axes.hist(inside, edges.tolist(), weights=shares, alpha=0.45, label=name)
@@ -133,7 +133,7 @@ def score_histograms(
     return figure
 
 
-def bin_edges(scores: Array, logx: bool) -> Array:
+def bin_edges(scores: Array, *, logx: bool) -> Array:
     """Edges of bins from the lowest to the highest score, less one in a thousand at each end."""
     low, high = np.percentile(scores, [0.1, 99.9])
     if not logx:

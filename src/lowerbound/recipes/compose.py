@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from lowerbound.context import Labels
-from lowerbound.data import Data
+from lowerbound.data import Data, as_dataset
 from lowerbound.errors import ConfigurationError
 from lowerbound.likelihoods import TAKES
 from lowerbound.networks import FieldInputs, Given, LogCounts
@@ -39,7 +39,7 @@ log = logging.getLogger("lowerbound")
 
 
 def compose(
-    data: Data,
+    data: Any,
     latent_dim: Size = 20,
     *,
     network: Part = "MLP",
@@ -52,11 +52,13 @@ def compose(
     """A VAE for ``data``: what the parts leave open is filled in from the data and ``latent_dim``.
 
     Args:
-        data: what the model is for; its shape, kind of values, moments and classes are used.
+        data: what the model is for, whatever `data.as_dataset` takes; its shape, schema, moments
+            and classes are used.
         latent_dim: the dimensions of z.
         network: of the encoder; the decoder is its mirror image.  ``posterior`` and ``likelihood``
             may name a ``network`` of their own.
-        prior, posterior: the parts of the latent space.
+        prior: p(z).
+        posterior: q(z|x).
         likelihood: ``"auto"`` takes the one that fits the kind of values.
         transform: None takes the one that the likelihood asks for.  ``Binarise`` draws binary
             values afresh at each use.
@@ -72,6 +74,7 @@ def compose(
     >>> type(model.likelihood).__name__, model.prior.components
     ('ContinuousBernoulli', 10)
     """
+    data = as_dataset(data)
     context = labels_of(data) if conditional else None
     classes = context.classes if context else 0
     sizes = {"latent_dim": latent_dim, "shape": data.shape, "context_dim": classes}
@@ -276,8 +279,8 @@ def _observe_fields(data: Data) -> Observation:
     return Observation(
         {"part": "Heterogeneous", "families": families, "columns": columns_of},
         PerField(tuple(transforms), columns_of),
-        FieldInputs.width(categories, data.missing),
-        lambda network: FieldInputs(network, categories, counts, data.missing),
+        FieldInputs.width(categories, missing=data.missing),
+        lambda network: FieldInputs(network, categories, counts, missing=data.missing),
     )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lowerbound.data import Data
+from lowerbound.data import Data, as_dataset
 from lowerbound.errors import ConfigurationError, near
 from lowerbound.networks import MLP, Leading
 from lowerbound.objectives import ELBO, Objective
@@ -62,13 +62,14 @@ class Recipe:
     notes: str = ""
     model: Callable[..., VAE] = compose
 
-    def __call__(self, data: Data, **settings: Any) -> Experiment:
-        """The experiment on ``data``.
+    def __call__(self, data: Any, **settings: Any) -> Experiment:
+        """The experiment on ``data``, whatever `data.as_dataset` takes.
 
         Raises:
             ConfigurationError: an unknown setting, or a value that does not fit.
         """
         chosen, training = self.merged(settings)
+        data = as_dataset(data)
         objective = chosen.pop("objective")
         model = self.model(data, **chosen)
         return Experiment(model, complete(objective, examples=len(data)), training)

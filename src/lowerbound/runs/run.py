@@ -185,8 +185,7 @@ class Run:
 
     @property
     def evaluation(self) -> Evaluation | None:
-        """What `keep` wrote, if it is of the weights that are there now and all that is measured
-        today."""
+        """What `keep` wrote, if it is of these weights and has all that is measured today."""
         path = self.folder / EVALUATION_FILE
         if not path.exists():
             return None

@@ -84,7 +84,7 @@ def fit(
         keep_freed_memory()
         with torch.random.fork_rng([where] if where.type == "cuda" else []):
             try:
-                return run.go(resume, stop)
+                return run.go(stop, resume=resume)
             finally:
                 run.leave()
 
@@ -128,8 +128,8 @@ class _Run:
 
     # The loop.
 
-    def go(self, resume: bool, stop: StopRequest) -> list[Record]:
-        self._begin(resume)
+    def go(self, stop: StopRequest, *, resume: bool) -> list[Record]:
+        self._begin(resume=resume)
         for callback in self.callbacks:
             callback.start(self.model, self.training.epochs, self.steps, self.state.step)
         try:
@@ -228,7 +228,7 @@ class _Run:
 
     # Beginning, saving, ending.
 
-    def _begin(self, resume: bool) -> None:
+    def _begin(self, *, resume: bool) -> None:
         if self.out is None:
             if resume:
                 raise ConfigurationError("expected out, the folder to resume from, got none")

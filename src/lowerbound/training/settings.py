@@ -44,19 +44,21 @@ class Training:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        self._expect(self.epochs >= 1, "epochs", "at least 1")
-        self._expect(self.batch_size >= 1, "batch_size", "at least 1")
-        self._expect(0 < self.learning_rate < math.inf, "learning_rate", "a positive number")
-        self._expect(self.weight_decay >= 0, "weight_decay", "0 or more")
-        self._expect(self.warmup_epochs >= 0, "warmup_epochs", "0 or more")
-        self._expect(self.clip_norm is None or self.clip_norm > 0, "clip_norm", "a positive number")
-        self._expect(self.patience is None or self.patience >= 1, "patience", "at least 1")
-        self._expect(self.ema is None or 0 < self.ema < 1, "ema", "between 0 and 1")
-        self._expect(0 <= self.seed < 2**63, "seed", "from 0 to 2⁶³ − 1")
+        self._expect("epochs", "at least 1", holds=self.epochs >= 1)
+        self._expect("batch_size", "at least 1", holds=self.batch_size >= 1)
+        self._expect("learning_rate", "a positive number", holds=0 < self.learning_rate < math.inf)
+        self._expect("weight_decay", "0 or more", holds=self.weight_decay >= 0)
+        self._expect("warmup_epochs", "0 or more", holds=self.warmup_epochs >= 0)
+        self._expect(
+            "clip_norm", "a positive number", holds=self.clip_norm is None or self.clip_norm > 0
+        )
+        self._expect("patience", "at least 1", holds=self.patience is None or self.patience >= 1)
+        self._expect("ema", "between 0 and 1", holds=self.ema is None or 0 < self.ema < 1)
+        self._expect("seed", "from 0 to 2⁶³ − 1", holds=0 <= self.seed < 2**63)
         if self.optimizer == "adam" and self.weight_decay:
             raise ConfigurationError("weight_decay needs optimizer='adamw', got 'adam'")
 
-    def _expect(self, holds: bool, name: str, wanted: str) -> None:
+    def _expect(self, name: str, wanted: str, *, holds: bool) -> None:
         if not holds:
             raise ConfigurationError(
                 f"Training: expected {name} to be {wanted}, got {getattr(self, name)}"
