@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch import nn
 
 import lowerbound as lb
 from lowerbound.data import Dataset, Field
-from lowerbound.errors import ConfigurationError
+from lowerbound.errors import ConfigurationError, DataError
 from lowerbound.networks import FieldInputs, Given
 from lowerbound.transforms import Codes, PerField
 
@@ -23,7 +24,7 @@ def row_likelihood(network: nn.Module | None = None) -> lb.Heterogeneous:
     """Columns: one of three categories, a real number, a count."""
     families = (
         lb.Gaussian(Given(), (1,), 0.5),
-        lb.Nominal(Given(), (1,), 3),
+        lb.Nominal(Given(), (1,), ("blue", "green", "red")),
         lb.Poisson(Given(), (1,)),
     )
     return lb.Heterogeneous(network or lb.MLP(2, (5,), 5), families, GROUPS)
@@ -246,3 +247,67 @@ def test_what_cannot_take_missing_elements_is_told():
     )
     with pytest.raises(ConfigurationError, match="Heterogeneous"):
         lb.fit(model, whole, callbacks=[])
+
+
+def test_other_categories_than_the_models_are_refused():
+    data = people()
+    model = lb.recipes.mlp(data, latent_dim=2, hidden=(8,)).model
+    turned = (replace(SCHEMA[0], categories=("red", "green", "blue")), *SCHEMA[1:])
+    other = replace(data, schema=turned)
+    for ask in (lb.evaluate, lambda m, d: lb.fit(m, d, callbacks=[])):
+        with pytest.raises(DataError, match=r"expected the categories .*blue.* in 'colour'"):
+            ask(model, other)
+
+
+def test_missing_validation_data_are_refused_before_training():
+    whole = Dataset(torch.tensor([[1.0, 2.0], [2.0, 0.5]]))
+    gaps = Dataset(torch.tensor([[1.0, NAN], [2.0, 0.5]]), missing=True)
+    model = lb.VAE(
+        lb.StandardNormal(1),
+        lb.DiagonalGaussian(lb.MLP(2, (), 2), 1),
+        lb.Gaussian(lb.MLP(1, (), 2), (2,)),
+    )
+    with pytest.raises(ConfigurationError, match="parts of which are missing, got Gaussian"):
+        lb.fit(model, whole, gaps, callbacks=[])
+    with pytest.raises(ConfigurationError, match="parts of which are missing, got Gaussian"):
+        lb.evaluate(model, gaps)
+
+
+def test_binary_fields_may_be_0_and_1_or_0_and_255():
+    generator = torch.Generator().manual_seed(0)
+    bits = torch.randint(0, 2, (50, 2), generator=generator).float()
+    x = torch.cat((bits * torch.tensor([1.0, 255.0]), torch.randn(50, 1, generator=generator)), 1)
+    schema = (Field("a", "binary"), Field("b", "binary"), Field("c", "real"))
+    data = Dataset(x, schema=schema)
+    model = lb.recipes.mlp(data, latent_dim=2, hidden=(8,)).model
+    prepared, _ = model.prepare(x)
+    assert torch.equal(prepared[:, :2], bits)
+    torch.testing.assert_close(model.transform.inverse(prepared), x)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"transform": "Identity"}, "no transform for people"),
+        ({"likelihood": "Gaussian"}, "expected likelihood=auto"),
+        ({"prior.latent_dim": 3}, "expected no latent_dim, which follows from the data"),
+    ],
+)
+def test_settings_that_rows_of_several_kinds_cannot_have_are_refused(settings, message):
+    with pytest.raises(ConfigurationError, match=message):
+        lb.recipes.mlp(people(), **settings)
+
+
+def test_a_corruption_is_refused_for_rows_of_several_kinds():
+    data = people()
+    model = lb.recipes.mlp(data, latent_dim=2, hidden=(8,)).model
+    with pytest.raises(ConfigurationError, match="got Masking for rows of several"):
+        lb.fit(model, data, objective=lb.ELBO(corruption=lb.Masking(0.2)), callbacks=[])
+
+
+def test_the_heterogeneous_likelihood_is_chosen_by_name_for_one_kind_too():
+    data = Dataset(torch.randn(30, 3, generator=torch.Generator().manual_seed(0)))
+    model = lb.recipes.mlp(data, latent_dim=2, hidden=(8,), likelihood="Heterogeneous").model
+    (family,) = model.likelihood.families
+    assert isinstance(family, lb.Gaussian)
+    assert model.is_density

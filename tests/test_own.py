@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import re
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -10,6 +14,7 @@ import own
 from lowerbound import recipes
 from lowerbound.data import Dataset
 from lowerbound.errors import ConfigurationError
+from lowerbound.parts import REGISTRY
 
 COUNTS = Dataset(torch.poisson(torch.full((40, 4), 3.0)))
 
@@ -37,6 +42,29 @@ def test_own_parts_are_chosen_by_name_with_settings_of_their_own(tmp_path):
     found = lb.evaluate(again, COUNTS, samples=4)
     assert found.bits_per_dimension is not None
     assert sum(found.kl_per_dimension) == pytest.approx(found.kl.value, rel=1e-6)
+
+
+def test_the_parts_in_contributing_train_and_are_judged(tmp_path, monkeypatch):
+    """The page's code as it stands, but for the two classes that tests/own has too."""
+    page = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text()
+    code = "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
+    for name in ("SparsePrior", "Geometric"):
+        code = code.replace(f"class {name}(", f"class Their{name}(")
+    (tmp_path / "theirs.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    before = set(REGISTRY)
+    try:
+        importlib.import_module("theirs")
+        chosen = {"prior": "TheirSparsePrior", "posterior": "LaplacePosterior", "network": "Sines"}
+        chosen |= {"likelihood": "TheirGeometric", "objective": "Plain", "latent_dim": 2}
+        experiment = recipes.mlp(COUNTS, epochs=1, **chosen)
+        training = (experiment.objective, experiment.training)
+        lb.fit(experiment.model, COUNTS, None, *training, callbacks=[])
+        found = lb.evaluate(experiment.model, COUNTS, samples=4)
+        assert found.importance_weighted.value >= found.elbo.value
+    finally:
+        for name in set(REGISTRY) - before:
+            del REGISTRY[name]
 
 
 def test_wrong_settings_of_own_parts_are_refused():

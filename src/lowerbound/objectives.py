@@ -106,7 +106,7 @@ class ELBO(Objective):
         )
 
     def _penalty(self, d: Draws) -> Tensor:
-        """The KL, less the bits that are free."""
+        """The KL, of which the first nats are free."""
         if not self.free_bits:
             return d.kl
         if self.free_bits_per == "total":
@@ -351,6 +351,11 @@ def squared_jacobian(z: Tensor, x: Tensor) -> Tensor:
 
 def _seen(x: Tensor, corruption: Corruption | None, model: VAE) -> Tensor:
     """What the encoder sees of x: in training mode a fresh corruption x̃, where one is wanted."""
+    if corruption and isinstance(getattr(model.likelihood, "support", None), tuple):
+        raise ConfigurationError(
+            f"expected x of one kind for a corruption, got {type(corruption).__name__} for rows of "
+            "several, of which it does not know which are categories; leave it out"
+        )
     return corruption(x) if corruption and model.training else x
 
 

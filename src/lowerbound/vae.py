@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from lowerbound.data import Data
 from lowerbound.divergences import kl
 from lowerbound.errors import ConfigurationError, ShapeError
 from lowerbound.parts import part
@@ -162,7 +163,25 @@ class VAE(nn.Module):
         levels = getattr(self.likelihood, "levels", None)
         if levels is not None and levels != getattr(self.transform, "maximum", 0) + 1:
             return False
-        return support == self.transform.output
+        given = self.transform.output
+        if isinstance(support, tuple) and isinstance(given, tuple):
+            return set(support) == set(given)
+        return support == given
+
+    def expect(self, data: Data) -> None:
+        """Refuse data that the likelihood cannot be evaluated on.
+
+        Raises:
+            ConfigurationError: elements are missing, and the likelihood cannot leave them out.
+            DataError: categories are not those that the model was made for.
+        """
+        if data.missing and not getattr(self.likelihood, "takes_missing", False):
+            raise ConfigurationError(
+                f"expected the Heterogeneous likelihood for {data.name}, parts of which are "
+                f"missing, got {type(self.likelihood).__name__}; recipes.compose makes it"
+            )
+        if hasattr(self.likelihood, "expect"):
+            self.likelihood.expect(data)  # type: ignore[operator]
 
     def draws(
         self,

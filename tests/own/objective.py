@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 
 import lowerbound as lb
+from lowerbound.errors import ConfigurationError
 from lowerbound.objectives import Objective, Terms
 
 
@@ -18,6 +19,10 @@ class Jackknife(Objective):
     """
 
     samples: int = 8
+
+    def __post_init__(self) -> None:
+        if self.samples < 2:
+            raise ConfigurationError(f"expected two samples or more, got {self.samples}")
 
     def __call__(
         self,

@@ -108,7 +108,7 @@ def evaluate(
 
     Raises:
         ConfigurationError: ``samples`` is below 1, or there are fewer than two examples, from
-            which no standard error could be had.
+            which no standard error could be estimated.
         DataError: an example has an infinite bound, or none.
     """
     if samples < 1:

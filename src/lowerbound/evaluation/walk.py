@@ -92,6 +92,7 @@ def prepared_batches(
     transform adds follows from torch's seed and the example's place alone, so that all measures of
     one seed are of the same x.
     """
+    model.expect(data)
     size = max(1, min(IMAGES_PER_BATCH, ELEMENTS_PER_CHUNK // decoded_elements(model)))
     for i, batch in enumerate(data.batches(size, device=device)):
         with forked(device):
@@ -126,5 +127,7 @@ def decoded_elements(model: VAE) -> int:
 
 def posteriors(model: VAE, data: Any) -> Iterator[Distribution]:
     """q(z|x) of the data in order, a batch at a time, without the transform's noise."""
-    for x, labels in as_dataset(data, "test").batches(IMAGES_PER_BATCH):
+    data = as_dataset(data, "test")
+    model.expect(data)
+    for x, labels in data.batches(IMAGES_PER_BATCH):
         yield model.encode(x, labels)

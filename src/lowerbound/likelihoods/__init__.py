@@ -10,8 +10,8 @@ density or a probability:
     "counts"      x ∈ {0, 1, 2, …}
     "categories"  x ∈ {0, …, K − 1}, numbers without an order
 
-The distribution is an ``Independent``; on grey levels, its ``base_dist`` has `level_log_probs`, the
-log-probability of every level of each element.
+The distribution is an ``Independent``, but for rows of several fields; on grey levels its
+``base_dist`` has `level_log_probs`, the log-probability of every level of each element.
 """
 
 from lowerbound.likelihoods.base import TAKES, Likelihood, Support

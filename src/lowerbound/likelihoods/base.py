@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 
+from lowerbound.errors import ConfigurationError
 from lowerbound.networks import apply
 from lowerbound.parts import Size
 from lowerbound.transforms import (
@@ -57,6 +58,11 @@ class Likelihood(nn.Module, ABC):
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         if "support" in vars(cls) and "takes" not in vars(cls):
+            if cls.support not in TAKES:
+                raise ConfigurationError(
+                    f"expected {cls.__name__} to have one of the supports {', '.join(TAKES)}, or "
+                    f"takes of its own, got {cls.support!r}"
+                )
             cls.takes = TAKES[cls.support]
 
     def __init__(self, network: nn.Module, shape: Shape) -> None:

@@ -10,21 +10,25 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from lowerbound import distributions
-from lowerbound.errors import ConfigurationError
+from lowerbound.data import Data
+from lowerbound.errors import ConfigurationError, DataError
 from lowerbound.likelihoods.base import Likelihood, Shape, Support
 from lowerbound.networks import apply
-from lowerbound.parts import NonNegative, Size, part
+from lowerbound.parts import NonNegative, part
 
 
 @part
 class Nominal(Likelihood):
-    """p(x|z) = ∏ᵢ softmax(θᵢ)ₓᵢ, over ``categories`` without an order; ``network`` returns θ."""
+    """p(x|z) = ∏ᵢ softmax(θᵢ)ₓᵢ, x the number of one of ``categories``, which have names.
+
+    ``network`` returns θ, a number for each category.
+    """
 
     support: ClassVar[Support] = "categories"
 
-    def __init__(self, network: nn.Module, shape: Shape, categories: Size) -> None:
+    def __init__(self, network: nn.Module, shape: Shape, categories: tuple[str, ...]) -> None:
         super().__init__(network, shape)
-        self.categories = self.numbers = categories
+        self.categories, self.numbers = categories, len(categories)
 
     def elements(self, theta: Tensor) -> Distribution:
         return distributions.Nominal(theta)
@@ -74,6 +78,22 @@ class Heterogeneous(nn.Module):
         self.widths = [
             family.numbers * len(group) for family, group in zip(families, columns, strict=True)
         ]
+
+    def expect(self, data: Data) -> None:
+        """Refuse data whose categories are others than the families', or in another order.
+
+        Raises:
+            DataError: they are.
+        """
+        columns = [(field, field.categories) for field in data.schema for _ in range(field.size)]
+        for family, group in zip(self.families, self.columns, strict=True):
+            wanted = getattr(family, "categories", None)
+            for field, found in (columns[i] for i in group):
+                if found != wanted:
+                    raise DataError(
+                        f"{data.name}: expected the categories {wanted} in {field.name!r}, as the "
+                        f"model was made for, got {found}"
+                    )
 
     @property
     def outputs(self) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -91,11 +90,12 @@ class FieldInputs(nn.Module):
         observed = ~x.isnan()
         x = torch.where(observed, x, 0.0)
         x[:, self.counts] = torch.log1p(x[:, self.counts].clamp(min=0))
-        columns = [
-            F.one_hot(x[:, i].long(), k).to(x) * observed[:, i : i + 1] if k else x[:, i : i + 1]
-            for i, k in enumerate(self.categories)
-        ]
+        columns = []
+        for i, k in enumerate(self.categories):
+            column = x[:, i : i + 1]
+            codes = torch.arange(k, device=x.device)
+            columns.append((column == codes) & observed[:, i : i + 1] if k else column)
         if self.missing:
-            columns.append(observed.to(x))
-        row = torch.cat(columns, -1)
+            columns.append(observed)
+        row = torch.cat([column.to(x) for column in columns], -1)
         return self.network(row) if context is None else self.network(row, context)

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from lowerbound.context import Labels
 from lowerbound.data import Data, as_dataset
 from lowerbound.errors import ConfigurationError
 from lowerbound.likelihoods import TAKES
-from lowerbound.networks import FieldInputs, Given, LogCounts
+from lowerbound.networks import MLP, FieldInputs, Given, LogCounts
 from lowerbound.parts import Size, awaiting, complete, parameters_of, registered
 from lowerbound.transforms import Binarise, Binary, Counts, PerField, Transform
 from lowerbound.vae import VAE
@@ -35,6 +36,8 @@ FITTING = {
 }
 """The likelihood of ``likelihood="auto"`` for each kind of values."""
 
+DENSE = partial(MLP, hidden=(512,))
+
 log = logging.getLogger("lowerbound")
 
 
@@ -42,7 +45,7 @@ def compose(
     data: Any,
     latent_dim: Size = 20,
     *,
-    network: Part = "MLP",
+    network: Part = DENSE,
     prior: Part = "StandardNormal",
     posterior: Part = "DiagonalGaussian",
     likelihood: Part = "auto",
@@ -107,18 +110,18 @@ def with_network(
             f"expected {type(probe).__name__} to have outputs, how many numbers its network "
             "returns for an example, got none; set it as an attribute"
         )
-    told = awaiting(description.get("network", default))
+    named = awaiting(description.get("network", default))
     shape = tuple(sizes["shape"])
-    if isinstance(told, Mapping) and "shape" in parameters_of(registered(told.get("part"))):
+    if isinstance(named, Mapping) and "shape" in parameters_of(registered(named.get("part"))):
         if len(shape) != 3:
             raise ConfigurationError(
-                f"expected images (C, H, W) for the {told['part']} network, got examples of shape "
+                f"expected images (C, H, W) for the {named['part']} network, got examples of shape "
                 f"{shape}; use network=MLP, as the mlp recipe does"
             )
         if hasattr(probe, "support"):  # a decoder's network returns maps
             shape = (probe.outputs // math.prod(shape[1:]), *shape[1:])
     network = complete(
-        told,
+        named,
         in_features=in_features,
         out_features=probe.outputs,
         shape=shape,
@@ -175,8 +178,8 @@ def named_prior(description: Part, sizes: Mapping[str, Any], data: Data) -> nn.M
             )
         description = {**description, "components": min(wanted, len(data))}
     linear = {"part": "MLP", "hidden": []}
-    told_once = {**sizes, "context_dim": 0} if "network" in parameters_of(cls) else sizes
-    return with_network(description, linear, told_once, sizes["context_dim"])
+    without_context = {**sizes, "context_dim": 0} if "network" in parameters_of(cls) else sizes
+    return with_network(description, linear, without_context, sizes["context_dim"])
 
 
 @dataclass(frozen=True)
@@ -208,12 +211,19 @@ def observe(data: Data, likelihood: Part = "auto", transform: Part = None) -> Ob
                 f"expected values of a kind that has a likelihood ({', '.join(FITTING)}), got "
                 f"{field.kind} in {data.name}"
             )
-    if likelihood == "auto" and (data.kind in ("mixed", "categories") or data.missing):
+    chosen = awaiting(likelihood)
+    several = data.missing or data.kind in ("mixed", "categories")
+    if several or chosen == {"part": "Heterogeneous"}:
+        if (chosen != "auto" and chosen != {"part": "Heterogeneous"}) or transform is not None:
+            raise ConfigurationError(
+                f"expected likelihood=auto and no transform for {data.name}, where values are "
+                f"missing or of several kinds, got likelihood={likelihood} and "
+                f"transform={transform}; each kind has its own, in the Heterogeneous likelihood"
+            )
         return _observe_fields(data)
-    binarised = transform if isinstance(transform, Transform) else _transform(transform, data)
-    binary = isinstance(binarised, Binary | Binarise)
-    kind = "binary" if binary else data.kind
-    chosen = {"part": FITTING[kind]} if likelihood == "auto" else awaiting(likelihood)
+    asked = transform if isinstance(transform, Transform) else _transform(transform, data)
+    kind = "binary" if isinstance(asked, Binary | Binarise) else data.kind
+    chosen = {"part": FITTING[kind]} if chosen == "auto" else chosen
     cls = registered(chosen.get("part")) if isinstance(chosen, Mapping) else type(chosen)
     takes = getattr(cls, "takes", None) or TAKES.get(getattr(cls, "support", ""), {})
     if kind not in takes:
@@ -221,7 +231,7 @@ def observe(data: Data, likelihood: Part = "auto", transform: Part = None) -> Ob
             f"expected data that are {' or '.join(takes)} for the {cls.__name__} likelihood, got "
             f"{kind} values in {data.name}; the mlp recipe with likelihood=auto fits them"
         )
-    brought = binarised or takes[kind].of(data)
+    brought = asked or takes[kind].of(data)
     wrap = LogCounts if isinstance(brought, Counts) else _itself
     return Observation(chosen, brought, math.prod(data.shape), wrap)
 
@@ -245,8 +255,8 @@ class _Columns:
 
     name: str
     kind: str
+    scale: float
     moments: Any
-    scale: float = 1.0
 
 
 def _observe_fields(data: Data) -> Observation:
@@ -256,26 +266,25 @@ def _observe_fields(data: Data) -> Observation:
             f"expected a table of fields where values are missing or of several kinds, got "
             f"{data.name} of shape {data.shape}"
         )
-    categories = tuple(
-        len(field.categories or ()) for field in data.schema for _ in range(math.prod(field.shape))
-    )
-    kinds = [field.kind for field in data.schema for _ in range(math.prod(field.shape))]
-    groups: dict[tuple[str, int], list[int]] = {}
-    for i, key in enumerate(zip(kinds, categories, strict=True)):
-        groups.setdefault(key, []).append(i)
+    fields = [field for field in data.schema for _ in range(field.size)]
+    mean, variance = data.moments.mean, data.moments.variance()
+    groups: dict[tuple[str, Any, float], list[int]] = {}
+    for i, field in enumerate(fields):
+        # E x² = s E x of values that are 0 or s.
+        two = field.kind == "binary" and mean[i] > 0 and variance[i] / mean[i] + mean[i] > 128
+        scale = 255.0 if two or field.kind == "grey" else 1.0
+        groups.setdefault((field.kind, field.categories, scale), []).append(i)
     families, transforms = [], []
-    for (kind, number), group in groups.items():
+    for (kind, names, scale), group in groups.items():
         family = complete(
-            {"part": FITTING[kind]},
-            network=Given(),
-            shape=(len(group),),
-            **{"categories": number} if number else {},
+            {"part": FITTING[kind]}, network=Given(), shape=(len(group),), categories=names
         )
-        columns = _Columns(data.name, kind, data.moments.of(group))
+        columns = _Columns(data.name, kind, scale, data.moments.of(group))
         families.append(family)
         transforms.append(family.takes[kind].of(columns))
     columns_of = tuple(tuple(group) for group in groups.values())
-    counts = tuple(i for i, kind in enumerate(kinds) if kind == "counts")
+    categories = tuple(len(field.categories or ()) for field in fields)
+    counts = tuple(i for i, field in enumerate(fields) if field.kind == "counts")
     return Observation(
         {"part": "Heterogeneous", "families": families, "columns": columns_of},
         PerField(tuple(transforms), columns_of),

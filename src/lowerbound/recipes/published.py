@@ -152,7 +152,6 @@ WARM_UP = describe(ELBO()) | {"beta": {"part": "Linear", "duration": 100.0}}
 mlp = Recipe(
     "A fully connected VAE, its decoder the mirror of its encoder.",
     "Kingma & Welling, Auto-Encoding Variational Bayes, 2013, arXiv 1312.6114.",
-    {"network": network(512)},
     notes="With grey images and likelihood=Bernoulli: 784-512-K-512-784.",
 )
 convolutional = Recipe(
@@ -181,14 +180,13 @@ iwae = Recipe(
 tcvae = Recipe(
     "The β-TCVAE: the total correlation of the code's dimensions is weighed by β.",
     "Chen, Li, Grosse & Duvenaud, 2018, arXiv 1802.04942.",
-    {"latent_dim": 10, "network": network(512), "objective": {"part": "TCVAE"}},
+    {"latent_dim": 10, "objective": {"part": "TCVAE"}},
 )
 autoencoder = Recipe(
     "A fully connected autoencoder: a code without noise, and no KL.",
     "of the denoising one: Vincent et al., Extracting and composing robust features with denoising "
     "autoencoders, 2008.",
     {
-        "network": network(512),
         "posterior": {"part": "Deterministic"},
         "objective": {"part": "Reconstruction"},
     },
@@ -199,7 +197,6 @@ wae = Recipe(
     "Tolstikhin, Bousquet, Gelly & Schölkopf, 2017, arXiv 1711.01558 (WAE-MMD).",
     {
         "latent_dim": 8,
-        "network": network(512),
         "posterior": {"part": "Deterministic"},
         "objective": {"part": "InfoVAE"},
     },
@@ -268,7 +265,7 @@ full_covariance = Recipe(
     "A VAE whose posterior is a Gaussian with correlated dimensions.",
     "Kingma & Welling, An introduction to variational autoencoders, 2019, section 2.5.1, arXiv "
     "1906.02691.",
-    {"network": network(512), "posterior": {"part": "FullGaussian"}},
+    {"posterior": {"part": "FullGaussian"}},
 )
 RECIPES: dict[str, Recipe] = {
     "mlp": mlp,

@@ -33,9 +33,7 @@ from lowerbound.transforms import Transform
 Settings = dict[str, Any]
 
 AXES: dict[str, Callable[[type], bool]] = {
-    "network": lambda cls: (
-        "out_features" in parameters_of(cls) and cls.__name__ != "Deconvolutional"
-    ),
+    "network": lambda cls: "out_features" in parameters_of(cls),
     "prior": lambda cls: issubclass(cls, Prior),
     "posterior": lambda cls: issubclass(cls, Posterior),
     "likelihood": lambda cls: hasattr(cls, "support"),
@@ -178,7 +176,7 @@ def _checked(description: Mapping[str, Any]) -> dict[str, Any]:
     """A description whose arguments are known to its part, and valid; what is told is coerced."""
     cls = registered(description.get("part"))
     parameters = parameters_of(cls)
-    told: Settings = {}
+    arguments: Settings = {}
     for name, value in description.items():
         if name == "part":
             continue
@@ -186,18 +184,22 @@ def _checked(description: Mapping[str, Any]) -> dict[str, Any]:
             raise ConfigurationError(
                 f"{cls.__name__}: unknown argument {name!r}; {near(name, parameters)}"
             )
+        if name in AWAITED - {"network"}:
+            raise ConfigurationError(
+                f"{cls.__name__}: expected no {name}, which follows from the data and from "
+                f"latent_dim, got {value!r}; leave it out"
+            )
         value = _checked(value) if isinstance(value, Mapping) else _listed(cls, name, value)
-        told[name] = value
-    complete_ones = {name: value for name, value in told.items() if name != "network"}
-    built = {name: build(value) for name, value in complete_ones.items()}
-    validate(cls, built, awaiting=True)
-    missing = [n for n, p in parameters.items() if p.default is p.empty and n not in told]
+        arguments[name] = value
+    given = {name: build(value) for name, value in arguments.items() if name != "network"}
+    validate(cls, given, awaiting=True)
+    missing = [n for n, p in parameters.items() if p.default is p.empty and n not in arguments]
     if left := [name for name in missing if name not in AWAITED]:
         raise ConfigurationError(
             f"{cls.__name__}: missing argument {left[0]!r}, which does not follow from the data; "
             "set it"
         )
-    checked = {"part": cls.__name__, **told}
+    checked = {"part": cls.__name__, **arguments}
     if not missing:
         build(checked)
     return checked

@@ -104,11 +104,9 @@ class _Run:
         processes: Processes,
         device: torch.device,
     ) -> None:
-        if train.missing and not getattr(model.likelihood, "takes_missing", False):
-            raise ConfigurationError(
-                f"expected the Heterogeneous likelihood for {train.name}, parts of which are "
-                f"missing, got {type(model.likelihood).__name__}; recipes.compose makes it"
-            )
+        for data in (train, validation):
+            if data is not None:
+                model.expect(data)
         if training.patience is not None and validation is None:
             raise ConfigurationError(
                 "expected validation data, which patience needs to find the best epoch, got none"
