@@ -274,6 +274,7 @@ def test_vampprior_is_the_papers_network():
         ),
         (["likelihood=StudentT", "likelihood.degrees=few"], "degrees: "),
         (["sigma=1"], r"unknown setting 'sigma'; did you mean likelihood.sigma \(of Gaussian\)"),
+        (["binarise=true"], "unknown setting 'binarise'; did you mean transform=Binarise"),
         (["likelihood.sigma=1"], "expected a part with arguments of its own at 'likelihood'"),
         (["latent_dim=0"], "latent_dim: input should be greater than or equal to 1, got 0"),
         (["hidden=-3"], "hidden: input should be greater than or equal to 1"),

@@ -131,7 +131,7 @@ def rates(
 
     Train them with --set objective.beta=0.5, 1, 2, ….
     """
-    from lowerbound import evaluation, plots
+    from lowerbound import evaluation
     from lowerbound.runs import Run
 
     if out is not None and out.suffix != ".png":
@@ -152,6 +152,8 @@ def rates(
         "evaluating", evaluation.rate_distortion, models, data, samples=samples, seed=seed
     )
     if out is not None:
+        from lowerbound import plots
+
         plane = ([p.rate.value for p in places], [p.distortion.value for p in places])
         plots.save(plots.rate_distortion(*plane, [p.name for p in places]), out)
         note(f"wrote {out}")

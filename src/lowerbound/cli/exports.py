@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,9 +23,9 @@ def write_examples(
     out: Path,
     values: np.ndarray,
     columns: Sequence[str] | None,
-    draw: Callable[[], Figure],
+    draw: Callable[[ModuleType], Figure],
 ) -> None:
-    """Examples as .npy, .csv (a table), or .png (images, in the figure that ``draw`` returns)."""
+    """Examples as .npy, .csv (a table), or .png (images, in the figure that ``draw`` makes with `plots`)."""
     if values.ndim == 4:
         _check_suffix(out, (".png", ".npy"), "images")
     else:
@@ -37,7 +38,7 @@ def write_examples(
     else:
         from lowerbound import plots
 
-        plots.save(draw(), out)
+        plots.save(draw(plots), out)
 
 
 def value_range(images: np.ndarray) -> tuple[float, float]:
@@ -76,11 +77,9 @@ def write_array(out: Path, values: np.ndarray) -> None:
 
 def write_table(out: Path, columns: dict[str, np.ndarray]) -> None:
     """A .csv file with a header."""
-    pa = needs("pyarrow", "tables")
-    pyarrow = needs("pyarrow.csv", "tables")
-
+    pa, csv = needs("pyarrow", "tables"), needs("pyarrow.csv", "tables")
     buffer = io.BytesIO()
-    pyarrow.csv.write_csv(pa.table(columns), buffer)
+    csv.write_csv(pa.table(columns), buffer)
     write_atomic(out, buffer.getvalue())
 
 

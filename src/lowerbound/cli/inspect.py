@@ -33,7 +33,6 @@ def reconstruct(
     device: Device = None,
 ) -> None:
     """Write reconstructions of the first n examples (for a .png, beside the originals)."""
-    from lowerbound import plots
     from lowerbound.cli.exports import value_range, write_examples
     from lowerbound.runs import Run
 
@@ -43,7 +42,7 @@ def reconstruct(
     original = examples.x.numpy()
     pairs, span = {"original": original, "reconstruction": rebuilt}, value_range(original)
     write_examples(
-        out, rebuilt, examples.columns, lambda: plots.reconstructions(pairs, value_range=span)
+        out, rebuilt, examples.columns, lambda plots: plots.reconstructions(pairs, value_range=span)
     )
     note(f"wrote {out}")
 
@@ -61,7 +60,6 @@ def sample(
     device: Device = None,
 ) -> None:
     """Write draws x ~ p(x|z), z ~ p(z)."""
-    from lowerbound import plots
     from lowerbound.cli.exports import value_range, write_examples
     from lowerbound.runs import Run
 
@@ -69,7 +67,7 @@ def sample(
     drawn = run.model.sample(n, run.labels(n, label), seed=seed, mean=mean).cpu().numpy()
     columns = run.description.columns if run.is_described else None
     write_examples(
-        out, drawn, columns, lambda: plots.samples(drawn, value_range=value_range(drawn))
+        out, drawn, columns, lambda plots: plots.samples(drawn, value_range=value_range(drawn))
     )
     note(f"wrote {out}")
 

@@ -104,7 +104,7 @@ class ExactVAE:
             raise ConfigurationError(
                 "expected a likelihood of binary images or of grey levels, got "
                 f"{type(model.likelihood).__name__} after {type(transform).__name__}, a density; "
-                "train with --set likelihood=Categorical, or Bernoulli and --set binarise=true"
+                "train with --set likelihood=Categorical, or --set transform=Binarise"
             )
         return levels
 

@@ -65,7 +65,7 @@ def compose(
         likelihood: ``"auto"`` takes the one that fits the kind of values.
         transform: None takes the one that the likelihood asks for.  ``Binarise`` draws binary
             values afresh at each use.
-        conditional: the parts are told the class of each example.
+        conditional: the class of each example is given to the parts.
 
     Raises:
         ConfigurationError: parts that do not fit the data, or are not complete.
@@ -260,7 +260,7 @@ class _Columns:
 
 
 def _observe_fields(data: Data) -> Observation:
-    """A family for the fields of each kind, and encoders that are told what is observed."""
+    """A family for the fields of each kind, and encoders that see what is observed."""
     if len(data.shape) != 1:
         raise ConfigurationError(
             f"expected a table of fields where values are missing or of several kinds, got "
@@ -304,7 +304,7 @@ def start_at_data(model: VAE, data: Data) -> None:
 
 
 def labels_of(data: Data) -> Labels:
-    """The context of a model of ``data`` that is told the class.
+    """The context of a model of ``data`` that is conditional on the class.
 
     Raises:
         ConfigurationError: the data have no labels.

@@ -139,6 +139,13 @@ def _hint(key: str, chosen: Settings, fields: set[str]) -> str:
         for name, arguments in choices(axis).items()
         if key in arguments
     ]
+    owners += [
+        f"{axis}={name}"
+        for axis in AXES
+        if axis in chosen
+        for name in choices(axis)
+        if name.lower() == key.lower()
+    ]
     if owners:
         return f"did you mean {' or '.join(owners)}?"
     return near(key, fields | set(chosen) | set(_network_arguments(chosen)))
@@ -158,7 +165,7 @@ def _assign(tree: Any, path: list[str], value: Any, key: str) -> None:
 
 
 def _part(axis: str, value: Any) -> Any:
-    """A setting that is a part, its name and its arguments checked as far as they are told."""
+    """A setting that is a part; its name, and those of its arguments that are set, checked."""
     if value in EITHER.get(axis, ()) or not isinstance(value, Mapping | str):
         return value
     value = value if isinstance(value, Mapping) else {"part": value}
@@ -168,12 +175,12 @@ def _part(axis: str, value: Any) -> Any:
         raise ConfigurationError(
             f"{axis}: expected one of {', '.join(known)}, got {name!r}; {near(str(name), known)}"
         )
-    from_data = axis == "transform" and len(value) == 1
-    return value if from_data else _checked(value)
+    by_data = axis == "transform" or getattr(REGISTRY[str(name)], "takes_missing", False)
+    return value if by_data and len(value) == 1 else _checked(value)
 
 
 def _checked(description: Mapping[str, Any]) -> dict[str, Any]:
-    """A description whose arguments are known to its part, and valid; what is told is coerced."""
+    """A description whose arguments are known to its part, and valid, in the part's types."""
     cls = registered(description.get("part"))
     parameters = parameters_of(cls)
     arguments: Settings = {}
