@@ -25,7 +25,7 @@ def write_examples(
     columns: Sequence[str] | None,
     draw: Callable[[ModuleType], Figure],
 ) -> None:
-    """Examples as .npy, .csv (a table), or .png (images, in the figure that ``draw`` makes with `plots`)."""
+    """Examples as .npy, .csv (a table), or .png (images, drawn by ``draw`` with `plots`)."""
     if values.ndim == 4:
         _check_suffix(out, (".png", ".npy"), "images")
     else:
