@@ -55,6 +55,7 @@ def test_everything_is_in_all():
 
 def test_a_missing_package_is_one_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)
+    monkeypatch.delitem(sys.modules, "sklearn.mixture", raising=False)
     with pytest.raises(
         MissingExtra, match=r"expected the package scikit-learn.*'lowerbound\[learn\]'"
     ):
