@@ -149,7 +149,7 @@ class _ExactProducts(TorchDispatchMode):
     """Makes every product that torch is asked for exact, and runs all else on one thread."""
 
     def __init__(self, threads: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.threads = threads
 
     @classmethod

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Size, Tensor
-from torch.distributions import Categorical, Independent, constraints
+from torch.distributions import Categorical, Distribution, constraints
 
 from lowerbound.distributions.base import Unvalidated
 
@@ -47,7 +47,7 @@ class Joint(Unvalidated):
     that is NaN is missing: it is summed, or integrated, out, and adds 0 to log p(x).
     """
 
-    def __init__(self, fields: Sequence[Independent], columns: Sequence[Sequence[int]]) -> None:
+    def __init__(self, fields: Sequence[Distribution], columns: Sequence[Sequence[int]]) -> None:
         self.fields, self.columns = fields, [list(group) for group in columns]
         size = sum(map(len, self.columns))
         super().__init__(fields[0].batch_shape, Size([size]), validate_args=False)
@@ -69,9 +69,9 @@ class Joint(Unvalidated):
         return torch.cat(values, -1)[..., order.argsort().to(values[0].device)]
 
 
-def _observed_log_prob(p: Independent, value: Tensor) -> Tensor:
+def _observed_log_prob(p: Distribution, value: Tensor) -> Tensor:
     """log p of the elements of ``value`` that are not NaN, (*batch,)."""
     observed = ~value.isnan()
     # 0 lies in the support of every family, so that what is thrown away is finite.
-    log_p = p.base_dist.log_prob(torch.where(observed, value, 0.0))
+    log_p = p.base_dist.log_prob(torch.where(observed, value, 0.0))  # type: ignore[attr-defined]
     return torch.where(observed, log_p, 0.0).sum(-1)
