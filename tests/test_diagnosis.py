@@ -430,7 +430,7 @@ def test_an_implicit_weight_of_the_kl_is_read_off_the_encoder(table, beta, cause
     known, test = table
     objective = lb.ELBO(beta=beta)
     sigma = 0.3 if beta > 1 else 1.0  # neither collapse nor variances that take long to learn
-    settings = {"likelihood": "Gaussian", "sigma": sigma, "latent_dim": 2, "hidden": ()}
+    settings = {"likelihood": partial(lb.Gaussian, sigma=sigma), "latent_dim": 2, "hidden": ()}
     training = dataclasses.replace(FAST, learning_rate=2e-2, epochs=120)
     model, _ = train(known, objective, training, **settings)
     found = ask("kl-weight", model, test, known).finding
