@@ -1,8 +1,9 @@
 """Diagnosis: what is wrong with a model, with its number, its picture and what to do."""
 
 from lowerbound.diagnosis.diagnose import diagnose, examine
+from lowerbound.diagnosis.draws import diagnose_draws
 from lowerbound.diagnosis.finding import Check, Finding, Severity
-from lowerbound.diagnosis.functions import diagnose_draws, diagnose_kl, diagnose_loss
+from lowerbound.diagnosis.loss import diagnose_kl, diagnose_loss
 from lowerbound.diagnosis.trained import EXAMPLES
 
 __all__ = [

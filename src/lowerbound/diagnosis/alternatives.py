@@ -18,12 +18,12 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Distribution, NegativeBinomial, Normal, Poisson, StudentT
 
+from lowerbound import likelihoods
 from lowerbound.data import Dataset
-from lowerbound.diagnosis.codes import Codes, codes, encoded
-from lowerbound.diagnosis.trained import TrainedModel
+from lowerbound.diagnosis.trained import Codes, TrainedModel
 from lowerbound.distributions import ContinuousBernoulli, DiscretisedLogistic
 from lowerbound.networks import MLP
-from lowerbound.transforms import Binary, Dequantise, Identity, Scale, Standardise, Transform
+from lowerbound.transforms import Identity, Standardise, Transform
 
 HIDDEN = 256
 STEPS = 500
@@ -57,29 +57,29 @@ class RoundedNormal(Distribution):
         return upper + torch.log(-torch.expm1((lower - upper).clamp(max=-1e-6)))
 
 
+ELEMENTS: dict[str, Elements] = {
+    "Bernoulli": lambda h, s: Bernoulli(logits=h),
+    "ContinuousBernoulli": lambda h, s: ContinuousBernoulli(h),
+    "Gaussian": lambda h, s: Normal(h, s[0].exp()),
+    "StudentT": lambda h, s: StudentT(2 + s[1].exp(), h, s[0].exp()),
+    "DiscretisedLogistic": lambda h, s: DiscretisedLogistic(h.sigmoid(), s[0].expand_as(h) - 3),
+}
+FAMILIES = {
+    "binary": ("Bernoulli",),
+    "grey": ("ContinuousBernoulli", "Gaussian", "DiscretisedLogistic"),
+    "unit": ("ContinuousBernoulli", "Gaussian"),
+}
+"""The likelihoods that are a density, or a probability, of such data; of others, see below."""
+
+
 def alternatives(data: Dataset) -> dict[str, Alternative]:
-    """The likelihoods that are a density, or a probability, of data of this kind, by name."""
-    if data.kind == "binary":
-        return {"Bernoulli": (Binary(data.scale), lambda h, s: Bernoulli(logits=h))}
-    if data.kind in ("grey", "unit"):
-        transform = Dequantise() if data.kind == "grey" else Identity()
-        found: dict[str, Alternative] = {
-            "ContinuousBernoulli": (transform, lambda h, s: ContinuousBernoulli(h)),
-            "Gaussian": (transform, lambda h, s: Normal(h, s[0].exp())),
-        }
-        if data.kind == "grey":
-            found["DiscretisedLogistic"] = (
-                Scale(),
-                lambda h, s: DiscretisedLogistic(h.sigmoid(), s[0].expand_as(h) - 3),
-            )
-        return found
-    if data.kind == "counts":
+    """The likelihoods to compare on data of this kind, by name."""
+    kind = data.kind
+    if kind == "counts":
         return _of_counts(data.x.double().float())
-    scaled = Standardise.of(data)
-    return {
-        "Gaussian": (scaled, lambda h, s: Normal(h, s[0].exp())),
-        "StudentT": (scaled, lambda h, s: StudentT(2 + s[1].exp(), h, s[0].exp())),
-    }
+    names = FAMILIES.get(kind, ("Gaussian", "StudentT"))
+    takes = {name: getattr(likelihoods, name).takes.get(kind, Standardise) for name in names}
+    return {name: (transform.of(data), ELEMENTS[name]) for name, transform in takes.items()}
 
 
 def _of_counts(x: Tensor) -> dict[str, Alternative]:
@@ -97,7 +97,7 @@ def _of_counts(x: Tensor) -> dict[str, Alternative]:
 def bits_of_alternatives(trained: TrainedModel) -> dict[str, Tensor]:
     """Held-out bits per dimension of each example, (n,), by likelihood."""
     assert trained.train is not None
-    known, new = encoded(trained, trained.train), codes(trained)
+    known, new = trained.encoded(trained.train), trained.codes
     shape = tuple(trained.model.shape)
     found = {}
     for name, alternative in alternatives(trained.train).items():
@@ -123,9 +123,10 @@ class Decoder(nn.Module):
 
     def log_prob(self, x: Tensor, codes: Codes, rows: Tensor | slice) -> Tensor:
         """log p(x|z) of some rows of x, at fresh draws of their codes."""
-        device = self.shared.device
-        z, context = (None if t is None else t.to(device) for t in codes.redraw(rows))
-        h = self.network(z) if context is None else self.network(z, context)
+        device, mean = self.shared.device, codes.mean[rows]
+        z = (mean + codes.variance[rows].sqrt() * torch.randn_like(mean)).to(device)
+        context = () if codes.context is None else (codes.context[rows].to(device),)
+        h = self.network(z, *context)
         p = self.elements(h.reshape(-1, *self.shape), self.shared)
         return p.log_prob(self.transform(x[rows].to(device))).flatten(1).sum(1)
 

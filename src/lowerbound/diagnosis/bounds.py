@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from lowerbound.data import Dataset
-from lowerbound.diagnosis.codes import (
-    SAMPLES,
-    held_out_log_weights,
-    importance_weighted,
-    kl,
-    log_weights,
-)
 from lowerbound.diagnosis.finding import Measured, NotChecked, measured
 from lowerbound.diagnosis.holes import difference
 from lowerbound.diagnosis.thresholds import GAP, LEAST_GAP, OVERFITTING, RISE, surely_above
-from lowerbound.diagnosis.trained import TrainedModel, subset
+from lowerbound.diagnosis.trained import SAMPLES, TrainedModel, subset
 from lowerbound.diagnosis.words import say
 from lowerbound.evaluation import estimate
 from lowerbound.evaluation.importance import effective_size
@@ -30,22 +25,25 @@ COMPARED_SAMPLES = 10
 """Most draws of z per example there; fewer where there are many examples."""
 
 
-def overfitting(trained: TrainedModel) -> Measured | NotChecked:
+def overfitting(trained: TrainedModel) -> Measured:
     """The ELBO on training data less that on held-out data, with its standard error."""
     if trained.training is None:
-        return NotChecked("no-training-data")
+        raise NotChecked("no-training-data")
     known, new = _elbo(trained, trained.training), _elbo(trained, trained.held_out)
-    train, test, gap = estimate(known), estimate(new), difference(known, new)
-    seen = [e for e in trained.history if e.get("validation")]
+    gap = difference(known, new)
     stop = ""
-    if seen:
+    if seen := [e for e in trained.history if e.get("validation")]:
         best = max(seen, key=lambda e: criterion(e["validation"]))["epoch"]
         stop = say("overfitting", "stop", best=best, last=seen[-1]["epoch"])
     form = "corrupted" if getattr(trained.objective, "corruption", None) else ""
-    found = surely_above(gap, max(LEAST_GAP, OVERFITTING * kl(trained).value))
-    elbo = {"training": known, "held out": new}
+    is_found = surely_above(gap, max(LEAST_GAP, OVERFITTING * trained.kl.value))
     return measured(
-        form if found else None, train=train, test=test, gap=gap, stop=stop, elbo_of_each=elbo
+        form if is_found else None,
+        train=estimate(known),
+        test=estimate(new),
+        gap=gap,
+        stop=stop,
+        elbo_of_each={"training": known, "held out": new},
     )
 
 
@@ -53,16 +51,16 @@ def _elbo(trained: TrainedModel, data: Dataset) -> Tensor:
     """The ELBO of each example of a split, (n,), from few draws."""
     data = subset(data, trained.seed, COMPARED)
     samples = min(COMPARED_SAMPLES, max(1, COMPARED // len(data)))
-    return log_weights(trained, data, samples).mean(0)
+    return trained.log_weights(data, samples).mean(0)
 
 
 def bound_gap(trained: TrainedModel) -> Measured:
     """The importance-weighted bound less the ELBO: at least this is KL(q(z|x) ‖ p(z|x))."""
-    log_w = held_out_log_weights(trained)
+    log_w = trained.held_out_log_weights
     elbo, tighter = log_w.mean(0), importance_weighted(log_w)
     gap = estimate(tighter - elbo)
     return measured(
-        "" if surely_above(gap, max(LEAST_GAP, GAP * kl(trained).value)) else None,
+        "" if surely_above(gap, max(LEAST_GAP, GAP * trained.kl.value)) else None,
         samples=SAMPLES,
         gap=gap,
         elbo=estimate(elbo),
@@ -76,9 +74,8 @@ def importance_samples(trained: TrainedModel) -> Measured:
 
     ESS = (Σ w)²/Σ w² of k weights, between 1 and k (Kong 1992).
     """
-    log_w = held_out_log_weights(trained)
-    halves = torch.stack([importance_weighted(half) for half in log_w.chunk(2)])
-    rise = estimate(importance_weighted(log_w) - halves.mean(0))
+    log_w = trained.held_out_log_weights
+    rise = estimate(importance_weighted(log_w) - importance_weighted(log_w, SAMPLES // 2))
     return measured(
         "" if surely_above(rise, RISE) else None,
         samples=SAMPLES,
@@ -90,9 +87,10 @@ def importance_samples(trained: TrainedModel) -> Measured:
     )
 
 
+def importance_weighted(log_w: Tensor, k: int = SAMPLES) -> Tensor:
+    """log (1/k) Σ w of each example, (n,): its mean over groups of k draws of log w (…, n)."""
+    return torch.stack([each.logsumexp(0) - math.log(k) for each in log_w.split(k)]).mean(0)
+
+
 def _over_samples(log_w: Tensor) -> dict[int, float]:
-    """The bound by its number of samples: averages over as many groups as there are."""
-    return {
-        k: torch.stack([importance_weighted(group) for group in log_w.split(k)]).mean().item()
-        for k in (1, 2, 5, 10, 20, 50, 100)
-    }
+    return {k: importance_weighted(log_w, k).mean().item() for k in (1, 2, 5, 10, 20, 50, 100)}

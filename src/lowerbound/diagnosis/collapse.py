@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from lowerbound.diagnosis.codes import codes, kl
 from lowerbound.diagnosis.finding import Measured, NotChecked, measured
-from lowerbound.diagnosis.likelihood import decoder_noise
+from lowerbound.diagnosis.likelihood import decoder_noise, gaussian
 from lowerbound.diagnosis.thresholds import CONSTANT, NOISE_OFF, VANISHED, VANISHED_SHARE
 from lowerbound.diagnosis.trained import TrainedModel
 from lowerbound.diagnosis.words import TABLE, fill
@@ -25,7 +24,7 @@ def collapsed_dimensions(trained: TrainedModel) -> Measured:
     is far from both sides in practice: 10⁻⁴ where a dimension is unused, 0.1 to 1 where it is used.
     The codes of an autoencoder are points; there it is `CONSTANT` of the largest.
     """
-    q = codes(trained)
+    q = trained.codes
     variance = q.mean.double().var(0)
     if trained.is_autoencoder:
         share, reference, whole = CONSTANT, "the largest", variance.max()
@@ -34,33 +33,38 @@ def collapsed_dimensions(trained: TrainedModel) -> Measured:
         whole = variance + q.variance.double().mean(0)
     active = variance > share * whole
     used, total = int(active.sum()), len(active)
-    values: dict[str, Any] = {
-        "used": used,
-        "total": total,
-        "collapsed": total - used,
-        "have": "has" if total - used == 1 else "have",
-        "active": active,
-        "criterion": f"the variance of its mean > {share:g} of {reference}",
-        "height": variance if q.kl_terms is None else q.kl_terms.double().mean(0),
-        "height_unit": "variance of the mean" if q.kl_terms is None else trained.nats,
-    }
+    height, unit, answer = variance, "variance of the mean", "answer"
+    values: dict[str, Any] = {}
     if q.kl_terms is not None:
-        values["kl"] = kl(trained).value
+        height, unit, answer = q.kl_terms.double().mean(0), trained.nats, "answer-with-kl"
+        values["kl"] = trained.kl.value
     form = None if used == total else "some" if used else "all"
     if form and trained.is_autoencoder:
         form += "-of-an-autoencoder"
     elif form:
         values |= cause_of_collapse(trained)
         form += "-for-a-cause" if used and values["cause"] else ""
-    return measured(form, "answer" if q.kl_terms is None else "answer-with-kl", **values)
+    return measured(
+        form,
+        answer,
+        used=used,
+        total=total,
+        collapsed=total - used,
+        have="has" if total - used == 1 else "have",
+        active=active,
+        criterion=f"the variance of its mean > {share:g} of {reference}",
+        height=height,
+        height_unit=unit,
+        **values,
+    )
 
 
-def vanishing_kl(trained: TrainedModel) -> Measured | NotChecked:
+def vanishing_kl(trained: TrainedModel) -> Measured:
     """Epochs at which the training KL was next to nothing, counted in the history."""
     epochs = [(e["epoch"], e["train"]["kl"]) for e in trained.history if "kl" in e["train"]]
     if not epochs:
-        return NotChecked("no-history")
-    number, course = (np.array(column, float) for column in zip(*epochs, strict=True))
+        raise NotChecked("no-history")
+    number, course = np.array(epochs, float).T
     low, form, cause = course < VANISHED, None, {}
     first = int(number[low.argmax()])
     if low.mean() >= VANISHED_SHARE:
@@ -82,16 +86,17 @@ def cause_of_collapse(trained: TrainedModel, epoch: float = math.inf) -> dict[st
     """What weights the KL up: the decoder's σ, or the objective's β, at ``epoch`` or in the end.
 
     With a code that says nothing, the encoder is the prior whatever the KL's weight is, so that
-    `stationarity` cannot tell it: the record of the run does.
+    `stated_weights` cannot tell it: the record of the run does.
     """
-    noise = decoder_noise(trained)
     beta, last = trained.beta(min(epoch, trained.epochs)), trained.beta(trained.epochs)
-    values = {"beta": beta, **noise.values}
-    is_off = isinstance(noise, Measured) and noise.form is not None
+    is_gaussian = gaussian(trained.likelihood) is not None
+    noise = decoder_noise(trained) if is_gaussian else measured()
+    values, cause = {"beta": beta, **noise.values}, "unknown"
+    is_off = noise.form is not None
     if is_off and values["sigma"] > values["best"] and values["weight"] > NOISE_OFF**2:
         cause = "sigma"
     elif max(beta, last) > 1:
         cause, values["beta"] = "beta", max(beta, last)
-    else:
-        cause = "rising-beta" if beta < last else "unknown"
+    elif beta < last:
+        cause = "rising-beta"
     return {part: fill(text, values) for part, text in TABLE["cause"][cause].items()}

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from lowerbound.data import Dataset, from_arrays
-from lowerbound.diagnosis import bounds, collapse, encoder, holes, likelihood, shapes
-from lowerbound.diagnosis.finding import Check, Finding, Measured, NotChecked, check
+from lowerbound.diagnosis.bounds import bound_gap, importance_samples, overfitting
+from lowerbound.diagnosis.collapse import collapsed_dimensions, vanishing_kl
+from lowerbound.diagnosis.encoder import clipped_heads, kl_weight, stated_variance
+from lowerbound.diagnosis.finding import Check, Finding, Measured, check
+from lowerbound.diagnosis.holes import holes
+from lowerbound.diagnosis.likelihood import decoder_noise, likelihood_fit
+from lowerbound.diagnosis.shapes import runs
 from lowerbound.diagnosis.thresholds import FEWEST
 from lowerbound.diagnosis.trained import TrainedModel
 from lowerbound.errors import ConfigurationError
@@ -18,18 +24,18 @@ from lowerbound.objectives import ELBO, Objective
 from lowerbound.training import Record
 from lowerbound.vae import VAE
 
-CHECKS: dict[str, Callable[[TrainedModel], Measured | NotChecked]] = {
-    "collapsed-dimensions": collapse.collapsed_dimensions,
-    "vanishing-kl": collapse.vanishing_kl,
-    "holes": holes.holes,
-    "decoder-noise": likelihood.decoder_noise,
-    "likelihood": likelihood.likelihood_fit,
-    "clipped-heads": encoder.clipped_heads,
-    "kl-weight": encoder.kl_weight,
-    "stated-variance": encoder.stated_variance,
-    "bound-gap": bounds.bound_gap,
-    "importance-samples": bounds.importance_samples,
-    "overfitting": bounds.overfitting,
+CHECKS: dict[str, Callable[[TrainedModel], Measured]] = {
+    "collapsed-dimensions": collapsed_dimensions,
+    "vanishing-kl": vanishing_kl,
+    "holes": holes,
+    "decoder-noise": decoder_noise,
+    "likelihood": likelihood_fit,
+    "clipped-heads": clipped_heads,
+    "kl-weight": kl_weight,
+    "stated-variance": stated_variance,
+    "bound-gap": bound_gap,
+    "importance-samples": importance_samples,
+    "overfitting": overfitting,
 }
 
 OF_CODES = ("collapsed-dimensions", "vanishing-kl", "holes")
@@ -75,7 +81,7 @@ def examine(
     test = _dataset(data, "held-out")
     known = None if train is None else _dataset(train, "training")
     with judging(model, seed) as device:
-        checks = [check("shapes", shapes.runs(model, test, device))]
+        checks = [check("shapes", lambda: runs(model, test, device))]
         if checks[0].finding:
             return checks
         trained = TrainedModel(model, test, known, history, objective, device, seed)
@@ -89,7 +95,8 @@ def examine(
 
 def checked(name: str, trained: TrainedModel) -> Check:
     """One check of a model that runs on its data."""
-    return check(name, CHECKS[name](trained), example=trained.example, nats=trained.nats)
+    measure = partial(CHECKS[name], trained)
+    return check(name, measure, example=trained.example, nats=trained.nats)
 
 
 def _dataset(data: Dataset | Tensor, which: str) -> Dataset:

@@ -14,21 +14,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import product
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from lowerbound.diagnosis import thresholds
-from lowerbound.diagnosis.codes import codes, kl
 from lowerbound.diagnosis.finding import Measured, NotChecked, measured
-from lowerbound.diagnosis.functions.formulas import Sizes, cause_of, near
+from lowerbound.diagnosis.formulas import cause_of, near
 from lowerbound.diagnosis.thresholds import surely_above, surely_below
 from lowerbound.diagnosis.trained import TrainedModel, once
 from lowerbound.distributions import DiagonalNormal, as_diagonal
 from lowerbound.divergences import kl as divergence
-from lowerbound.evaluation import Estimate, estimate
+from lowerbound.evaluation import Estimate, columns, estimate
 from lowerbound.objectives import ELBO
 
 PAIRS = 8
@@ -50,14 +49,14 @@ PAID: dict[str, Callable[[Tensor], Tensor]] = {
 }
 """The log-variance that the KL may have been computed for; first, as q states it."""
 
-
 Reading = tuple[str, str]
 """What h may have been: a key of `DRAWN` and one of `PAID`."""
 
 READINGS: list[Reading] = list(product(DRAWN, PAID))
 
 
-class Weights(NamedTuple):
+@dataclass(frozen=True)
+class Weights:
     """β as the means and as the variances have it, and the ratio of the second to the first."""
 
     of_means: Estimate
@@ -71,29 +70,38 @@ class Weights(NamedTuple):
 
     def explain(self, wanted: float) -> bool:
         """Whether both are as near to the weight wanted as those of an explanation are."""
-        means, variances = self.of_means.value, self.of_variances.value
-        return near(means, wanted, math.log(thresholds.MEANS_NEAR)) and near(
-            variances, wanted, math.log(thresholds.VARIANCES_NEAR)
+        means, variances = math.log(thresholds.MEANS_NEAR), math.log(thresholds.VARIANCES_NEAR)
+        return near(self.of_means.value, wanted, means) and near(
+            self.of_variances.value, wanted, variances
         )
 
+    def are_another(self, wanted: float) -> bool:
+        """Whether both are surely off the one wanted, to the same side, and not from each other.
 
-def kl_weight(trained: TrainedModel) -> Measured | NotChecked:
+        An encoder that is not at rest yet has two that differ.
+        """
+        sides = {_side(each, wanted) for each in (self.of_means, self.of_variances)}
+        alike = min(self.bars.values()) > 0 and not _side(self.ratio, 1.0)
+        return len(sides) == 1 and 0 not in sides and alike
+
+
+def kl_weight(trained: TrainedModel) -> Measured:
     """β as it can be read off the encoder's variances, where its means agree.
 
     The variances are sharper.  Where the two disagree, `stated_variance` says why.
     """
     found, wanted = _readable_weights(trained), trained.last_beta
-    if isinstance(found, NotChecked):
-        return found
-    beta, reason = found.of_variances, ""
-    is_off = _weighted_otherwise(found, wanted)
-    explanation = explained(trained, wanted) if is_off else None
-    if is_off and not explanation:
-        sizes = Sizes(math.prod(trained.model.shape), trained.model.latent_dim)
-        reason = cause_of(beta.value / wanted, sizes, thresholds.WEIGHT_CLOSE)
+    beta, form, answer, reason = found.of_variances, None, "answer", ""
+    if found.are_another(wanted):
+        if explained(trained, wanted):
+            answer = "explained"
+        else:
+            elements, latent = math.prod(trained.model.shape), trained.model.latent_dim
+            close = thresholds.WEIGHT_CLOSE
+            form, reason = "", cause_of(beta.value / wanted, elements, latent, tolerance=close)
     return measured(
-        "" if is_off and not explanation else None,
-        "explained" if explanation else "answer",
+        form,
+        answer,
         by_variances=beta,
         by_means=found.of_means,
         wanted=wanted,
@@ -103,22 +111,20 @@ def kl_weight(trained: TrainedModel) -> Measured | NotChecked:
     )
 
 
-def stated_variance(trained: TrainedModel) -> Measured | NotChecked:
+def stated_variance(trained: TrainedModel) -> Measured:
     """Whether q's variance is the one it was trained with, and else what its numbers mean.
 
     Asked where β by the variances is off.  That by the means alone tells little: where q is narrow,
     means that are a thousandth too large change it by their own size.
     """
     found, wanted = _readable_weights(trained), trained.last_beta
-    if isinstance(found, NotChecked):
-        return found
     if not _side(found.of_variances, wanted):
         return measured(ratio=found.ratio)
     explanation = explained(trained, wanted)
     if explanation is None:
         return measured(None, "unexplained", ratio=found.ratio)
     (drawn, paid), better = explanation
-    h = codes(trained).variance.double().log()
+    h = trained.codes.variance.double().log()
     return measured(
         "",
         ratio=found.ratio,
@@ -136,7 +142,7 @@ def stated_variance(trained: TrainedModel) -> Measured | NotChecked:
 
 def clipped_heads(trained: TrainedModel) -> Measured:
     """Means or log-variances of which many are exactly 0 and none is on one side of it."""
-    heads = {"mean": codes(trained).mean, "log σ²": codes(trained).variance.log()}
+    heads = {"mean": trained.codes.mean, "log σ²": trained.codes.variance.log()}
     shares = {}
     for head, outputs in heads.items():
         one_sided = bool((outputs >= 0).all() or (outputs <= 0).all())
@@ -154,21 +160,25 @@ def clipped_heads(trained: TrainedModel) -> Measured:
     )
 
 
-def _readable_weights(trained: TrainedModel) -> Weights | NotChecked:
-    """The weights as stated, or why they cannot be read off the encoder."""
+def _readable_weights(trained: TrainedModel) -> Weights:
+    """The weights as stated.
+
+    Raises:
+        NotChecked: they cannot be read off the encoder.
+    """
     objective = trained.objective
     plain = isinstance(objective, ELBO) and not objective.free_bits and not objective.corruption
     if not plain or not 0 < trained.last_beta < math.inf:
-        return NotChecked("other-objective")
+        raise NotChecked("other-objective")
     if trained.train is None:
-        return NotChecked("no-training-data")
-    nats = kl(trained).value
+        raise NotChecked("no-training-data")
+    nats = trained.kl.value
     if nats <= thresholds.VANISHED:
-        return NotChecked("no-information", {"kl": nats})
+        raise NotChecked("no-information", kl=nats)
     if trained.won_last > thresholds.LEARNING * nats:
-        return NotChecked("still-learning")
+        raise NotChecked("still-learning")
     if as_diagonal(trained.posterior) is None:
-        return NotChecked("no-diagonal")
+        raise NotChecked("no-diagonal")
     return stated_weights(trained)
 
 
@@ -176,16 +186,6 @@ def _side(beta: Estimate, wanted: float) -> int:
     """1 where a weight is surely off, above what is wanted, −1 where below, and else 0."""
     off = thresholds.WEIGHT_OFF
     return surely_above(beta, wanted * off) - surely_below(beta, wanted / off)
-
-
-def _weighted_otherwise(found: Weights, wanted: float) -> bool:
-    """Whether both β are surely off the one wanted, to the same side, and not from each other.
-
-    An encoder that is not at rest yet has two that differ.
-    """
-    sides = {_side(each, wanted) for each in (found.of_means, found.of_variances)}
-    alike = min(found.bars.values()) > 0 and not _side(found.ratio, 1.0)
-    return len(sides) == 1 and 0 not in sides and alike
 
 
 @once
@@ -199,14 +199,13 @@ def explained(trained: TrainedModel, wanted: float) -> tuple[Reading, Weights] |
 
     None where none does, or h is what q says it is.
     """
-    found = {}
-    for reading in READINGS:
-        both = weights(trained, reading)
-        if both.explain(wanted):
-            found[abs(math.log(both.of_variances.value / wanted))] = reading, both
-    if not found or found[min(found)][0] == READINGS[0]:
-        return None
-    return found[min(found)]
+    found = [(reading, weights(trained, reading)) for reading in READINGS]
+    nearest = min(
+        (each for each in found if each[1].explain(wanted)),
+        key=lambda each: abs(math.log(each[1].of_variances.value / wanted)),
+        default=None,
+    )
+    return None if nearest is None or nearest[0] == READINGS[0] else nearest
 
 
 def weights(trained: TrainedModel, reading: Reading) -> Weights:
@@ -214,29 +213,30 @@ def weights(trained: TrainedModel, reading: Reading) -> Weights:
     assert trained.train is not None
     drawn, paid = DRAWN[reading[0]], PAID[reading[1]]
 
-    def derivatives(x: Tensor, context: Tensor | None) -> list[Tensor]:
+    def derivatives(x: Tensor, context: Tensor | None) -> dict[str, Tensor]:
         """Of −log p(x|z) and of the KL, by the means' scale and by h's shift: (batch,) each."""
-        q, p = as_diagonal(trained.model.posterior(x, context)), trained.model.prior(context)
+        given = trained.model.given(x, context)
+        q = as_diagonal(given.q)
         assert q is not None
         mean, h = q.mean.detach(), q.log_variance.expand_as(q.mean).detach()
-        totals = [torch.zeros(len(x), device=x.device) for _ in range(4)]
+        totals = dict.fromkeys(("loss_m", "kl_m", "loss_v", "kl_v"), torch.zeros(()).to(mean))
         for _ in range(PAIRS):
             noise = torch.randn_like(mean)
             with torch.enable_grad():
                 m, v = mean.clone().requires_grad_(), h.clone().requires_grad_()
                 z = m + torch.stack((noise, -noise)) * (0.5 * drawn(v)).exp()
-                loss = -trained.model.likelihood(z, context).log_prob(x).mean(0)
-                paid_for = divergence(DiagonalNormal(m, paid(v)), p, z)
-                loss_m, loss_v = torch.autograd.grad(loss.sum(), (m, v), retain_graph=True)
-                kl_m, kl_v = torch.autograd.grad(paid_for.sum(), (m, v))
-            terms = (loss_m * mean, kl_m * mean, loss_v, kl_v)
-            for total, term in zip(totals, terms, strict=True):
-                total += term.sum(1) / PAIRS
+                loss = -given.log_likelihood(z).mean(0)
+                paid_for = divergence(DiagonalNormal(m, paid(v)), given.p, z)
+                by_m, by_v = torch.autograd.grad(loss.sum(), (m, v), retain_graph=True)
+                kl_by_m, kl_by_v = torch.autograd.grad(paid_for.sum(), (m, v))
+            terms = (by_m * mean, kl_by_m * mean, by_v, kl_by_v)
+            for name, term in zip(totals, terms, strict=True):
+                totals[name] = totals[name] + term.sum(1) / PAIRS
         return totals
 
-    columns = [column.double() for column in trained.each(trained.train, derivatives)]
-    by_mean, residual_mean = _ratio(*columns[:2])
-    by_variance, residual_variance = _ratio(*columns[2:])
+    found = columns(trained.model, trained.train, derivatives, trained.device)
+    by_mean, residual_mean = _ratio(found["loss_m"], found["kl_m"])
+    by_variance, residual_variance = _ratio(found["loss_v"], found["kl_v"])
     quotient = by_variance.value / by_mean.value
     relative = residual_variance / by_variance.value - residual_mean / by_mean.value
     error = abs(quotient) * estimate(relative).standard_error
@@ -245,6 +245,7 @@ def weights(trained: TrainedModel, reading: Reading) -> Weights:
 
 def _ratio(loss: Tensor, divergence: Tensor) -> tuple[Estimate, Tensor]:
     """−mean(loss)/mean(divergence) with its standard error, and what each example adds to it."""
+    loss, divergence = loss.double(), divergence.double()
     below = divergence.mean()
     value = (-loss.mean() / below).item()
     residual = -(loss + value * divergence) / below

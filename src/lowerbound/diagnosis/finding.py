@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from lowerbound.diagnosis.words import TABLE, fill
+from lowerbound.diagnosis.words import TABLE, fill, say
 from lowerbound.evaluation import Estimate
 
 if TYPE_CHECKING:
@@ -105,12 +105,11 @@ class Measured:
     values: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class NotChecked:
-    """Why nothing was measured: a key of ``[not-checked]`` in ``words.toml``."""
+class NotChecked(Exception):
+    """Nothing can be measured, and why: a key of ``[not-checked]`` in ``words.toml``."""
 
-    reason: str
-    values: Mapping[str, Any] = field(default_factory=dict)
+    def __init__(self, reason: str, **values: Any) -> None:
+        super().__init__(say("not-checked", reason, **values))
 
 
 def measured(form: str | None = None, answer: str = "answer", **values: Any) -> Measured:
@@ -118,14 +117,17 @@ def measured(form: str | None = None, answer: str = "answer", **values: Any) -> 
     return Measured(form, answer, values)
 
 
-def check(name: str, outcome: Measured | NotChecked, **common: Any) -> Check:
+def check(name: str, measure: Callable[[], Measured], **common: Any) -> Check:
     """A measurement in words; ``common`` are values that any of them may mention."""
-    values, row = common | dict(outcome.values), TABLE[name]
-    question = fill(row["question"], values)
-    if isinstance(outcome, NotChecked):
-        return Check(name, question, fill(TABLE["not-checked"][outcome.reason], values), made=False)
+    row = TABLE[name]
+    try:
+        outcome = measure()
+    except NotChecked as reason:
+        return Check(name, row["question"], str(reason), made=False)
+    values = common | outcome.values
     finding = None if outcome.form is None else found(name, outcome.form, **values)
-    return Check(name, question, fill(row[outcome.answer], values), finding)
+    question, answer = (fill(row[part], values) for part in ("question", outcome.answer))
+    return Check(name, question, answer, finding)
 
 
 def found(name: str, form: str = "", **values: Any) -> Finding:

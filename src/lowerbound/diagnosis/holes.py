@@ -8,7 +8,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from lowerbound.diagnosis.codes import codes, encoded
 from lowerbound.diagnosis.finding import Measured, measured
 from lowerbound.diagnosis.thresholds import HOLES, surely_above
 from lowerbound.diagnosis.trained import TrainedModel, subset
@@ -43,7 +42,7 @@ def holes(trained: TrainedModel) -> Measured:
     if trained.training is None:
         fitted, held_out = held_out.tensor_split([len(held_out) // 2])
     else:
-        fitted = encoded(trained, subset(trained.training, trained.seed, FITTED)).draws.double()
+        fitted = trained.encoded(subset(trained.training, trained.seed, FITTED)).draws.double()
     log_r = mixture(fitted, trained.seed)
     of_codes, of_prior = (log_r(z) - log_p(z) for z in (held_out, prior))
     share = difference((of_prior < 0).double(), (of_codes < 0).double())
@@ -84,7 +83,7 @@ def _codes_and_prior(trained: TrainedModel) -> tuple[Tensor, Tensor, Callable[[T
         return p.log_prob(z.float().to(trained.device)).cpu().double()
 
     log_p = exact if trained.model.context is None else mixture(draw(), trained.seed)
-    return codes(trained).draws.double(), draw(), log_p
+    return trained.codes.draws.double(), draw(), log_p
 
 
 def mixture(codes: Tensor, seed: int) -> Callable[[Tensor], Tensor]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor
-from torch.distributions import Bernoulli, Distribution, Independent, Normal
+from torch.distributions import Distribution, Independent, Normal
 
 from lowerbound import likelihoods
 from lowerbound.diagnosis.alternatives import STEPS, alternatives, bits_of_alternatives
@@ -15,16 +14,7 @@ from lowerbound.diagnosis.thresholds import BETTER, NOISE_OFF, SURE, surely_abov
 from lowerbound.diagnosis.trained import TrainedModel, once
 from lowerbound.diagnosis.words import say
 from lowerbound.distributions import OptimalNormal
-from lowerbound.evaluation import Estimate, estimate, prepared_batches
-
-FAMILIES = {
-    Bernoulli: "Bernoulli",
-    torch.distributions.ContinuousBernoulli: "ContinuousBernoulli",
-    torch.distributions.Poisson: "Poisson",
-    torch.distributions.NegativeBinomial: "NegativeBinomial",
-    torch.distributions.StudentT: "StudentT",
-}
-"""What likelihoods of a user's own may return."""
+from lowerbound.evaluation import Estimate, columns, estimate, prepared_batches
 
 
 def likelihood_fit(trained: TrainedModel) -> Measured:
@@ -34,15 +24,24 @@ def likelihood_fit(trained: TrainedModel) -> Measured:
     """
     x, _ = next(prepared_batches(trained.model, trained.test, trained.device))
     kind, family = trained.test.kind, _family(trained)
-    seen = "binarised" if _is_binary(x) and kind != "binary" else kind
-    form, share = _unfit(family, x, kind)
+    is_binary = bool(((x == 0) | (x == 1)).all())
+    seen = "binarised" if is_binary and kind != "binary" else kind
+    form, share = _unfit(family, x, is_binary=is_binary, of_points=is_binary and kind == "binary")
     names = list(alternatives(trained.test))
     if not form and (family not in names or len(names) == 1):
         return measured(family=family, seen=seen)
     bits = {} if trained.train is None else bits_of_alternatives(trained)
     means = {name: estimate(each).value for name, each in bits.items()}
-    ranked = sorted(means, key=lambda name: means[name])
-    said = measured(
+    ranked = dict(sorted(means.items(), key=lambda item: item[1]))
+    best, saved, advice = next(iter(ranked), names[0]), None, ""
+    if form and means:
+        advice = say("likelihood", "advice", steps=STEPS, ranked=_listed(ranked))
+    elif not form and family in means:
+        best = next(name for name in ranked if name != family)
+        saved = estimate(bits[family] - bits[best])
+        if surely_above(saved, BETTER):
+            form = "better-for-counts" if kind == "counts" else "better"
+    return measured(
         form,
         "compared" if means else "not-compared",
         family=family,
@@ -51,48 +50,30 @@ def likelihood_fit(trained: TrainedModel) -> Measured:
         bits=means,
         listed=_listed(means),
         further={f"bits per dimension, {name}": value for name, value in means.items()},
-        best=(ranked or names)[0],
-        advice="",
+        best=best,
+        advice=advice,
+        saved=saved,
+        of_best=means.get(best),
+        of_own=means.get(family),
     )
-    if form and means:
-        listed = _listed({name: means[name] for name in ranked})
-        said.values["advice"] = say("likelihood", "advice", steps=STEPS, ranked=listed)
-    if form or family not in means:
-        return said
-    best = next(name for name in ranked if name != family)
-    saved = estimate(bits[family] - bits[best])
-    better = {"best": best, "saved": saved, "of_best": means[best], "of_own": means[family]}
-    if surely_above(saved, BETTER):
-        form = "better-for-counts" if kind == "counts" else "better"
-    return measured(form, said.answer, **said.values | better)
 
 
 def _family(trained: TrainedModel) -> str:
     """What p(x|z) is, elementwise: by the likelihood's own name, or by what it returns."""
-    own = type(trained.model.likelihood).__name__
+    own, p = type(trained.model.likelihood).__name__, trained.likelihood
     if hasattr(likelihoods, own):
         return own
-    p: Distribution = trained.likelihood
-    if gaussian(p) is not None:
-        return "Gaussian"
-    elements = p.base_dist if isinstance(p, Independent) else p
-    return FAMILIES.get(type(elements), type(elements).__name__)
+    return "Gaussian" if gaussian(p) is not None else type(_elements(p)).__name__
 
 
-def _is_binary(x: Tensor) -> bool:
-    return bool(((x == 0) | (x == 1)).all())
-
-
-def _unfit(family: str, x: Tensor, kind: str) -> tuple[str | None, float]:
+def _unfit(family: str, x: Tensor, *, is_binary: bool, of_points: bool) -> tuple[str | None, float]:
     """What form of finding a family is for such data, and the share of elements it does not fit."""
     outside = ((x < 0) | (x > 1)).double().mean().item()
-    if family == "Bernoulli" and outside:
-        return "no-probability", outside
-    if family == "ContinuousBernoulli" and outside:
-        return "no-density", outside
-    if family == "Bernoulli" and not _is_binary(x):
+    if family in ("Bernoulli", "ContinuousBernoulli") and outside:
+        return "no-probability" if family == "Bernoulli" else "no-density", outside
+    if family == "Bernoulli" and not is_binary:
         return "soft-targets", ((x > 0) & (x < 1)).double().mean().item()
-    if family in ("Gaussian", "ContinuousBernoulli") and kind == "binary" and _is_binary(x):
+    if family in ("Gaussian", "ContinuousBernoulli") and of_points:
         return "density-of-points", 1.0
     return None, 0.0
 
@@ -101,7 +82,8 @@ def _listed(bits: dict[str, float]) -> str:
     return ", ".join(f"{name} {value:.3f}" for name, value in bits.items())
 
 
-def decoder_noise(trained: TrainedModel) -> Measured | NotChecked:
+@once
+def decoder_noise(trained: TrainedModel) -> Measured:
     """σ of a Gaussian decoder beside the σ* that maximises the likelihood of the same means.
 
     σ*² = E (x − μ(z))², z ~ q(z|x), over all elements, on training data if there are any.  With
@@ -109,26 +91,23 @@ def decoder_noise(trained: TrainedModel) -> Measured | NotChecked:
     KL's weight in units of the best σ's reconstruction.  A decoder with a σ for each element is
     judged by its standardised errors, r² = E (x − μ(z))²/σ².
     """
-    return _decoder_noise(trained)
-
-
-@once
-def _decoder_noise(trained: TrainedModel) -> Measured | NotChecked:
     if gaussian(trained.likelihood) is None:
-        return NotChecked("no-gaussian")
+        raise NotChecked("no-gaussian")
 
-    def of(x: Tensor, context: Tensor | None) -> list[Tensor]:
+    def of(x: Tensor, context: Tensor | None) -> dict[str, Tensor]:
         z = trained.model.posterior(x, context).sample()
         normal = gaussian(trained.model.likelihood(z, context))
         assert normal is not None
         squared = (x.reshape(normal.mean.shape) - normal.mean) ** 2
-        variances = normal.variance.expand_as(squared)
-        return [each.flatten(1).mean(1) for each in (squared / normal.variance, variances)]
+        variance = normal.variance.expand_as(squared)
+        found = {"errors": squared / normal.variance, "variance": variance}
+        return {name: column.flatten(1).mean(1) for name, column in found.items()}
 
-    errors, variances = trained.each(trained.test if trained.train is None else trained.train, of)
-    squared = estimate(errors)
+    data = trained.test if trained.train is None else trained.train
+    found = columns(trained.model, data, of, trained.device)
+    squared = estimate(found["errors"])
     ratio, size = math.sqrt(squared.value), math.prod(trained.model.shape)
-    sigma = math.sqrt(variances.double().mean().item())
+    sigma = math.sqrt(found["variance"].double().mean().item())
     sure = SURE * squared.standard_error / (2 * squared.value)
     is_off = abs(math.log(ratio)) - sure > math.log(NOISE_OFF)
     return measured(
@@ -144,5 +123,9 @@ def _decoder_noise(trained: TrainedModel) -> Measured | NotChecked:
 
 def gaussian(p: Distribution) -> Distribution | None:
     """The elementwise Gaussian in p(x|z), if that is what it is."""
-    elements = p.base_dist if isinstance(p, Independent) else p
+    elements = _elements(p)
     return elements if isinstance(elements, Normal | OptimalNormal) else None
+
+
+def _elements(p: Distribution) -> Distribution:
+    return p.base_dist if isinstance(p, Independent) else p

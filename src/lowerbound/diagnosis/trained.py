@@ -1,4 +1,4 @@
-"""What is diagnosed: a trained model, with its data, its history and its objective."""
+"""What is diagnosed: a trained model with its data, history, objective and codes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from torch.distributions import Distribution
 
 from lowerbound.data import Dataset
 from lowerbound.distributions import has_density
-from lowerbound.evaluation import prepared_batches
+from lowerbound.divergences import kl_terms
+from lowerbound.evaluation import Estimate, columns, estimate, prepared_batches
 from lowerbound.objectives import Objective
 from lowerbound.schedules import Schedule
 from lowerbound.training import Record
@@ -26,6 +27,36 @@ T = TypeVar("T")
 EXAMPLES = 2000
 """Examples of each split that most checks look at, drawn at random: standard errors are then at
 most a forty-fifth of the spread between examples."""
+
+WEIGHTED, SAMPLES = 500, 100
+"""Held-out examples, and draws of z for each, whose importance weights are looked at: log w varies
+far less between examples once their ELBO is subtracted."""
+
+MOMENT_DRAWS = 100
+"""Draws for the variance of a q(z|x) that knows none, such as a flow; off by a seventh."""
+
+
+@dataclass(frozen=True)
+class Codes:
+    """q(z|x) of some data, (n, latent), and draws from it; on the CPU.
+
+    ``kl_terms`` is KL(q(z|x) ‖ p(z)) of each dimension where q and p factorise, and ``log_ratio``
+    log q(z|x) − log p(z) at the draws, (n,).
+    """
+
+    mean: Tensor
+    variance: Tensor
+    draws: Tensor
+    log_ratio: Tensor | None = None
+    kl_terms: Tensor | None = None
+    context: Tensor | None = None
+
+    @property
+    def kl(self) -> Tensor:
+        """KL(q(z|x) ‖ p(z)) of each example, (n,), at its draw where there is no formula."""
+        each = self.log_ratio if self.kl_terms is None else self.kl_terms.sum(1)
+        assert each is not None
+        return each
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +70,8 @@ class TrainedModel:
     objective: Objective
     device: torch.device
     seed: int
-    measured: dict[Any, Any] = field(default_factory=dict, repr=False)
-    """What `once` keeps."""
+    kept: dict[Any, Any] = field(default_factory=dict, repr=False)
+    """Of `once`."""
 
     @cached_property
     def test(self) -> Dataset:
@@ -105,23 +136,53 @@ class TrainedModel:
         last, before = self.beta(self.epochs), self.beta(self.epochs - 1)
         return last if last == before else math.nan
 
-    def each(
-        self,
-        data: Dataset,
-        of: Callable[[Tensor, Tensor | None], Sequence[Tensor | None]],
-        dim: int = 0,
-        copies: int = 1,
-    ) -> list[Any]:
-        """What ``of`` returns for prepared x and context, on the CPU.
+    @cached_property
+    def codes(self) -> Codes:
+        """Codes of the held-out data."""
+        return self.encoded(self.test)
 
-        It is called a batch at a time, see `prepared_batches` for ``copies``, and what it returns
-        is joined along ``dim``; None stays None.
-        """
-        batches = prepared_batches(self.model, data, self.device, copies)
-        return [
-            None if column[0] is None else torch.cat(column, dim).cpu()
-            for column in zip(*(of(x, context) for x, context in batches), strict=True)
-        ]
+    @property
+    def kl(self) -> Estimate:
+        """KL(q(z|x) ‖ p(z)) of the held-out data."""
+        return estimate(self.codes.kl)
+
+    def encoded(self, data: Dataset) -> Codes:
+        """The codes of all the data."""
+
+        def of(x: Tensor, context: Tensor | None) -> dict[str, Tensor]:
+            q, p = self.model.posterior(x, context), self.model.prior(context)
+            found = {"mean": q.mean, "variance": variance_of(q), "draws": q.sample()}
+            terms = kl_terms(q, p)
+            if terms is not None:
+                found["kl_terms"] = terms
+            found = {name: column.expand(len(x), -1) for name, column in found.items()}
+            if not self.is_autoencoder:
+                z = found["draws"]
+                found["log_ratio"] = q.log_prob(z) - p.log_prob(z)
+            return found if context is None else found | {"context": context}
+
+        return Codes(**columns(self.model, data, of, self.device))
+
+    @cached_property
+    def held_out_log_weights(self) -> Tensor:
+        """log w of held-out data, (SAMPLES, n)."""
+        return self.log_weights(subset(self.held_out, self.seed, WEIGHTED), SAMPLES)
+
+    def log_weights(self, data: Dataset, samples: int) -> Tensor:
+        """log w = log p(x|z) + log p(z) − log q(z|x), z ~ q(z|x), of all the data: (samples, n)."""
+
+        def of(x: Tensor, context: Tensor | None) -> dict[str, Tensor]:
+            return {"log_w": self.model.draws(x, samples, context).log_w.T}
+
+        return columns(self.model, data, of, self.device, samples)["log_w"].T.double()
+
+
+def variance_of(q: Distribution) -> Tensor:
+    """Var z, z ~ q(z|x), from draws where there is no formula."""
+    try:
+        return q.variance
+    except NotImplementedError:
+        return q.sample((MOMENT_DRAWS,)).var(0)
 
 
 def once(measure: Callable[[TrainedModel], T]) -> Callable[[TrainedModel], T]:
@@ -129,9 +190,9 @@ def once(measure: Callable[[TrainedModel], T]) -> Callable[[TrainedModel], T]:
 
     @functools.wraps(measure)
     def kept(trained: TrainedModel) -> T:
-        if measure not in trained.measured:
-            trained.measured[measure] = measure(trained)
-        return trained.measured[measure]
+        if measure not in trained.kept:
+            trained.kept[measure] = measure(trained)
+        return trained.kept[measure]
 
     return kept
 

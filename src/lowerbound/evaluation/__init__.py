@@ -21,7 +21,7 @@ from lowerbound.evaluation.latents import (
 )
 from lowerbound.evaluation.outliers import auroc, example_scores, grey_entropy
 from lowerbound.evaluation.rates import Rate, rate_distortion
-from lowerbound.evaluation.walk import judging, per_example, prepared_batches
+from lowerbound.evaluation.walk import columns, judging, per_example, prepared_batches
 
 __all__ = [
     "Annealed",
@@ -38,6 +38,7 @@ __all__ = [
     "anneal",
     "auroc",
     "bracket",
+    "columns",
     "decompose_kl",
     "embed",
     "estimate",

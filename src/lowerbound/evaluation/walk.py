@@ -35,16 +35,30 @@ def per_example(
     It is given batches of which ``copies`` codes for each example can be decoded at once.
     ``progress`` is called with the examples done and their number.
     """
-    columns: dict[str, list[Tensor]] = {}
-    done = 0
     with judging(model, seed) as device:
-        for x, context in prepared_batches(model, data, device, copies):
-            for name, column in measure(model.given(x, context)).items():
-                columns.setdefault(name, []).append(column.cpu())
-            done += len(x)
-            if progress:
-                progress(done, len(data))
-    return {name: torch.cat(column) for name, column in columns.items()}
+        return columns(
+            model, data, lambda x, c: measure(model.given(x, c)), device, copies, progress
+        )
+
+
+def columns(
+    model: VAE,
+    data: Data,
+    measure: Callable[[Tensor, Tensor | None], Mapping[str, Tensor]],
+    device: torch.device,
+    copies: int = 1,
+    progress: Progress | None = None,
+) -> dict[str, Tensor]:
+    """The same of a model that is being judged, from prepared x and context."""
+    found: dict[str, list[Tensor]] = {}
+    done = 0
+    for x, context in prepared_batches(model, data, device, copies):
+        for name, column in measure(x, context).items():
+            found.setdefault(name, []).append(column.cpu())
+        done += len(x)
+        if progress:
+            progress(done, len(data))
+    return {name: torch.cat(column) for name, column in found.items()}
 
 
 def held_out(data: Any, least: int = 2) -> Data:

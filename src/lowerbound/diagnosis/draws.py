@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.diagnosis.finding import Finding, found
-from lowerbound.diagnosis.functions.formulas import SCALES, misread, near
+from lowerbound.diagnosis.formulas import SCALES, misread, near
 from lowerbound.diagnosis.words import say
 from lowerbound.errors import ConfigurationError
 

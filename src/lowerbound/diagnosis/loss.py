@@ -6,6 +6,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Any, Literal
 
@@ -13,12 +14,10 @@ import torch
 from torch import Tensor
 
 from lowerbound.diagnosis.finding import Finding, found
-from lowerbound.diagnosis.functions.formulas import (
+from lowerbound.diagnosis.formulas import (
     SCALES,
     Formula,
-    Sizes,
     cause_of,
-    gaussian_kl_formulas,
     kl_formulas,
     near,
     reconstruction_formulas,
@@ -83,7 +82,6 @@ def diagnose_loss(
     fit = _fitted(values, product(reconstructions, kls))
     if fit.left >= EXACT:
         return [found("loss-unknown", left=fit.left, percent=100 * fit.left)]
-    sizes = Sizes(math.prod(shape), latent_dim, BATCH)
     (R, K), (a, b) = fit.formulas, fit.factors
     if a == 0:
         return [found("reconstruction-missing", factor=0.0)]
@@ -94,7 +92,8 @@ def diagnose_loss(
         return [*findings, found("kl-missing", factor=0.0)] if beta else findings
     # A squared error may itself be weighted by ½, and have a constant.
     allowed = [beta, 2 * beta] if R.is_squared else [beta]
-    findings += _of_kl(K, b / abs(a), beta, allowed, sizes, scale, pair=False)
+    cause = partial(cause_of, elements=math.prod(shape), latent=latent_dim, batch=BATCH)
+    findings += _of_kl(K, b / abs(a), beta, allowed, cause, scale, pair=False)
     return findings if R.is_squared else findings + _constant(fit.constant / abs(b), latent_dim)
 
 
@@ -132,12 +131,12 @@ def diagnose_kl(
     pair = required == 4
     inputs = [a + b for a, b in zip(drawn[::2], drawn[1::2], strict=True)] if pair else drawn
     values = _called(kl, inputs)
-    formulas = gaussian_kl_formulas(scale) if pair else kl_formulas(scale)
-    fit = _fitted(values, zip(_columns(formulas, inputs)))
+    fit = _fitted(values, zip(_columns(kl_formulas(scale, pair=pair), inputs)))
     if fit.left >= EXACT:
         return [found("kl-unknown", left=fit.left, percent=100 * fit.left)]
     (K,), (b,) = fit.formulas, fit.factors
-    findings = _of_kl(K, b, 1.0, [1.0, BATCH], Sizes(1, latent_dim, BATCH), scale, pair=pair)
+    cause = partial(cause_of, elements=1, latent=latent_dim, batch=BATCH)
+    findings = _of_kl(K, b, 1.0, [1.0, BATCH], cause, scale, pair=pair)
     return findings + _constant(fit.constant / abs(b), latent_dim)
 
 
@@ -231,7 +230,7 @@ def _of_kl(
     factor: float,
     beta: float,
     allowed: list[float],
-    sizes: Sizes,
+    cause: Callable[[float], str],
     scale: str,
     *,
     pair: bool,
@@ -242,8 +241,7 @@ def _of_kl(
         findings.append(found("kl-sign", factor=factor))
     if any(near(abs(factor), each) for each in allowed):
         return findings
-    reasons = [cause_of(abs(factor) / each, sizes) for each in allowed if each]
-    reason = next(filter(None, reasons), "")
+    reason = next(filter(None, (cause(abs(factor) / each) for each in allowed if each)), "")
     return [*findings, found("loss-weight", ratio=abs(factor), beta=beta, reason=reason)]
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from dataclasses import dataclass
+from itertools import chain
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +22,8 @@ from lowerbound.divergences import standard_normal_kl_terms, univariate_gaussian
 Terms = Callable[..., Tensor]
 
 
-class Scale(NamedTuple):
+@dataclass(frozen=True)
+class Scale:
     """What a user's function takes as its second argument s: log σ² of s, and s of log σ²."""
 
     symbol: str
@@ -64,21 +65,6 @@ WRONG_KLS: dict[str, Terms] = {
 """In place of KL(N(μ, σ²) ‖ N(0, I)), of μ and log σ²."""
 
 
-def kl_formulas(scale: str) -> list[Formula]:
-    """KL(N(μ, σ²) ‖ N(0, I)) as a function of μ and the argument s, the right one first."""
-
-    def formula(fault: str, terms: Terms, read: str = scale) -> Formula:
-        return Formula(fault, lambda mean, s: _sum(terms(mean, SCALES[read].log_variance(s))))
-
-    misreadings = [
-        formula(misread("formula", other, scale), standard_normal_kl_terms, other)
-        for other in SCALES
-        if other != scale and (other.startswith("log") or not scale.startswith("log"))
-    ]
-    wrong = [formula(say("formula", name), terms) for name, terms in WRONG_KLS.items()]
-    return [formula("", standard_normal_kl_terms), *misreadings, *wrong]
-
-
 def misread(row: str, read: str, stated: str) -> str:
     """That the second argument is taken for what it is not."""
     return say(row, "misread", read=SCALES[read].symbol, stated=SCALES[stated].symbol)
@@ -109,17 +95,29 @@ WRONG_PAIR_KLS: dict[str, Terms] = {
 """In place of KL(N(μ₁, σ₁²) ‖ N(μ₂, σ₂²)), of μ₁, σ₁, μ₂, σ₂."""
 
 
-def gaussian_kl_formulas(scale: str) -> list[Formula]:
-    """KL(N(μ₁, σ₁²) ‖ N(μ₂, σ₂²)) as a function of μ₁, s₁, μ₂, s₂, the right one first."""
+def kl_formulas(scale: str, *, pair: bool = False) -> list[Formula]:
+    """KL(N(μ, σ²) ‖ N(0, I)) as a function of μ and the argument s, the right one first.
 
-    def sigma(s: Tensor) -> Tensor:
-        return (SCALES[scale].log_variance(s) / 2).exp()
+    With ``pair``, KL(N(μ₁, σ₁²) ‖ N(μ₂, σ₂²)) as one of μ₁, s₁, μ₂, s₂.
+    """
 
-    def formula(fault: str, terms: Terms) -> Formula:
-        return Formula(fault, lambda m1, s1, m2, s2: _sum(terms(m1, sigma(s1), m2, sigma(s2))))
+    def formula(fault: str, terms: Terms, read: str = scale) -> Formula:
+        def value(*inputs: Tensor) -> Tensor:
+            log_variances = [SCALES[read].log_variance(s) for s in inputs[1::2]]
+            second = [(v / 2).exp() for v in log_variances] if pair else log_variances
+            return _sum(terms(*chain(*zip(inputs[::2], second, strict=True))))
 
-    wrong = [formula(say("formula", name), terms) for name, terms in WRONG_PAIR_KLS.items()]
-    return [formula("", univariate_gaussian_kl), *wrong]
+        return Formula(fault, value)
+
+    right = univariate_gaussian_kl if pair else standard_normal_kl_terms
+    misreadings = [
+        formula(misread("formula", other, scale), right, other)
+        for other in SCALES
+        if not pair and other != scale and (other.startswith("log") or not scale.startswith("log"))
+    ]
+    wrong = (WRONG_PAIR_KLS if pair else WRONG_KLS).items()
+    faulty = [formula(say("formula", name), terms) for name, terms in wrong]
+    return [formula("", right), *misreadings, *faulty]
 
 
 def reconstruction_formulas(decoder: str) -> list[Formula]:
@@ -150,22 +148,17 @@ def reconstruction_formulas(decoder: str) -> list[Formula]:
     ]
 
 
-@dataclass(frozen=True)
-class Sizes:
-    """Elements of x, latent dimensions, and examples in a batch where that is known."""
-
-    elements: int
-    latent: int
-    batch: int | None = None
-
-
-def cause_of(factor: float, sizes: Sizes, tolerance: float = 0.01) -> str:
+def cause_of(
+    factor: float, elements: int, latent: int, batch: int | None = None, tolerance: float = 0.01
+) -> str:
     """What makes the KL's weight wrong by this factor, as a clause, if it is a known fault.
 
-    >>> cause_of(784.0, Sizes(784, 20))
+    It follows from the elements of x, the latent dimensions, and the examples in a batch where that
+    is known.
+
+    >>> cause_of(784.0, 784, 20)
     ': the reconstruction is averaged over the 784 elements of x'
     """
-    elements, latent, batch = sizes.elements, sizes.latent, sizes.batch
     known = {
         elements: "mean-over-elements",
         1 / latent: "mean-over-dimensions",
@@ -186,7 +179,7 @@ def cause_of(factor: float, sizes: Sizes, tolerance: float = 0.01) -> str:
     nearest = min(known, key=lambda value: abs(math.log(factor / value)))
     if not near(factor, nearest, tolerance):
         return ""
-    return ": " + say("weight", known[nearest], **asdict(sizes))
+    return ": " + say("weight", known[nearest], elements=elements, latent=latent)
 
 
 def near(value: float, wanted: float, tolerance: float = 0.01) -> bool:
