@@ -22,9 +22,9 @@ from lowerbound.data import Dataset
 from lowerbound.diagnosis import EXAMPLES, Check, encoder, examine, holes, shapes
 from lowerbound.diagnosis.alternatives import Decoder, RoundedNormal
 from lowerbound.diagnosis.diagnose import CHECKS, checked
+from lowerbound.diagnosis.finding import TABLE
 from lowerbound.diagnosis.thresholds import BETTER, HOLES
 from lowerbound.diagnosis.trained import Codes, TrainedModel, subset
-from lowerbound.diagnosis.words import TABLE
 from lowerbound.evaluation import estimate, judging
 from lowerbound.plots.diagnosis import PICTURES
 

@@ -98,6 +98,7 @@ def bits_of_alternatives(trained: TrainedModel) -> dict[str, Tensor]:
     """Held-out bits per dimension of each example, (n,), by likelihood."""
     assert trained.train is not None
     known, new = trained.encoded(trained.train), trained.codes
+    assert new.kl is not None
     shape = tuple(trained.model.shape)
     found = {}
     for name, alternative in alternatives(trained.train).items():

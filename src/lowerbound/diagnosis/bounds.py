@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 
 from lowerbound.data import Dataset
-from lowerbound.diagnosis.finding import Measured, NotChecked, measured
+from lowerbound.diagnosis.finding import Measured, NotChecked, measured, say
 from lowerbound.diagnosis.holes import difference
 from lowerbound.diagnosis.thresholds import GAP, LEAST_GAP, OVERFITTING, RISE, surely_above
 from lowerbound.diagnosis.trained import SAMPLES, TrainedModel, subset
-from lowerbound.diagnosis.words import say
 from lowerbound.evaluation import estimate
 from lowerbound.evaluation.importance import effective_size
 from lowerbound.training import criterion

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from lowerbound.diagnosis.finding import Measured, NotChecked, measured
+from lowerbound.diagnosis.finding import TABLE, Measured, NotChecked, fill, measured
 from lowerbound.diagnosis.likelihood import decoder_noise, gaussian
 from lowerbound.diagnosis.thresholds import CONSTANT, NOISE_OFF, VANISHED, VANISHED_SHARE
 from lowerbound.diagnosis.trained import TrainedModel
-from lowerbound.diagnosis.words import TABLE, fill
 from lowerbound.evaluation.bounds import ACTIVE_VARIANCE
 
 

@@ -8,9 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lowerbound.diagnosis.finding import Finding, found
+from lowerbound.diagnosis.finding import Finding, found, say
 from lowerbound.diagnosis.formulas import SCALES, misread, near
-from lowerbound.diagnosis.words import say
 from lowerbound.errors import ConfigurationError
 
 DRAWN = 20_000

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lowerbound.diagnosis.words import say
+from lowerbound.diagnosis.finding import say
 from lowerbound.distributions import LOG_2PI
 from lowerbound.divergences import standard_normal_kl_terms, univariate_gaussian_kl
 
@@ -70,26 +70,17 @@ def misread(row: str, read: str, stated: str) -> str:
     return say(row, "misread", read=SCALES[read].symbol, stated=SCALES[stated].symbol)
 
 
-def _entropy(sigma: Tensor) -> Tensor:
-    """∫ q log q, the negative entropy."""
-    return -0.5 * (1 + LOG_2PI) - sigma.log()
-
-
-def _square(m1: Tensor, a: Tensor, m2: Tensor, b: Tensor) -> Tensor:
-    return (a**2 + (m1 - m2) ** 2) / (2 * b**2)
+def _square(m1: Tensor, a: Tensor, m2: Tensor) -> Tensor:
+    return (a**2 + (m1 - m2) ** 2) / 2
 
 
 WRONG_PAIR_KLS: dict[str, Terms] = {
     "swapped": lambda m1, a, m2, b: univariate_gaussian_kl(m2, b, m1, a),
-    "denominator": lambda m1, a, m2, b: (b / a).log() + (a**2 + (m1 - m2) ** 2) / (2 * b) - 0.5,
-    "swapped-denominator": lambda m1, a, m2, b: (
-        (a / b).log() + (b**2 + (m1 - m2) ** 2) / (2 * a) - 0.5
-    ),
-    "lost-sign-of-square": lambda m1, a, m2, b: (
-        _entropy(a) + 0.5 * LOG_2PI + b.log() - _square(m1, a, m2, b)
-    ),
+    "denominator": lambda m1, a, m2, b: (b / a).log() + _square(m1, a, m2) / b - 0.5,
+    "swapped-denominator": lambda m1, a, m2, b: (a / b).log() + _square(m1, b, m2) / a - 0.5,
+    "lost-sign-of-square": lambda m1, a, m2, b: (b / a).log() - 0.5 - _square(m1, a, m2) / b**2,
     "lost-sign-of-logarithm": lambda m1, a, m2, b: (
-        _entropy(a) - 0.5 * LOG_2PI - b.log() + _square(m1, a, m2, b)
+        -0.5 - LOG_2PI - (a * b).log() + _square(m1, a, m2) / b**2
     ),
 }
 """In place of KL(N(μ₁, σ₁²) ‖ N(μ₂, σ₂²)), of μ₁, σ₁, μ₂, σ₂."""

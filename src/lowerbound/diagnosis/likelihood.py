@@ -9,10 +9,9 @@ from torch.distributions import Distribution, Independent, Normal
 
 from lowerbound import likelihoods
 from lowerbound.diagnosis.alternatives import STEPS, alternatives, bits_of_alternatives
-from lowerbound.diagnosis.finding import Measured, NotChecked, measured
+from lowerbound.diagnosis.finding import Measured, NotChecked, measured, say
 from lowerbound.diagnosis.thresholds import BETTER, NOISE_OFF, SURE, surely_above
 from lowerbound.diagnosis.trained import TrainedModel, once
-from lowerbound.diagnosis.words import say
 from lowerbound.distributions import OptimalNormal
 from lowerbound.evaluation import Estimate, columns, estimate, prepared_batches
 

@@ -6,14 +6,13 @@ import inspect
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import product
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from lowerbound.diagnosis.finding import Finding, found
+from lowerbound.diagnosis.finding import Finding, found, say
 from lowerbound.diagnosis.formulas import (
     SCALES,
     Formula,
@@ -22,7 +21,6 @@ from lowerbound.diagnosis.formulas import (
     near,
     reconstruction_formulas,
 )
-from lowerbound.diagnosis.words import say
 from lowerbound.distributions import LOG_2PI
 from lowerbound.errors import ConfigurationError
 
@@ -74,12 +72,10 @@ def diagnose_loss(
     ...     print(finding.name, round(finding.number))
     loss-weight 784
     """
-    generator = torch.Generator().manual_seed(seed)
-    inputs = [_inputs(shape, latent_dim, decoder, scale, generator) for _ in range(CALLS)]
-    values = _called(loss, inputs)
+    inputs = _inputs(CALLS, shape, latent_dim, decoder, scale, seed)
     reconstructions = _columns(reconstruction_formulas(decoder), [each[:2] for each in inputs])
     kls = _columns(kl_formulas(scale), [each[2:] for each in inputs])
-    fit = _fitted(values, product(reconstructions, kls))
+    fit = _fitted(_called(loss, inputs), product(reconstructions, kls))
     if fit.left >= EXACT:
         return [found("loss-unknown", left=fit.left, percent=100 * fit.left)]
     (R, K), (a, b) = fit.formulas, fit.factors
@@ -90,11 +86,12 @@ def diagnose_loss(
         findings.append(found("reconstruction-sign", factor=a))
     if b == 0:
         return [*findings, found("kl-missing", factor=0.0)] if beta else findings
+    if K.fault:
+        findings.append(_kl_formula(K, scale, pair=False))
     # A squared error may itself be weighted by ½, and have a constant.
     allowed = [beta, 2 * beta] if R.is_squared else [beta]
-    cause = partial(cause_of, elements=math.prod(shape), latent=latent_dim, batch=BATCH)
-    findings += _of_kl(K, b / abs(a), beta, allowed, cause, scale, pair=False)
-    return findings if R.is_squared else findings + _constant(fit.constant / abs(b), latent_dim)
+    findings += _of_factor(b / abs(a), beta, allowed, math.prod(shape), latent_dim)
+    return findings if R.is_squared else findings + _of_constant(fit.constant / abs(b), latent_dim)
 
 
 def diagnose_kl(
@@ -123,43 +120,46 @@ def diagnose_kl(
         raise ConfigurationError(
             f"expected kl(mean, s) or kl(mean_1, s_1, mean_2, s_2), got {required} arguments"
         )
-    generator = torch.Generator().manual_seed(seed)
-    drawn = [
-        _inputs((1,), latent_dim, "means", scale, generator)[2:]
-        for _ in range(CALLS * required // 2)
-    ]
     pair = required == 4
-    inputs = [a + b for a, b in zip(drawn[::2], drawn[1::2], strict=True)] if pair else drawn
-    values = _called(kl, inputs)
-    fit = _fitted(values, zip(_columns(kl_formulas(scale, pair=pair), inputs)))
+    drawn = _inputs(CALLS * required // 2, (1,), latent_dim, "means", scale, seed)
+    inputs = [each[2:] for each in drawn]
+    if pair:
+        inputs = [a + b for a, b in zip(inputs[::2], inputs[1::2], strict=True)]
+    fit = _fitted(_called(kl, inputs), zip(_columns(kl_formulas(scale, pair=pair), inputs)))
     if fit.left >= EXACT:
         return [found("kl-unknown", left=fit.left, percent=100 * fit.left)]
     (K,), (b,) = fit.formulas, fit.factors
-    cause = partial(cause_of, elements=1, latent=latent_dim, batch=BATCH)
-    findings = _of_kl(K, b, 1.0, [1.0, BATCH], cause, scale, pair=pair)
-    return findings + _constant(fit.constant / abs(b), latent_dim)
+    findings = [_kl_formula(K, scale, pair=pair)] if K.fault else []
+    findings += _of_factor(b, 1.0, [1.0, BATCH], 1, latent_dim)
+    return findings + _of_constant(fit.constant / abs(b), latent_dim)
+
+
+Inputs = tuple[Tensor, ...]
 
 
 def _inputs(
-    shape: tuple[int, ...], latent: int, decoder: str, scale: str, generator: torch.Generator
-) -> tuple[Tensor, ...]:
-    """y, x, μ, s: of another spread at each call, so that no term is constant."""
-    spread = 0.2 + 1.5 * torch.rand(4, generator=generator, dtype=torch.float64)
+    calls: int, shape: tuple[int, ...], latent: int, decoder: str, scale: str, seed: int
+) -> list[Inputs]:
+    """y, x, μ, s of each call: of another spread at each, so that no term is constant."""
+    options: dict[str, Any] = {
+        "generator": torch.Generator().manual_seed(seed),
+        "dtype": torch.float64,
+    }
 
-    def normal(*size: int) -> Tensor:
-        return torch.randn(BATCH, *size, generator=generator, dtype=torch.float64)
+    def one() -> Inputs:
+        spread = 0.2 + 1.5 * torch.rand(4, **options)
+        sizes = (shape, shape, (latent,), (latent,))
+        y, x, mean, v = (
+            each * torch.randn(BATCH, *size, **options)
+            for each, size in zip(spread, sizes, strict=True)
+        )
+        y = y.sigmoid() if decoder == "probabilities" else y
+        return y, x.sigmoid(), mean, SCALES[scale].stated(0.7 * v - 0.5)
 
-    y, x = spread[0] * normal(*shape), (spread[1] * normal(*shape)).sigmoid()
-    mean, log_variance = spread[2] * normal(latent), 0.7 * spread[3] * normal(latent) - 0.5
-    return (
-        y.sigmoid() if decoder == "probabilities" else y,
-        x,
-        mean,
-        SCALES[scale].stated(log_variance),
-    )
+    return [one() for _ in range(calls)]
 
 
-def _called(function: Callable[..., Any], inputs: Sequence[tuple[Tensor, ...]]) -> Tensor:
+def _called(function: Callable[..., Any], inputs: Sequence[Inputs]) -> Tensor:
     """The function's values as one number each: a sum or a mean over the batch, as it has it."""
     name, values = getattr(function, "__name__", "the function"), []
     for arguments in inputs:
@@ -188,7 +188,7 @@ def _called(function: Callable[..., Any], inputs: Sequence[tuple[Tensor, ...]]) 
 Column = tuple[Formula, Tensor]
 
 
-def _columns(formulas: list[Formula], inputs: Sequence[tuple[Tensor, ...]]) -> list[Column]:
+def _columns(formulas: list[Formula], inputs: Sequence[Inputs]) -> list[Column]:
     """Each formula with its mean over the batch, at each call's inputs."""
     return [(f, torch.stack([f.value(*each).mean() for each in inputs])) for f in formulas]
 
@@ -225,27 +225,20 @@ def _fitted(values: Tensor, choices: Iterable[tuple[Column, ...]]) -> Fit:
     return nearest
 
 
-def _of_kl(
-    K: Formula,
-    factor: float,
-    beta: float,
-    allowed: list[float],
-    cause: Callable[[float], str],
-    scale: str,
-    *,
-    pair: bool,
+def _of_factor(
+    factor: float, beta: float, allowed: list[float], elements: int, latent: int
 ) -> list[Finding]:
-    """What is wrong with a KL: its formula, its sign, or a weight that is none of those allowed."""
-    findings = [_kl_formula(K, scale, pair=pair)] if K.fault else []
-    if factor < 0:
-        findings.append(found("kl-sign", factor=factor))
-    if any(near(abs(factor), each) for each in allowed):
+    """What is wrong with a KL's factor: its sign, or a weight that is none of those allowed."""
+    findings = [found("kl-sign", factor=factor)] if factor < 0 else []
+    weight = abs(factor)
+    if any(near(weight, each) for each in allowed):
         return findings
-    reason = next(filter(None, (cause(abs(factor) / each) for each in allowed if each)), "")
-    return [*findings, found("loss-weight", ratio=abs(factor), beta=beta, reason=reason)]
+    reasons = (cause_of(weight / each, elements, latent, BATCH) for each in allowed if each)
+    reason = next(filter(None, reasons), "")
+    return [*findings, found("loss-weight", ratio=weight, beta=beta, reason=reason)]
 
 
-def _constant(constant: float, latent: int) -> list[Finding]:
+def _of_constant(constant: float, latent: int) -> list[Finding]:
     """A constant that does not belong, for each latent dimension."""
     each = constant / latent
     if abs(each) < CONSTANT:
@@ -262,14 +255,8 @@ def _reconstruction(R: Formula, decoder: str) -> Finding:
     yours = R.value(y, x)
     best = (y if decoder == "probabilities" else y.logit())[yours.argmin()].item()
     lines = {"yours": yours, "exact": -(x * y.log() + (1 - x) * (1 - y).log())[:, 0]}
-    return found(
-        "reconstruction-formula",
-        fault=R.fault,
-        best=best,
-        x=y[:, 0],
-        lines=lines,
-        xlabel="y, where x = 0.3",
-    )
+    shown: dict[str, Any] = {"x": y[:, 0], "lines": lines, "xlabel": "y, where x = 0.3"}
+    return found("reconstruction-formula", fault=R.fault, best=best, **shown)
 
 
 def _kl_formula(K: Formula, scale: str, *, pair: bool) -> Finding:

@@ -40,23 +40,16 @@ MOMENT_DRAWS = 100
 class Codes:
     """q(z|x) of some data, (n, latent), and draws from it; on the CPU.
 
-    ``kl_terms`` is KL(q(z|x) ‖ p(z)) of each dimension where q and p factorise, and ``log_ratio``
-    log q(z|x) − log p(z) at the draws, (n,).
+    ``kl`` is KL(q(z|x) ‖ p(z)) of each example, (n,), at its draw where there is no formula, and
+    ``kl_terms`` that of each dimension, where q and p factorise.
     """
 
     mean: Tensor
     variance: Tensor
     draws: Tensor
-    log_ratio: Tensor | None = None
+    kl: Tensor | None = None
     kl_terms: Tensor | None = None
     context: Tensor | None = None
-
-    @property
-    def kl(self) -> Tensor:
-        """KL(q(z|x) ‖ p(z)) of each example, (n,), at its draw where there is no formula."""
-        each = self.log_ratio if self.kl_terms is None else self.kl_terms.sum(1)
-        assert each is not None
-        return each
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,6 +137,7 @@ class TrainedModel:
     @property
     def kl(self) -> Estimate:
         """KL(q(z|x) ‖ p(z)) of the held-out data."""
+        assert self.codes.kl is not None
         return estimate(self.codes.kl)
 
     def encoded(self, data: Dataset) -> Codes:
@@ -156,9 +150,10 @@ class TrainedModel:
             if terms is not None:
                 found["kl_terms"] = terms
             found = {name: column.expand(len(x), -1) for name, column in found.items()}
-            if not self.is_autoencoder:
-                z = found["draws"]
-                found["log_ratio"] = q.log_prob(z) - p.log_prob(z)
+            if terms is not None:
+                found["kl"] = found["kl_terms"].sum(1)
+            elif not self.is_autoencoder:
+                found["kl"] = q.log_prob(found["draws"]) - p.log_prob(found["draws"])
             return found if context is None else found | {"context": context}
 
         return Codes(**columns(self.model, data, of, self.device))

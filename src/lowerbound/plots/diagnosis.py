@@ -27,13 +27,8 @@ def _lost_by_sigma(m: Measured) -> Figure:
     sigma, best = m["sigma"], m["best"]
     sigmas = np.geomspace(min(sigma, best) / 1.3, max(sigma, best) * 1.3, 100)
     lost = m["elements"] * (0.5 * ((best / sigmas) ** 2 - 1) + np.log(sigmas / best))
-    return curves(
-        sigmas,
-        {"lost by σ": lost},
-        xlabel=f"σ (the model's {sigma:.3g}; the best {best:.3g})",
-        ylabel=m["nats"],
-        logx=True,
-    )
+    xlabel = f"σ (the model's {sigma:.3g}; the best {best:.3g})"
+    return curves(sigmas, {"lost by σ": lost}, xlabel=xlabel, ylabel=m["nats"], logx=True)
 
 
 def _betas(m: Measured) -> Figure:
@@ -44,31 +39,18 @@ def _betas(m: Measured) -> Figure:
 
 
 def _over_samples(m: Measured) -> Figure:
-    return curves(
-        np.array(list(m["curve"])),
-        {"bound": np.array(list(m["curve"].values()))},
-        xlabel="importance samples",
-        ylabel=m["nats"],
-        logx=True,
-    )
+    k, bounds = np.array(list(m["curve"].items())).T
+    xlabel = "importance samples"
+    return curves(k, {"bound": bounds}, xlabel=xlabel, ylabel=m["nats"], logx=True)
 
 
 def _function(m: Measured) -> Figure:
-    return curves(
-        m["x"],
-        m["lines"],
-        xlabel=m["xlabel"],
-        ylabel="nats",
-    )
+    return curves(m["x"], m["lines"], xlabel=m["xlabel"], ylabel="nats")
 
 
 def _draws(x: Any, lines: Mapping[str, Any]) -> Figure:
-    return curves(
-        x,
-        lines,
-        xlabel="σ that q(z|x) states",
-        ylabel="standard deviation of draws from q(z|x)",
-    )
+    ylabel = "standard deviation of draws from q(z|x)"
+    return curves(x, lines, xlabel="σ that q(z|x) states", ylabel=ylabel)
 
 
 PICTURES: dict[str, Callable[[Measured], Figure]] = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import lowerbound
 from lowerbound import diagnosis, plots, storage
@@ -49,11 +49,14 @@ def write_diagnosis(
     """
     run = Run.open(folder, device)
     model = run.model
-    asked = _asked(run, data, labels)
+    if labels is not None and data is None:
+        raise ConfigurationError("expected --labels with --data, whose labels they are")
+    judged = _of_run(run, data, labels) if run.is_described else _of_model(run, data, labels)
+    run.expect_shape(judged.test, data or str(folder))
     checks = diagnosis.examine(
         model,
-        asked.test,
-        asked.train,
+        judged.test,
+        judged.train,
         run.history,
         _objective(run),
         seed=seed,
@@ -75,7 +78,7 @@ def write_diagnosis(
         lead = f"{len(checks)} checks. What is wrong, the worst first, and what to do about it."
     page = render(
         "diagnosis.html",
-        title=asked.title,
+        title=judged.title,
         lead=lead,
         cards=[
             *({"name": f"{s}s", "value": counts[s], "unit": u} for s, u in SEVERITIES.items()),
@@ -85,15 +88,14 @@ def write_diagnosis(
         pictures={name: data_uri(png) for name, png in pictures.items()},
         checks=checks,
         examples=diagnosis.EXAMPLES,
-        command=asked.command,
+        command=judged.command,
         version=lowerbound.__version__,
     )
     write_atomic(out / PAGE_FILE, page.encode())
     return out / PAGE_FILE, findings, len(checks)
 
 
-@dataclass(frozen=True)
-class Asked:
+class Judged(NamedTuple):
     """The data to diagnose a model on, and what its page says of them."""
 
     test: Dataset
@@ -102,18 +104,9 @@ class Asked:
     command: str
 
 
-def _asked(run: Run, data: str | None, labels: str | None) -> Asked:
-    """The data of a run or of a model that `fit` kept; or ``data``, which are all held out."""
-    if labels is not None and data is None:
-        raise ConfigurationError("expected --labels with --data, whose labels they are")
-    asked = _of_run(run, data, labels) if run.is_described else _of_model(run, data, labels)
-    run.expect_shape(asked.test, data or str(run.folder))
-    return asked
-
-
-def _of_run(run: Run, data: str | None, labels: str | None) -> Asked:
-    description = run.description
-    source = description.source
+def _of_run(run: Run, data: str | None, labels: str | None) -> Judged:
+    """A run's own data; or ``data``, which are all held out."""
+    description, source = run.description, run.description.source
     if data == source.source:
         raise ConfigurationError(
             f"expected other data than the run's own, which are judged by their test split, got "
@@ -122,10 +115,11 @@ def _of_run(run: Run, data: str | None, labels: str | None) -> Asked:
     judged = "" if data is None else f", judged on {Path(data).name}"
     test = run.examples("test", data, labels)
     train = None if source.on_disk else run.data("train")
-    return Asked(test, train, f"Diagnosis of {description.title}{judged}", description.command)
+    return Judged(test, train, f"Diagnosis of {description.title}{judged}", description.command)
 
 
-def _of_model(run: Run, data: str | None, labels: str | None) -> Asked:
+def _of_model(run: Run, data: str | None, labels: str | None) -> Judged:
+    """The known data that a model which `fit` kept names; or ``data``."""
     folder, trained = run.folder, run.information.get("data")
     name = str(trained.get("name")) if isinstance(trained, dict) else None
     if data is None and name not in known():
@@ -136,14 +130,14 @@ def _of_model(run: Run, data: str | None, labels: str | None) -> Asked:
         )
     source = data or str(name)
     splits = load(source, labels=labels)
-    if isinstance(trained, dict) and splits.train.fingerprint == trained.get("sha256"):
-        test, train = splits.test, splits.train
-    elif source in known():
-        test, train = splits.test, None
-    else:
-        test, train = read(source, labels=labels), None
-    title = f"Diagnosis of {folder.resolve().name} on {Path(source).name}"
-    return Asked(test, train, title, f"lowerbound diagnose {folder}")
+    is_own = isinstance(trained, dict) and splits.train.fingerprint == trained.get("sha256")
+    is_known = is_own or source in known()
+    return Judged(
+        splits.test if is_known else read(source, labels=labels),
+        splits.train if is_own else None,
+        f"Diagnosis of {folder.resolve().name} on {Path(source).name}",
+        f"lowerbound diagnose {folder}",
+    )
 
 
 def _objective(run: Run) -> Objective:
