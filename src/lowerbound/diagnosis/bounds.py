@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.data import Dataset
-from lowerbound.diagnosis.finding import Measured, NotChecked, measured, say
+from lowerbound.diagnosis.finding import Measured, NotChecked, say
 from lowerbound.diagnosis.holes import difference
 from lowerbound.diagnosis.thresholds import GAP, LEAST_GAP, OVERFITTING, RISE, surely_above
 from lowerbound.diagnosis.trained import SAMPLES, TrainedModel, subset
@@ -36,7 +36,7 @@ def overfitting(trained: TrainedModel) -> Measured:
         stop = say("overfitting", "stop", best=best, last=seen[-1]["epoch"])
     form = "corrupted" if getattr(trained.objective, "corruption", None) else ""
     is_found = surely_above(gap, max(LEAST_GAP, OVERFITTING * trained.kl.value))
-    return measured(
+    return Measured(
         form if is_found else None,
         train=estimate(known),
         test=estimate(new),
@@ -58,7 +58,7 @@ def bound_gap(trained: TrainedModel) -> Measured:
     log_w = trained.held_out_log_weights
     elbo, tighter = log_w.mean(0), importance_weighted(log_w)
     gap = estimate(tighter - elbo)
-    return measured(
+    return Measured(
         "" if surely_above(gap, max(LEAST_GAP, GAP * trained.kl.value)) else None,
         samples=SAMPLES,
         gap=gap,
@@ -75,7 +75,7 @@ def importance_samples(trained: TrainedModel) -> Measured:
     """
     log_w = trained.held_out_log_weights
     rise = estimate(importance_weighted(log_w) - importance_weighted(log_w, SAMPLES // 2))
-    return measured(
+    return Measured(
         "" if surely_above(rise, RISE) else None,
         samples=SAMPLES,
         half=SAMPLES // 2,

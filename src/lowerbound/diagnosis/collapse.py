@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lowerbound.diagnosis.finding import TABLE, Measured, NotChecked, fill, measured
+from lowerbound.diagnosis.finding import TABLE, Measured, NotChecked, fill
 from lowerbound.diagnosis.likelihood import decoder_noise, gaussian
 from lowerbound.diagnosis.thresholds import CONSTANT, NOISE_OFF, VANISHED, VANISHED_SHARE
 from lowerbound.diagnosis.trained import TrainedModel
@@ -43,7 +43,7 @@ def collapsed_dimensions(trained: TrainedModel) -> Measured:
     elif form:
         values |= cause_of_collapse(trained)
         form += "-for-a-cause" if used and values["cause"] else ""
-    return measured(
+    return Measured(
         form,
         answer,
         used=used,
@@ -68,7 +68,7 @@ def vanishing_kl(trained: TrainedModel) -> Measured:
     first = int(number[low.argmax()])
     if low.mean() >= VANISHED_SHARE:
         form, cause = "lost" if low[-1] else "recovered", cause_of_collapse(trained, first)
-    return measured(
+    return Measured(
         form,
         vanished=VANISHED,
         low=int(low.sum()),
@@ -89,7 +89,7 @@ def cause_of_collapse(trained: TrainedModel, epoch: float = math.inf) -> dict[st
     """
     beta, last = trained.beta(min(epoch, trained.epochs)), trained.beta(trained.epochs)
     is_gaussian = gaussian(trained.likelihood) is not None
-    noise = decoder_noise(trained) if is_gaussian else measured()
+    noise = decoder_noise(trained) if is_gaussian else Measured()
     values, cause = {"beta": beta, **noise.values}, "unknown"
     is_off = noise.form is not None
     if is_off and values["sigma"] > values["best"] and values["weight"] > NOISE_OFF**2:

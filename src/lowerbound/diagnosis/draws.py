@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from lowerbound.diagnosis.finding import Finding, found, say
-from lowerbound.diagnosis.formulas import SCALES, misread, near
+from lowerbound.diagnosis.formulas import SCALES, ScaleName, misread, near
 from lowerbound.errors import ConfigurationError
 
 DRAWN = 20_000
@@ -27,7 +26,7 @@ MEAN = 0.7
 def diagnose_draws(
     draw: Callable[[Tensor, Tensor], Tensor],
     *,
-    scale: Literal["log_variance", "log_sigma", "sigma", "variance"] = "log_variance",
+    scale: ScaleName = "log_variance",
     seed: int = 0,
 ) -> list[Finding]:
     """What is wrong with ``draw(mean, s)``, which should give z = μ + σ ε; empty if nothing is.

@@ -21,9 +21,9 @@ import torch
 from torch import Tensor
 
 from lowerbound.diagnosis import thresholds
-from lowerbound.diagnosis.finding import Measured, NotChecked, measured
+from lowerbound.diagnosis.finding import Measured, NotChecked
 from lowerbound.diagnosis.formulas import cause_of, near
-from lowerbound.diagnosis.thresholds import surely_above, surely_below
+from lowerbound.diagnosis.thresholds import surely_above
 from lowerbound.diagnosis.trained import TrainedModel, once
 from lowerbound.distributions import DiagonalNormal, as_diagonal
 from lowerbound.divergences import kl as divergence
@@ -99,7 +99,7 @@ def kl_weight(trained: TrainedModel) -> Measured:
             elements, latent = math.prod(trained.model.shape), trained.model.latent_dim
             close = thresholds.WEIGHT_CLOSE
             form, reason = "", cause_of(beta.value / wanted, elements, latent, tolerance=close)
-    return measured(
+    return Measured(
         form,
         answer,
         by_variances=beta,
@@ -119,13 +119,13 @@ def stated_variance(trained: TrainedModel) -> Measured:
     """
     found, wanted = _readable_weights(trained), trained.last_beta
     if not _side(found.of_variances, wanted):
-        return measured(ratio=found.ratio)
+        return Measured(ratio=found.ratio)
     explanation = explained(trained, wanted)
     if explanation is None:
-        return measured(None, "unexplained", ratio=found.ratio)
+        return Measured(None, "unexplained", ratio=found.ratio)
     (drawn, paid), better = explanation
     h = trained.codes.variance.double().log()
-    return measured(
+    return Measured(
         "",
         ratio=found.ratio,
         drawn=drawn,
@@ -148,7 +148,7 @@ def clipped_heads(trained: TrainedModel) -> Measured:
         one_sided = bool((outputs >= 0).all() or (outputs <= 0).all())
         shares[head] = (outputs == 0).double().mean().item() if one_sided else 0.0
     clipped = [head for head, share in shares.items() if share > thresholds.CLIPPED]
-    return measured(
+    return Measured(
         "" if clipped else None,
         mean=heads["mean"].min().item(),
         log_variance=heads["log σ²"].min().item(),
@@ -185,7 +185,7 @@ def _readable_weights(trained: TrainedModel) -> Weights:
 def _side(beta: Estimate, wanted: float) -> int:
     """1 where a weight is surely off, above what is wanted, −1 where below, and else 0."""
     off = thresholds.WEIGHT_OFF
-    return surely_above(beta, wanted * off) - surely_below(beta, wanted / off)
+    return surely_above(beta, wanted * off) - surely_above(beta.scaled(-1), -wanted / off)
 
 
 @once

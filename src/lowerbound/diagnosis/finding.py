@@ -130,7 +130,6 @@ class Check:
         return {"name": self.name, "question": self.question, "answer": self.answer, "ok": ok}
 
 
-@dataclass(frozen=True)
 class Measured:
     """What was measured, by name: all that words have fields for and pictures show.
 
@@ -138,9 +137,8 @@ class Measured:
     if nothing is wrong; ``answer`` is the part of the words that answers the question.
     """
 
-    form: str | None
-    answer: str
-    values: dict[str, Any]
+    def __init__(self, form: str | None = None, answer: str = "answer", **values: Any) -> None:
+        self.form, self.answer, self.values = form, answer, values
 
 
 class NotChecked(Exception):
@@ -148,11 +146,6 @@ class NotChecked(Exception):
 
     def __init__(self, reason: str, **values: Any) -> None:
         super().__init__(say("not-checked", reason, **values))
-
-
-def measured(form: str | None = None, answer: str = "answer", **values: Any) -> Measured:
-    """A measurement by its values."""
-    return Measured(form, answer, values)
 
 
 def check(name: str, measure: Callable[[], Measured], **common: Any) -> Check:
@@ -171,19 +164,15 @@ def check(name: str, measure: Callable[[], Measured], **common: Any) -> Check:
 def found(name: str, form: str = "", **values: Any) -> Finding:
     """What is wrong, in the words that its name and form have in ``words.toml``."""
     row = TABLE[name] | TABLE[name].get(form, {})
-    number = values[row["number"]]
     further = {label: values[key] for label, key in row.get("further", {}).items() if key in values}
+    number = values[row["number"]]
     said = {part: fill(row[part], values) for part in ("sentence", "unit", "remedy", "code")}
     return Finding(
         name=name,
         severity=row["severity"],
-        number=_value(number),
-        standard_error=number.standard_error if isinstance(number, Estimate) else None,
-        further={k: _value(v) for k, v in values.get("further", further).items()},
+        number=getattr(number, "value", number),
+        standard_error=getattr(number, "standard_error", None),
+        further={k: getattr(v, "value", v) for k, v in values.get("further", further).items()},
         measured=values,
         **said,
     )
-
-
-def _value(number: float | Estimate) -> float:
-    return number.value if isinstance(number, Estimate) else number

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +21,7 @@ from lowerbound.distributions import LOG_2PI
 from lowerbound.divergences import standard_normal_kl_terms, univariate_gaussian_kl
 
 Terms = Callable[..., Tensor]
+ScaleName = Literal["log_variance", "log_sigma", "sigma", "variance"]
 
 
 @dataclass(frozen=True)

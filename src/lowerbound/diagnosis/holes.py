@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from lowerbound.diagnosis.finding import Measured, measured
+from lowerbound.diagnosis.finding import Measured
 from lowerbound.diagnosis.thresholds import HOLES, surely_above
 from lowerbound.diagnosis.trained import TrainedModel, subset
 from lowerbound.evaluation import Estimate, estimate
@@ -52,7 +52,7 @@ def holes(trained: TrainedModel) -> Measured:
     elif surely_above(share, HOLES):
         form = "small-beta" if trained.last_beta < 1 else "stiff-prior"
     exact = trained.model.context is None
-    return measured(
+    return Measured(
         form,
         "answer-with-kl" if exact else "answer",
         share=share,

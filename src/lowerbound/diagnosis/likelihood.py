@@ -9,7 +9,7 @@ from torch.distributions import Distribution, Independent, Normal
 
 from lowerbound import likelihoods
 from lowerbound.diagnosis.alternatives import STEPS, alternatives, bits_of_alternatives
-from lowerbound.diagnosis.finding import Measured, NotChecked, measured, say
+from lowerbound.diagnosis.finding import Measured, NotChecked, say
 from lowerbound.diagnosis.thresholds import BETTER, NOISE_OFF, SURE, surely_above
 from lowerbound.diagnosis.trained import TrainedModel, once
 from lowerbound.distributions import OptimalNormal
@@ -28,7 +28,7 @@ def likelihood_fit(trained: TrainedModel) -> Measured:
     form, share = _unfit(family, x, is_binary=is_binary, of_points=is_binary and kind == "binary")
     names = list(alternatives(trained.test))
     if not form and (family not in names or len(names) == 1):
-        return measured(family=family, seen=seen)
+        return Measured(family=family, seen=seen)
     bits = {} if trained.train is None else bits_of_alternatives(trained)
     means = {name: estimate(each).value for name, each in bits.items()}
     ranked = dict(sorted(means.items(), key=lambda item: item[1]))
@@ -40,7 +40,7 @@ def likelihood_fit(trained: TrainedModel) -> Measured:
         saved = estimate(bits[family] - bits[best])
         if surely_above(saved, BETTER):
             form = "better-for-counts" if kind == "counts" else "better"
-    return measured(
+    return Measured(
         form,
         "compared" if means else "not-compared",
         family=family,
@@ -109,7 +109,7 @@ def decoder_noise(trained: TrainedModel) -> Measured:
     sigma = math.sqrt(found["variance"].double().mean().item())
     sure = SURE * squared.standard_error / (2 * squared.value)
     is_off = abs(math.log(ratio)) - sure > math.log(NOISE_OFF)
-    return measured(
+    return Measured(
         "" if is_off else None,
         sigma=sigma,
         best=sigma * ratio,

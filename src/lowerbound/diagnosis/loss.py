@@ -16,6 +16,7 @@ from lowerbound.diagnosis.finding import Finding, found, say
 from lowerbound.diagnosis.formulas import (
     SCALES,
     Formula,
+    ScaleName,
     cause_of,
     kl_formulas,
     near,
@@ -24,7 +25,6 @@ from lowerbound.diagnosis.formulas import (
 from lowerbound.distributions import LOG_2PI
 from lowerbound.errors import ConfigurationError
 
-Scale = Literal["log_variance", "log_sigma", "sigma", "variance"]
 Decoder = Literal["probabilities", "logits", "means"]
 
 BATCH = 13
@@ -46,7 +46,7 @@ def diagnose_loss(
     shape: tuple[int, ...] = (784,),
     latent_dim: int = 20,
     decoder: Decoder = "probabilities",
-    scale: Scale = "log_variance",
+    scale: ScaleName = "log_variance",
     beta: float = 1.0,
     seed: int = 0,
 ) -> list[Finding]:
@@ -98,7 +98,7 @@ def diagnose_kl(
     kl: Callable[..., Tensor],
     *,
     latent_dim: int = 20,
-    scale: Scale = "log_variance",
+    scale: ScaleName = "log_variance",
     seed: int = 0,
 ) -> list[Finding]:
     """What is wrong with ``kl(mean, s)`` or ``kl(mean_1, s_1, mean_2, s_2)``; empty if nothing is.

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from lowerbound.data import Dataset
-from lowerbound.diagnosis.finding import Measured, measured
+from lowerbound.diagnosis.finding import Measured
 from lowerbound.errors import ShapeError
 from lowerbound.evaluation import prepared_batches
 from lowerbound.vae import VAE
@@ -34,8 +34,8 @@ def runs(model: VAE, data: Dataset, device: torch.device) -> Measured:
         first = str(error).splitlines()[0]
         if not misfits:
             reason = first.rstrip(".")
-            return measured("error", "failed", error=first, reason=reason, passed=0)
-        return measured(
+            return Measured("error", "failed", error=first, reason=reason, passed=0)
+        return Measured(
             "layer",
             "failed",
             error=first,
@@ -45,4 +45,4 @@ def runs(model: VAE, data: Dataset, device: torch.device) -> Measured:
         )
     finally:
         watch.remove()
-    return measured(parameters=sum(p.numel() for p in model.parameters()))
+    return Measured(parameters=sum(p.numel() for p in model.parameters()))

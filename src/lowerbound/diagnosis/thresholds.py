@@ -79,8 +79,3 @@ learned through the code, whose size the KL is.  Models of all of MNIST with 20 
 def surely_above(value: Estimate, threshold: float) -> bool:
     """Whether an estimate lies above a threshold by more than chance."""
     return value.value - SURE * value.standard_error > threshold
-
-
-def surely_below(value: Estimate, threshold: float) -> bool:
-    """Whether an estimate lies below a threshold by more than chance."""
-    return value.value + SURE * value.standard_error < threshold
