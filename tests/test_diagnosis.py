@@ -19,8 +19,9 @@ from torch.distributions import Independent, Normal
 import lowerbound as lb
 from lowerbound import recipes
 from lowerbound.data import Dataset
-from lowerbound.diagnosis import EXAMPLES, Check, encoder, examine, holes, shapes
+from lowerbound.diagnosis import EXAMPLES, Check, encoder, examine, shapes
 from lowerbound.diagnosis.alternatives import Decoder, RoundedNormal
+from lowerbound.diagnosis.codes import difference, mixture
 from lowerbound.diagnosis.diagnose import CHECKS, checked
 from lowerbound.diagnosis.finding import TABLE
 from lowerbound.diagnosis.thresholds import BETTER, HOLES
@@ -282,9 +283,9 @@ def test_no_holes_where_codes_are_the_prior_however_few():
                 torch.randn(size, 5, generator=generator, dtype=torch.float64)
                 for size in (n, n, 10 * n)
             )
-            log_r = holes.mixture(fitted, 0)
+            log_r = mixture(fitted, 0)
             outside = (log_r(z) < Normal(0.0, 1.0).log_prob(z).sum(1) for z in (prior, codes))
-            share = holes.difference(*(where.double() for where in outside))
+            share = difference(*(where.double() for where in outside))
             off.append(share.value / share.standard_error)
     assert abs(sum(off) / len(off)) < 0.6
     assert max(off) < 3.5
@@ -295,11 +296,11 @@ def test_the_share_outside_is_the_total_variation():
     generator = torch.Generator().manual_seed(0)
     prior = torch.randn(20_000, 1, generator=generator, dtype=torch.float64)
     codes = 2 + torch.randn(4000, 1, generator=generator, dtype=torch.float64)
-    log_r = holes.mixture(codes[:2000], 0)
+    log_r = mixture(codes[:2000], 0)
     outside = (
         (log_r(z) < Normal(0.0, 1.0).log_prob(z).sum(1)).double() for z in (prior, codes[2000:])
     )
-    share = holes.difference(*outside)
+    share = difference(*outside)
     exact = 2 * Normal(0.0, 1.0).cdf(torch.tensor(1.0)).item() - 1
     assert share.value == pytest.approx(exact, abs=4 * share.standard_error)
     assert share.standard_error < 0.02
@@ -315,7 +316,7 @@ def test_the_bound_on_the_aggregate_kl_is_one_and_is_close():
     log_q = two - math.log(2)
     of_two = torch.trapezoid(log_q.exp() * (log_q - Normal(0.0, 1.0).log_prob(grid)), grid).item()
     for codes, exact in ((2 + noise_, 2.0), (3 * sign + 0.5 * noise_, of_two)):
-        score = holes.mixture(codes[:2000], 0)
+        score = mixture(codes[:2000], 0)
         held = codes[2000:]
         log_prior = Normal(0.0, 1.0).log_prob(held).sum(1)
         found = estimate(score(held) - log_prior)

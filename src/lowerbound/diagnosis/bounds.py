@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from lowerbound.data import Dataset
+from lowerbound.diagnosis.codes import difference
 from lowerbound.diagnosis.finding import Measured, NotChecked, say
-from lowerbound.diagnosis.holes import difference
 from lowerbound.diagnosis.thresholds import GAP, LEAST_GAP, OVERFITTING, RISE, surely_above
 from lowerbound.diagnosis.trained import SAMPLES, TrainedModel, subset
 from lowerbound.evaluation import estimate

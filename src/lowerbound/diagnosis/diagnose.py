@@ -10,10 +10,9 @@ from torch import Tensor
 
 from lowerbound.data import Dataset, from_arrays
 from lowerbound.diagnosis.bounds import bound_gap, importance_samples, overfitting
-from lowerbound.diagnosis.collapse import collapsed_dimensions, vanishing_kl
+from lowerbound.diagnosis.codes import collapsed_dimensions, holes, vanishing_kl
 from lowerbound.diagnosis.encoder import clipped_heads, kl_weight, stated_variance
 from lowerbound.diagnosis.finding import Check, Finding, Measured, check
-from lowerbound.diagnosis.holes import holes
 from lowerbound.diagnosis.likelihood import decoder_noise, likelihood_fit
 from lowerbound.diagnosis.shapes import runs
 from lowerbound.diagnosis.thresholds import FEWEST

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, Literal
@@ -73,9 +73,8 @@ def diagnose_loss(
     loss-weight 784
     """
     inputs = _inputs(CALLS, shape, latent_dim, decoder, scale, seed)
-    reconstructions = _columns(reconstruction_formulas(decoder), [each[:2] for each in inputs])
-    kls = _columns(kl_formulas(scale), [each[2:] for each in inputs])
-    fit = _fitted(_called(loss, inputs), product(reconstructions, kls))
+    reconstructions, kls = reconstruction_formulas(decoder), kl_formulas(scale)
+    fit = _fitted(loss, inputs, (reconstructions, slice(0, 2)), (kls, slice(2, 4)))
     if fit.left >= EXACT:
         return [found("loss-unknown", left=fit.left, percent=100 * fit.left)]
     (R, K), (a, b) = fit.formulas, fit.factors
@@ -125,7 +124,7 @@ def diagnose_kl(
     inputs = [each[2:] for each in drawn]
     if pair:
         inputs = [a + b for a, b in zip(inputs[::2], inputs[1::2], strict=True)]
-    fit = _fitted(_called(kl, inputs), zip(_columns(kl_formulas(scale, pair=pair), inputs)))
+    fit = _fitted(kl, inputs, (kl_formulas(scale, pair=pair), slice(required)))
     if fit.left >= EXACT:
         return [found("kl-unknown", left=fit.left, percent=100 * fit.left)]
     (K,), (b,) = fit.formulas, fit.factors
@@ -185,14 +184,6 @@ def _called(function: Callable[..., Any], inputs: Sequence[Inputs]) -> Tensor:
     return torch.stack(values)
 
 
-Column = tuple[Formula, Tensor]
-
-
-def _columns(formulas: list[Formula], inputs: Sequence[Inputs]) -> list[Column]:
-    """Each formula with its mean over the batch, at each call's inputs."""
-    return [(f, torch.stack([f.value(*each).mean() for each in inputs])) for f in formulas]
-
-
 @dataclass(frozen=True)
 class Fit:
     """A function as Σ factor × formula + constant, and the share of its spread left over."""
@@ -203,10 +194,19 @@ class Fit:
     left: float
 
 
-def _fitted(values: Tensor, choices: Iterable[tuple[Column, ...]]) -> Fit:
-    """Least squares on each choice of columns and a constant: the first exact fit, or the best."""
-    nearest = None
-    for choice in choices:
+def _fitted(
+    function: Callable[..., Any], inputs: Sequence[Inputs], *parts: tuple[list[Formula], slice]
+) -> Fit:
+    """Least squares on a formula of each part's inputs and a constant.
+
+    The first choice of formulas that is exact, or else the nearest.
+    """
+    values, nearest = _called(function, inputs), None
+    every = [
+        [(f, torch.stack([f.value(*each[part]).mean() for each in inputs])) for f in formulas]
+        for formulas, part in parts
+    ]
+    for choice in product(*every):
         formulas, columns = zip(*choice, strict=True)
         spread = torch.stack([column.std() for column in columns])
         design = torch.cat((torch.stack(columns) / spread[:, None], torch.ones(1, len(values)))).T

@@ -145,16 +145,14 @@ class TrainedModel:
 
         def of(x: Tensor, context: Tensor | None) -> dict[str, Tensor]:
             q, p = self.model.posterior(x, context), self.model.prior(context)
-            found = {"mean": q.mean, "variance": variance_of(q), "draws": q.sample()}
-            terms = kl_terms(q, p)
-            if terms is not None:
-                found["kl_terms"] = terms
-            found = {name: column.expand(len(x), -1) for name, column in found.items()}
-            if terms is not None:
+            moments = {"mean": q.mean, "variance": variance_of(q), "draws": q.sample()}
+            every = {**moments, "kl_terms": kl_terms(q, p), "context": context}
+            found = {k: v.expand(len(x), -1) for k, v in every.items() if v is not None}
+            if "kl_terms" in found:
                 found["kl"] = found["kl_terms"].sum(1)
             elif not self.is_autoencoder:
                 found["kl"] = q.log_prob(found["draws"]) - p.log_prob(found["draws"])
-            return found if context is None else found | {"context": context}
+            return found
 
         return Codes(**columns(self.model, data, of, self.device))
 
