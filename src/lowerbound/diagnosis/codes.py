@@ -10,16 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lowerbound.diagnosis import thresholds
 from lowerbound.diagnosis.finding import TABLE, Measured, NotChecked, fill
 from lowerbound.diagnosis.likelihood import decoder_noise, gaussian
-from lowerbound.diagnosis.thresholds import (
-    CONSTANT,
-    HOLES,
-    NOISE_OFF,
-    VANISHED,
-    VANISHED_SHARE,
-    surely_above,
-)
+from lowerbound.diagnosis.thresholds import surely_above
 from lowerbound.diagnosis.trained import TrainedModel, subset
 from lowerbound.evaluation import Estimate, estimate
 from lowerbound.evaluation.bounds import ACTIVE_VARIANCE
@@ -51,7 +45,7 @@ def collapsed_dimensions(trained: TrainedModel) -> Measured:
     q = trained.codes
     variance = q.mean.double().var(0)
     if trained.is_autoencoder:
-        share, reference, whole = CONSTANT, "the largest", variance.max()
+        share, reference, whole = thresholds.CONSTANT, "the largest", variance.max()
     else:
         share, reference = ACTIVE_VARIANCE, "its own"
         whole = variance + q.variance.double().mean(0)
@@ -89,13 +83,13 @@ def vanishing_kl(trained: TrainedModel) -> Measured:
     if not epochs:
         raise NotChecked("no-history")
     number, course = np.array(epochs, float).T
-    low, form, cause = course < VANISHED, None, {}
+    low, form, cause = course < thresholds.VANISHED, None, {}
     first = int(number[low.argmax()])
-    if low.mean() >= VANISHED_SHARE:
+    if low.mean() >= thresholds.VANISHED_SHARE:
         form, cause = "lost" if low[-1] else "recovered", cause_of_collapse(trained, first)
     return Measured(
         form,
-        vanished=VANISHED,
+        vanished=thresholds.VANISHED,
         low=int(low.sum()),
         epochs=len(course),
         first=first,
@@ -117,7 +111,7 @@ def cause_of_collapse(trained: TrainedModel, epoch: float = math.inf) -> dict[st
     noise = decoder_noise(trained) if is_gaussian else Measured()
     values, cause = {"beta": beta, **noise.values}, "unknown"
     is_off = noise.form is not None
-    if is_off and values["sigma"] > values["best"] and values["weight"] > NOISE_OFF**2:
+    if is_off and values["sigma"] > values["best"] and values["weight"] > thresholds.NOISE_OFF**2:
         cause = "sigma"
     elif max(beta, last) > 1:
         cause, values["beta"] = "beta", max(beta, last)
@@ -145,9 +139,9 @@ def holes(trained: TrainedModel) -> Measured:
     of_codes, of_prior = (log_r(z) - log_p(z) for z in (held_out, prior))
     share = difference((of_prior < 0).double(), (of_codes < 0).double())
     form = None
-    if surely_above(share, HOLES) and trained.is_autoencoder:
+    if surely_above(share, thresholds.HOLES) and trained.is_autoencoder:
         form = "of-an-autoencoder"
-    elif surely_above(share, HOLES):
+    elif surely_above(share, thresholds.HOLES):
         form = "small-beta" if trained.last_beta < 1 else "stiff-prior"
     exact = trained.model.context is None
     return Measured(

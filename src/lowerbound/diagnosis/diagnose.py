@@ -24,6 +24,7 @@ from lowerbound.training import Record
 from lowerbound.vae import VAE
 
 CHECKS: dict[str, Callable[[TrainedModel], Measured]] = {
+    "shapes": runs,
     "collapsed-dimensions": collapsed_dimensions,
     "vanishing-kl": vanishing_kl,
     "holes": holes,
@@ -37,7 +38,7 @@ CHECKS: dict[str, Callable[[TrainedModel], Measured]] = {
     "overfitting": overfitting,
 }
 
-OF_CODES = ("collapsed-dimensions", "vanishing-kl", "holes")
+OF_CODES = ("shapes", "collapsed-dimensions", "vanishing-kl", "holes")
 """All that an autoencoder has an answer to: it has no bound, its σ weights nothing, and its codes
 are points."""
 
@@ -80,20 +81,20 @@ def examine(
     test = _dataset(data, "held-out")
     known = None if train is None else _dataset(train, "training")
     with judging(model, seed) as device:
-        checks = [check("shapes", lambda: runs(model, test, device))]
+        trained = TrainedModel(model, test, known, history, objective, device, seed)
+        checks = [checked("shapes", trained)]
         if checks[0].finding:
             return checks
-        trained = TrainedModel(model, test, known, history, objective, device, seed)
         chosen = OF_CODES if trained.is_autoencoder else tuple(CHECKS)
-        for name in chosen:
+        for name in chosen[1:]:
             torch.manual_seed(seed)
             checks.append(checked(name, trained))
-            progress(len(checks), len(chosen) + 1)
+            progress(len(checks), len(chosen))
     return checks
 
 
 def checked(name: str, trained: TrainedModel) -> Check:
-    """One check of a model that runs on its data."""
+    """One check of a model."""
     measure = partial(CHECKS[name], trained)
     return check(name, measure, example=trained.example, nats=trained.nats)
 

@@ -28,13 +28,10 @@ class _Formatter(string.Formatter):
         if isinstance(value, str):
             return value
         if isinstance(value, Estimate):
-            digits = spec or "2"
-            text = f"{value.value:,.{digits}f} ± {value.standard_error:.{digits}f}"
+            spec = f",.{spec or 2}f"
         elif spec == "short":
-            text = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
-        else:
-            text = format(value, spec)
-        return text.replace("-", "−")
+            spec = ",.0f" if abs(value) >= 100 else ".3g"
+        return format(value, spec).replace("-", "−")
 
 
 def fill(text: str, values: Mapping[str, Any]) -> str:
