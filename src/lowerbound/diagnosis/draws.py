@@ -60,7 +60,10 @@ def diagnose_draws(
             f"{tuple(z.shape) if isinstance(z, Tensor) else type(z).__name__}"
         )
     findings = []
-    reached = _gradients(z, mean, s)
+    reached = 0
+    if z.requires_grad:
+        gradients = torch.autograd.grad(z.square().sum(), (mean, s), allow_unused=True)
+        reached = sum(each is not None and bool((each != 0).any()) for each in gradients)
     if reached < 2:
         findings.append(found("draws-gradient", reached=reached))
     drawn = z.detach().double()
@@ -71,17 +74,8 @@ def diagnose_draws(
         findings.append(found("draws-mean", drawn=worst, mean=MEAN, means=means))
     pairs = zip(deviations.tolist(), wanted.tolist(), strict=True)
     if not all(near(deviation, sigma, CLOSE) for deviation, sigma in pairs):
-        read = SCALES[scale].stated(log_variances).double()
-        findings.append(_deviation(deviations, wanted, read, scale))
+        findings.append(_deviation(deviations, wanted, s[0].detach().double(), scale))
     return findings
-
-
-def _gradients(z: Tensor, mean: Tensor, s: Tensor) -> int:
-    """How many of the two arguments a gradient reaches."""
-    if not z.requires_grad:
-        return 0
-    gradients = torch.autograd.grad(z.square().sum(), (mean, s), allow_unused=True)
-    return sum(gradient is not None and bool((gradient != 0).any()) for gradient in gradients)
 
 
 def _deviation(deviations: Tensor, wanted: Tensor, s: Tensor, scale: str) -> Finding:

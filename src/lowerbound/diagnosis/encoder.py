@@ -214,12 +214,12 @@ def weights(trained: TrainedModel, reading: Reading) -> Weights:
     drawn, paid = DRAWN[reading[0]], PAID[reading[1]]
 
     def derivatives(x: Tensor, context: Tensor | None) -> dict[str, Tensor]:
-        """Of −log p(x|z) and of the KL, by the means' scale and by h's shift: (batch,) each."""
+        """Of −log p(x|z) and the KL by the means' scale, then by h's shift: (batch, 4)."""
         given = trained.model.given(x, context)
         q = as_diagonal(given.q)
         assert q is not None
         mean, h = q.mean.detach(), q.log_variance.expand_as(q.mean).detach()
-        totals = dict.fromkeys(("loss_m", "kl_m", "loss_v", "kl_v"), torch.zeros(()).to(mean))
+        total = torch.zeros(4, len(x)).to(mean)
         for _ in range(PAIRS):
             noise = torch.randn_like(mean)
             with torch.enable_grad():
@@ -229,14 +229,13 @@ def weights(trained: TrainedModel, reading: Reading) -> Weights:
                 paid_for = divergence(DiagonalNormal(m, paid(v)), given.p, z)
                 by_m, by_v = torch.autograd.grad(loss.sum(), (m, v), retain_graph=True)
                 kl_by_m, kl_by_v = torch.autograd.grad(paid_for.sum(), (m, v))
-            terms = (by_m * mean, kl_by_m * mean, by_v, kl_by_v)
-            for name, term in zip(totals, terms, strict=True):
-                totals[name] = totals[name] + term.sum(1) / PAIRS
-        return totals
+            total += torch.stack((by_m * mean, kl_by_m * mean, by_v, kl_by_v)).sum(-1) / PAIRS
+        return {"derivatives": total.T}
 
-    found = columns(trained.model, trained.train, derivatives, trained.device)
-    by_mean, residual_mean = _ratio(found["loss_m"], found["kl_m"])
-    by_variance, residual_variance = _ratio(found["loss_v"], found["kl_v"])
+    found = columns(trained.model, trained.train, derivatives, trained.device)["derivatives"]
+    loss_m, kl_m, loss_v, kl_v = found.double().T
+    by_mean, residual_mean = _ratio(loss_m, kl_m)
+    by_variance, residual_variance = _ratio(loss_v, kl_v)
     quotient = by_variance.value / by_mean.value
     relative = residual_variance / by_variance.value - residual_mean / by_mean.value
     error = abs(quotient) * estimate(relative).standard_error
@@ -245,7 +244,6 @@ def weights(trained: TrainedModel, reading: Reading) -> Weights:
 
 def _ratio(loss: Tensor, divergence: Tensor) -> tuple[Estimate, Tensor]:
     """−mean(loss)/mean(divergence) with its standard error, and what each example adds to it."""
-    loss, divergence = loss.double(), divergence.double()
     below = divergence.mean()
     value = (-loss.mean() / below).item()
     residual = -(loss + value * divergence) / below
