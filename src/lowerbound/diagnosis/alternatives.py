@@ -69,7 +69,9 @@ FAMILIES = {
     "grey": ("ContinuousBernoulli", "Gaussian", "DiscretisedLogistic"),
     "unit": ("ContinuousBernoulli", "Gaussian"),
 }
-"""The likelihoods that are a density, or a probability, of such data; of others, see below."""
+"""The likelihoods that are a density, or a probability, of data of such kinds."""
+OF_COLUMNS = ("Gaussian", "StudentT")
+"""Those of columns of any other numbers than counts."""
 
 
 def alternatives(data: Dataset) -> dict[str, Alternative]:
@@ -77,7 +79,7 @@ def alternatives(data: Dataset) -> dict[str, Alternative]:
     kind = data.kind
     if kind == "counts":
         return _of_counts(data.x.double().float())
-    names = FAMILIES.get(kind, ("Gaussian", "StudentT"))
+    names = FAMILIES.get(kind, OF_COLUMNS)
     takes = {name: getattr(likelihoods, name).takes.get(kind, Standardise) for name in names}
     return {name: (transform.of(data), ELEMENTS[name]) for name, transform in takes.items()}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Literal
 
@@ -126,16 +126,14 @@ def reconstruction_formulas(decoder: str) -> list[Formula]:
     def by_logit(y: Tensor, x: Tensor) -> Tensor:
         return _sum(F.binary_cross_entropy_with_logits(y, x, reduction="none"))
 
-    def squared(fault: str = "") -> Formula:
-        return Formula(fault, lambda y, x: _sum((x - y) ** 2), is_squared=True)
-
+    squared = Formula("", lambda y, x: _sum((x - y) ** 2), is_squared=True)
     if decoder == "means":
-        return [squared()]
+        return [squared]
     if decoder == "logits":
-        return [Formula("", by_logit), squared(say("formula", "squared-logits"))]
+        return [Formula("", by_logit), replace(squared, fault=say("formula", "squared-logits"))]
     return [
         Formula("", by_probability),
-        squared(),
+        squared,
         Formula(say("formula", "logarithm-of-x"), lambda y, x: by_probability(x, y)),
         Formula(say("formula", "sigmoid-twice"), by_logit),
     ]

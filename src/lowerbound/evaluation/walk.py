@@ -49,7 +49,7 @@ def columns(
     copies: int = 1,
     progress: Progress | None = None,
 ) -> dict[str, Tensor]:
-    """The same of a model that is being judged, from prepared x and context."""
+    """As `per_example`, within `judging`: ``measure`` is given prepared x and context."""
     found: dict[str, list[Tensor]] = {}
     done = 0
     for x, context in prepared_batches(model, data, device, copies):
