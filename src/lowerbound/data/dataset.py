@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from typing_extensions import TypeVar
 
-from lowerbound.data.conversion import check_finite
+from lowerbound.data.conversion import check_finite, is_finite
 from lowerbound.data.moments import Moments
 from lowerbound.data.schema import (
     Field,
@@ -25,11 +25,8 @@ from lowerbound.data.schema import (
     check_schema,
     common_kind,
     example_shape,
-    infer_kind,
 )
 from lowerbound.errors import ConfigurationError, DataError
-
-ROWS = 10_000
 
 
 class Batch(NamedTuple):
@@ -221,14 +218,14 @@ class Dataset(Data):
                 f"{name}: expected a tensor of examples (n, ...), none of its sizes 0, "
                 f"got shape {tuple(x.shape)}"
             )
-        if x.dtype != torch.uint8:
+        known = x.nan_to_num(0.0, torch.inf, -torch.inf) if self.missing else x
+        if not is_finite(known):
             columns = self.columns if (len(self.schema),) == x.shape[1:] else None
-            known = x.nan_to_num(0.0, torch.inf, -torch.inf) if self.missing else x
             check_finite(known, name, columns)
-        if self.schema:
-            check_schema(self.schema, x, name)
-        else:
-            object.__setattr__(self, "schema", (Field("x", infer_kind(x), tuple(x.shape[1:])),))
+        if not self.schema:
+            schema = (Field("x", self.values.kind, tuple(x.shape[1:])),)
+            object.__setattr__(self, "schema", schema)
+        check_schema(self.schema, x, self.values, name)
         self._check_labels()
 
     def _check_labels(self) -> None:
@@ -274,19 +271,17 @@ class Dataset(Data):
     @cached_property
     def moments(self) -> Moments:  # type: ignore[override]
         moments = Moments()
-        for x in self.x.split(ROWS):
-            moments.add(x if x.ndim == 2 else x.reshape(-1, 1))
+        moments.add(self.x)
         return moments
 
     @cached_property
     def fingerprint(self) -> str:  # type: ignore[override]
         """SHA-256, in hex, of dtype, shape and bytes of x and of the labels."""
         digest = hashlib.sha256()
-        for tensor in (self.x, self.labels):
-            if tensor is not None:
-                digest.update(f"{tensor.dtype} {tuple(tensor.shape)}\n".encode())
-                flat = tensor.detach().cpu().contiguous().view(-1)
-                digest.update(flat.view(torch.uint8).numpy().data)
+        for tensor in filter(torch.is_tensor, (self.x, self.labels)):
+            digest.update(f"{tensor.dtype} {tuple(tensor.shape)}\n".encode())
+            flat = tensor.detach().cpu().contiguous().view(-1)
+            digest.update(flat.view(torch.uint8).numpy().data)
         return digest.hexdigest()
 
     def to(self, device: str | torch.device) -> Self:

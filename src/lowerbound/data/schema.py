@@ -27,7 +27,7 @@ from torch import Tensor
 from lowerbound.errors import ConfigurationError, DataError, near
 
 Kind = Literal["binary", "grey", "unit", "real", "positive", "counts", "categories", "tokens"]
-ROWS = 10_000
+AT_ONCE = 2**16
 NAMED = ("categories", "tokens")
 
 
@@ -57,7 +57,7 @@ class Values:
         if math.isnan(low):
             return cls.of(x[~x.isnan()])
         levels = x.dtype == torch.uint8
-        parts = x.split(ROWS)  # so that the first few tell
+        parts = x.reshape(-1).split(AT_ONCE)  # so that the first few tell
         whole = levels or (low >= 0 and all((p == p.floor()).all() for p in parts))
         tops = (1, 255) if high == 0 else (1,) if high == 1 else (255,) if high == 255 else ()
         two_valued = tops and low >= 0 and all(((p == 0) | (p == high)).all() for p in parts)
@@ -137,11 +137,8 @@ class Field:
         """How many numbers of an example belong to it."""
         return math.prod(self.shape)
 
-    def check(self, x: Tensor, where: str) -> None:
+    def check(self, values: Values, where: str) -> None:
         """Refuse values that are not of this kind."""
-        if self.kind == "real" or (self.kind == "grey" and x.dtype == torch.uint8):
-            return
-        values = Values.of(x)
         wanted, allows = ALLOWED[self.kind]
         if not allows(values) or (self.categories and values.high >= len(self.categories)):
             raise DataError(
@@ -187,8 +184,8 @@ def example_shape(schema: Schema) -> tuple[int, ...]:
     return (sum(field.size for field in schema),)
 
 
-def check_schema(schema: Schema, x: Tensor, where: str) -> None:
-    """Refuse a schema that does not describe x, (n, *shape).
+def check_schema(schema: Schema, x: Tensor, values: Values, where: str) -> None:
+    """Refuse a schema that does not describe x, (n, *shape), and its ``values``.
 
     Raises:
         DataError: fields of other sizes, or values that are not of a field's kind.
@@ -200,7 +197,7 @@ def check_schema(schema: Schema, x: Tensor, where: str) -> None:
             f"{len(schema)} ({', '.join(field.name for field in schema)})"
         )
     if len({(field.kind, field.categories) for field in schema}) == 1:
-        schema[0].check(x, where)  # at once, as tables may have thousands of columns
+        schema[0].check(values, where)  # at once, as tables may have thousands of columns
         return
     for field, columns in spans(schema):
-        field.check(x[:, columns], where)
+        field.check(Values.of(x[:, columns]), where)

@@ -192,7 +192,7 @@ def survey(
             picked[part][first:end] = x[torch.from_numpy(numbers[first:end] - start)].float()
         kept = np.delete(np.arange(rows), _within(out, start, start + rows))
         if len(kept):
-            moments.add(x[kept] if x.ndim == 2 else x[kept].reshape(-1, 1))
+            moments.add(x[kept])
         start += rows
         if progress:
             progress(start, total)
