@@ -14,9 +14,7 @@ tokens     codes 0…K−1 of the K words of a vocabulary
 
 from __future__ import annotations
 
-import functools
 import math
-import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -84,17 +82,6 @@ class Values:
         if self.whole:
             return "counts"
         return "unit" if self.high <= 1 else "real"
-
-
-def infer_kind(*parts: Tensor) -> Kind:
-    """The kind of the values of all ``parts`` together.
-
-    >>> infer_kind(torch.tensor([0.0, 1.0]))
-    'binary'
-    >>> infer_kind(torch.tensor([0.0, 1.0]), torch.tensor([0.5]))
-    'unit'
-    """
-    return functools.reduce(operator.or_, map(Values.of, parts)).kind
 
 
 @dataclass(frozen=True)
