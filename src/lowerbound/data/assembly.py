@@ -24,7 +24,7 @@ def assemble(parts: Parts, source: str, name: str, *, missing: bool = False) -> 
     Raises:
         DataError: see `Dataset`; labels of some parts only.
     """
-    masks = {part: _observed(raw, missing) for part, raw in parts.items()}
+    masks = {part: _observed(raw, missing=missing) for part, raw in parts.items()}
     converted = {part: _converted(raw, masks[part]) for part, raw in parts.items()}
     levels = all(x.dtype == torch.uint8 for x, _ in converted.values())
     kind = functools.reduce(operator.or_, (values for _, values in converted.values())).kind
@@ -43,7 +43,7 @@ def assemble(parts: Parts, source: str, name: str, *, missing: bool = False) -> 
     }
 
 
-def _observed(raw: Raw, missing: bool) -> np.ndarray | None:
+def _observed(raw: Raw, *, missing: bool) -> np.ndarray | None:
     """Which elements are observed; None where all are, or NaN is a mistake."""
     observed = raw.observed
     if observed is None and missing and raw.x.dtype.kind == "f":
@@ -80,17 +80,14 @@ def _schema(raw: Raw, kind: Kind, shape: tuple[int, ...]) -> Schema:
 
 def _number(source: str, parts: Parts) -> tuple[dict[Part, Tensor], tuple[str, ...] | None]:
     labelled = {part: raw.labels for part, raw in parts.items() if raw.labels is not None}
-    if not labelled:
-        return {}, None
-    bare = [part for part in parts if part not in labelled]
-    if bare:
+    if bare := [part for part in parts if labelled and part not in labelled]:
         raise DataError(
             f"{source}: expected class labels for all parts or for none, got some for "
             f"{' and '.join(labelled)}, none for {' and '.join(bare)}"
         )
-    if names := next(iter(parts.values())).classes:
-        given = {part: torch.from_numpy(y.astype(np.int64)) for part, y in labelled.items()}
-        return given, names
+    classes = next(iter(parts.values())).classes
+    if classes or not labelled:
+        return {part: torch.from_numpy(y.astype(np.int64)) for part, y in labelled.items()}, classes
     numbers, classes = number_labels(list(labelled.values()), f"{source} labels")
     return dict(zip(labelled, numbers, strict=True)), classes
 

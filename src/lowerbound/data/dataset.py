@@ -17,15 +17,7 @@ from typing_extensions import TypeVar
 
 from lowerbound.data.conversion import check_finite, is_finite
 from lowerbound.data.moments import Moments
-from lowerbound.data.schema import (
-    Field,
-    Kind,
-    Schema,
-    Values,
-    check_schema,
-    common_kind,
-    example_shape,
-)
+from lowerbound.data.schema import Field, Kind, Schema, Values
 from lowerbound.errors import ConfigurationError, DataError
 
 
@@ -97,12 +89,15 @@ class Data(ABC):
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of one example: (D,), (C, H, W) or another."""
-        return example_shape(self.schema)
+        if self.columns is None:
+            return self.schema[0].shape
+        return (sum(field.size for field in self.schema),)
 
     @property
     def kind(self) -> Kind | Literal["mixed"]:
         """What the values are, if all fields are of one kind, else "mixed"."""
-        return common_kind(self.schema)
+        kinds = {field.kind for field in self.schema}
+        return kinds.pop() if len(kinds) == 1 else "mixed"
 
     @property
     def scale(self) -> float:
@@ -225,8 +220,22 @@ class Dataset(Data):
         if not self.schema:
             schema = (Field("x", self.values.kind, tuple(x.shape[1:])),)
             object.__setattr__(self, "schema", schema)
-        check_schema(self.schema, x, self.values, name)
+        self._check_schema()
         self._check_labels()
+
+    def _check_schema(self) -> None:
+        if self.shape != self.x.shape[1:]:
+            raise DataError(
+                f"{self.name}: expected a field, or one column name per value of shape "
+                f"{tuple(self.x.shape[1:])}, got {len(self.schema)} "
+                f"({', '.join(field.name for field in self.schema)})"
+            )
+        if len({(field.kind, field.categories) for field in self.schema}) == 1:
+            self.schema[0].check(self.values, self.name)  # as tables may have thousands of columns
+            return
+        parts = self.x.split([field.size for field in self.schema], dim=1)
+        for field, part in zip(self.schema, parts, strict=True):
+            field.check(Values.of(part), self.name)
 
     def _check_labels(self) -> None:
         if self.labels is None:

@@ -15,7 +15,7 @@ tokens     codes 0…K−1 of the K words of a vocabulary
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -32,6 +32,9 @@ NAMED = ("categories", "tokens")
 @dataclass(frozen=True)
 class Values:
     """What must be known of values to tell their kind; ``a | b`` is of both together.
+
+    >>> (Values.of(torch.tensor([0.0, 1.0])) | Values.of(torch.tensor([0.5]))).kind
+    'unit'
 
     Attributes:
         low, high: the smallest and the largest.
@@ -147,44 +150,3 @@ ALLOWED: dict[Kind, tuple[str, Callable[[Values], bool]]] = {
 """What the values of each kind are, in words, and whether given ones are."""
 
 Schema = tuple[Field, ...]
-
-
-def spans(schema: Iterable[Field]) -> list[tuple[Field, slice]]:
-    """Each field, and the columns of a table (n, D) that it takes up."""
-    found, start = [], 0
-    for field in schema:
-        found.append((field, slice(start, start + field.size)))
-        start += field.size
-    return found
-
-
-def common_kind(schema: Schema) -> Kind | Literal["mixed"]:
-    """The kind that all fields have, or "mixed"."""
-    kinds = {field.kind for field in schema}
-    return kinds.pop() if len(kinds) == 1 else "mixed"
-
-
-def example_shape(schema: Schema) -> tuple[int, ...]:
-    """The shape of one example: that of its only field, or one axis for all fields."""
-    if len(schema) == 1 and schema[0].shape:
-        return schema[0].shape
-    return (sum(field.size for field in schema),)
-
-
-def check_schema(schema: Schema, x: Tensor, values: Values, where: str) -> None:
-    """Refuse a schema that does not describe x, (n, *shape), and its ``values``.
-
-    Raises:
-        DataError: fields of other sizes, or values that are not of a field's kind.
-    """
-    shape = tuple(x.shape[1:])
-    if example_shape(schema) != shape:
-        raise DataError(
-            f"{where}: expected a field, or one column name per value of shape {shape}, got "
-            f"{len(schema)} ({', '.join(field.name for field in schema)})"
-        )
-    if len({(field.kind, field.categories) for field in schema}) == 1:
-        schema[0].check(values, where)  # at once, as tables may have thousands of columns
-        return
-    for field, columns in spans(schema):
-        field.check(Values.of(x[:, columns]), where)
