@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lowerbound.data.conversion import Part, Parts, Raw, number_labels, to_layout, to_tensor
 from lowerbound.data.dataset import Data, Dataset, Splits
-from lowerbound.data.schema import Field, Kind, Schema, Values
+from lowerbound.data.schema import Values
 from lowerbound.data.tables import is_frame, read_frame
 from lowerbound.errors import ConfigurationError, DataError
 
@@ -35,7 +35,7 @@ def assemble(parts: Parts, source: str, name: str, *, missing: bool = False) -> 
             numbers.get(part),
             name if part in ("all", "train") else f"{name} {part}",
             classes,
-            _schema(parts[part], kind, tuple(x.shape[1:])),
+            parts[part].schema(kind, tuple(x.shape[1:])),
             parts[part].labels_from,
             missing=any(mask is not None for mask in masks.values()),
         )
@@ -64,18 +64,6 @@ def _converted(raw: Raw, observed: np.ndarray | None) -> tuple[Tensor, Values]:
         numeric = [j for j, name in enumerate(raw.columns or ()) if name not in raw.categories]
         known = x[:, numeric]
     return x, Values.of(known)
-
-
-def _schema(raw: Raw, kind: Kind, shape: tuple[int, ...]) -> Schema:
-    """One field for x, or one for each named column."""
-    if raw.columns is None:
-        return (Field("x", kind, shape),)
-    return tuple(
-        Field(column, "categories", categories=raw.categories[column])
-        if column in raw.categories
-        else Field(column, kind)
-        for column in raw.columns
-    )
 
 
 def _number(source: str, parts: Parts) -> tuple[dict[Part, Tensor], tuple[str, ...] | None]:

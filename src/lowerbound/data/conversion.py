@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lowerbound.data.schema import Field, Kind, Schema
 from lowerbound.errors import DataError
 
 CHANNELS = (1, 3, 4)
@@ -48,6 +49,18 @@ class Raw:
     categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     observed: np.ndarray | None = None
     classes: tuple[str, ...] | None = None
+
+    def schema(self, kind: Kind, shape: tuple[int, ...]) -> Schema:
+        """One field for x, or one for each named column; ``kind`` is that of all numbers."""
+        if self.columns is None:
+            return (Field("x", kind, shape),)
+        named = self.categories
+        return tuple(
+            Field(column, "categories", categories=named[column])
+            if column in named
+            else Field(column, kind)
+            for column in self.columns
+        )
 
 
 Parts = dict[Part, Raw]

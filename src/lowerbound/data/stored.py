@@ -17,7 +17,7 @@ from torch import Tensor
 from lowerbound.data.conversion import Raw, number_labels, to_tensor
 from lowerbound.data.dataset import Batch, Data, Dataset, permutation
 from lowerbound.data.moments import Moments
-from lowerbound.data.schema import Field, Schema, Values
+from lowerbound.data.schema import Schema, Values
 
 WINDOW_BYTES = 2**26
 FEWEST_BLOCKS = 8
@@ -196,29 +196,23 @@ def survey(
         start += rows
         if progress:
             progress(start, total)
-    shape, columns = tuple(x.shape[1:]), raw.columns
+    schema = raw.schema(values.kind, tuple(x.shape[1:]))
     dtype = torch.uint8 if dtypes == {torch.uint8} else torch.float32
-    schema = tuple(Field(column, values.kind) for column in columns or ())
-    schema = schema or (Field("x", values.kind, shape),)
-    classes, numbered = None, None
+    classes, kept_labels, held_labels = None, None, dict[str, Tensor]()
     if labels:
         parts, classes = number_labels(labels, f"{blocks.where} labels")
         numbered = torch.cat(parts)
         digest.update(numbered.numpy().data)
-    digest.update(f"{shape} {dtype} {classes}".encode() + out.tobytes())
-
-    def labels_at(numbers: np.ndarray) -> Tensor | None:
-        return None if numbered is None else numbered[torch.from_numpy(numbers)]
-
-    kept = np.delete(np.arange(total), out) if labels else out
+        kept_labels = torch.from_numpy(np.delete(numbered.numpy(), out))
+        held_labels = {part: numbered[torch.from_numpy(rows)] for part, rows in held.items()}
+    digest.update(f"{tuple(x.shape[1:])} {dtype} {classes}".encode() + out.tobytes())
     stored = Stored(
-        blocks, out, name, schema, dtype, values, moments, labels_at(kept), classes,
-        digest.hexdigest(),
-    )  # fmt: skip
+        blocks, out, name, schema, dtype, values, moments, kept_labels, classes, digest.hexdigest()
+    )
     return stored, {
         part: Dataset(
             tensor.to(dtype),
-            labels_at(held[part]),
+            held_labels.get(part),
             f"{name} {part}",
             classes,
             schema,
