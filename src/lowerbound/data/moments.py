@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 # Elements taken in at a time: as many as the caches of a processor hold.
-AT_ONCE = 2**16
+AT_ONCE = 2**17
 
 
 class Moments:
@@ -27,17 +27,20 @@ class Moments:
         if x.dtype == torch.uint8 and rows.shape[1] == 1:
             levels = torch.arange(256, dtype=torch.float64, device=x.device)
             times = torch.bincount(rows[:, 0], minlength=256).double()
-            self._add(levels[:, None], times[:, None])
+            mean = (times * levels).sum(0, keepdim=True) / len(rows)
+            self._join(torch.full_like(mean, len(rows)), mean, (times * (levels - mean) ** 2).sum())
             return
         for part in rows.split(max(1, AT_ONCE // rows.shape[1])):
             part = part.double()
-            self._add(part.nan_to_num(0.0), (~part.isnan()).double())
+            mean = part.mean(0)
+            n = torch.full_like(mean, len(part))
+            if mean.isnan().any():
+                n -= part.isnan().sum(0)
+                mean = part.nansum(0) / n.clamp(min=1)
+            self._join(n, mean, (part - mean).square_().nansum(0))
 
-    def _add(self, rows: Tensor, times: Tensor) -> None:
-        """Take in each element of ``rows`` as often as ``times`` says."""
-        n = times.sum(0)
-        mean = (times * rows).sum(0) / n.clamp(min=1)
-        squares = (times * (rows - mean).square()).sum(0)
+    def _join(self, n: Tensor, mean: Tensor, squares: Tensor) -> None:
+        """Take in, of each column, n elements of this mean and sum of squares around it."""
         before, total = self.n.to(mean), self.n.to(mean) + n
         difference, over = mean - self.mean.to(mean), total.clamp(min=1)
         self.squares = self.squares.to(mean) + squares + difference**2 * (before * n / over)

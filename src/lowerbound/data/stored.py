@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Protocol, Self
@@ -230,14 +231,13 @@ def _within(numbers: np.ndarray, start: int, end: int) -> np.ndarray:
 def _ahead(reads: Iterable[Callable[[], Batch]]) -> Iterator[Batch]:
     """What each read gives, the next being read while one is used."""
     with ThreadPoolExecutor(1) as reader:
-        waiting = None
+        begun: deque[Future[Batch]] = deque()
         for read in reads:
-            begun = reader.submit(read)
-            if waiting is not None:
-                yield waiting.result()
-            waiting = begun
-        if waiting is not None:
-            yield waiting.result()
+            begun.append(reader.submit(read))
+            if len(begun) == 2:
+                yield begun.popleft().result()
+        for last in begun:
+            yield last.result()
 
 
 def _rebatched(windows: Iterable[Batch], batch_size: int, skip: int) -> Iterator[Batch]:
