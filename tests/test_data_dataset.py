@@ -6,7 +6,7 @@ import torch
 
 from lowerbound.data import Dataset, Field, Splits, from_arrays, split
 from lowerbound.data.conversion import number_labels, to_tensor
-from lowerbound.data.schema import infer_kind
+from lowerbound.data.schema import Values
 from lowerbound.errors import ConfigurationError, DataError
 
 TABLE = torch.tensor([[0.5, -1.0], [2.0, 3.0], [4.0, 5.0]])
@@ -30,14 +30,15 @@ TABLE = torch.tensor([[0.5, -1.0], [2.0, 3.0], [4.0, 5.0]])
     ],
 )
 def test_kind_is_inferred_from_the_values(values, kind):
-    assert infer_kind(values) == kind
+    assert Values.of(values).kind == kind
 
 
 def test_kind_of_parts_is_that_of_the_whole():
     whole = from_arrays(np.array([[0, 1], [0, 1], [0, 7]], np.uint8))
     assert whole.kind == "grey"
     assert whole.take(2).kind == "grey"
-    assert infer_kind(torch.tensor([0.0, 1.0]), torch.tensor([-1.0])) == "real"
+    both = Values.of(torch.tensor([0.0, 1.0])) | Values.of(torch.tensor([-1.0]))
+    assert both.kind == "real"
 
 
 @pytest.mark.parametrize(

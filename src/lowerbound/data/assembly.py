@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -11,7 +13,7 @@ from torch import Tensor
 
 from lowerbound.data.conversion import Part, Parts, Raw, number_labels, to_layout, to_tensor
 from lowerbound.data.dataset import Data, Dataset, Splits
-from lowerbound.data.schema import Field, Kind, Schema, Values
+from lowerbound.data.schema import Values
 from lowerbound.data.tables import is_frame, read_frame
 from lowerbound.errors import ConfigurationError, DataError
 
@@ -22,79 +24,58 @@ def assemble(parts: Parts, source: str, name: str, *, missing: bool = False) -> 
     Raises:
         DataError: see `Dataset`; labels of some parts only.
     """
-    converted = {part: _converted(raw, missing=missing) for part, raw in parts.items()}
+    masks = {part: _observed(raw, missing=missing) for part, raw in parts.items()}
+    converted = {part: _converted(raw, masks[part]) for part, raw in parts.items()}
     levels = all(x.dtype == torch.uint8 for x, _ in converted.values())
-    complete = all(observed is None for _, observed in converted.values())
-    if not levels:
-        converted = {part: (x.float(), observed) for part, (x, observed) in converted.items()}
-    kind = _kind(next(iter(parts.values())), list(converted.values()))
+    kind = functools.reduce(operator.or_, (values for _, values in converted.values())).kind
     numbers, classes = _number(source, parts)
     return {
         part: Dataset(
-            x if levels and complete else _with_nan(x.float(), observed),
+            x if levels else x.float(),
             numbers.get(part),
             name if part in ("all", "train") else f"{name} {part}",
             classes,
-            _schema(parts[part], kind, tuple(x.shape[1:])),
+            parts[part].schema(kind, tuple(x.shape[1:])),
             parts[part].labels_from,
-            missing=not complete,
+            missing=any(mask is not None for mask in masks.values()),
         )
-        for part, (x, observed) in converted.items()
+        for part, (x, _) in converted.items()
     }
 
 
-def _converted(raw: Raw, *, missing: bool) -> tuple[Tensor, Tensor | None]:
-    """x with 0 for what is missing, and which elements are observed."""
+def _observed(raw: Raw, *, missing: bool) -> np.ndarray | None:
+    """Which elements are observed; None where all are, or NaN is a mistake."""
     observed = raw.observed
     if observed is None and missing and raw.x.dtype.kind == "f":
         observed = ~np.isnan(raw.x)
-    if observed is None or observed.all():
-        return to_tensor(raw.x, raw.where, raw.columns), None
-    filled = np.where(observed, raw.x, np.zeros((), raw.x.dtype))
-    mask = torch.from_numpy(np.ascontiguousarray(to_layout(observed, raw.where)))
-    return to_tensor(filled, raw.where, raw.columns), mask
+    return None if observed is None or observed.all() else observed
 
 
-def _with_nan(x: Tensor, observed: Tensor | None) -> Tensor:
-    return x if observed is None else x.masked_fill(~observed, torch.nan)
-
-
-def _kind(raw: Raw, converted: Sequence[tuple[Tensor, Tensor | None]]) -> Kind:
-    """The one kind of all numbers that are observed; codes of categories are none."""
-    numeric = [j for j, column in enumerate(raw.columns or ()) if column not in raw.categories]
-    found = Values()
-    for x, observed in converted:
-        if raw.categories:
-            x, observed = x[:, numeric], None if observed is None else observed[:, numeric]
-        found |= Values.of(x if observed is None else x[observed])
-    return found.kind
-
-
-def _schema(raw: Raw, kind: Kind, shape: tuple[int, ...]) -> Schema:
-    """One field for x, or one for each named column."""
-    if raw.columns is None:
-        return (Field("x", kind, shape),)
-    return tuple(
-        Field(column, "categories", categories=raw.categories[column])
-        if column in raw.categories
-        else Field(column, kind)
-        for column in raw.columns
-    )
+def _converted(raw: Raw, observed: np.ndarray | None) -> tuple[Tensor, Values]:
+    """x with NaN for what is missing, and what is known of all values but codes of categories."""
+    if observed is None:
+        known = x = to_tensor(raw.x, raw.where, raw.columns)
+    else:
+        filled = np.where(observed, raw.x, np.zeros((), raw.x.dtype))
+        x = to_tensor(filled, raw.where, raw.columns)
+        mask = torch.from_numpy(np.ascontiguousarray(to_layout(observed, raw.where)))
+        known, x = x[mask], x.float().masked_fill(~mask, torch.nan)
+    if raw.categories:
+        numeric = [j for j, name in enumerate(raw.columns or ()) if name not in raw.categories]
+        known = x[:, numeric]
+    return x, Values.of(known)
 
 
 def _number(source: str, parts: Parts) -> tuple[dict[Part, Tensor], tuple[str, ...] | None]:
     labelled = {part: raw.labels for part, raw in parts.items() if raw.labels is not None}
-    if not labelled:
-        return {}, None
-    bare = [part for part in parts if part not in labelled]
-    if bare:
+    if bare := [part for part in parts if labelled and part not in labelled]:
         raise DataError(
             f"{source}: expected class labels for all parts or for none, got some for "
             f"{' and '.join(labelled)}, none for {' and '.join(bare)}"
         )
-    if names := next(iter(parts.values())).classes:
-        given = {part: torch.from_numpy(y.astype(np.int64)) for part, y in labelled.items()}
-        return given, names
+    classes = next(iter(parts.values())).classes
+    if classes or not labelled:
+        return {part: torch.from_numpy(y.astype(np.int64)) for part, y in labelled.items()}, classes
     numbers, classes = number_labels(list(labelled.values()), f"{source} labels")
     return dict(zip(labelled, numbers, strict=True)), classes
 

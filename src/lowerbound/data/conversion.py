@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lowerbound.data.schema import Field, Kind, Schema
 from lowerbound.errors import DataError
 
 CHANNELS = (1, 3, 4)
@@ -49,6 +50,18 @@ class Raw:
     observed: np.ndarray | None = None
     classes: tuple[str, ...] | None = None
 
+    def schema(self, kind: Kind, shape: tuple[int, ...]) -> Schema:
+        """One field for x, or one for each named column; ``kind`` is that of all numbers."""
+        if self.columns is None:
+            return (Field("x", kind, shape),)
+        named = self.categories
+        return tuple(
+            Field(column, "categories", categories=named[column])
+            if column in named
+            else Field(column, kind)
+            for column in self.columns
+        )
+
 
 Parts = dict[Part, Raw]
 """Either "all", to be divided, or "train" and perhaps "validation" and "test"."""
@@ -84,16 +97,21 @@ def to_tensor(array: np.ndarray, where: str, columns: Sequence[str] | None = Non
         return torch.from_numpy(np.array(array, np.uint8, order="C"))
     if array.ndim == 4 and array.min() >= 0 and array.max() <= 255 and _is_whole(array):
         return torch.from_numpy(array.astype(np.uint8, order="C"))
-    check_finite(array, where, columns)
     with np.errstate(over="ignore"):
-        narrow = array.astype(np.float32, order="C")
-    if not np.isfinite(narrow).all():
-        index = _first(~np.isfinite(narrow))
+        x = torch.from_numpy(array.astype(np.float32, order="C"))
+    if not is_finite(x):
+        check_finite(array, where, columns)
+        index = _first(~x.isfinite().numpy())
         raise DataError(
             f"{where}: expected numbers that fit float32 (up to 3.4e38), got {array[index]} in "
             f"{place(index, columns)}; rescale the data"
         )
-    return torch.from_numpy(narrow)
+    return x
+
+
+def is_finite(x: Tensor) -> bool:
+    """Whether no element is infinite or NaN."""
+    return x.dtype == torch.uint8 or all(math.isfinite(end.item()) for end in x.aminmax())
 
 
 def to_layout(array: np.ndarray, where: str) -> np.ndarray:
@@ -123,10 +141,10 @@ def check_finite(
     observed: np.ndarray | None = None,
 ) -> None:
     """Refuse NaN and infinities, naming the first one's place, its row by ``row_name``."""
-    finite = torch.isfinite(values) if isinstance(values, Tensor) else np.isfinite(values)
+    finite = values.isfinite().cpu().numpy() if isinstance(values, Tensor) else np.isfinite(values)
     if finite.all():
         return
-    index = _first(~np.asarray(finite.cpu() if isinstance(finite, Tensor) else finite))
+    index = _first(~finite)
     value = str(float(values[index])) if observed is None or observed[index] else "no value"
     if row_name and columns:
         wanted, found = "a finite number", f"{row_name(index[0])}, column {columns[index[1]]!r}"

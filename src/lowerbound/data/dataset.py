@@ -15,21 +15,10 @@ import torch
 from torch import Tensor
 from typing_extensions import TypeVar
 
-from lowerbound.data.conversion import check_finite
+from lowerbound.data.conversion import check_finite, is_finite
 from lowerbound.data.moments import Moments
-from lowerbound.data.schema import (
-    Field,
-    Kind,
-    Schema,
-    Values,
-    check_schema,
-    common_kind,
-    example_shape,
-    infer_kind,
-)
+from lowerbound.data.schema import Field, Kind, Schema, Values
 from lowerbound.errors import ConfigurationError, DataError
-
-ROWS = 10_000
 
 
 class Batch(NamedTuple):
@@ -100,12 +89,15 @@ class Data(ABC):
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of one example: (D,), (C, H, W) or another."""
-        return example_shape(self.schema)
+        if self.columns is None:
+            return self.schema[0].shape
+        return (sum(field.size for field in self.schema),)
 
     @property
     def kind(self) -> Kind | Literal["mixed"]:
         """What the values are, if all fields are of one kind, else "mixed"."""
-        return common_kind(self.schema)
+        kinds = {field.kind for field in self.schema}
+        return kinds.pop() if len(kinds) == 1 else "mixed"
 
     @property
     def scale(self) -> float:
@@ -221,15 +213,31 @@ class Dataset(Data):
                 f"{name}: expected a tensor of examples (n, ...), none of its sizes 0, "
                 f"got shape {tuple(x.shape)}"
             )
-        if x.dtype != torch.uint8:
+        known = x.nan_to_num(0.0, torch.inf, -torch.inf) if self.missing else x
+        if not is_finite(known):
             columns = self.columns if (len(self.schema),) == x.shape[1:] else None
-            known = x.nan_to_num(0.0, torch.inf, -torch.inf) if self.missing else x
             check_finite(known, name, columns)
-        if self.schema:
-            check_schema(self.schema, x, name)
-        else:
-            object.__setattr__(self, "schema", (Field("x", infer_kind(x), tuple(x.shape[1:])),))
+        if not self.schema:
+            schema = (Field("x", self.values.kind, tuple(x.shape[1:])),)
+            object.__setattr__(self, "schema", schema)
+        self._check_schema()
         self._check_labels()
+
+    def _check_schema(self) -> None:
+        if self.shape != self.x.shape[1:]:
+            raise DataError(
+                f"{self.name}: expected a field, or one column name per value of shape "
+                f"{tuple(self.x.shape[1:])}, got {len(self.schema)} "
+                f"({', '.join(field.name for field in self.schema)})"
+            )
+        if self.kind == "real" or (self.kind == "grey" and self.dtype == torch.uint8):
+            return
+        if len({(field.kind, field.categories) for field in self.schema}) == 1:
+            self.schema[0].check(self.values, self.name)  # as tables may have thousands of columns
+            return
+        parts = self.x.split([field.size for field in self.schema], dim=1)
+        for field, part in zip(self.schema, parts, strict=True):
+            field.check(Values.of(part), self.name)
 
     def _check_labels(self) -> None:
         if self.labels is None:
@@ -274,19 +282,17 @@ class Dataset(Data):
     @cached_property
     def moments(self) -> Moments:  # type: ignore[override]
         moments = Moments()
-        for x in self.x.split(ROWS):
-            moments.add(x if x.ndim == 2 else x.reshape(-1, 1))
+        moments.add(self.x)
         return moments
 
     @cached_property
     def fingerprint(self) -> str:  # type: ignore[override]
         """SHA-256, in hex, of dtype, shape and bytes of x and of the labels."""
         digest = hashlib.sha256()
-        for tensor in (self.x, self.labels):
-            if tensor is not None:
-                digest.update(f"{tensor.dtype} {tuple(tensor.shape)}\n".encode())
-                flat = tensor.detach().cpu().contiguous().view(-1)
-                digest.update(flat.view(torch.uint8).numpy().data)
+        for tensor in filter(torch.is_tensor, (self.x, self.labels)):
+            digest.update(f"{tensor.dtype} {tuple(tensor.shape)}\n".encode())
+            flat = tensor.detach().cpu().contiguous().view(-1)
+            digest.update(flat.view(torch.uint8).numpy().data)
         return digest.hexdigest()
 
     def to(self, device: str | torch.device) -> Self:

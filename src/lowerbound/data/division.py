@@ -7,6 +7,7 @@ import logging
 import numpy as np
 import torch
 
+from lowerbound.data.conversion import Part
 from lowerbound.data.dataset import Dataset, Splits
 from lowerbound.data.stored import Blocks, Progress, Stored, survey
 from lowerbound.errors import ConfigurationError, DataError
@@ -48,7 +49,7 @@ def divide_on_disk(
             held[part] = some(total, count, (seed, stream), out)
             out = np.concatenate([out, held[part]])
     if "test" not in held:
-        raise ConfigurationError(f"{name}: expected at least one example to test, got test={test}")
+        raise _nothing_to_test(name, test)
     train, parts = survey(blocks, name, held, progress)
     return Splits(train, parts.get("validation"), parts["test"])
 
@@ -72,19 +73,15 @@ def split(
     data: 5 rows of 2 numbers, counts, 0–13; 2 for validation; 3 for test
     """
     check_seed(seed)
-    return divide(dataset, None, None, validation, test, seed)
+    return divide({"all": dataset}, validation, test, seed)
 
 
 def divide(
-    train: Dataset,
-    validating: Dataset | None,
-    testing: Dataset | None,
-    validation: int | float,
-    test: int | float | None,
-    seed: int,
+    parts: dict[Part, Dataset], validation: int | float, test: int | float | None, seed: int
 ) -> Splits:
-    """Hold out of ``train`` what the source has no part of its own for."""
-    name = train.name
+    """Hold out of "all" or "train" what is to be held out and is no part of its own."""
+    train = parts.get("all") or parts["train"]
+    name, testing, validating = train.name, parts.get("test"), parts.get("validation")
     if testing is None:
         if len(train) < 2:
             raise DataError(f"{name}: expected at least 2 examples, to train and to test, got 1")
@@ -95,17 +92,19 @@ def divide(
             f"{name}: expected no test=, since it has its own test part, got {test}; leave it out"
         )
     if testing is None:
-        raise ConfigurationError(f"{name}: expected at least one example to test, got test={test}")
+        raise _nothing_to_test(name, test)
     if validating is None:
         train, validating = hold_out(train, "validation", validation, (seed, 1))
     elif validation:
+        own = len(validating)
         log.info(
-            "%s: its own validation part of %d is used, not validation=%s",
-            name,
-            len(validating),
-            validation,
+            "%s: its own validation part of %d is used, not validation=%s", name, own, validation
         )
     return Splits(train, validating, testing)
+
+
+def _nothing_to_test(name: str, test: int | float | None) -> ConfigurationError:
+    return ConfigurationError(f"{name}: expected at least one example to test, got test={test}")
 
 
 def hold_out(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, overload
+from typing import Literal, NoReturn, overload
 
 import numpy as np
 
@@ -112,9 +112,7 @@ def load(
         path = _existing(source)
         blocks = BLOCKS.get(_format(path), _not_on_disk)(path, labels)
         return divide_on_disk(path.resolve().name, blocks, validation, test, seed, progress)
-    parts = _parts(source, folder, labels)
-    train = parts.get("all") or parts["train"]
-    return divide(train, parts.get("validation"), parts.get("test"), validation, test, seed)
+    return divide(_parts(source, folder, labels), validation, test, seed)
 
 
 def read(source: str | Path, *, labels: str | None = None) -> Dataset:
@@ -146,10 +144,9 @@ def is_large(source: str | Path) -> bool:
     That is above a quarter of the machine's memory, in which splits and batches must fit as well.
     """
     path = Path(source).expanduser()
-    if shards(path):
-        size = parquet_size(path)
-    else:
-        size = path.stat().st_size if path.suffix.lower() == ".npy" and path.is_file() else 0
+    size = parquet_size(path)
+    if path.suffix.lower() == ".npy" and path.is_file():
+        size = path.stat().st_size
     return size > SHARE_OF_MEMORY * memory()
 
 
@@ -191,7 +188,7 @@ def _format(path: Path) -> str:
     return ".idx" if is_idx_name(path.name) else path.suffix.lower()
 
 
-def _refuse(path: Path, labels: str | None) -> Parts:
+def _refuse(path: Path, labels: str | None = None) -> NoReturn:
     hint = "; put the images into a folder and name that" if path.suffix in SUFFIXES else ""
     raise DataError(
         f"{path}: expected a folder of images or of .parquet files, or a file .npy, .npz, .csv, "
@@ -200,7 +197,7 @@ def _refuse(path: Path, labels: str | None) -> Parts:
     )
 
 
-def _not_on_disk(path: Path, labels: str | None) -> Blocks:
+def _not_on_disk(path: Path, labels: str | None) -> NoReturn:
     raise ConfigurationError(
         f"{path}: expected an .npy file, or Parquet, for data that stay on disk; write them so, or "
         "leave on_disk (--on-disk) out"
@@ -208,9 +205,12 @@ def _not_on_disk(path: Path, labels: str | None) -> Blocks:
 
 
 def _array_of(path: Path) -> np.ndarray:
-    if _format(path) not in (".npy", ".idx"):
-        _refuse(path, None)
-    return read_idx(path) if _format(path) == ".idx" else read_npy(path)
+    readers = {".npy": read_npy, ".idx": read_idx}
+    return readers.get(_format(path), _refuse)(path)
+
+
+def _read_array(path: Path, labels: str | None) -> Parts:
+    return {"all": Raw(_array_of(path), str(path), *_labels_in(labels))}
 
 
 def _labels_in(labels: str | None) -> tuple[np.ndarray | None, str | None]:
@@ -220,14 +220,6 @@ def _labels_in(labels: str | None) -> tuple[np.ndarray | None, str | None]:
     return _array_of(_existing(Path(labels))), f"file {labels}"
 
 
-def _read_array(path: Path, labels: str | None) -> Parts:
-    return {"all": Raw(_array_of(path), str(path), *_labels_in(labels))}
-
-
-def _npy_blocks(path: Path, labels: str | None) -> Blocks:
-    return NpyBlocks(path, *_labels_in(labels))
-
-
 def _read_folder(folder: Path, labels: str | None) -> Parts:
     """The four files of MNIST, or images."""
     if labels is not None:
@@ -235,14 +227,13 @@ def _read_folder(folder: Path, labels: str | None) -> Parts:
             f"{folder}: expected no labels= with a folder, whose sub-folders are the classes, "
             f"got {labels!r}; leave it out"
         )
-    names = [file.name for file in MNIST.files]
-    paths = [(folder / name, folder / f"{name}.gz") for name in names]
-    found = [next(filter(Path.is_file, pair)) for pair in paths if any(map(Path.is_file, pair))]
+    found = [path for file in MNIST.files if (path := file.within(folder))]
     if not found:
         return read_images(folder)
-    if len(found) < len(names):
+    if len(found) < len(MNIST.files):
+        names = ", ".join(file.name for file in MNIST.files)
         raise DataError(
-            f"{folder}: expected the four files {', '.join(names)} (plain or .gz), got only "
+            f"{folder}: expected the four files {names} (plain or .gz), got only "
             f"{', '.join(path.name for path in found)}; add the others, or name one file"
         )
     train_x, train_y, test_x, test_y = (read_idx(path) for path in found)
@@ -264,7 +255,7 @@ FORMATS: dict[str, Callable[[Path, str | None], Parts]] = {
 """What reads each format: a path and ``labels=`` to its parts."""
 
 BLOCKS: dict[str, Callable[[Path, str | None], Blocks]] = {
-    ".npy": _npy_blocks,
+    ".npy": lambda path, labels: NpyBlocks(path, *_labels_in(labels)),
     ".parquet": ParquetBlocks,
 }
 """What reads the formats that may stay on disk."""

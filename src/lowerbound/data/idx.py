@@ -45,10 +45,7 @@ def read_idx(path: Path) -> np.ndarray:
             packed = file.read(2) == GZIP
             file.seek(0)
             most = path.stat().st_size * (MOST_EXPANSION if packed else 1)
-            if not packed:
-                return _parse(file.read, most, path)
-            with gzip.GzipFile(fileobj=file) as unpacked:
-                return _parse(unpacked.read, most, path)
+            return _parse(gzip.GzipFile(fileobj=file).read if packed else file.read, most, path)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(
             f"{path}: expected a whole gzip file, got one that is truncated or damaged "

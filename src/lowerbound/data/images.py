@@ -37,11 +37,14 @@ def read_images(folder: Path) -> Parts:
     Raises:
         DataError: no images, images of different sizes or of more than 8 bits, or a damaged one.
     """
-    found: dict[Part, Path] = {}
-    for part, names in PART_NAMES.items():
-        if named := [folder / name for name in names if (folder / name).is_dir()]:
-            found[part] = named[0]
-    folders: dict[Part, Path] = found if "train" in found else {"all": folder}
+    folders: dict[Part, Path] = {
+        part: path
+        for part, names in PART_NAMES.items()
+        for name in reversed(names)  # so that the first of them that is there is taken
+        if (path := folder / name).is_dir()
+    }
+    if "train" not in folders:
+        folders = {"all": folder}
     listed = {part: _list(path) for part, path in folders.items()}
     x = _decode([path for paths, _ in listed.values() for path in paths], str(folder))
     parts: Parts = {}

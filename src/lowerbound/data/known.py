@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -35,6 +36,16 @@ class File:
     def size(self) -> int:
         """Bytes, decoded."""
         return self.header + math.prod(self.shape)
+
+    @property
+    def most(self) -> int:
+        """The most bytes it can take, packed or not."""
+        return self.size + 2**20
+
+    def within(self, folder: Path) -> Path | None:
+        """Its path in ``folder``, plain or .gz; None where it is not there."""
+        paths = (folder / self.name, folder / f"{self.name}.gz")
+        return next(filter(Path.is_file, paths), None)
 
 
 @dataclass(frozen=True)

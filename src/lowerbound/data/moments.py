@@ -7,6 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+# Elements taken in at a time: as many as the caches of a processor hold.
+AT_ONCE = 2**17
+
 
 class Moments:
     """Running mean and variance of each column, in float64, of the elements that are not NaN.
@@ -18,14 +21,26 @@ class Moments:
     def __init__(self) -> None:
         self.n = self.mean = self.squares = torch.zeros((), dtype=torch.float64)
 
-    def add(self, rows: Tensor) -> None:
-        """Take in ``rows``, (n, columns)."""
-        rows = rows.double()
-        observed = ~rows.isnan()
-        complete, n = bool(observed.all()), observed.sum(0).double()
-        mean = (rows if complete else rows.where(observed, 0.0)).sum(0) / n.clamp(min=1)
-        apart = rows - mean if complete else (rows - mean).where(observed, 0.0)
-        squares = apart.square().sum(0)
+    def add(self, x: Tensor) -> None:
+        """Take in the rows of a table x, (n, columns), or all values of other x, as one column."""
+        rows = x if x.ndim == 2 else x.reshape(-1, 1)
+        if x.dtype == torch.uint8 and rows.shape[1] == 1:
+            levels = torch.arange(256, dtype=torch.float64, device=x.device)
+            times = torch.bincount(rows[:, 0], minlength=256).double()
+            mean = (times * levels).sum(0, keepdim=True) / len(rows)
+            self._join(torch.full_like(mean, len(rows)), mean, (times * (levels - mean) ** 2).sum())
+            return
+        for part in rows.split(max(1, AT_ONCE // rows.shape[1])):
+            part = part.double()
+            mean = part.mean(0)
+            n = torch.full_like(mean, len(part))
+            if mean.isnan().any():
+                n -= part.isnan().sum(0)
+                mean = part.nansum(0) / n.clamp(min=1)
+            self._join(n, mean, (part - mean).square_().nansum(0))
+
+    def _join(self, n: Tensor, mean: Tensor, squares: Tensor) -> None:
+        """Take in, of each column, n elements of this mean and sum of squares around it."""
         before, total = self.n.to(mean), self.n.to(mean) + n
         difference, over = mean - self.mean.to(mean), total.clamp(min=1)
         self.squares = self.squares.to(mean) + squares + difference**2 * (before * n / over)

@@ -14,10 +14,8 @@ tokens     codes 0…K−1 of the K words of a vocabulary
 
 from __future__ import annotations
 
-import functools
 import math
-import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -27,13 +25,16 @@ from torch import Tensor
 from lowerbound.errors import ConfigurationError, DataError, near
 
 Kind = Literal["binary", "grey", "unit", "real", "positive", "counts", "categories", "tokens"]
-ROWS = 10_000
+AT_ONCE = 2**16
 NAMED = ("categories", "tokens")
 
 
 @dataclass(frozen=True)
 class Values:
     """What must be known of values to tell their kind; ``a | b`` is of both together.
+
+    >>> (Values.of(torch.tensor([0.0, 1.0])) | Values.of(torch.tensor([0.5]))).kind
+    'unit'
 
     Attributes:
         low, high: the smallest and the largest.
@@ -57,7 +58,7 @@ class Values:
         if math.isnan(low):
             return cls.of(x[~x.isnan()])
         levels = x.dtype == torch.uint8
-        parts = x.split(ROWS)  # so that the first few tell
+        parts = x.reshape(-1).split(AT_ONCE)  # so that the first few tell
         whole = levels or (low >= 0 and all((p == p.floor()).all() for p in parts))
         tops = (1, 255) if high == 0 else (1,) if high == 1 else (255,) if high == 255 else ()
         two_valued = tops and low >= 0 and all(((p == 0) | (p == high)).all() for p in parts)
@@ -84,17 +85,6 @@ class Values:
         if self.whole:
             return "counts"
         return "unit" if self.high <= 1 else "real"
-
-
-def infer_kind(*parts: Tensor) -> Kind:
-    """The kind of the values of all ``parts`` together.
-
-    >>> infer_kind(torch.tensor([0.0, 1.0]))
-    'binary'
-    >>> infer_kind(torch.tensor([0.0, 1.0]), torch.tensor([0.5]))
-    'unit'
-    """
-    return functools.reduce(operator.or_, map(Values.of, parts)).kind
 
 
 @dataclass(frozen=True)
@@ -137,11 +127,8 @@ class Field:
         """How many numbers of an example belong to it."""
         return math.prod(self.shape)
 
-    def check(self, x: Tensor, where: str) -> None:
+    def check(self, values: Values, where: str) -> None:
         """Refuse values that are not of this kind."""
-        if self.kind == "real" or (self.kind == "grey" and x.dtype == torch.uint8):
-            return
-        values = Values.of(x)
         wanted, allows = ALLOWED[self.kind]
         if not allows(values) or (self.categories and values.high >= len(self.categories)):
             raise DataError(
@@ -163,44 +150,3 @@ ALLOWED: dict[Kind, tuple[str, Callable[[Values], bool]]] = {
 """What the values of each kind are, in words, and whether given ones are."""
 
 Schema = tuple[Field, ...]
-
-
-def spans(schema: Iterable[Field]) -> list[tuple[Field, slice]]:
-    """Each field, and the columns of a table (n, D) that it takes up."""
-    found, start = [], 0
-    for field in schema:
-        found.append((field, slice(start, start + field.size)))
-        start += field.size
-    return found
-
-
-def common_kind(schema: Schema) -> Kind | Literal["mixed"]:
-    """The kind that all fields have, or "mixed"."""
-    kinds = {field.kind for field in schema}
-    return kinds.pop() if len(kinds) == 1 else "mixed"
-
-
-def example_shape(schema: Schema) -> tuple[int, ...]:
-    """The shape of one example: that of its only field, or one axis for all fields."""
-    if len(schema) == 1 and schema[0].shape:
-        return schema[0].shape
-    return (sum(field.size for field in schema),)
-
-
-def check_schema(schema: Schema, x: Tensor, where: str) -> None:
-    """Refuse a schema that does not describe x, (n, *shape).
-
-    Raises:
-        DataError: fields of other sizes, or values that are not of a field's kind.
-    """
-    shape = tuple(x.shape[1:])
-    if example_shape(schema) != shape:
-        raise DataError(
-            f"{where}: expected a field, or one column name per value of shape {shape}, got "
-            f"{len(schema)} ({', '.join(field.name for field in schema)})"
-        )
-    if len({(field.kind, field.categories) for field in schema}) == 1:
-        schema[0].check(x, where)  # at once, as tables may have thousands of columns
-        return
-    for field, columns in spans(schema):
-        field.check(x[:, columns], where)

