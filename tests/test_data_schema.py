@@ -370,3 +370,34 @@ def test_pandas_without_its_index():
     assert data.labels.tolist() == [0, 1, 0]
     frame["kind"] = frame["kind"].astype("category")
     assert from_arrays(frame).schema[1] == Field("kind", "categories", categories=("x", "y"))
+
+
+def test_dictionaries_of_any_text_are_categories_and_their_nulls_missing():
+    pa = pytest.importorskip("pyarrow")
+    names = pa.array(["b", None, "a"])
+    coded = pa.DictionaryArray.from_arrays(pa.array([0, 1, 2, None]), names)
+    data = lb.data.from_arrays(pa.table({"letter": coded, "n": [1.0, 2.0, 3.0, 4.0]}))
+    assert data.schema[0].categories == ("b", "a")
+    assert data.table(data.x)["letter"] == ["b", None, "a", None]
+    assert data.observed[:, 0].tolist() == [True, False, True, False]
+
+
+def test_numbers_that_float64_cannot_hold_are_refused():
+    pa = pytest.importorskip("pyarrow")
+    with pytest.raises(DataError, match=r"expected numbers up to 2⁵³.*in column 'id'"):
+        lb.data.from_arrays(pa.table({"id": [2**60 + 1, 2**60 + 3]}))
+
+
+def test_masked_arrays_and_half_tensors_are_data():
+    masked = np.ma.MaskedArray([[1.0, 2.0], [3.0, 4.5]], mask=[[False, True], [False, False]])
+    data = lb.data.from_arrays(masked)
+    assert data.observed.tolist() == [[True, False], [True, True]]
+    half = lb.data.from_arrays(torch.tensor([[0.5, 1.5]], dtype=torch.bfloat16))
+    assert half.x.tolist() == [[0.5, 1.5]]
+
+
+def test_splits_have_the_same_fields_and_categories():
+    train = lb.data.from_arrays(np.eye(3), columns=("a", "b", "c"))
+    test = lb.data.from_arrays(np.eye(3), columns=("b", "a", "c"))
+    with pytest.raises(DataError, match="expected the fields and categories of data, 'a'"):
+        lb.data.Splits(train, None, test)

@@ -121,16 +121,26 @@ def from_arrays(
             )
         raw = read_frame(x, labels, name)
     else:
-        array = np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x)
+        array = _array(x)
         named = None if columns is None else tuple(columns)
-        given = None if labels is None else np.asarray(labels)
-        mask = None if observed is None else np.asarray(observed, bool)
+        given = None if labels is None else _array(labels)
+        mask = None if observed is None else _array(observed).astype(bool)
+        if mask is None and isinstance(x, np.ma.MaskedArray):
+            mask = ~np.ma.getmaskarray(x)
         if mask is not None and mask.shape != array.shape:
             raise DataError(
                 f"{name}: expected observed= of x's shape {array.shape}, got {mask.shape}"
             )
         raw = Raw(array, name, given, columns=named, observed=mask)
     return assemble({"all": raw}, name, name, missing=missing)["all"]
+
+
+def _array(value: Any) -> np.ndarray:
+    """An array or a tensor, on whatever device and of whatever floating type, as an array."""
+    if isinstance(value, Tensor):
+        value = value.detach().cpu()
+        value = value.float() if value.dtype == torch.bfloat16 else value
+    return np.asarray(value)
 
 
 def as_dataset(data: Any, part: Literal["train", "validation", "test"] = "train") -> Data:

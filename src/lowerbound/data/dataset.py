@@ -353,10 +353,10 @@ Train = TypeVar("Train", bound=Data, default=Dataset)
 
 @dataclass(frozen=True, eq=False)
 class Splits(Generic[Train]):
-    """The three parts of a data set, all of one shape and dtype.
+    """The three parts of a data set, all of one shape and dtype, and of the same fields.
 
     Raises:
-        DataError: parts that differ in shape or dtype.
+        DataError: parts that differ in shape or dtype, or in a field's name or categories.
     """
 
     train: Train
@@ -365,11 +365,20 @@ class Splits(Generic[Train]):
 
     def __post_init__(self) -> None:
         for part in (self.validation, self.test):
-            if part is not None and _form(part) != _form(self.train):
+            if part is None:
+                continue
+            if _form(part) != _form(self.train):
                 raise DataError(
                     f"{part.name}: expected examples like those of {self.train.name}, "
                     f"{_form(self.train)}, got {_form(part)}"
                 )
+            for ours, theirs in zip(self.train.schema, part.schema, strict=True):
+                if (ours.name, ours.categories) != (theirs.name, theirs.categories):
+                    raise DataError(
+                        f"{part.name}: expected the fields and categories of {self.train.name}, "
+                        f"{ours.name!r} of {ours.categories or 'numbers'}, got {theirs.name!r} of "
+                        f"{theirs.categories or 'numbers'}; put them in the same order"
+                    )
 
     def summary(self) -> str:
         """One line: the training part in full, the sizes of the others."""

@@ -12,6 +12,7 @@ Nothing is used, and nothing enters the cache, before its decoded contents have 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import io
 import logging
 import os
@@ -130,7 +131,10 @@ def status(name: str, *, folder: Path | None = None) -> tuple[Attempt, ...]:
     """
     entry = _entry(name)
     if entry is None:
-        return (Attempt("embedded", "scikit-learn", "found"),)
+        found = importlib.util.find_spec("sklearn") is not None
+        absent = "" if found else "not installed"
+        state: State = "found" if found else "failed"
+        return (Attempt("embedded", "scikit-learn", state, absent),)
     return tuple(attempt for attempt, _ in _walk(entry, folder, network=False))
 
 

@@ -114,8 +114,10 @@ def table_raw(
         values[:, j], names = _numbers(where, table[name], name)
         if names:
             categories[name] = names
-    if any(table[name].null_count for name in columns):
+    named = [j for j, name in enumerate(columns) if name in categories]
+    if any(table[name].null_count for name in columns) or np.isnan(values[:, named]).any():
         observed = np.column_stack([table[name].is_valid().to_numpy() for name in columns])
+        observed[:, named] &= ~np.isnan(values[:, named])
     known = np.where(observed, values, 0.0) if missing and observed is not None else values
     check_finite(known, str(where), columns, row_name, observed)
     classes = None if label is None else _labels(where, table[label], label, row_name)
@@ -132,21 +134,30 @@ def _numbers(where: Path | str, column: Any, name: str) -> tuple[np.ndarray, tup
     pc = needs("pyarrow.compute", "tables")
 
     if is_number(column.type):
-        return column.cast("float64").to_numpy(), ()
+        try:
+            return column.cast("float64").to_numpy(), ()
+        except pa.ArrowInvalid:
+            raise DataError(
+                f"{where}: expected numbers up to 2⁵³, which float64 holds exactly, in column "
+                f"{name!r}, got larger ones; leave the column out if it only numbers the rows"
+            ) from None
     if pa.types.is_date(column.type) or pa.types.is_timestamp(column.type):
         instants = column.cast(pa.timestamp("us", getattr(column.type, "tz", None)), safe=False)
         return instants.cast("int64").cast("float64").to_numpy() / MICROSECONDS_A_DAY, ()
     if pa.types.is_dictionary(column.type):
-        column = column.unify_dictionaries()
-        names = column.chunk(0).dictionary
-        column = column.cast(column.type.value_type)
-    elif is_text(column.type):
+        whole = column.unify_dictionaries().combine_chunks()
+        named = [value for value in whole.dictionary.to_pylist() if value is not None]
+        places = [named.index(v) if v is not None else np.nan for v in whole.dictionary.to_pylist()]
+        codes = np.array(whole.indices.cast("float64").to_numpy(zero_copy_only=False))
+        known = ~np.isnan(codes)
+        codes[known] = np.array(places)[codes[known].astype(int)]
+        return codes, tuple(map(str, named))
+    if is_text(column.type):
         column = column.cast("large_string")
         names = pc.unique(column).drop_null().sort()
-    else:
-        raise not_a_number(where, name, column.drop_null()[0].as_py(), f"a column of {column.type}")
-    codes = pc.index_in(column, names).cast("float64").to_numpy()
-    return codes, tuple(str(value) for value in names.to_pylist())
+        codes = pc.index_in(column, names).cast("float64").to_numpy()
+        return codes, tuple(names.to_pylist())
+    raise not_a_number(where, name, column.drop_null()[0].as_py(), f"a column of {column.type}")
 
 
 def _labels(path: Path | str, column: Any, name: str, row_name: Callable[[int], str]) -> np.ndarray:
@@ -154,7 +165,9 @@ def _labels(path: Path | str, column: Any, name: str, row_name: Callable[[int], 
     pc = needs("pyarrow.compute", "tables")
 
     if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
+        codes, names = _numbers(path, column, name)
+        places = np.where(np.isnan(codes), len(names), codes).astype(int)
+        column = pa.chunked_array([pa.array(np.array([*names, None], object)[places], "string")])
     if text := is_text(column.type):
         column = column.cast("large_string")
     if not text and not is_number(column.type):
