@@ -146,8 +146,10 @@ def _numbers(where: Path | str, column: Any, name: str) -> tuple[np.ndarray, tup
         return instants.cast("int64").cast("float64").to_numpy() / MICROSECONDS_A_DAY, ()
     if pa.types.is_dictionary(column.type):
         whole = column.unify_dictionaries().combine_chunks()
-        named = [value for value in whole.dictionary.to_pylist() if value is not None]
-        places = [named.index(v) if v is not None else np.nan for v in whole.dictionary.to_pylist()]
+        values = whole.dictionary.to_pylist()
+        named = [value for value in values if value is not None]
+        number = {value: i for i, value in enumerate(named)}
+        places = [number.get(value, np.nan) for value in values]
         codes = np.array(whole.indices.cast("float64").to_numpy(zero_copy_only=False))
         known = ~np.isnan(codes)
         codes[known] = np.array(places)[codes[known].astype(int)]
