@@ -111,7 +111,7 @@ def test_missing_elements():
     data = from_arrays(x, columns=["u", "v"], missing=True)
     assert data.observed.tolist() == [[True, False], [False, True], [True, True]]
     assert data.x.isnan().equal(~data.observed)
-    assert data.summary() == "data: 3 rows of 2 numbers, real, 0.5–5, 33.3% missing"
+    assert data.summary() == "data: 3 rows of 2 values, 1 real, 1 counts, 33.3% missing"
     torch.testing.assert_close(data.moments.mean, torch.tensor([2.25, 4.0]).double())
     torch.testing.assert_close(data.moments.variance(), torch.tensor([6.125, 2.0]).double())
     assert data.take(1).observed.tolist() == [[True, False]]

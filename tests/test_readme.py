@@ -21,7 +21,7 @@ def test_the_library_example_runs(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(lb.data, "load", lambda *a, **k: Splits(few(60), few(20), few(20)))
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 4
     names: dict = {}
     for block in blocks:
         exec(block, names)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lowerbound.data.conversion import Part, Parts, Raw, number_labels, to_layout, to_tensor
 from lowerbound.data.dataset import Data, Dataset, Splits
-from lowerbound.data.schema import Values
+from lowerbound.data.schema import Kind, Values
 from lowerbound.data.tables import is_frame, read_frame
 from lowerbound.errors import ConfigurationError, DataError
 
@@ -28,6 +28,7 @@ def assemble(parts: Parts, source: str, name: str, *, missing: bool = False) -> 
     converted = {part: _converted(raw, masks[part]) for part, raw in parts.items()}
     levels = all(x.dtype == torch.uint8 for x, _ in converted.values())
     kind = functools.reduce(operator.or_, (values for _, values in converted.values())).kind
+    gaps = any(mask is not None for mask in masks.values())
     numbers, classes = _number(source, parts)
     return {
         part: Dataset(
@@ -35,12 +36,19 @@ def assemble(parts: Parts, source: str, name: str, *, missing: bool = False) -> 
             numbers.get(part),
             name if part in ("all", "train") else f"{name} {part}",
             classes,
-            parts[part].schema(kind, tuple(x.shape[1:])),
+            parts[part].schema(
+                kind, tuple(x.shape[1:]), _kinds(x) if gaps or parts[part].categories else None
+            ),
             parts[part].labels_from,
-            missing=any(mask is not None for mask in masks.values()),
+            missing=gaps,
         )
         for part, (x, _) in converted.items()
     }
+
+
+def _kinds(x: Tensor) -> list[Kind]:
+    """The kind of each column."""
+    return [Values.of(column).kind for column in x.unbind(1)]
 
 
 def _observed(raw: Raw, *, missing: bool) -> np.ndarray | None:

@@ -50,8 +50,10 @@ class Raw:
     observed: np.ndarray | None = None
     classes: tuple[str, ...] | None = None
 
-    def schema(self, kind: Kind, shape: tuple[int, ...]) -> Schema:
-        """One field for x, or one for each named column; ``kind`` is that of all numbers."""
+    def schema(
+        self, kind: Kind, shape: tuple[int, ...], kinds: Sequence[Kind] | None = None
+    ) -> Schema:
+        """One field for x, or one for each named column, whose ``kinds`` may differ."""
         if self.columns is None:
             return (Field("x", kind, shape),)
         named = self.categories
@@ -59,7 +61,7 @@ class Raw:
             Field(column, "categories", categories=named[column])
             if column in named
             else Field(column, kind)
-            for column in self.columns
+            for column, kind in zip(self.columns, kinds or [kind] * len(self.columns), strict=True)
         )
 
 

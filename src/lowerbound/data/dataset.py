@@ -364,9 +364,7 @@ class Splits(Generic[Train]):
     test: Dataset
 
     def __post_init__(self) -> None:
-        for part in (self.validation, self.test):
-            if part is None:
-                continue
+        for part in filter(None, (self.validation, self.test)):
             if _form(part) != _form(self.train):
                 raise DataError(
                     f"{part.name}: expected examples like those of {self.train.name}, "

@@ -95,7 +95,8 @@ def scatter_reconstruction(
         variance = float(truth.var())
         if variance:
             explained = 1 - float(((truth - found) ** 2).mean()) / variance
-            text = axes.text(0.04, 0.96, f"R² {explained:.2f}", transform=axes.transAxes, va="top")
+            share = f"R² {round(explained, 2) + 0.0:.2f}"
+            text = axes.text(0.04, 0.96, share, transform=axes.transAxes, va="top")
             text.set_path_effects(style.HALO)
     figure.supxlabel("original")
     figure.supylabel("reconstruction")

@@ -18,6 +18,7 @@ from lowerbound.errors import ConfigurationError
 from lowerbound.likelihoods import TAKES
 from lowerbound.networks import MLP, FieldInputs, Given, LogCounts
 from lowerbound.parts import Size, awaiting, complete, parameters_of, registered
+from lowerbound.recipes.settings import part_of
 from lowerbound.transforms import Binarise, Binary, Counts, PerField, Transform
 from lowerbound.vae import VAE
 
@@ -78,14 +79,17 @@ def compose(
     ('ContinuousBernoulli', 10)
     """
     data = as_dataset(data)
+    network, prior, posterior = (
+        part_of(axis, awaiting(value))
+        for axis, value in (("network", network), ("prior", prior), ("posterior", posterior))
+    )
     context = labels_of(data) if conditional else None
     classes = context.classes if context else 0
     sizes = {"latent_dim": latent_dim, "shape": data.shape, "context_dim": classes}
     observed = observe(data, likelihood, transform)
-    encoder = awaiting(network)
-    p_x = with_network(observed.likelihood, mirrored(encoder), sizes, latent_dim)
-    p_z = named_prior(awaiting(prior), sizes, data)
-    q = with_network(awaiting(posterior), encoder, sizes, observed.inputs, observed.encoder)
+    p_x = with_network(observed.likelihood, mirrored(network), sizes, latent_dim)
+    p_z = named_prior(prior, sizes, data)
+    q = with_network(posterior, network, sizes, observed.inputs, observed.encoder)
     model = VAE(p_z, q, p_x, observed.transform, context)
     start_at_data(model, data)
     return model
@@ -211,7 +215,7 @@ def observe(data: Data, likelihood: Part = "auto", transform: Part = None) -> Ob
                 f"expected values of a kind that has a likelihood ({', '.join(FITTING)}), got "
                 f"{field.kind} in {data.name}"
             )
-    chosen = awaiting(likelihood)
+    chosen = part_of("likelihood", awaiting(likelihood))
     several = data.missing or data.kind in ("mixed", "categories")
     if several or chosen == {"part": "Heterogeneous"}:
         if (chosen != "auto" and chosen != {"part": "Heterogeneous"}) or transform is not None:

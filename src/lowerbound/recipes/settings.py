@@ -121,7 +121,7 @@ def merged(
             raise ConfigurationError(f"unknown setting {key!r}; {_hint(key, chosen, fields)}")
         is_part = path or first in AXES
         _assign(chosen, [first, *path], awaiting(settings[key]) if is_part else settings[key], key)
-    parts = {key: _part(key, chosen.pop(key)) for key in AXES if key in chosen}
+    parts = {key: part_of(key, chosen.pop(key)) for key in AXES if key in chosen}
     plain = {name: _listed(model, name, value) for name, value in chosen.items()}
     return validate(model, plain, awaiting=True) | parts, Training(**training)
 
@@ -164,7 +164,7 @@ def _assign(tree: Any, path: list[str], value: Any, key: str) -> None:
     tree[leaf] = value
 
 
-def _part(axis: str, value: Any) -> Any:
+def part_of(axis: str, value: Any) -> Any:
     """A setting that is a part; its name, and those of its arguments that are set, checked."""
     if value in EITHER.get(axis, ()) or not isinstance(value, Mapping | str):
         return value

@@ -98,7 +98,10 @@ class RunDescription(pydantic.BaseModel, frozen=True, extra="forbid"):
         Raises:
             StorageError: there is none, or it is damaged.
         """
-        values = storage.read_json(folder / RUN_FILE, "a run (as made by lowerbound train)")
+        what = (
+            "a run (as made by lowerbound train; beside another model, name its data with --data)"
+        )
+        values = storage.read_json(folder / RUN_FILE, what)
         try:
             return cls.model_validate(values)
         except pydantic.ValidationError as error:
