@@ -165,6 +165,12 @@ def test_the_network_is_a_part_and_the_decoder_its_mirror():
     assert isinstance(mixed.likelihood.network, lb.MLP)
 
 
+@pytest.mark.parametrize("axis", ["prior", "posterior", "likelihood", "transform", "network"])
+def test_a_part_that_compose_does_not_know_is_named(axis):
+    with pytest.raises(ConfigurationError, match=f"{axis}: expected one of .* got 'Vamp'"):
+        recipes.compose(GREY, **{axis: "Vamp"})
+
+
 def test_complete_parts_are_taken_as_they_are():
     prior = lb.GaussianMixture(3, 4)
     model = recipes.compose(COUNTS, 3, network=partial(lb.MLP, hidden=(8,)), prior=prior)

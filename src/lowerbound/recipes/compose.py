@@ -225,7 +225,7 @@ def observe(data: Data, likelihood: Part = "auto", transform: Part = None) -> Ob
                 f"transform={transform}; each kind has its own, in the Heterogeneous likelihood"
             )
         return _observe_fields(data)
-    asked = transform if isinstance(transform, Transform) else _transform(transform, data)
+    asked = _transform(transform, data)
     kind = "binary" if isinstance(asked, Binary | Binarise) else data.kind
     chosen = {"part": FITTING[kind]} if chosen == "auto" else chosen
     cls = registered(chosen.get("part")) if isinstance(chosen, Mapping) else type(chosen)
@@ -240,9 +240,9 @@ def observe(data: Data, likelihood: Part = "auto", transform: Part = None) -> Ob
     return Observation(chosen, brought, math.prod(data.shape), wrap)
 
 
-def _transform(told: Part, data: Data) -> Transform | None:
+def _transform(asked: Part, data: Data) -> Transform | None:
     """The transform asked for: by its name alone, as it follows from the data."""
-    description = awaiting(told)
+    description = part_of("transform", awaiting(asked))
     if not isinstance(description, Mapping):
         return description
     cls: Any = registered(description.get("part"))
