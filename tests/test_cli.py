@@ -321,6 +321,25 @@ def test_a_model_of_the_library_is_used_by_the_command_line(run, tmp_path):
     assert run("sample", tmp_path / "model", "--out", tmp_path / "x.npy")[0] == 0
     code, out, _ = run("evaluate", tmp_path / "model", "--data", "digits", "--samples", 2)
     assert (code, "360 examples" in out) == (0, True)
+    code, _, err = run("report", tmp_path / "model")
+    assert (code, "name its data with --data" in err) == (4, True)
+    assert run("report", tmp_path / "model", "--data", "digits")[0] == 0
+    page = (tmp_path / "model/report/index.html").read_text()
+    assert "<h1>model, on digits</h1>" in page
+    assert "360 held-out examples" in page
+    assert "Learning curves" not in page
+    assert not (tmp_path / "model/evaluation.json").exists()
+
+
+def test_data_that_moved_are_named(run, tmp_path):
+    data, moved, out = write_array(tmp_path), tmp_path / "moved.npy", tmp_path / "run"
+    assert run("train", "mlp", "--data", data, "--out", out, *SMALL)[0] == 0
+    data.rename(moved)
+    code, _, err = run("report", out)
+    assert (code, str(data) in err) == (3, True)
+    for command in ("report", "diagnose"):
+        code, _, err = run(command, out, "--data", moved)
+        assert code == 0, err
 
 
 def test_a_setting_of_the_objective_is_pointed_to(run, tmp_path):

@@ -13,13 +13,23 @@ from lowerbound.cli.output import checking, note, progress, show
 Out = Annotated[Path, typer.Option(help="A .png (images), .npy or .csv file to write.")]
 
 
-def report(folder: Folder, device: Device = None, json: Json = False) -> None:
-    """Write one page about a run: curves, reconstructions, samples, latent space, figures."""
+def report(
+    folder: Folder,
+    data: Data = None,
+    labels: Labels = None,
+    device: Device = None,
+    json: Json = False,
+) -> None:
+    """Write one page about a run: curves, reconstructions, samples, latent space, figures.
+
+    A model that the library saved, or whose data have moved, is reported on with --data.
+    """
     from lowerbound.report import write_report
     from lowerbound.runs import Run
 
     with progress("reporting", at_once=False) as advance:
-        page = write_report(Run.open(folder, device, checking), progress=advance)
+        run = Run.open(folder, device, checking)
+        page = write_report(run, data=data, labels=labels, progress=advance)
     show({"report": str(page)}, str(page), json)
 
 

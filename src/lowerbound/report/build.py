@@ -15,7 +15,7 @@ from lowerbound import evaluation, plots
 from lowerbound.files import write_atomic, write_json
 from lowerbound.pages import data_uri, render
 from lowerbound.report.pictures import Outcome, outcome_of, pictures
-from lowerbound.runs import Run, RunDescription
+from lowerbound.runs import Run
 
 REPORT_FOLDER = "report"
 PAGE_FILE = "index.html"
@@ -49,28 +49,36 @@ CARDS = QUANTITIES[:3]
 
 
 def write_report(
-    run: Run, *, progress: Callable[[int, int], None] = lambda done, total: None
+    run: Run,
+    *,
+    data: str | None = None,
+    labels: str | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Path:
     """Write the report of ``run`` into its folder; return the page's path.
 
+    ``data`` names data to report on in place of the run's own test split, and ``labels`` the
+    column or array of their labels: for a model without a run, or one whose data have moved.
     A run that was not evaluated yet is evaluated first.  Noise is seeded, so that the same run
     gives the same page.
 
     Raises:
-        StorageError: the folder holds no finished run.
-        DataError: the run's data are not to be found any more, or have changed.
+        StorageError: the folder holds no finished run, nor a model with ``data``.
+        DataError: the data are not to be found, have changed, or are not such as the model takes.
     """
-    description, model, data = run.description, run.model, run.data("test")
-    measured = run.evaluation
+    model, examples = run.model, run.examples("test", data, labels)
+    measured = run.evaluation if data is None else None
     if measured is None:
-        measured = evaluation.evaluate(model, data, progress=progress)
-        run.keep(measured, seed=0)
+        measured = evaluation.evaluate(model, examples, progress=progress)
+        if data is None:
+            run.keep(measured, seed=0)
     figures, history = measured.as_dict(), run.history
     out = run.folder / REPORT_FOLDER
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        drawn = _draw(out, outcome_of(model, data, figures, history), progress)
-    facts = _facts(run, description, history)
+        drawn = _draw(out, outcome_of(model, examples, figures, history), progress)
+    facts = _facts(run, history)
+    judged = "" if data is None else f", on {Path(data).name}"
     listed = [
         {"file": f"{p['name']}.png", "heading": p["heading"], "caption": p["caption"]}
         for p in drawn
@@ -81,8 +89,8 @@ def write_report(
     active = f"{figures['active_units']} of {figures['latent_dim']}"
     page = render(
         "report.html",
-        title=description.title,
-        lead=f"{description.data_summary}.",
+        title=f"{run.title}{judged}",
+        lead=f"{examples.summary() if data else run.description.data_summary}.",
         measures=f"{figures['examples']:,} held-out examples. Bounds on the {figures['measures']}.",
         cards=[
             *_rows(CARDS, figures, words),
@@ -130,26 +138,30 @@ def _rows(
     ]
 
 
-def _facts(
-    run: Run, description: RunDescription, history: list[dict[str, Any]]
-) -> list[tuple[str, str]]:
-    """What was trained on what, by which command."""
-    information = run.information
-    settings = ", ".join(f"{key} = {value}" for key, value in description.settings.items())
-    return [
-        ("command", description.command),
-        ("data", description.data_summary),
-        ("data SHA-256", str(description.fingerprints.get("train"))),
-        ("recipe", description.recipe),
-        ("settings changed", settings or "none"),
-        ("objective", _described(information["objective"])),
-        ("training", _described(information["training"])),
-        ("parameters", f"{sum(p.numel() for p in run.model.parameters()):,}"),
-        ("trained", f"{len(history)} epochs in {history[-1]['seconds']:.0f} s"),
-        ("started", description.started),
-        ("seed", str(description.seed)),
-        ("versions", ", ".join(f"{name} {value}" for name, value in description.versions.items())),
-    ]
+def _facts(run: Run, history: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """What was trained on what, by which command, as far as the folder says."""
+    facts = []
+    if run.is_described:
+        description = run.description
+        settings = ", ".join(f"{key} = {value}" for key, value in description.settings.items())
+        facts = [
+            ("command", description.command),
+            ("data", description.data_summary),
+            ("data SHA-256", str(description.fingerprints.get("train"))),
+            ("recipe", description.recipe),
+            ("settings changed", settings or "none"),
+            ("started", description.started),
+            ("seed", str(description.seed)),
+        ]
+    for name in ("objective", "training"):
+        if name in run.information:
+            facts.append((name, _described(run.information[name])))
+    facts.append(("parameters", f"{sum(p.numel() for p in run.model.parameters()):,}"))
+    if history:
+        facts.append(("trained", f"{len(history)} epochs in {history[-1]['seconds']:.0f} s"))
+    versions = run.description.versions if run.is_described else run.information["versions"]
+    facts.append(("versions", ", ".join(f"{name} {value}" for name, value in versions.items())))
+    return facts
 
 
 def _described(value: Any) -> str:
@@ -160,5 +172,5 @@ def _described(value: Any) -> str:
     """
     if isinstance(value, dict):
         inner = ", ".join(f"{k}={_described(v)}" for k, v in value.items() if k != "part")
-        return f"{value['part']}({inner})"
+        return f"{value.get('part', '')}({inner})"
     return str(value)

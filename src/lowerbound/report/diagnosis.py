@@ -11,7 +11,7 @@ import lowerbound
 from lowerbound import diagnosis, plots, storage
 from lowerbound.data import Dataset, known, load, read
 from lowerbound.diagnosis import Finding, Severity
-from lowerbound.errors import ConfigurationError, StorageError
+from lowerbound.errors import ConfigurationError, DataError, StorageError
 from lowerbound.files import write_atomic, write_json
 from lowerbound.objectives import Objective
 from lowerbound.pages import data_uri, render
@@ -114,7 +114,12 @@ def _of_run(run: Run, data: str | None, labels: str | None) -> Judged:
         )
     judged = "" if data is None else f", judged on {Path(data).name}"
     test = run.examples("test", data, labels)
-    train = None if source.on_disk else run.data("train")
+    try:
+        train = None if source.on_disk else run.data("train")
+    except DataError:
+        if data is None:
+            raise
+        train = None  # they have moved
     return Judged(test, train, f"Diagnosis of {description.title}{judged}", description.command)
 
 
@@ -141,8 +146,8 @@ def _of_model(run: Run, data: str | None, labels: str | None) -> Judged:
 
 
 def _objective(run: Run) -> Objective:
-    """What the run maximised."""
-    described = run.information.get("objective")
+    """What the run maximised; the ELBO, where it does not say."""
+    described = run.information.get("objective", {"part": "ELBO"})
     objective = build(described)
     if not isinstance(objective, Objective):
         raise StorageError(

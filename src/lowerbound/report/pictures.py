@@ -272,7 +272,7 @@ SECTIONS = (
     Section(
         "curves",
         "Learning curves",
-        lambda s: True,
+        lambda s: s.history,
         lambda s: plots.learning_curves(s.history, unit=s.unit),
         "Each term of the objective after each epoch. Training figures are averages over the "
         "epoch, while the weights were changing; validation figures are taken at its end.",

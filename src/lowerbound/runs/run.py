@@ -19,7 +19,7 @@ from lowerbound.errors import ConfigurationError, DataError, StorageError
 from lowerbound.evaluation import Evaluation
 from lowerbound.files import write_json
 from lowerbound.runs.description import RUN_FILE, Reading, RunDescription
-from lowerbound.training import CHECKPOINT_FILE, Record, read_history
+from lowerbound.training import CHECKPOINT_FILE, METRICS_FILE, Record, read_history
 from lowerbound.vae import VAE
 
 EVALUATION_FILE = "evaluation.json"
@@ -81,8 +81,15 @@ class Run:
         return storage.load(folder, self.device)
 
     @property
+    def title(self) -> str:
+        """The recipe and its data, or the folder's name where there is no run."""
+        return self.description.title if self.is_described else self.folder.resolve().name
+
+    @property
     def history(self) -> list[Record]:
-        """The records of training, one per epoch."""
+        """The records of training, one per epoch; none of a model that `fit` did not keep."""
+        if not self.is_described and not (self.folder / METRICS_FILE).exists():
+            return []
         return read_history(self.folder)
 
     @cached_property

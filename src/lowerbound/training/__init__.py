@@ -4,10 +4,11 @@ from lowerbound.training.callbacks import Callback, ProgressBar, Record, TensorB
 from lowerbound.training.checkpoint import CHECKPOINT_FILE
 from lowerbound.training.loop import fit
 from lowerbound.training.settings import Training
-from lowerbound.training.state import criterion, read_history
+from lowerbound.training.state import METRICS_FILE, criterion, read_history
 
 __all__ = [
     "CHECKPOINT_FILE",
+    "METRICS_FILE",
     "Callback",
     "ProgressBar",
     "Record",
