@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pytest
 
-from lowerbound.data import load, read
+from lowerbound.data import delimited, load, read
 from lowerbound.errors import ConfigurationError, DataError
 
 pa = pytest.importorskip("pyarrow")
@@ -113,7 +113,7 @@ def test_csv_labels_by_number_without_a_header(tmp_path):
         ),
         ("a,b\n1,2\n3\n4,5\n", "expected 2 fields in every line, got 1 in line 3"),
         ("a,b\n1,2\n3,4,5\n", "got 3 in line 3"),
-        ("a,,c\n1,2,3\n", r"a name for every column, got '' for column 1 .*index=False"),
+        ("a,,c\n1,2,3\n", "a name for every column, got '' for column 1"),
         ("a,b,a\n1,2,3\n", "columns of different names, got 'a' 2 times"),
         ("label\n1\n2\n", "one column of numbers besides the labels, got only 'label'"),
         ("a,label\n1,x\n2,\n", "expected a class label, got none in line 3, column 'label'"),
@@ -125,6 +125,108 @@ def test_csv_labels_by_number_without_a_header(tmp_path):
 def test_csv_contents_that_are_refused(tmp_path, text, message):
     with pytest.raises(DataError, match=rf"t\.csv: (.*{message}|{message})"):
         load(csv(tmp_path, text))
+
+
+def test_csv_names_that_are_numbers_are_told_from_examples(tmp_path, caplog):
+    rng = np.random.default_rng(0)
+    wavelengths, years = np.linspace(900, 1700, 30).round(1), np.arange(1990, 2020)
+    spectra = np.exp(-(((wavelengths - rng.normal(1200, 30, (40, 1))) / 80) ** 2)).round(4)
+    growing = np.cumsum(rng.random((40, 30)), axis=1).round(3) + 1e4 * rng.random((40, 1)).round(3)
+    for names, rows in ((wavelengths, spectra), (years, growing), (years, 2000 + spectra)):
+        table = "\n".join(",".join(map(str, row)) for row in [names, *rows])
+        with caplog.at_level(logging.INFO, "lowerbound"):
+            data = read(csv(tmp_path, table))
+        assert data.columns == tuple(map(str, names))
+        assert len(data) == 40
+        assert "is taken for the names of the columns" in caplog.text
+        assert len(read(csv(tmp_path, table), header=False)) == 41
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        np.random.default_rng(1).normal(5, 2, (30, 4)).round(1),  # of no order
+        np.sort(np.random.default_rng(2).random((30, 6)).round(3)),  # each in order
+        [[i, 2 * i, 3 * i] for i in range(1, 30)],  # the first below all others
+        [[1, 2, 3, 4], [2, 1, 4, 3], [4, 3, 2, 1]],  # ranks
+        [[5.1, 3.5, 1.4, 0.2], [4.9, 3, 1.4, 0.2], [7, 3.2, 4.7, 1.4], [6.3, 3.3, 6, 2.5]] * 5,
+    ],
+)
+def test_csv_examples_are_told_from_names(tmp_path, rows, caplog):
+    with caplog.at_level(logging.INFO, "lowerbound"):
+        data = read(csv(tmp_path, "\n".join(",".join(map(str, row)) for row in rows)))
+    assert len(data) == len(rows)
+    assert data.columns is None
+    assert "taken for an example, like the rows below; if it names" in caplog.text
+
+
+def test_csv_of_examples_with_a_class_keeps_its_first_line(tmp_path):
+    rows = [f"{5 + i / 10:.1f},3.5,{'setosa' if i % 2 else 'virginica'}" for i in range(20)]
+    path = csv(tmp_path, "\n".join(rows))
+    with pytest.raises(DataError, match=r"in column '2', got 'virginica' in line 1; .*--labels 2\)"):
+        read(path)
+    data = read(path, labels="2")
+    assert len(data) == 20
+    assert data.classes == ("setosa", "virginica")
+
+
+def test_csv_header_is_as_told(tmp_path):
+    path = csv(tmp_path, "1,2\n3,4\n5,6\n")
+    assert read(path, header=True).columns == ("1", "2")
+    assert read(csv(tmp_path, "1990,1991\n9,8\n"), header=False).columns is None
+    with pytest.raises(DataError, match="numbers in column '0', got 'a' in line 1"):
+        read(csv(tmp_path, "a,b\n1,2\n"), header=False)
+    with pytest.raises(ConfigurationError, match="no header= with Parquet, got True; leave it out"):
+        read(write(tmp_path, {"a": [1.0]}), header=True)
+
+
+def test_csv_truth_values(tmp_path):
+    text = "a,b,c\n" + "0.5,True,false\n1.5,False,true\n" * 2
+    assert read(csv(tmp_path, text)).x.tolist() == [[0.5, 1, 0], [1.5, 0, 1]] * 2
+
+
+@pytest.mark.parametrize("name", ["", "Unnamed: 0", "__index_level_0__", "index", "Id"])
+def test_columns_that_count_the_rows_are_left_out(tmp_path, name, caplog):
+    rows = [f"{i},{7 - i}" for i in range(4)]
+    with caplog.at_level(logging.INFO, "lowerbound"):
+        data = read(csv(tmp_path, "\n".join([f"{name},a", *rows])))
+    assert data.columns == ("a",)
+    assert f"column {name!r} only counts the rows, and is left out" in caplog.text
+    if name:
+        assert read(write(tmp_path, {name: [0, 1, 2], "a": [5, 7, 6]})).columns == ("a",)
+        values = csv(tmp_path, f"{name},a\n0.3,1\n0.2,2\n0.3,4\n")
+        assert read(values).columns == (name, "a")
+
+
+def test_columns_by_name(tmp_path, caplog):
+    path = csv(tmp_path, "b,note,a,label\n2,x,1,u\n4,y,3,v\n")
+    with caplog.at_level(logging.INFO, "lowerbound"):
+        data = read(path, columns=("a", "b"))
+    assert data.x.tolist() == [[1, 2], [3, 4]]
+    assert data.columns == ("a", "b")
+    assert data.classes == ("u", "v")
+    assert "t.csv: not asked for, and left out: column 'note'" in caplog.text
+    table = write(tmp_path, {"b.c": [2.0], "b": [9.0], "note": ["x"], "a": [1.0]})
+    assert read(table, columns=("a", "b.c")).x.tolist() == [[1, 2]]
+    with pytest.raises(DataError, match="got none called 'weight'; did you mean wieght"):
+        read(csv(tmp_path, "a,wieght\n1,2\n"), columns=("a", "weight"))
+
+
+def test_csv_in_pieces_is_the_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", 200)
+    rows = np.random.default_rng(0).normal(size=(500, 3)).round(3)
+    text = "\n".join(["a,b,c", *(",".join(map(str, row)) for row in rows)])
+    np.testing.assert_array_equal(read(csv(tmp_path, text)).x.numpy(), rows.astype(np.float32))
+    with pytest.raises(DataError, match="got 'x' in line 502"):
+        read(csv(tmp_path, text + "\n1,x,3"))
+    with pytest.raises(DataError, match="got nan in line 502|got no value in line 502"):
+        read(csv(tmp_path, text + "\n1,nan,3"))
+
+
+def test_csv_lines_have_an_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(delimited, "LONGEST_LINE", 1000)
+    with pytest.raises(DataError, match="at most 1,000 characters, got a longer one, line 2"):
+        read(csv(tmp_path, "a\n" + "1" * 2000 + "\n"))
 
 
 def write(tmp_path, columns, **options):
@@ -175,7 +277,6 @@ def test_hive_names_in_the_path_are_no_columns(tmp_path):
         ({"a": [1, 2], "label": ["x", None]}, "expected a class label, got none in row 1"),
         ({"a": [1, 2], "label": [[1], [2]]}, "class labels, .*, in column 'label', got list"),
         ({"a": [1, 2], "label": [0.5, 1.0]}, r" labels: .*got 0\.5 in row 0"),
-        ({"a": [1, 2], "__index_level_0__": [1, 2]}, "a name for every column"),
     ],
 )
 def test_parquet_contents_that_are_refused(tmp_path, columns, message):

@@ -1,42 +1,67 @@
-"""CSV and TSV files, read by pyarrow.
+"""CSV and TSV files, read by pyarrow in pieces.
 
-A file has a header line unless its first line is all numbers (other than the 0, 1, 2, …, or
-1, 2, 3, …, of a table whose columns were only counted).  Its fields are separated by commas; by
-semicolons or tabs where the first line has no comma.
+Whether the first line names the columns is judged by the rows below it, see `header`, unless it is
+told.  Fields are separated by commas; by semicolons or tabs where the first line has no comma.
 """
 
 from __future__ import annotations
 
 import csv
 import itertools
+import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from lowerbound.data.conversion import Parts
-from lowerbound.data.tables import choose, first_line, not_a_number, table_raw
+import numpy as np
+
+from lowerbound.data.conversion import Parts, Raw, check_memory
+from lowerbound.data.header import MISSING, is_truth, names_columns, numbers
+from lowerbound.data.reading import Reading
+from lowerbound.data.tables import BYTES, choose, first_line, gather, not_a_number, table_raw
 from lowerbound.errors import DataError
 from lowerbound.extras import needs
 
-MISSING = ["", "NA", "N/A", "nan", "NaN", "NAN", "null", "NULL"]
-FEWEST_COUNTED = 4
+log = logging.getLogger("lowerbound")
+
+LONGEST_LINE = 2**25
+SAMPLED_ROWS = 200
+SAMPLED_FIELDS = 2**20
+BLOCK_BYTES, BLOCK_ROWS, LARGEST_BLOCK = 2**20, 64, 2**27
+TRUE, FALSE = ["True", "true", "TRUE", "1"], ["False", "false", "FALSE", "0"]
+SHOWN, SHOWN_CHARACTERS = 3, 40
 
 
 @dataclass(frozen=True)
-class Header:
-    """How a CSV file begins: its columns, whether the file names them, and the lines before it."""
+class Layout:
+    """How a CSV file begins.
+
+    Attributes:
+        names: of its columns.
+        named: whether the file names them.
+        skip: lines before the first row.
+        delimiter: between fields.
+        rows: the fields of its first rows.
+        longest: characters of the longest of these lines.
+    """
 
     names: tuple[str, ...]
     named: bool
     skip: int
     delimiter: str
+    rows: list[list[str]]
+    longest: int
+
+    def numbers(self, name: str) -> np.ndarray:
+        """The first numbers of a column, NaN where there is none."""
+        place = self.names.index(name)
+        return numbers([[row[place] for row in self.rows]])[0]
 
 
-def read_csv(path: Path, labels: str | None = None) -> Parts:
-    """The columns of a CSV file: numbers, and the class labels in the column ``labels``.
+def read_csv(path: Path, reading: Reading) -> Parts:
+    """The columns of a CSV file: numbers or truth values, and the class labels.
 
     Without ``labels``, a column called label or class is taken for them.  Where no line names the
     columns, they are called 0, 1, 2, ….
@@ -48,48 +73,96 @@ def read_csv(path: Path, labels: str | None = None) -> Parts:
     pa = needs("pyarrow", "tables")
     arrow = needs("pyarrow.csv", "tables")
 
-    header = _header(path)
-    label, columns = choose(path, header.names, labels)
-    types: dict[str, Any] = dict.fromkeys(columns, pa.float64())
+    layout = _layout(path, reading)
+    wanted = reading if layout.named else replace(reading, columns=None)
+    label, columns = choose(path, layout.names, wanted, layout.numbers)
+    most = _count_lines(path)
+    check_memory(BYTES * most * len(columns), str(path))
+    sampled = zip(*layout.rows, strict=True)
+    truth = {n for n, column in zip(layout.names, sampled, strict=False) if is_truth(column)}
+    types = {name: pa.bool_() if name in truth else pa.float64() for name in columns}
     if label is not None:
         types[label] = pa.string()
-    read = partial(
-        arrow.read_csv,
-        path,
-        parse_options=arrow.ParseOptions(delimiter=header.delimiter),
-        convert_options=arrow.ConvertOptions(column_types=types, null_values=MISSING),
-    )
-    names, skip = list(header.names), header.skip
+    size = min(max(BLOCK_BYTES, BLOCK_ROWS * layout.longest), LARGEST_BLOCK)
+
+    def blocks() -> Iterator[Raw]:
+        start = 0
+        reader = arrow.open_csv(
+            path,
+            arrow.ReadOptions(column_names=layout.names, skip_rows=layout.skip, block_size=size),
+            arrow.ParseOptions(delimiter=layout.delimiter),
+            arrow.ConvertOptions(
+                column_types=types,
+                include_columns=list(types),
+                null_values=MISSING,
+                true_values=TRUE,
+                false_values=FALSE,
+            ),
+        )
+        with reader:
+            for batch in reader:
+                table = pa.Table.from_batches([batch])
+                named = partial(row_name, start)
+                yield table_raw(path, table, label, columns, named)
+                start += len(batch)
+
+    def row_name(start: int, row: int) -> str:
+        return f"line {_line_of(path, layout, start + row)}"
+
     try:
-        try:
-            table = read(arrow.ReadOptions(column_names=names, skip_rows=skip))
-        except pa.ArrowException:  # which names the line only where it reads in one thread
-            table = read(arrow.ReadOptions(column_names=names, skip_rows=skip, use_threads=False))
+        raw = gather(str(path), blocks(), most, columns)
     except (pa.ArrowException, OSError) as error:
-        raise _explain(path, header, error) from None
-
-    def row_name(row: int) -> str:
-        return f"line {_line_of(path, header, row)}"
-
-    raw = table_raw(path, table, label, columns, row_name)
-    return {"all": raw if header.named else replace(raw, columns=None)}
+        raise _explain(path, layout, error) from None
+    return {"all": raw if layout.named else replace(raw, columns=None)}
 
 
-def _header(path: Path) -> Header:
-    lines = _lines(path)
-    first = next(((number, line) for number, line in lines if line), None)
-    if first is None:
+def _layout(path: Path, reading: Reading) -> Layout:
+    """The names of the columns, and the first rows."""
+    lines = ((number, line) for number, line in _lines(path) if line)
+    number, line = next(lines, (0, ""))
+    if not line:
         raise DataError(f"{path}: expected a table of numbers, got an empty file")
-    number, line = first
     delimiter = "," if "," in line else next((d for d in ";\t" if d in line), ",")
-    fields = tuple(field.strip() for field in _fields(path, line, delimiter))
-    counted = any(fields == tuple(str(i + start) for i in range(len(fields))) for start in (0, 1))
-    if all(_is_numeral(field) for field in fields) and not (
-        counted and len(fields) >= FEWEST_COUNTED
-    ):
-        names = tuple(str(column) for column in range(len(fields)))
-        return Header(names, named=False, skip=number - 1, delimiter=delimiter)
-    return Header(fields, named=True, skip=number, delimiter=delimiter)
+    first = tuple(field.strip() for field in _fields(path, line, delimiter))
+    sampled = min(SAMPLED_ROWS, max(2, SAMPLED_FIELDS // len(first)))
+    below = [text for _, text in itertools.islice(lines, sampled)]
+    rows = [[field.strip() for field in _fields(path, text, delimiter)] for text in below]
+    rows = [row for row in rows if len(row) == len(first)]
+    longest = max(map(len, [line, *below]))
+    named = _is_header(path, first, rows, reading)
+    return Layout(
+        names=first if named else tuple(map(str, range(len(first)))),
+        named=named,
+        skip=number if named else number - 1,
+        delimiter=delimiter,
+        rows=rows if named else [list(first), *rows],
+        longest=longest,
+    )
+
+
+def _is_header(path: Path, first: tuple[str, ...], rows: list[list[str]], reading: Reading) -> bool:
+    """Whether the first line names the columns; a guess is told."""
+    if reading.header is not None:
+        return reading.header
+    if reading.columns is not None and set(reading.columns) <= set(first):
+        return True
+    named, sure = names_columns(first, rows)
+    shown = ", ".join(first[:SHOWN]) + (", …" if len(first) > SHOWN else "")
+    if named and not sure:
+        log.info(
+            "%s: its first line, %s, is taken for the names of the columns, unlike the rows below; "
+            "if it is an example, say header=False (--header no)",
+            path.name,
+            shown,
+        )
+    elif not named:
+        log.info(
+            "%s: its first line, %s, is taken for an example, like the rows below; if it names the "
+            "columns, say header=True (--header yes)",
+            path.name,
+            shown,
+        )
+    return named
 
 
 def _fields(path: Path, line: str, delimiter: str) -> list[str]:
@@ -101,19 +174,29 @@ def _fields(path: Path, line: str, delimiter: str) -> list[str]:
         ) from None
 
 
-def _is_numeral(field: str) -> bool:
-    try:
-        float(field)
-    except ValueError:
-        return field in MISSING
-    return True
+def _count_lines(path: Path) -> int:
+    """As many lines as the file has, or a few more."""
+    newlines = returns = 0
+    with path.open("rb") as file:
+        while chunk := file.read(BLOCK_BYTES):
+            newlines += chunk.count(b"\n")
+            returns += chunk.count(b"\r")
+    return max(newlines, returns) + 1
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """The lines of a text file, without their ends, numbered from 1."""
     try:
         with path.open(encoding="utf-8-sig") as file:
-            for number, line in enumerate(file, start=1):
+            for number in itertools.count(1):
+                line = file.readline(LONGEST_LINE + 1)
+                if len(line) > LONGEST_LINE:
+                    raise DataError(
+                        f"{path}: expected lines of at most {LONGEST_LINE:,} characters, got a "
+                        f"longer one, line {number}; check that line, or write an .npy file"
+                    )
+                if not line:
+                    return
                 yield number, line.rstrip("\n")
     except UnicodeDecodeError as error:
         raise DataError(
@@ -124,22 +207,29 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
-def _line_of(path: Path, header: Header, row: int) -> int:
-    rows = (number for number, line in _lines(path) if line and number > header.skip)
+def _line_of(path: Path, layout: Layout, row: int) -> int:
+    rows = (number for number, line in _lines(path) if line and number > layout.skip)
     return next(itertools.islice(rows, row, None))
 
 
-def _explain(path: Path, header: Header, error: Exception) -> DataError:
+def _explain(path: Path, layout: Layout, error: Exception) -> DataError:
     """Which line or value kept pyarrow from reading the file, as it tells of its own error."""
     if match := re.search(r"Row #(\d+): Expected \d+ columns, got (\d+)", str(error)):
-        line = _line_of(path, header, int(match[1]) - header.skip - 1)
+        line = _line_of(path, layout, int(match[1]) - layout.skip - 1)
         return DataError(
-            f"{path}: expected {len(header.names)} fields in every line, got {match[2]} in line "
+            f"{path}: expected {len(layout.names)} fields in every line, got {match[2]} in line "
             f"{line}; check that line"
         )
     if match := re.search(r"column #(\d+): Row #(\d+): .* invalid value '(.*)'", str(error)):
-        line = _line_of(path, header, int(match[2]) - header.skip - 1)
-        return not_a_number(path, header.names[int(match[1])], match[3], f"line {line}")
+        line = _line_of(path, layout, int(match[2]) - layout.skip - 1)
+        return not_a_number(
+            path, layout.names[int(match[1])], match[3][:SHOWN_CHARACTERS], f"line {line}"
+        )
+    if "straddling" in str(error):
+        return DataError(
+            f"{path}: expected lines of about as many characters as the first few, got a line "
+            f"of more than {BLOCK_BYTES:,}; check how the file was written"
+        )
     return DataError(
         f"{path}: expected a table of numbers, got a file that is none ({first_line(error)})"
     )

@@ -6,9 +6,11 @@ What reads a file or folder is a row of `FORMATS`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NoReturn, overload
+from typing import Literal, NoReturn, Unpack, overload
 
 import numpy as np
 
@@ -21,9 +23,10 @@ from lowerbound.data.idx import is_idx_name, read_idx
 from lowerbound.data.images import SUFFIXES, read_images
 from lowerbound.data.known import MNIST, known
 from lowerbound.data.numpy_files import NpyBlocks, read_npy, read_npz
+from lowerbound.data.parquet import ParquetBlocks, parquet_size, read_parquet, shards
+from lowerbound.data.reading import Options, Reading
 from lowerbound.data.sources import read_known
 from lowerbound.data.stored import Blocks, Progress, Stored
-from lowerbound.data.tables import ParquetBlocks, parquet_size, read_parquet, shards
 from lowerbound.errors import ConfigurationError, DataError, near
 
 SHARE_OF_MEMORY = 0.25
@@ -37,8 +40,8 @@ def load(
     validation: int | float = 0,
     test: int | float | None = None,
     seed: int = 0,
-    labels: str | None = None,
     on_disk: Literal[False] = False,
+    **how: Unpack[Options],
 ) -> Splits: ...
 
 
@@ -50,9 +53,9 @@ def load(
     validation: int | float = 0,
     test: int | float | None = None,
     seed: int = 0,
-    labels: str | None = None,
     on_disk: Literal[True],
     progress: Progress | None = None,
+    **how: Unpack[Options],
 ) -> Splits[Stored]: ...
 
 
@@ -63,9 +66,9 @@ def load(
     validation: int | float = 0,
     test: int | float | None = None,
     seed: int = 0,
-    labels: str | None = None,
     on_disk: bool = False,
     progress: Progress | None = None,
+    **how: Unpack[Options],
 ) -> Splits | Splits[Stored]:
     """The data set ``source``, divided.
 
@@ -85,10 +88,17 @@ def load(
             a validation part of the source's own is used instead.
         test: how many or which fraction of a file or folder to hold out for testing.
         seed: of the shuffles that choose what is held out.
-        labels: the column (CSV, Parquet; without it, one called label or class), array (``.npz``)
-            or file (``.npy``, IDX) of the class labels; sub-folders of images are classes.
         on_disk: leave the training part on disk.
         progress: called with the examples read and their number, where data on disk are checked.
+        labels: the column (CSV, Parquet; without it, one called label or class), array (``.npz``)
+            or file (``.npy``, IDX) of the class labels; sub-folders of images are classes.
+        header: whether the first line of a CSV file names its columns; without it, that is judged
+            by the rows, and told.
+        crop: the middle of each image in a folder that is kept: the pixels of a square's side, or
+            (width, height).
+        resize: what each image, after that, is brought to, its longer side cut where the shapes
+            differ.
+        skip_broken: leave out images that cannot be decoded, and say how many.
 
     Raises:
         ConfigurationError: an argument that does not fit the data.
@@ -96,13 +106,13 @@ def load(
         DataUnavailable: a known set that none of its sources has.
     """
     check_seed(seed)
+    reading = Reading(**how)
     if source in known():
-        for argument, value in (("test", test), ("labels", labels)):
-            if value is not None:
-                raise ConfigurationError(
-                    f"{source}: expected no {argument}=, since it has its own, got {value!r}; "
-                    "leave it out"
-                )
+        reading.check((), str(source), "a known data set, which has its own")
+        if test is not None:
+            raise ConfigurationError(
+                f"{source}: expected no test=, since it has its own, got {test!r}; leave it out"
+            )
     elif folder is not None:
         raise ConfigurationError(
             f"expected folder= only with a known data set ({', '.join(sorted(known()))}), "
@@ -110,17 +120,31 @@ def load(
         )
     elif on_disk:
         path = _existing(source)
-        blocks = BLOCKS.get(_format(path), _not_on_disk)(path, labels)
-        return divide_on_disk(path.resolve().name, blocks, validation, test, seed, progress)
-    return divide(_parts(source, folder, labels), validation, test, seed)
+        blocks = BLOCKS.get(_format(path), _not_on_disk)
+        reading.check(("labels",), path, "data that stay on disk")
+        return divide_on_disk(
+            path.resolve().name, blocks(path, reading), validation, test, seed, progress
+        )
+    return divide(_parts(source, folder, reading), validation, test, seed)
 
 
-def read(source: str | Path, *, labels: str | None = None) -> Dataset:
+def read(
+    source: str | Path, *, columns: Sequence[str] | None = None, **how: Unpack[Options]
+) -> Dataset:
     """All the examples of a file or folder, undivided; its test part where it comes divided.
 
-    Of digits, mnist and fashion-mnist, the test part.  Arguments and errors are those of `load`.
+    Of digits, mnist and fashion-mnist, the test part.
+
+    Args:
+        source: a known name, or the path of a file or folder.
+        columns: of a table whose columns have names, those to take, in this order.
+        how: options of `load`; those of other formats are refused.
+
+    Raises:
+        DataError: see `load`, and a table without one of the ``columns``.
     """
-    parts = _parts(source, None, labels)
+    wanted = None if columns is None else tuple(columns)
+    parts = _parts(source, None, Reading(**how, columns=wanted))
     return parts.get("all") or parts.get("test") or parts["train"]
 
 
@@ -132,7 +156,7 @@ def read_array(source: str | Path) -> np.ndarray:
     >>> read_array("digits").shape
     (360, 1, 8, 8)
     """
-    path = Path(source).expanduser()
+    path = Path(os.path.expanduser(source))
     if path.is_file() and _format(path) in (".npy", ".idx"):
         return np.asarray(_array_of(path))
     return read(source).x.numpy()
@@ -143,7 +167,7 @@ def is_large(source: str | Path) -> bool:
 
     That is above a quarter of the machine's memory, in which splits and batches must fit as well.
     """
-    path = Path(source).expanduser()
+    path = Path(os.path.expanduser(source))
     size = parquet_size(path)
     if path.suffix.lower() == ".npy" and path.is_file():
         size = path.stat().st_size
@@ -151,24 +175,46 @@ def is_large(source: str | Path) -> bool:
 
 
 def _existing(source: str | Path) -> Path:
-    path = Path(source).expanduser()
-    if str(source) and os.path.exists(path):
-        return path
-    if isinstance(source, str) and not path.suffix and os.sep not in source:
+    """A path with a regular file or a folder."""
+    path = Path(os.path.expanduser(source))
+    try:
+        mode = path.stat().st_mode
+        str(path).encode()
+    except UnicodeEncodeError:
         raise DataError(
+            f"expected a path in UTF-8, got {os.fsencode(path)!r}; rename the file or folder"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise _nothing(source, path, error) from None
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise DataError(
+            f"{path}: expected a file or folder, got a pipe, socket or device; write its contents "
+            "to a file"
+        )
+    return path
+
+
+def _nothing(source: str | Path, path: Path, error: Exception) -> DataError:
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        reason = getattr(error, "strerror", None) or error
+        return DataError(f"{str(path)!r}: cannot be read: {reason}")
+    if isinstance(source, str) and not path.suffix and os.sep not in source:
+        return DataError(
             f"expected a known data set, or the path of a file or folder, got {source!r}; "
             f"{near(source.lower(), known())}"
         )
-    raise DataError(f"{path}: expected a file or folder, got a path with nothing there; check it")
+    return DataError(f"{path}: expected a file or folder, got a path with nothing there; check it")
 
 
-def _parts(source: str | Path, folder: Path | None, labels: str | None) -> dict[Part, Dataset]:
+def _parts(source: str | Path, folder: Path | None, reading: Reading) -> dict[Part, Dataset]:
     """The parts of a known set, a file or a folder, as data sets."""
     if isinstance(source, str) and source in known():
         return assemble(read_known(source, folder), source, source)
     path = _existing(source)
+    format_ = FORMATS.get(_format(path)) or _refuse(path)
+    reading.check(format_.options, path, format_.what)
     try:
-        parts = FORMATS.get(_format(path), _refuse)(path, labels)
+        parts = format_.read(path, reading)
         return assemble(parts, str(path), path.resolve().name)
     except MemoryError:
         raise DataError(f"{path}: expected data that fit in memory, got more; use less") from None
@@ -188,7 +234,7 @@ def _format(path: Path) -> str:
     return ".idx" if is_idx_name(path.name) else path.suffix.lower()
 
 
-def _refuse(path: Path, labels: str | None = None) -> NoReturn:
+def _refuse(path: Path) -> NoReturn:
     hint = "; put the images into a folder and name that" if path.suffix in SUFFIXES else ""
     raise DataError(
         f"{path}: expected a folder of images or of .parquet files, or a file .npy, .npz, .csv, "
@@ -197,7 +243,7 @@ def _refuse(path: Path, labels: str | None = None) -> NoReturn:
     )
 
 
-def _not_on_disk(path: Path, labels: str | None) -> NoReturn:
+def _not_on_disk(path: Path, reading: Reading) -> NoReturn:
     raise ConfigurationError(
         f"{path}: expected an .npy file, or Parquet, for data that stay on disk; write them so, or "
         "leave on_disk (--on-disk) out"
@@ -209,8 +255,8 @@ def _array_of(path: Path) -> np.ndarray:
     return readers.get(_format(path), _refuse)(path)
 
 
-def _read_array(path: Path, labels: str | None) -> Parts:
-    return {"all": Raw(_array_of(path), str(path), *_labels_in(labels))}
+def _read_array(path: Path, reading: Reading) -> Parts:
+    return {"all": Raw(_array_of(path), str(path), *_labels_in(reading.labels))}
 
 
 def _labels_in(labels: str | None) -> tuple[np.ndarray | None, str | None]:
@@ -220,16 +266,12 @@ def _labels_in(labels: str | None) -> tuple[np.ndarray | None, str | None]:
     return _array_of(_existing(Path(labels))), f"file {labels}"
 
 
-def _read_folder(folder: Path, labels: str | None) -> Parts:
+def _read_folder(folder: Path, reading: Reading) -> Parts:
     """The four files of MNIST, or images."""
-    if labels is not None:
-        raise ConfigurationError(
-            f"{folder}: expected no labels= with a folder, whose sub-folders are the classes, "
-            f"got {labels!r}; leave it out"
-        )
     found = [path for file in MNIST.files if (path := file.within(folder))]
     if not found:
-        return read_images(folder)
+        return read_images(folder, reading)
+    reading.check((), folder, "the files of MNIST")
     if len(found) < len(MNIST.files):
         names = ", ".join(file.name for file in MNIST.files)
         raise DataError(
@@ -243,19 +285,32 @@ def _read_folder(folder: Path, labels: str | None) -> Parts:
     }
 
 
-FORMATS: dict[str, Callable[[Path, str | None], Parts]] = {
-    ".npy": _read_array,
-    ".idx": _read_array,
-    ".npz": read_npz,
-    ".csv": read_csv,
-    ".tsv": read_csv,
-    ".parquet": read_parquet,
-    "folder": _read_folder,
-}
-"""What reads each format: a path and ``labels=`` to its parts."""
+@dataclass(frozen=True)
+class Format:
+    """What reads a format, what messages call it, and the options that it has."""
 
-BLOCKS: dict[str, Callable[[Path, str | None], Blocks]] = {
-    ".npy": lambda path, labels: NpyBlocks(path, *_labels_in(labels)),
+    read: Callable[[Path, Reading], Parts]
+    what: str
+    options: tuple[str, ...] = ("labels",)
+
+
+FORMATS: dict[str, Format] = {
+    ".npy": Format(_read_array, "an .npy file"),
+    ".idx": Format(_read_array, "an IDX file"),
+    ".npz": Format(read_npz, "an .npz file"),
+    ".csv": Format(read_csv, "a CSV file", ("labels", "header")),
+    ".tsv": Format(read_csv, "a TSV file", ("labels", "header")),
+    ".parquet": Format(read_parquet, "Parquet"),
+    "folder": Format(
+        _read_folder,
+        "a folder, whose sub-folders are the classes",
+        ("crop", "resize", "skip_broken"),
+    ),
+}
+"""What reads each format."""
+
+BLOCKS: dict[str, Callable[[Path, Reading], Blocks]] = {
+    ".npy": lambda path, reading: NpyBlocks(path, *_labels_in(reading.labels)),
     ".parquet": ParquetBlocks,
 }
 """What reads the formats that may stay on disk."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lowerbound.data.conversion import PART_NAMES, Part, Parts, Raw, check_memory
+from lowerbound.data.reading import Reading
 from lowerbound.errors import DataError
 from lowerbound.extras import needs
 
@@ -31,7 +32,7 @@ GREY_MODES = ("1", "L", "LA")
 COLOUR_MODES = ("P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV")
 
 
-def read_images(folder: Path) -> Parts:
+def read_images(folder: Path, reading: Reading) -> Parts:
     """The images in a folder, uint8 (n, C, H, W), in the order of their names.
 
     Raises:

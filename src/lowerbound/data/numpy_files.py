@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from lowerbound.data.conversion import PART_NAMES, Part, Parts, Raw, check_memory
+from lowerbound.data.reading import Reading
 from lowerbound.errors import ConfigurationError, DataError, near
 
 T = TypeVar("T")
@@ -87,13 +88,14 @@ class NpyBlocks:
         return Raw(flat.reshape(rows, *self.shape), where, labels, self.labels_from)
 
 
-def read_npz(path: Path, labels: str | None = None) -> Parts:
+def read_npz(path: Path, reading: Reading) -> Parts:
     """The arrays in an ``.npz`` file, by part.
 
     Raises:
         ConfigurationError: ``labels`` names no array of the file.
         DataError: a damaged file, or one whose arrays cannot be told apart.
     """
+    labels = reading.labels
     arrays = _guarded(path, lambda: _members(path))
     layout: Mapping[Part, tuple[str, ...]] = PART_NAMES
     if _find(arrays, VALUES, PART_NAMES["train"]) is None:

@@ -1,26 +1,31 @@
-"""Tables, read by pyarrow: CSV, Parquet, and the data frames that Arrow reads."""
+"""Tables as Arrow holds them, and data frames: their columns by name, and those as numbers."""
 
 from __future__ import annotations
 
 import json
 import logging
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lowerbound.data.conversion import Parts, Raw, check_finite, check_memory
+from lowerbound.data.conversion import Raw, check_finite
+from lowerbound.data.reading import Reading
 from lowerbound.errors import ConfigurationError, DataError, near
 from lowerbound.extras import needs
 
 log = logging.getLogger("lowerbound")
 
 LABELS = ("label", "class")
+UNNAMED = re.compile(r"|unnamed: \d+|__index_level_\d+__", re.IGNORECASE)
+COUNTERS = ("index", "id")
+BYTES = 12
+"""In memory of one value of a table while it is read: as float64, and as it is kept."""
+SHOWN, FIRST_ROWS = 5, 200
 MICROSECONDS_A_DAY = 86_400e6
 
 
@@ -52,44 +57,122 @@ def read_frame(frame: Any, labels: Any, name: str) -> Raw:
     pandas = json.loads((table.schema.metadata or {}).get(b"pandas", b"{}"))
     index = [column for column in pandas.get("index_columns", ()) if isinstance(column, str)]
     table = table.drop_columns(index)
-    if labels is None or isinstance(labels, str):
-        label, columns = choose(name, tuple(table.column_names), labels)
-        return table_raw(name, table, label, columns, _row, missing=True)
-    raw = table_raw(name, table, None, tuple(table.column_names), _row, missing=True)
-    return replace(raw, labels=np.asarray(labels))
+    named = labels is None or isinstance(labels, str)
+    reading = Reading(labels=labels if named else None)
+
+    def first(column: str) -> np.ndarray:
+        return first_numbers(table[column])
+
+    label, columns = choose(name, tuple(table.column_names), reading, first, auto=named)
+    raw = table_raw(name, table, label, columns, row_name, missing=True)
+    return raw if named else replace(raw, labels=np.asarray(labels))
 
 
 def choose(
-    path: Path | str, names: tuple[str, ...], labels: str | None
+    path: Path | str,
+    names: tuple[str, ...],
+    reading: Reading,
+    first: Callable[[str], np.ndarray],
+    *,
+    auto: bool = True,
 ) -> tuple[str | None, tuple[str, ...]]:
-    """The column of class labels, if any, and the others."""
-    for name in names:
-        if name.strip() in ("", "__index_level_0__"):
-            raise DataError(
-                f"{path}: expected a name for every column, got {name!r} for column "
-                f"{names.index(name)} (counted from 0); if it only counts the rows, write the file "
-                "without it (pandas: index=False)"
-            )
-        if names.count(name) > 1:
-            raise DataError(
-                f"{path}: expected columns of different names, got {name!r} {names.count(name)} "
-                "times; rename them"
-            )
+    """The column of class labels, if any, and those of values.
+
+    ``first`` gives a column's first numbers: where they, and its name, only count the rows, it is
+    left out.  A column called label or class is the labels' (``auto``).
+    """
+    labels, where = reading.labels, Path(path).name
+    extra = [name for name in names if _is_counter(name, names, first)]
+    if reading.columns is not None:
+        names, extra = _named(path, names, reading), []
+    names = tuple(name for name in names if name not in extra or name == labels)
+    if extra:
+        log.info("%s: column %s only counts the rows, and is left out", where, quoted(extra))
+    if "" in (bare := [name.strip() for name in names]):
+        raise DataError(
+            f"{path}: expected a name for every column, got '' for column {bare.index('')} "
+            "(counted from 0); name it, or write the file without it"
+        )
+    if len(set(names)) < len(names):
+        name, times = Counter(names).most_common(1)[0]
+        raise DataError(
+            f"{path}: expected columns of different names, got {name!r} {times} times; rename them"
+        )
     if labels is not None and labels not in names:
         raise ConfigurationError(
             f"{path}: expected labels= to name a column, got {labels!r}; {near(labels, names)}"
         )
-    likely = [name for name in names if name.lower() in LABELS]
+    likely = [name for name in names if auto and name.lower() in LABELS]
     label = labels if labels is not None else next(iter(likely), None)
     if label is not None and labels is None:
-        log.info("%s: column %r is taken for the class labels", Path(path).name, label)
-    columns = tuple(name for name in names if name != label)
+        log.info("%s: column %r is taken for the class labels", where, label)
+    columns = reading.columns or tuple(name for name in names if name != label)
     if not columns:
         raise DataError(
             f"{path}: expected at least one column of numbers besides the labels, got only "
             f"{label!r}"
         )
     return label, columns
+
+
+def _is_counter(name: str, names: tuple[str, ...], first: Callable[[str], np.ndarray]) -> bool:
+    """Whether a column only numbers the rows, by its name and its first numbers."""
+    reserved = UNNAMED.fullmatch(name) and (name or name == names[0])
+    if not (reserved or name.lower() in COUNTERS):
+        return False
+    numbers = first(name)
+    whole = len(numbers) > 0 and bool(np.all(numbers == np.floor(numbers)))
+    if reserved:
+        return whole and len(np.unique(numbers)) == len(numbers)
+    return (
+        whole and len(numbers) > 1 and numbers[0] in (0, 1) and bool((np.diff(numbers) == 1).all())
+    )
+
+
+def _named(path: Path | str, names: tuple[str, ...], reading: Reading) -> tuple[str, ...]:
+    """The columns asked for, and those that may hold labels; the others are told."""
+    wanted, there = reading.columns or (), set(names)
+    if missing := [name for name in wanted if name not in there]:
+        more = f" and {len(missing) - 1:,} others" if len(missing) > 1 else ""
+        raise DataError(
+            f"{path}: expected the columns {quoted(wanted)}, got none called {missing[0]!r}{more}; "
+            f"{near(missing[0], set(names) - set(wanted) or names)}"
+        )
+    taken = set(wanted)
+    left = [n for n in names if n not in taken and n != reading.labels and n.lower() not in LABELS]
+    if left:
+        log.info("%s: not asked for, and left out: column %s", Path(path).name, quoted(left))
+    out = set(left)
+    return tuple(name for name in names if name not in out)
+
+
+def quoted(names: Sequence[str]) -> str:
+    """The first few names."""
+    shown = ", ".join(map(repr, names[:SHOWN]))
+    return shown + (f" and {len(names) - SHOWN:,} others" if len(names) > SHOWN else "")
+
+
+def first_numbers(column: Any) -> np.ndarray:
+    """The first numbers of a column; none where it holds other things."""
+    if not is_number(column.type):
+        return np.array([])
+    return column.slice(0, FIRST_ROWS).to_numpy(zero_copy_only=False).astype(np.float64)
+
+
+def gather(where: str, blocks: Iterable[Raw], most: int, columns: tuple[str, ...]) -> Raw:
+    """Blocks of a table of at most ``most`` rows as one, each let go once it is taken in."""
+    x, n = np.empty((most, len(columns))), 0
+    classes, labels_from = [], None
+    for block in blocks:
+        x[n : n + len(block.x)] = block.x
+        n += len(block.x)
+        labels_from = block.labels_from
+        if block.labels is not None:
+            classes.append(block.labels)
+    if n == 0:
+        raise DataError(f"{where}: expected at least one row of numbers, got none")
+    labels = np.concatenate(classes) if classes else None
+    return Raw(x[:n], where, labels, labels_from, columns)
 
 
 def table_raw(
@@ -214,104 +297,6 @@ def first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0]
 
 
-def read_parquet(path: Path, labels: str | None = None) -> Parts:
-    """All rows of a Parquet file, or of those in a folder."""
-    blocks = ParquetBlocks(path, labels)
-    check_memory(7 * blocks.size, str(path))  # float64 on the way
-    raws = [blocks.read(block) for block in range(len(blocks.rows))]
-    classes = [raw.labels for raw in raws if raw.labels is not None]
-    return {
-        "all": replace(
-            raws[0],
-            x=np.concatenate([raw.x for raw in raws]),
-            where=blocks.where,
-            labels=np.concatenate(classes) if classes else None,
-        )
-    }
-
-
-class ParquetBlocks:
-    """The row groups of a Parquet file, or of the files in a folder, of the same columns.
-
-    Without ``labels``, a column called label or class is taken for the class labels.
-
-    Raises:
-        ConfigurationError: no such column.
-        DataError: a damaged file, columns that differ, or a column that holds no numbers.
-    """
-
-    def __init__(self, path: Path, labels: str | None = None) -> None:
-        self.where = str(path)
-        self.places: list[tuple[Path, int, int]] = []
-        self.rows: list[int] = []
-        self.largest = 0
-        names: tuple[str, ...] = ()
-        files = shards(path)
-        for shard in files:
-            with _parquet(shard) as file:
-                found = tuple(file.schema_arrow.names)
-                if names and found != names:
-                    raise DataError(
-                        f"{shard}: expected the columns of {files[0].name}, {', '.join(names)}, "
-                        f"got {', '.join(found)}; write all files with the same columns"
-                    )
-                if not names:
-                    names = found
-                    self.label, self.columns = choose(shard, names, labels)
-                for name in self.columns:
-                    if not is_number(file.schema_arrow.field(name).type):
-                        first = next(file.iter_batches(1, columns=[name]), None)
-                        value = first.column(0)[0].as_py() if first else None
-                        raise not_a_number(shard, name, value, "row 0")
-                groups = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
-            self.largest = max(self.largest, 4 * max(groups, default=0) * len(self.columns))
-            for group, (rows, end) in enumerate(zip(groups, accumulate(groups), strict=True)):
-                if rows:
-                    self.places.append((shard, group, end - rows))
-                    self.rows.append(rows)
-        if not self.rows:
-            raise DataError(f"{self.where}: expected at least one row of numbers, got none")
-        self.size = 4 * sum(self.rows) * len(self.columns)
-
-    def read(self, block: int) -> Raw:
-        """One block as it came."""
-        path, group, start = self.places[block]
-        with _parquet(path) as file:
-            table = file.read_row_group(group, use_threads=False)
-            table.validate(full=True)
-        return table_raw(path, table, self.label, self.columns, lambda row: _row(start + row))
-
-
-def shards(path: Path) -> list[Path]:
-    """The Parquet files that ``path`` names."""
-    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
-    return [file for file in files if file.suffix.lower() == ".parquet" and file.is_file()]
-
-
-def parquet_size(path: Path) -> int:
-    """Bytes of all columns as float32."""
-    total = 0
-    for shard in shards(path):
-        with _parquet(shard) as file:
-            total += 4 * file.metadata.num_rows * file.metadata.num_columns
-    return total
-
-
-def _row(row: int) -> str:
+def row_name(row: int) -> str:
+    """A row in words."""
     return f"row {row} (counted from 0)"
-
-
-@contextmanager
-def _parquet(path: Path) -> Iterator[Any]:
-    """The opened file; Arrow's errors become sentences."""
-    pa = needs("pyarrow", "tables")
-    parquet = needs("pyarrow.parquet", "tables")
-
-    try:
-        with parquet.ParquetFile(path) as file:
-            yield file
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{path}: expected a whole Parquet file, got one that is truncated or damaged "
-            f"({first_line(error)}); write it again"
-        ) from None

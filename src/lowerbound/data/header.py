@@ -1,0 +1,107 @@
+"""Whether the first line of a table names its columns, judged by the rows below it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+MISSING = ["", "NA", "N/A", "nan", "NaN", "NAN", "null", "NULL"]
+TRUTH = ("true", "false")
+FEWEST_COUNTED = 4
+FEWEST_SPACED = 5
+FEWEST_ROWS = 5
+
+
+def names_columns(first: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[bool, bool]:
+    """Whether ``first`` holds names, and whether that is beyond doubt.
+
+    A word above numbers is a name.  A word that its own column repeats is a value, and so are words
+    or numbers that occur twice in the line.  Numbers are names where they rise or fall throughout
+    and are far from the rows below, or are evenly spaced as no row is, or count the columns.
+
+    >>> names_columns(["age", "height"], [["41", "170"]])
+    (True, True)
+    >>> names_columns(["5.1", "3.5", "setosa"], [["4.9", "3.0", "setosa"]])
+    (False, False)
+    >>> names_columns(["1990", "1991"], [["9.2", "9.9"], ["8", "9"], ["9", "8"], ["9", "9"]] * 2)
+    (True, False)
+    """
+    columns = list(zip(*rows, strict=True)) or [()] * len(first)
+    numeric = [_mostly_values(column) for column in columns]
+    words = [not is_value(field) and field not in MISSING for field in first]
+    if any(word and (number or not rows) for word, number in zip(words, numeric, strict=True)):
+        return True, True
+    if any(
+        field == "" and "" not in column and rows
+        for field, column in zip(first, columns, strict=True)
+    ):
+        return True, True
+    if any(words):
+        repeated = len(set(first)) < len(first) or any(
+            word and field in column
+            for word, field, column in zip(words, first, columns, strict=True)
+        )
+        if repeated:
+            return False, False
+        if not any(numeric):
+            return True, False
+    places = [j for j, number in enumerate(numeric) if number or not rows]
+    return _numbers_name(
+        numbers([[first[j] for j in places]])[0],
+        numbers([[row[j] for j in places] for row in rows]).reshape(len(rows), len(places)),
+    ), False
+
+
+def is_value(field: str) -> bool:
+    """Whether a field holds a number or a truth value."""
+    try:
+        float(field)
+    except ValueError:
+        return field.lower() in TRUTH
+    return "_" not in field
+
+
+def is_truth(column: Sequence[str]) -> bool:
+    """Whether a column holds True and False."""
+    known = [field.lower() for field in column if field not in MISSING]
+    return bool(known) and all(field in TRUTH for field in known)
+
+
+def _mostly_values(column: Sequence[str]) -> bool:
+    known = [field for field in column if field not in MISSING]
+    return 2 * sum(map(is_value, known)) > len(known)
+
+
+def numbers(rows: Sequence[Sequence[str]]) -> np.ndarray:
+    """The numbers of each row, NaN where there is none."""
+    return np.array(
+        [
+            [float(f) if is_value(f) and f.lower() not in TRUTH else np.nan for f in row]
+            for row in rows
+        ]
+    )
+
+
+def _numbers_name(first: np.ndarray, rows: np.ndarray) -> bool:
+    """Whether numbers are names, as years, wavelengths or counts of the columns are."""
+    counted = any(np.array_equal(first, np.arange(len(first)) + start) for start in (0, 1))
+    if counted and len(first) >= FEWEST_COUNTED:
+        return not any(np.array_equal(np.sort(row), first) for row in rows)
+    steps = np.diff(first)
+    if len(first) < 2 or not (np.all(steps > 0) or np.all(steps < 0)):
+        return False
+    if len(rows) >= FEWEST_ROWS:
+        low, high = np.fmin.reduce(rows), np.fmax.reduce(rows)
+        if np.all((first < 2 * low - high) | (first > 2 * high - low)):
+            return True
+    if len(first) < FEWEST_SPACED:
+        return False
+    return bool(_is_even(first[None]).all()) and not _is_even(rows).any()
+
+
+def _is_even(rows: np.ndarray) -> np.ndarray:
+    """Whether the numbers of each row rise or fall by equal steps."""
+    steps = np.diff(rows, axis=1)
+    mean = steps.mean(axis=1, keepdims=True)
+    return np.all((mean != 0) & (np.abs(steps - mean) <= 0.01 * np.abs(mean)), axis=1)

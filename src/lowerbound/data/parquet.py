@@ -1,0 +1,164 @@
+"""Parquet files, read by pyarrow a row group, or fewer rows, at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lowerbound.data.conversion import Parts, Raw, check_memory
+from lowerbound.data.reading import Reading
+from lowerbound.data.tables import (
+    BYTES,
+    FIRST_ROWS,
+    choose,
+    first_line,
+    first_numbers,
+    gather,
+    is_number,
+    not_a_number,
+    quoted,
+    row_name,
+    table_raw,
+)
+from lowerbound.errors import DataError
+from lowerbound.extras import needs
+
+BATCH_VALUES = 2**21
+
+
+def read_parquet(path: Path, reading: Reading) -> Parts:
+    """All rows of a Parquet file, or of those in a folder."""
+    found = ParquetBlocks(path, reading)
+    check_memory(BYTES * sum(found.rows) * len(found.columns), str(path))
+    return {"all": gather(found.where, found.pieces(), sum(found.rows), found.columns)}
+
+
+class ParquetBlocks:
+    """The row groups of a Parquet file, or of the files in a folder, of the same columns.
+
+    Without ``labels``, a column called label or class is taken for the class labels.
+
+    Raises:
+        ConfigurationError: no such column.
+        DataError: a damaged file, columns that differ, or a column that holds no numbers.
+    """
+
+    def __init__(self, path: Path, reading: Reading) -> None:
+        self.where = str(path)
+        self.places: list[tuple[Path, int, int]] = []
+        self.rows: list[int] = []
+        self.largest = 0
+        self.metadata: dict[Path, Any] = {}
+        names: tuple[str, ...] = ()
+        files = shards(path)
+        for shard in files:
+            with self._opened(shard) as file:
+                schema = file.schema_arrow
+                found = tuple(schema.names)
+                if names and set(found) != set(names):
+                    odd = sorted(set(found) ^ set(names))[0]
+                    raise DataError(
+                        f"{shard}: expected the columns of {files[0].name}, {quoted(names)}, got "
+                        f"{quoted(found)}, which differ in {odd!r}; write all files with the same "
+                        "columns"
+                    )
+                if not names:
+                    names = found
+                    self.label, self.columns = choose(shard, names, reading, _first_of(file))
+                self._check_types(shard, file, dict(zip(found, schema.types, strict=True)))
+                groups = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+            self.largest = max(self.largest, 4 * max(groups, default=0) * len(self.columns))
+            for group, (rows, end) in enumerate(zip(groups, accumulate(groups), strict=True)):
+                if rows:
+                    self.places.append((shard, group, end - rows))
+                    self.rows.append(rows)
+        if not self.rows:
+            raise DataError(f"{self.where}: expected at least one row of numbers, got none")
+
+    def _check_types(self, shard: Path, file: Any, types: dict[str, Any]) -> None:
+        for name in self.columns:
+            if not is_number(types[name]):
+                first = next(file.iter_batches(1, columns=[name]), None)
+                value = first.column(0)[0].as_py() if first else None
+                raise not_a_number(shard, name, value, "row 0")
+
+    def read(self, block: int) -> Raw:
+        """One block as it came."""
+        path, group, start = self.places[block]
+        with self._opened(path) as file:
+            table = file.read_row_group(group, columns=self._taken(file), use_threads=False)
+            table.validate(full=True)
+        return self._raw(path, table, start)
+
+    def pieces(self) -> Iterator[Raw]:
+        """All rows in order, a few at a time, however large the row groups are."""
+        pa = needs("pyarrow", "tables")
+        rows = max(1, BATCH_VALUES // len(self.columns))
+        for path in dict.fromkeys(path for path, _, _ in self.places):
+            start = 0
+            with self._opened(path) as file:
+                for batch in file.iter_batches(rows, columns=self._taken(file)):
+                    batch.validate(full=True)
+                    yield self._raw(path, pa.Table.from_batches([batch]), start)
+                    start += len(batch)
+
+    def _raw(self, path: Path, table: Any, start: int) -> Raw:
+        return table_raw(path, table, self.label, self.columns, lambda row: row_name(start + row))
+
+    def _taken(self, file: Any) -> list[str] | None:
+        """The columns to read; None for all, which is faster."""
+        taken = [*self.columns, *filter(None, [self.label])]
+        return None if len(taken) == len(file.schema_arrow.names) else taken
+
+    @contextmanager
+    def _opened(self, path: Path) -> Iterator[Any]:
+        """The file, whose metadata are read only once."""
+        with _parquet(path, self.metadata.get(path)) as file:
+            self.metadata[path] = file.metadata
+            yield file
+
+
+def _first_of(file: Any) -> Callable[[str], np.ndarray]:
+    """What gives the first numbers of a column of a Parquet file."""
+
+    def first(name: str) -> np.ndarray:
+        batch = next(file.iter_batches(FIRST_ROWS, columns=[name]), None)
+        return np.array([]) if batch is None else first_numbers(batch.column(name))
+
+    return first
+
+
+def shards(path: Path) -> list[Path]:
+    """The Parquet files that ``path`` names."""
+    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    return [file for file in files if file.suffix.lower() == ".parquet" and file.is_file()]
+
+
+def parquet_size(path: Path) -> int:
+    """Bytes of all columns as float32."""
+    total = 0
+    for shard in shards(path):
+        with _parquet(shard) as file:
+            total += 4 * file.metadata.num_rows * file.metadata.num_columns
+    return total
+
+
+@contextmanager
+def _parquet(path: Path, metadata: Any = None) -> Iterator[Any]:
+    """The opened file; Arrow's errors become sentences."""
+    pa = needs("pyarrow", "tables")
+    parquet = needs("pyarrow.parquet", "tables")
+
+    try:
+        with parquet.ParquetFile(path, metadata=metadata) as file:
+            yield file
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path}: expected a whole Parquet file, got one that is truncated or damaged "
+            f"({first_line(error)}); write it again"
+        ) from None

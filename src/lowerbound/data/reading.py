@@ -1,0 +1,66 @@
+"""How a file or folder is read: the options of its format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TypedDict
+
+from lowerbound.errors import ConfigurationError
+
+Size = int | tuple[int, int]
+
+
+class Options(TypedDict, total=False):
+    """The keyword arguments of `lowerbound.data.load` and `read` that choose how to read."""
+
+    labels: str | None
+    header: bool | None
+    crop: Size | None
+    resize: Size | None
+    skip_broken: bool
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is asked of a reader.
+
+    Attributes:
+        labels: the column, array or file of the class labels.
+        header: whether the first line of a CSV file names its columns; None decides by the rows.
+        crop: width and height of the middle of each image that is kept, in pixels.
+        resize: width and height that each image is brought to after that.
+        skip_broken: leave out images that cannot be decoded.
+        columns: the columns of a table to take, by name and in this order.
+    """
+
+    labels: str | None = None
+    header: bool | None = None
+    crop: Size | None = None
+    resize: Size | None = None
+    skip_broken: bool = False
+    columns: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("crop", "resize"):
+            size = getattr(self, name)
+            sides = (size, size) if isinstance(size, int) else size
+            if size is None:
+                continue
+            whole = all(isinstance(side, int) and not isinstance(side, bool) for side in sides)
+            if not whole or len(sides) != 2 or not all(1 <= side < 2**15 for side in sides):
+                raise ConfigurationError(
+                    f"expected {name}= the pixels of a square's side, or (width, height), got "
+                    f"{size!r}"
+                )
+            object.__setattr__(self, name, tuple(sides))
+
+    def check(self, takes: Iterable[str], where: Path | str, what: str) -> None:
+        """Refuse options that are not among those that ``what`` takes."""
+        for option in fields(self):
+            name, value = option.name, getattr(self, option.name)
+            if name != "columns" and value != option.default and name not in takes:
+                raise ConfigurationError(
+                    f"{where}: expected no {name}= with {what}, got {value!r}; leave it out"
+                )
