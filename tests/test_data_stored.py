@@ -204,7 +204,7 @@ def test_parquet_files_must_agree(tmp_path):
     for name, column in (("a", "u"), ("b", "v")):
         parquet.write_table(pa.table({column: [1.0, 2.0]}), tmp_path / f"{name}.parquet")
     with pytest.raises(
-        DataError, match=r"b\.parquet: expected the columns of a\.parquet, u, got v"
+        DataError, match=r"b\.parquet: expected the columns of a\.parquet, 'u', got 'v'"
     ):
         load(tmp_path, on_disk=True)
 

@@ -178,7 +178,7 @@ def _existing(source: str | Path) -> Path:
     """A path with a regular file or a folder."""
     path = Path(os.path.expanduser(source))
     try:
-        mode = path.stat().st_mode
+        mode = os.stat(path if str(source) else "").st_mode
         str(path).encode()
     except UnicodeEncodeError:
         raise DataError(

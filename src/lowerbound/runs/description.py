@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import os
 import platform
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import torch
 import lowerbound
 from lowerbound import storage
 from lowerbound.data import Dataset, Splits, Stored, load
+from lowerbound.data.reading import Options
 from lowerbound.data.stored import Progress
 from lowerbound.errors import ConfigurationError, DataError, StorageError
 from lowerbound.training import Training
@@ -33,6 +35,10 @@ class DataSource(pydantic.BaseModel, frozen=True, extra="forbid"):
     validation: float = 0.1
     test: float | None = None
     on_disk: bool = False
+    header: bool | None = None
+    crop: tuple[int, int] | None = None
+    resize: tuple[int, int] | None = None
+    skip_broken: bool = False
 
     @property
     def name(self) -> str:
@@ -43,7 +49,7 @@ class DataSource(pydantic.BaseModel, frozen=True, extra="forbid"):
         """The splits, the same for the same seed; see `lowerbound.data.load`."""
         arguments: dict[str, Any] = {
             "folder": None if self.folder is None else Path(self.folder),
-            "labels": self.labels,
+            **self.reading(),
             "validation": _count_or_fraction(self.validation) or 0,
             "test": _count_or_fraction(self.test),
             "seed": seed,
@@ -51,6 +57,16 @@ class DataSource(pydantic.BaseModel, frozen=True, extra="forbid"):
         if self.on_disk:
             return load(self.source, **arguments, on_disk=True, progress=progress)
         return load(self.source, **arguments)
+
+    def reading(self) -> Options:
+        """The options of `lowerbound.data.load` and `read` that choose how to read."""
+        return {
+            "labels": self.labels,
+            "header": self.header,
+            "crop": self.crop,
+            "resize": self.resize,
+            "skip_broken": self.skip_broken,
+        }
 
 
 class ValueRange(pydantic.BaseModel, frozen=True, extra="forbid"):
@@ -146,7 +162,7 @@ def _count_or_fraction(value: float | None) -> int | float | None:
     """0.1 is a fraction, 5000.0 a number of examples."""
     if value is None:
         return None
-    if value < 0 or (value > 1 and value != int(value)) or value == 1:
+    if not math.isfinite(value) or value < 0 or value == 1 or (value > 1 and value % 1):
         raise ConfigurationError(
             f"expected a fraction below 1 or a whole number of examples to hold out, got {value}"
         )
