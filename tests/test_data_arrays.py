@@ -2,11 +2,14 @@
 
 import gzip
 import logging
+import os
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from lowerbound.data import load, read
+from lowerbound.data import conversion, load, read
 from lowerbound.errors import ConfigurationError, DataError
 
 RNG = np.random.default_rng(0)
@@ -60,7 +63,7 @@ def test_npy_truncated(tmp_path, kept):
     path = tmp_path / "t.npy"
     np.save(path, TABLE)
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(DataError, match=r"t\.npy: expected a whole \.npy file, .*numpy\.save$"):
+    with pytest.raises(DataError, match=r"t\.npy: expected a whole array, .*numpy\.save$"):
         load(path)
 
 
@@ -306,10 +309,105 @@ def test_digits():
     assert splits.train.x.unique().numel() == 17
     again = load("digits", seed=5, validation=0.1)
     assert again.test.fingerprint == splits.test.fingerprint
-    assert again.test.fingerprint.startswith("b540f08baf978736")
+    assert again.test.fingerprint.startswith("9e249ca4c245bbd7")
     assert len(again.validation) == 144
     assert read("digits").fingerprint == splits.test.fingerprint
     with pytest.raises(ConfigurationError, match="digits: expected no test="):
         load("digits", test=10)
     with pytest.raises(ConfigurationError, match="digits: expected no labels="):
         load("digits", labels="class")
+
+
+def with_header(path, header):
+    raw = header.encode()
+    raw += b" " * (-(len(raw) + 11) % 64) + b"\n"
+    path.write_bytes(b"\x93NUMPY\1\0" + len(raw).to_bytes(2, "little") + raw + bytes(4096))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ("(2**70, 8)", "header is truncated or damaged"),
+        (f"({2**70}, 8)", "fewer than its header tells of"),
+        ("(-3, 8)", "fewer than its header tells of"),
+        ("(1," * 200 + ")" * 200, "header is truncated or damaged"),
+    ],
+)
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_npy_headers_are_checked_before_they_are_believed(tmp_path, shape, message, on_disk):
+    header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}"
+    with pytest.raises(DataError, match=f"expected a whole array, .*{message}") as caught:
+        load(with_header(tmp_path / "t.npy", header), on_disk=on_disk)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_members_of_an_npz_that_are_no_arrays(tmp_path):
+    path = tmp_path / "t.npz"
+    np.savez(path, x=TABLE)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("README.txt", "hello")
+    assert read(path).x.shape == TABLE.shape
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x.npy", "hello")
+    with pytest.raises(DataError, match=r"t\.npz, array 'x': expected a whole array"):
+        read(path)
+    members = {"data": [1.0], "indices": [0], "indptr": [0, 1], "shape": [1, 5], "format": b"csr"}
+    np.savez(path, **members)
+    with pytest.raises(DataError, match=r"got a sparse matrix; write what .*toarray\(\) gives"):
+        read(path)
+
+
+def test_fortran_order_and_big_endian_members(tmp_path):
+    path = tmp_path / "t.npz"
+    np.savez_compressed(path, x=np.asfortranarray(TABLE.astype(">f8")), y=np.arange(len(TABLE)))
+    data = read(path)
+    np.testing.assert_array_equal(data.x.numpy(), TABLE.astype(np.float32))
+    assert data.labels.tolist() == list(range(len(TABLE)))
+
+
+def test_only_regular_files_are_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.npy")
+    np.save(tmp_path / "x.npy", TABLE)
+    for source in (tmp_path / "pipe.npy", "/dev/zero"):
+        with pytest.raises(DataError, match="expected a file or folder, got a pipe, socket or dev"):
+            read(source)
+    with pytest.raises(DataError, match="got a pipe"):
+        read(tmp_path / "x.npy", labels=str(tmp_path / "pipe.npy"))
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("~nobody-of-this-name/x.npy", "~nobody-of-this-name/x.npy: expected a file"),
+        ("x\0.npy", "cannot be read: .*null"),
+        ("x" * 5000 + ".npy", "cannot be read: File name too long"),
+        (os.fsdecode(b"\xff.npy"), r"a path in UTF-8, got b'.*\\xff.npy'; rename"),
+    ],
+)
+def test_paths_that_no_file_can_have(tmp_path, monkeypatch, source, message):
+    monkeypatch.chdir(tmp_path)
+    Path(os.fsdecode(b"\xff.npy")).touch()
+    with pytest.raises(DataError, match=message):
+        read(source)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "bytes_each"), [(np.uint8, 2), (np.float32, 8), (np.float64, 12), (np.int16, 8)]
+)
+def test_memory_is_that_of_all_copies(tmp_path, monkeypatch, dtype, bytes_each):
+    path = tmp_path / "t.npz"
+    np.savez(path, x=np.ones((100, 10), dtype))
+    monkeypatch.setattr(conversion, "memory", lambda: 1000 * bytes_each)
+    read(path)
+    monkeypatch.setattr(conversion, "memory", lambda: 1000 * bytes_each - 1)
+    with pytest.raises(DataError, match=r"data that fit in memory .* while they are read"):
+        read(path)
+
+
+def test_memory_is_what_a_container_leaves(tmp_path, monkeypatch):
+    monkeypatch.setattr(conversion, "CONTAINER", tmp_path / "memory.max")
+    (tmp_path / "memory.max").write_text("1000000\n")
+    assert conversion.memory() == 1e6
+    (tmp_path / "memory.max").write_text("max\n")
+    assert conversion.memory() > 1e6

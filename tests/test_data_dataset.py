@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from lowerbound.data import Dataset, Field, Splits, from_arrays, split
+from lowerbound.data.columns import by_name
 from lowerbound.data.conversion import number_labels, to_tensor
 from lowerbound.data.schema import Values
 from lowerbound.errors import ConfigurationError, DataError
@@ -153,7 +154,7 @@ def test_data_sets_that_are_refused(arguments, message):
         Dataset(**arguments)
 
 
-def test_fingerprint_depends_on_values_labels_shape_and_dtype():
+def test_fingerprint_depends_on_values_labels_names_shape_and_dtype():
     labels = torch.tensor([0, 1, 2])
     variants = [
         Dataset(TABLE),
@@ -163,10 +164,27 @@ def test_fingerprint_depends_on_values_labels_shape_and_dtype():
         Dataset(TABLE.reshape(2, 3)),
         Dataset(torch.zeros(3, 2)),
         Dataset(torch.zeros(3, 8, dtype=torch.uint8)),
+        Dataset(TABLE, labels, classes=("a", "b", "c")),
+        Dataset(TABLE, labels, classes=("a", "b", "d")),
+        from_arrays(TABLE.numpy(), columns=["a", "b"]),
+        from_arrays(TABLE.numpy(), columns=["a", "c"]),
     ]
     assert len({variant.fingerprint for variant in variants}) == len(variants)
     assert Dataset(TABLE.clone(), labels, name="other").fingerprint == variants[1].fingerprint
     assert Dataset(TABLE.t().contiguous().t()).fingerprint == variants[0].fingerprint
+
+
+def test_columns_by_name(caplog):
+    table = from_arrays([[1, 2, 3], [4, 5, 6]], columns=["a", "b", "c"])
+    with caplog.at_level("INFO", "lowerbound"):
+        found = by_name(table, ("c", "a"))
+    assert found.x.tolist() == [[3, 1], [6, 4]]
+    assert found.columns == ("c", "a")
+    assert "data: column 'b' left out" in caplog.text
+    bare = Dataset(TABLE)
+    assert by_name(bare, ("a", "b")) is bare
+    with pytest.raises(DataError, match="columns 'a', 'd', got none called 'd'; known: b, c"):
+        by_name(table, ("a", "d"))
 
 
 def test_subset_and_take():

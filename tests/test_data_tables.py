@@ -163,7 +163,9 @@ def test_csv_examples_are_told_from_names(tmp_path, rows, caplog):
 def test_csv_of_examples_with_a_class_keeps_its_first_line(tmp_path):
     rows = [f"{5 + i / 10:.1f},3.5,{'setosa' if i % 2 else 'virginica'}" for i in range(20)]
     path = csv(tmp_path, "\n".join(rows))
-    with pytest.raises(DataError, match=r"in column '2', got 'virginica' in line 1; .*--labels 2\)"):
+    with pytest.raises(
+        DataError, match=r"in column '2', got 'virginica' in line 1; .*--labels 2\)"
+    ):
         read(path)
     data = read(path, labels="2")
     assert len(data) == 20
@@ -205,7 +207,7 @@ def test_columns_by_name(tmp_path, caplog):
     assert data.x.tolist() == [[1, 2], [3, 4]]
     assert data.columns == ("a", "b")
     assert data.classes == ("u", "v")
-    assert "t.csv: not asked for, and left out: column 'note'" in caplog.text
+    assert "t.csv: column 'note' left out" in caplog.text
     table = write(tmp_path, {"b.c": [2.0], "b": [9.0], "note": ["x"], "a": [1.0]})
     assert read(table, columns=("a", "b.c")).x.tolist() == [[1, 2]]
     with pytest.raises(DataError, match="got none called 'weight'; did you mean wieght"):
@@ -219,7 +221,7 @@ def test_csv_in_pieces_is_the_whole(tmp_path, monkeypatch):
     np.testing.assert_array_equal(read(csv(tmp_path, text)).x.numpy(), rows.astype(np.float32))
     with pytest.raises(DataError, match="got 'x' in line 502"):
         read(csv(tmp_path, text + "\n1,x,3"))
-    with pytest.raises(DataError, match="got nan in line 502|got no value in line 502"):
+    with pytest.raises(DataError, match="got no value in line 502"):
         read(csv(tmp_path, text + "\n1,nan,3"))
 
 

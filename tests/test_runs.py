@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -67,6 +68,42 @@ def test_a_model_of_the_library_has_no_run(trained, tmp_path):
         run.data("test")
     assert len(run.other("digits")) == 360
     assert run.labels(2, "1").tolist() == [1, 1]
+
+
+def test_other_data_are_taken_by_their_columns_names(tmp_path, caplog):
+    x = np.random.default_rng(0).normal([45, 170, 70], [12, 9, 6], (60, 3)).round(2)
+
+    def write(name, names, columns, left=""):
+        lines = (",".join(map(str, row)) for row in x[:, columns])
+        (tmp_path / name).write_text("\n".join([names, *(left + line for line in lines)]))
+        return str(tmp_path / name)
+
+    source = DataSource(source=write("people.csv", "age,height,weight", [0, 1, 2]))
+    settings = {"hidden": 4, "latent_dim": 1, "epochs": 1}
+    train(
+        RunDescription(recipe="mlp", settings=settings, source=source, command=""), tmp_path / "r"
+    )
+    run = Run.open(tmp_path / "r")
+    other = run.other(write("other.csv", "name,weight,age,height", [2, 0, 1], "Jo,"))
+    np.testing.assert_array_equal(other.x.numpy(), x.astype(np.float32))
+    with pytest.raises(DataError, match=r"got none called 'weight'; did you mean Weight"):
+        run.other(write("renamed.csv", "age,height,Weight", [0, 1, 2]))
+    np.save(tmp_path / "bare.npy", x)
+    with caplog.at_level("INFO", "lowerbound"):
+        assert run.other(str(tmp_path / "bare.npy")).columns is None
+    assert "have no names, and are taken in the model's order" in caplog.text
+    np.save(tmp_path / "narrow.npy", x[:, :2])
+    with pytest.raises(DataError, match=r"expected examples of shape \(3,\)"):
+        run.other(str(tmp_path / "narrow.npy"))
+
+    frame = lb.data.from_arrays(x[:, [2, 0, 1]], columns=["weight", "age", "height"])
+    model = lb.load(tmp_path / "r")
+    assert lb.evaluate(model, frame).elbo == lb.evaluate(model, other).elbo
+    with pytest.raises(DataError, match="got none called 'age'"):
+        lb.evaluate(model, lb.data.from_arrays(x, columns=["a", "b", "c"]))
+    renamed = lb.data.from_arrays(x, columns=["age", "height", "mass"])
+    with pytest.raises(DataError, match="got none called 'weight'"):
+        lb.fit(model, renamed, callbacks=[])
 
 
 @pytest.mark.parametrize(

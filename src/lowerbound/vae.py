@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from lowerbound.data import Data
+from lowerbound.data.columns import by_name
 from lowerbound.divergences import kl
 from lowerbound.errors import ConfigurationError, ShapeError
 from lowerbound.parts import part
@@ -101,7 +102,8 @@ class VAE(nn.Module):
     """p(x, z) = p(z) p(x|z) with an approximate posterior q(z|x).
 
     ``transform`` takes data as it is kept (grey levels as uint8, say) to what the parts see, and
-    ``context`` takes class labels to features; every part is then given c.
+    ``context`` takes class labels to features; every part is then given c.  ``columns`` are the
+    names of a table's columns: other data are taken by them.
 
     The parts, `draws` and the objectives work on prepared tensors, as `prepare` returns them.
     `encode`, `embed`, `decode`, `reconstruct` and `sample` take and return data.
@@ -123,10 +125,12 @@ class VAE(nn.Module):
         likelihood: nn.Module,
         transform: Transform = Identity(),
         context: nn.Module | None = None,
+        columns: tuple[str, ...] | None = None,
     ) -> None:
         super().__init__()
         self.prior, self.posterior, self.likelihood = prior, posterior, likelihood
         self.transform, self.context = transform, context
+        self.columns = None if columns is None else tuple(columns)
         for given, name, meaning in (
             (posterior, "latent_dim", "the dimensions of z"),
             (likelihood, "shape", "the shape of one x"),
@@ -168,13 +172,14 @@ class VAE(nn.Module):
             return set(support) == set(given)
         return support == given
 
-    def expect(self, data: Data) -> None:
-        """Refuse data that the likelihood cannot be evaluated on.
+    def expect(self, data: Data) -> Data:
+        """``data``, its columns by the model's names; data that do not fit the model are refused.
 
         Raises:
             ConfigurationError: elements are missing, and the likelihood cannot leave them out.
-            DataError: categories are not those that the model was made for.
+            DataError: categories are not those that the model was made for, or a column is missing.
         """
+        data = by_name(data, self.columns)
         if data.missing and not getattr(self.likelihood, "takes_missing", False):
             raise ConfigurationError(
                 f"expected the Heterogeneous likelihood for {data.name}, parts of which are "
@@ -182,6 +187,7 @@ class VAE(nn.Module):
             )
         if hasattr(self.likelihood, "expect"):
             self.likelihood.expect(data)  # type: ignore[operator]
+        return data
 
     def draws(
         self,

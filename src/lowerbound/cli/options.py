@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from lowerbound.errors import ConfigurationError
+
 Folder = Annotated[
     Path, typer.Argument(metavar="RUN", help="The folder that `lowerbound train` made.")
 ]
@@ -22,3 +24,19 @@ Labels = Annotated[
 Device = Annotated[str | None, typer.Option(help="cpu or cuda; a GPU where there is one.")]
 Seed = Annotated[int, typer.Option(help="Seed of all noise.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def pixels(option: str, text: str | None) -> tuple[int, int] | None:
+    """Width and height from 64 or 64x48.
+
+    >>> pixels("--crop", "64"), pixels("--crop", "64x48")
+    ((64, 64), (64, 48))
+    """
+    if text is None:
+        return None
+    sides = text.lower().replace("×", "x").split("x")
+    if len(sides) > 2 or not all(side.isascii() and side.isdigit() for side in sides):
+        raise ConfigurationError(
+            f"expected {option} as the pixels of a square's side, or WIDTHxHEIGHT, got {text!r}"
+        )
+    return int(sides[0]), int(sides[-1])

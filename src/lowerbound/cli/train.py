@@ -6,11 +6,11 @@ import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
-from lowerbound.cli.options import Device, Json
+from lowerbound.cli.options import Device, Json, pixels
 from lowerbound.cli.output import checking, note, show
 from lowerbound.errors import ConfigurationError, Interrupted
 
@@ -52,6 +52,25 @@ def train(
             "files exceed a quarter of memory.",
         ),
     ] = False,
+    header: Annotated[
+        Literal["yes", "no"] | None,
+        typer.Option(
+            help="Whether the first line of a CSV file names its columns. [judged by the rows]"
+        ),
+    ] = None,
+    crop: Annotated[
+        str | None,
+        typer.Option(metavar="PIXELS", help="Keep the middle of each image: 148, or 178x148."),
+    ] = None,
+    resize: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PIXELS", help="Bring images to one size, after --crop: 64, or 64x48."
+        ),
+    ] = None,
+    skip_broken: Annotated[
+        bool, typer.Option("--skip-broken", help="Leave out images that cannot be read.")
+    ] = False,
     device: Device = None,
     tensorboard: Annotated[bool, typer.Option(help="Also log for TensorBoard.")] = False,
     json: Json = False,
@@ -66,6 +85,7 @@ def train(
 
     if resume:
         given = recipe or data or set_ or labels or folder or on_disk
+        given = given or header or crop or resize or skip_broken
         if given or test is not None or validation != 0.1:
             raise ConfigurationError(
                 "expected --resume with --out alone, as recipe, data and settings are those that "
@@ -90,6 +110,10 @@ def train(
                 validation=validation,
                 test=test,
                 on_disk=on_disk or is_large(data),
+                header=None if header is None else header == "yes",
+                crop=pixels("--crop", crop),
+                resize=pixels("--resize", resize),
+                skip_broken=skip_broken,
             ),
             command=shlex.join(["lowerbound", *sys.argv[1:]]),
         )

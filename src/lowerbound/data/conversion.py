@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -16,6 +18,7 @@ from lowerbound.data.schema import Field, Kind, Schema
 from lowerbound.errors import DataError
 
 CHANNELS = (1, 3, 4)
+CONTAINER = Path("/sys/fs/cgroup/memory.max")
 
 Part = Literal["all", "train", "validation", "test"]
 PART_NAMES: dict[Part, tuple[str, ...]] = {
@@ -240,18 +243,29 @@ def _dtype_name(dtype: np.dtype) -> str:
 
 
 def memory() -> float:
-    """The machine's memory in bytes; infinity where the system does not say."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return math.inf
+    """The memory in bytes that this process may use; infinity where the system does not say."""
+    limits = [math.inf]
+    with suppress(AttributeError, ValueError, OSError):
+        limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    with suppress(ValueError, OSError):
+        limits.append(int(CONTAINER.read_text()))  # "max" where there is none
+    return min(limits)
+
+
+def check_array(elements: int, dtype: np.dtype, where: str) -> None:
+    """Refuse an array that does not fit in memory as it came together with what is kept of it.
+
+    What is kept, uint8 or float32, is divided into its parts once the array as it came is let go.
+    """
+    kept = 1 if dtype.itemsize == 1 else 4
+    check_memory(elements * (max(dtype.itemsize, kept) + kept), where)
 
 
 def check_memory(size: int, where: str) -> None:
-    """Refuse data of ``size`` bytes where the machine has less memory."""
+    """Refuse data that need ``size`` bytes, all copies together, where there is less memory."""
     if size > memory():
         raise DataError(
             f"{where}: expected data that fit in memory ({memory() / 1e9:.1f} GB), got "
-            f"{size / 1e9:,.1f} GB; use fewer or smaller examples, or an .npy file or Parquet with "
-            "on_disk=True (--on-disk)"
+            f"data that need {size / 1e9:,.1f} GB while they are read; use fewer or smaller "
+            "examples, or an .npy file or Parquet with on_disk=True (--on-disk)"
         )

@@ -287,8 +287,8 @@ class Dataset(Data):
 
     @cached_property
     def fingerprint(self) -> str:  # type: ignore[override]
-        """SHA-256, in hex, of dtype, shape and bytes of x and of the labels."""
-        digest = hashlib.sha256()
+        """SHA-256, in hex, of schema, classes, and dtype, shape and bytes of x and of labels."""
+        digest = hashlib.sha256(f"{self.schema} {self.classes}\n".encode())
         for tensor in filter(torch.is_tensor, (self.x, self.labels)):
             digest.update(f"{tensor.dtype} {tuple(tensor.shape)}\n".encode())
             flat = tensor.detach().cpu().contiguous().view(-1)

@@ -15,7 +15,7 @@ from typing import Literal, NoReturn, Unpack, overload
 import numpy as np
 
 from lowerbound.data.assembly import assemble
-from lowerbound.data.conversion import Part, Parts, Raw, memory
+from lowerbound.data.conversion import Part, Parts, Raw, check_array, memory
 from lowerbound.data.dataset import Dataset, Splits
 from lowerbound.data.delimited import read_csv
 from lowerbound.data.division import check_seed, divide, divide_on_disk
@@ -148,6 +148,14 @@ def read(
     return parts.get("all") or parts.get("test") or parts["train"]
 
 
+def options_of(source: str | Path) -> tuple[str, ...]:
+    """The options of `load` and `read` that choose how to read, those that ``source`` has."""
+    if source in known():
+        return ()
+    path = _existing(source)
+    return (FORMATS.get(_format(path)) or _refuse(path)).options
+
+
 def read_array(source: str | Path) -> np.ndarray:
     """The values of ``source`` as they are kept: an .npy or IDX file's own array, of its own dtype.
 
@@ -256,7 +264,9 @@ def _array_of(path: Path) -> np.ndarray:
 
 
 def _read_array(path: Path, reading: Reading) -> Parts:
-    return {"all": Raw(_array_of(path), str(path), *_labels_in(reading.labels))}
+    array = _array_of(path)
+    check_array(array.size, array.dtype, str(path))
+    return {"all": Raw(array, str(path), *_labels_in(reading.labels))}
 
 
 def _labels_in(labels: str | None) -> tuple[np.ndarray | None, str | None]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lowerbound.data.conversion import check_memory
+from lowerbound.data.conversion import check_array
 from lowerbound.errors import DataError
 
 Read = Callable[[int], bytes]
@@ -23,6 +23,7 @@ GZIP = b"\x1f\x8b"
 TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 # No deflate stream expands more than this: RFC 1951 codes 258 bytes in two bits at best.
 MOST_EXPANSION = 1032
+PIECE = 2**20
 
 
 def is_idx_name(name: str) -> bool:
@@ -70,21 +71,37 @@ def _parse(read: Read, most: int, path: Path) -> np.ndarray:
             f"{path}: expected {size:,} bytes of values for its shape {shape}, got a file that "
             f"cannot hold more than {most:,}; it is truncated or damaged, get it again"
         )
-    check_memory(size, str(path))
-    values = np.frombuffer(_exactly(read, size, path), dtype)
+    check_array(math.prod(shape), dtype, str(path))
+    values = np.empty(math.prod(shape), dtype)
+    if (got := read_into(values, read)) < size:
+        raise _truncated(path, size, got)
     if read(1):
         raise DataError(
             f"{path}: expected the file to end after its {size:,} bytes of values for shape "
             f"{shape}, got more; check what wrote it"
         )
-    return values.reshape(shape).astype(dtype.newbyteorder("="), copy=False)
+    if not values.dtype.isnative:
+        values = values.byteswap(inplace=True).view(dtype.newbyteorder("="))
+    return values.reshape(shape)
+
+
+def read_into(values: np.ndarray, read: Read) -> int:
+    """Fill the memory of an array, piece by piece; the bytes that there were."""
+    memory, done = memoryview(values.view(np.uint8).data), 0
+    while piece := read(min(PIECE, len(memory) - done)):
+        memory[done : done + len(piece)] = piece
+        done += len(piece)
+    return done
 
 
 def _exactly(read: Read, size: int, path: Path) -> bytes:
     data = read(size)
     if len(data) < size:
-        raise DataError(
-            f"{path}: expected {size:,} more bytes, got {len(data):,}; the file is truncated, "
-            "get it again"
-        )
+        raise _truncated(path, size, len(data))
     return data
+
+
+def _truncated(path: Path, size: int, got: int) -> DataError:
+    return DataError(
+        f"{path}: expected {size:,} more bytes, got {got:,}; the file is truncated, get it again"
+    )

@@ -13,21 +13,69 @@ The arrays of an ``.npz`` are found by their names, in upper or lower case:
 from __future__ import annotations
 
 import math
+import operator
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, Literal, NamedTuple
 
 import numpy as np
 
-from lowerbound.data.conversion import PART_NAMES, Part, Parts, Raw, check_memory
+from lowerbound.data.conversion import PART_NAMES, Part, Parts, Raw, check_array
+from lowerbound.data.idx import read_into
 from lowerbound.data.reading import Reading
 from lowerbound.errors import ConfigurationError, DataError, near
 
-T = TypeVar("T")
 BLOCK_BYTES = 2**18
 VALUES = ("x", "data", "images")
+SPARSE = {"data", "shape", "format"}
 LABELS = ("y", "label", "labels", "class", "classes", "target", "targets")
+
+
+class Header(NamedTuple):
+    """What the beginning of a file in NumPy's format says of its array, and where that begins."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    fortran: bool
+    offset: int
+
+    @property
+    def elements(self) -> int:
+        """How many there are."""
+        return math.prod(self.shape)
+
+
+def read_header(file: IO[bytes], size: int, where: str) -> Header:
+    """The header at the beginning of ``file``, of ``size`` bytes.
+
+    Raises:
+        DataError: it is damaged, is of Python objects, or asks for more than the file holds.
+    """
+    try:
+        version = np.lib.format.read_magic(file)
+        read = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
+        shape, fortran, dtype = read[version[0]](file)
+        shape = tuple(map(operator.index, shape))
+        header = Header(shape, dtype, bool(fortran), file.tell())
+    # It is parsed as Python: a damaged one can raise anything, also for want of a deeper stack.
+    except (Exception, MemoryError):
+        raise DataError(
+            f"{where}: expected a whole array, got one whose header is truncated or damaged; write "
+            "it again with numpy.save"
+        ) from None
+    if dtype.hasobject:
+        raise DataError(
+            f"{where}: expected numbers, got pickled Python objects, which are not read; save it "
+            "as an array of uint8 or float32"
+        )
+    if min(shape, default=0) < 0 or header.elements * dtype.itemsize > size - header.offset:
+        raise DataError(
+            f"{where}: expected a whole array, got {size:,} bytes, fewer than its header tells of; "
+            "write it again with numpy.save"
+        )
+    return header
 
 
 def read_npy(path: Path) -> np.ndarray:
@@ -36,7 +84,12 @@ def read_npy(path: Path) -> np.ndarray:
     Raises:
         DataError: a damaged file, or one of Python objects.
     """
-    return _guarded(path, lambda: np.lib.format.open_memmap(path, mode="r"))
+    with path.open("rb") as file:
+        header = read_header(file, path.stat().st_size, str(path))
+    if header.elements == 0:
+        return np.empty(header.shape, header.dtype)  # as nothing cannot be mapped
+    order: Literal["F", "C"] = "F" if header.fortran else "C"
+    return np.memmap(path, header.dtype, "r", header.offset, header.shape, order)
 
 
 class NpyBlocks:
@@ -96,11 +149,62 @@ def read_npz(path: Path, reading: Reading) -> Parts:
         DataError: a damaged file, or one whose arrays cannot be told apart.
     """
     labels = reading.labels
-    arrays = _guarded(path, lambda: _members(path))
+    try:
+        with zipfile.ZipFile(path) as archive:
+            headers = _headers(path, archive)
+            parts: Parts = {}
+            for part, (x, y) in _chosen(path, headers, labels).items():
+                values = _member(path, archive, x, headers[x])
+                classes = None if y is None else _member(path, archive, y, headers[y])
+                labels_from = None if y is None else f"array {y!r}"
+                parts[part] = Raw(values, f"{path}, array {x!r}", classes, labels_from)
+            return parts
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise DataError(
+            f"{path}: expected a whole .npz file, got one that is truncated or damaged "
+            f"({error}); write it again with numpy.savez"
+        ) from None
+
+
+def _headers(path: Path, archive: zipfile.ZipFile) -> dict[str, Header]:
+    """The arrays of an archive, by name; other members are not read."""
+    members = {
+        info.filename.removesuffix(".npy"): info
+        for info in archive.infolist()
+        if info.filename.endswith(".npy")
+    }
+    if members.keys() >= SPARSE:
+        raise DataError(
+            f"{path}: expected arrays, got a sparse matrix; write what "
+            "scipy.sparse.load_npz(path).toarray() gives with numpy.savez"
+        )
+    found = {}
+    for name, info in members.items():
+        with archive.open(info) as file:
+            found[name] = read_header(file, info.file_size, f"{path}, array {name!r}")
+    return found
+
+
+def _member(path: Path, archive: zipfile.ZipFile, name: str, header: Header) -> np.ndarray:
+    """An array, unpacked piece by piece into the memory that it takes."""
+    where = f"{path}, array {name!r}"
+    check_array(header.elements, header.dtype, where)
+    flat = np.empty(header.elements, header.dtype)
+    with archive.open(f"{name}.npy") as file:
+        file.read(header.offset)
+        if read_into(flat, file.read) < flat.nbytes:
+            raise DataError(f"{where}: expected a whole array, got one that is truncated")
+    return flat.reshape(header.shape, order="F" if header.fortran else "C")
+
+
+def _chosen(
+    path: Path, arrays: Mapping[str, Header], labels: str | None
+) -> dict[Part, tuple[str, str | None]]:
+    """The names of the values and the labels of each part."""
     layout: Mapping[Part, tuple[str, ...]] = PART_NAMES
     if _find(arrays, VALUES, PART_NAMES["train"]) is None:
         layout = {"all": ("",)}
-    parts: Parts = {}
+    chosen: dict[Part, tuple[str, str | None]] = {}
     for part, words in layout.items():
         y = _find(arrays, LABELS if labels is None else (labels,), words)
         x = _find(arrays, VALUES, words) or (_only(path, arrays, y) if part == "all" else None)
@@ -111,25 +215,11 @@ def read_npz(path: Path, reading: Reading) -> Parts:
                 f"{path}: expected labels= to name an array for the labels of {x!r}, "
                 f"got {labels!r}; {near(labels, arrays)}"
             )
-        parts[part] = Raw(
-            arrays[x],
-            f"{path}, array {x!r}",
-            arrays[y] if y else None,
-            f"array {y!r}" if y else None,
-        )
-    return parts
+        chosen[part] = x, y
+    return chosen
 
 
-def _members(path: Path) -> dict[str, np.ndarray]:
-    with zipfile.ZipFile(path) as archive:
-        check_memory(sum(member.file_size for member in archive.infolist()), str(path))
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
-
-
-def _find(
-    arrays: Mapping[str, np.ndarray], bases: Sequence[str], words: Sequence[str]
-) -> str | None:
+def _find(arrays: Mapping[str, Header], bases: Sequence[str], words: Sequence[str]) -> str | None:
     """The first array called ``base_word`` or ``word_base``; or ``base``, for the word ""."""
     by_lower = {name.lower(): name for name in arrays}
     for word in words:
@@ -140,7 +230,7 @@ def _find(
     return None
 
 
-def _only(path: Path, arrays: Mapping[str, np.ndarray], labels: str | None) -> str:
+def _only(path: Path, arrays: Mapping[str, Header], labels: str | None) -> str:
     others = [name for name in arrays if name != labels]
     if len(others) != 1:
         shapes = ", ".join(f"{name} {arrays[name].shape}" for name in arrays) or "no array"
@@ -149,21 +239,3 @@ def _only(path: Path, arrays: Mapping[str, np.ndarray], labels: str | None) -> s
             "x_train and x_test"
         )
     return others[0]
-
-
-def _guarded(path: Path, read: Callable[[], T]) -> T:
-    try:
-        return read()
-    except (DataError, MemoryError, PermissionError):
-        raise
-    except Exception as error:  # numpy parses headers as Python: a damaged one can raise anything
-        if "allow_pickle" in str(error) or "Python objects" in str(error):
-            raise DataError(
-                f"{path}: expected numbers, got pickled Python objects, which are not read; "
-                "save it as an array of uint8 or float32"
-            ) from None
-        raise DataError(
-            f"{path}: expected a whole {path.suffix} file, got one that is truncated or damaged "
-            f"({str(error) or type(error).__name__}); write it again with "
-            f"numpy.save{'z' if path.suffix == '.npz' else ''}"
-        ) from None

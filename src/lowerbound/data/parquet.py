@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from lowerbound.data.columns import quoted
 from lowerbound.data.conversion import Parts, Raw, check_memory
 from lowerbound.data.reading import Reading
 from lowerbound.data.tables import (
@@ -21,7 +22,6 @@ from lowerbound.data.tables import (
     gather,
     is_number,
     not_a_number,
-    quoted,
     row_name,
     table_raw,
 )

@@ -206,7 +206,7 @@ def survey(
         digest.update(numbered.numpy().data)
         kept_labels = torch.from_numpy(np.delete(numbered.numpy(), out))
         held_labels = {part: numbered[torch.from_numpy(rows)] for part, rows in held.items()}
-    digest.update(f"{tuple(x.shape[1:])} {dtype} {classes}".encode() + out.tobytes())
+    digest.update(f"{schema} {dtype} {classes}".encode() + out.tobytes())
     stored = Stored(
         blocks, out, name, schema, dtype, values, moments, kept_labels, classes, digest.hexdigest()
     )

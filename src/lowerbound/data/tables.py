@@ -6,13 +6,14 @@ import json
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from lowerbound.data.columns import pick, quoted
 from lowerbound.data.conversion import Raw, check_finite
 from lowerbound.data.reading import Reading
 from lowerbound.errors import ConfigurationError, DataError, near
@@ -25,7 +26,7 @@ UNNAMED = re.compile(r"|unnamed: \d+|__index_level_\d+__", re.IGNORECASE)
 COUNTERS = ("index", "id")
 BYTES = 12
 """In memory of one value of a table while it is read: as float64, and as it is kept."""
-SHOWN, FIRST_ROWS = 5, 200
+FIRST_ROWS = 200
 MICROSECONDS_A_DAY = 86_400e6
 
 
@@ -82,31 +83,33 @@ def choose(
     left out.  A column called label or class is the labels' (``auto``).
     """
     labels, where = reading.labels, Path(path).name
-    extra = [name for name in names if _is_counter(name, names, first)]
-    if reading.columns is not None:
-        names, extra = _named(path, names, reading), []
-    names = tuple(name for name in names if name not in extra or name == labels)
-    if extra:
-        log.info("%s: column %s only counts the rows, and is left out", where, quoted(extra))
-    if "" in (bare := [name.strip() for name in names]):
-        raise DataError(
-            f"{path}: expected a name for every column, got '' for column {bare.index('')} "
-            "(counted from 0); name it, or write the file without it"
-        )
-    if len(set(names)) < len(names):
-        name, times = Counter(names).most_common(1)[0]
-        raise DataError(
-            f"{path}: expected columns of different names, got {name!r} {times} times; rename them"
-        )
     if labels is not None and labels not in names:
         raise ConfigurationError(
             f"{path}: expected labels= to name a column, got {labels!r}; {near(labels, names)}"
         )
-    likely = [name for name in names if auto and name.lower() in LABELS]
-    label = labels if labels is not None else next(iter(likely), None)
+    taken = set(reading.columns or ())
+    likely = (name for name in names if auto and name.lower() in LABELS and name not in taken)
+    label = next(likely, None) if labels is None else labels
     if label is not None and labels is None:
         log.info("%s: column %r is taken for the class labels", where, label)
-    columns = reading.columns or tuple(name for name in names if name != label)
+    columns = tuple(name for name in names if name != label)
+    if reading.columns is not None:
+        pick(path, columns, reading.columns)
+        return label, reading.columns
+    if counters := [name for name in columns if _is_counter(name, names, first)]:
+        log.info("%s: column %s only counts the rows, and is left out", where, quoted(counters))
+        columns = tuple(name for name in columns if name not in counters)
+    if "" in (bare := [name.strip() for name in columns]):
+        place = names.index(columns[bare.index("")])
+        raise DataError(
+            f"{path}: expected a name for every column, got '' for column {place} (counted from "
+            "0); name it, or write the file without it"
+        )
+    if len(set(columns)) < len(columns):
+        name, times = Counter(columns).most_common(1)[0]
+        raise DataError(
+            f"{path}: expected columns of different names, got {name!r} {times} times; rename them"
+        )
     if not columns:
         raise DataError(
             f"{path}: expected at least one column of numbers besides the labels, got only "
@@ -127,29 +130,6 @@ def _is_counter(name: str, names: tuple[str, ...], first: Callable[[str], np.nda
     return (
         whole and len(numbers) > 1 and numbers[0] in (0, 1) and bool((np.diff(numbers) == 1).all())
     )
-
-
-def _named(path: Path | str, names: tuple[str, ...], reading: Reading) -> tuple[str, ...]:
-    """The columns asked for, and those that may hold labels; the others are told."""
-    wanted, there = reading.columns or (), set(names)
-    if missing := [name for name in wanted if name not in there]:
-        more = f" and {len(missing) - 1:,} others" if len(missing) > 1 else ""
-        raise DataError(
-            f"{path}: expected the columns {quoted(wanted)}, got none called {missing[0]!r}{more}; "
-            f"{near(missing[0], set(names) - set(wanted) or names)}"
-        )
-    taken = set(wanted)
-    left = [n for n in names if n not in taken and n != reading.labels and n.lower() not in LABELS]
-    if left:
-        log.info("%s: not asked for, and left out: column %s", Path(path).name, quoted(left))
-    out = set(left)
-    return tuple(name for name in names if name not in out)
-
-
-def quoted(names: Sequence[str]) -> str:
-    """The first few names."""
-    shown = ", ".join(map(repr, names[:SHOWN]))
-    return shown + (f" and {len(names) - SHOWN:,} others" if len(names) > SHOWN else "")
 
 
 def first_numbers(column: Any) -> np.ndarray:

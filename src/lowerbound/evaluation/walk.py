@@ -106,7 +106,7 @@ def prepared_batches(
     transform adds follows from torch's seed and the example's place alone, so that all measures of
     one seed are of the same x.
     """
-    model.expect(data)
+    data = model.expect(data)
     size = max(1, min(IMAGES_PER_BATCH, ELEMENTS_PER_CHUNK // decoded_elements(model)))
     for i, batch in enumerate(data.batches(size, device=device)):
         with forked(device):
@@ -141,7 +141,6 @@ def decoded_elements(model: VAE) -> int:
 
 def posteriors(model: VAE, data: Any) -> Iterator[Distribution]:
     """q(z|x) of the data in order, a batch at a time, without the transform's noise."""
-    data = as_dataset(data, "test")
-    model.expect(data)
+    data = model.expect(as_dataset(data, "test"))
     for x, labels in data.batches(IMAGES_PER_BATCH):
         yield model.encode(x, labels)

@@ -90,7 +90,7 @@ def compose(
     p_x = with_network(observed.likelihood, mirrored(network), sizes, latent_dim)
     p_z = named_prior(prior, sizes, data)
     q = with_network(posterior, network, sizes, observed.inputs, observed.encoder)
-    model = VAE(p_z, q, p_x, observed.transform, context)
+    model = VAE(p_z, q, p_x, observed.transform, context, data.columns)
     start_at_data(model, data)
     return model
 

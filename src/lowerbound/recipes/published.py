@@ -115,6 +115,7 @@ def two_layers(
         BottomUpPosterior((gaussian(pixels, wide, d_1), gaussian(d_1, narrow, d_2))),
         complete(observed.likelihood, network=decoder, shape=data.shape),
         observed.transform,
+        columns=data.columns,
     )
 
 
@@ -142,7 +143,7 @@ def two_layers_top_down(
     p_x = with_network(
         observed.likelihood, network(width, width, activation="gated"), sizes, d_1 + d_2
     )
-    model = VAE(p_z, q, p_x, observed.transform)
+    model = VAE(p_z, q, p_x, observed.transform, columns=data.columns)
     start_at_data(model, data)
     return model
 

@@ -9,7 +9,7 @@ import platform
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pydantic
 import torch
@@ -60,13 +60,7 @@ class DataSource(pydantic.BaseModel, frozen=True, extra="forbid"):
 
     def reading(self) -> Options:
         """The options of `lowerbound.data.load` and `read` that choose how to read."""
-        return {
-            "labels": self.labels,
-            "header": self.header,
-            "crop": self.crop,
-            "resize": self.resize,
-            "skip_broken": self.skip_broken,
-        }
+        return cast(Options, self.model_dump(include=set(Options.__annotations__)))
 
 
 class ValueRange(pydantic.BaseModel, frozen=True, extra="forbid"):

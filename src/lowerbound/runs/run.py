@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pydantic
 import torch
@@ -15,12 +16,16 @@ from torch import Tensor
 
 from lowerbound import storage
 from lowerbound.data import Dataset, Splits, Stored, read
+from lowerbound.data.formats import options_of
+from lowerbound.data.reading import Options
 from lowerbound.errors import ConfigurationError, DataError, StorageError
 from lowerbound.evaluation import Evaluation
 from lowerbound.files import write_json
 from lowerbound.runs.description import RUN_FILE, Reading, RunDescription
 from lowerbound.training import CHECKPOINT_FILE, METRICS_FILE, Record, read_history
 from lowerbound.vae import VAE
+
+log = logging.getLogger("lowerbound")
 
 EVALUATION_FILE = "evaluation.json"
 SplitName = Literal["train", "validation", "test"]
@@ -124,11 +129,22 @@ class Run:
     def other(self, source: str, labels: str | None = None) -> Dataset:
         """All the examples of ``source``, in the units and with the classes of the run's data.
 
+        Columns are taken by name where both have names, else by position; and what the run says of
+        how its data are read holds for these too.
+
         Raises:
             DataError: their values are of another kind, their shape is not the model's, or, for a
                 conditional model, their classes are not the run's.
         """
-        data = read(source, labels=labels)
+        how: Options = {}
+        if self.is_described:
+            own = self.description.source.reading()
+            takes = set(options_of(source)) - {"labels"}
+            how = cast(Options, {name: value for name, value in own.items() if name in takes})
+        columns = self.model.columns
+        data = read(source, columns=columns, **how | {"labels": labels})
+        if columns is not None and data.columns is None:
+            log.info("%s: its columns have no names, and are taken in the model's order", source)
         if self.is_described:
             if self.description.values is not None:
                 self.description.values.refuse_others(data, source)

@@ -104,9 +104,8 @@ class _Run:
         processes: Processes,
         device: torch.device,
     ) -> None:
-        for data in (train, validation):
-            if data is not None:
-                model.expect(data)
+        train = model.expect(train)
+        validation = None if validation is None else model.expect(validation)
         if training.patience is not None and validation is None:
             raise ConfigurationError(
                 "expected validation data, which patience needs to find the best epoch, got none"

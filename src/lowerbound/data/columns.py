@@ -1,0 +1,72 @@
+"""Columns by their names."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from lowerbound.data.dataset import Data, Dataset
+from lowerbound.errors import DataError, near
+
+log = logging.getLogger("lowerbound")
+
+SHOWN = 5
+
+
+def pick(where: Path | str, names: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    """The places of the ``wanted`` names; what else there is, is told.
+
+    Raises:
+        DataError: one of them is not there.
+    """
+    places = {name: i for i, name in enumerate(names)}
+    if missing := [name for name in wanted if name not in places]:
+        taken = set(wanted)
+        others = [name for name in names if name not in taken]
+        more = f" and {len(missing) - 1:,} others" if len(missing) > 1 else ""
+        hint = near(missing[0], others) if others else "it has no others"
+        raise DataError(
+            f"{where}: expected the columns {quoted(wanted)}, got none called {missing[0]!r}"
+            f"{more}; {hint}"
+        )
+    taken = set(wanted)
+    if left := [name for name in names if name not in taken]:
+        plural = "" if len(left) == 1 else "s"
+        log.info("%s: column%s %s left out", Path(where).name, plural, quoted(left))
+    return [places[name] for name in wanted]
+
+
+def by_name(data: Data, columns: Sequence[str] | None) -> Data:
+    """``data`` with these columns, by name and in this order, where they have names.
+
+    Raises:
+        DataError: one of them is not there; or data on disk that have others, or another order.
+
+    >>> from lowerbound.data import from_arrays
+    >>> by_name(from_arrays([[1, 2, 3]], columns=["a", "b", "c"]), ("c", "a")).x
+    tensor([[3., 1.]])
+    """
+    if columns is None or data.columns is None or data.columns == tuple(columns):
+        return data
+    places = pick(data.name, data.columns, columns)
+    if not isinstance(data, Dataset):
+        raise DataError(
+            f"{data.name}: expected the columns {quoted(columns)} in this order, as the model was "
+            f"made for, got {quoted(data.columns)}; write them so, or keep the data in memory"
+        )
+    fields = data.x.split([field.size for field in data.schema], dim=1)
+    return replace(
+        data,
+        x=torch.cat([fields[i] for i in places], dim=1),
+        schema=tuple(data.schema[i] for i in places),
+    )
+
+
+def quoted(names: Sequence[str]) -> str:
+    """The first few names."""
+    shown = ", ".join(map(repr, names[:SHOWN]))
+    return shown + (f" and {len(names) - SHOWN:,} others" if len(names) > SHOWN else "")
