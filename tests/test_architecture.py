@@ -20,7 +20,7 @@ import lowerbound as lb
 SOURCE = Path(lb.__file__).parent
 # From the bottom up: a module may import from lines above its own, and from its own package.
 LAYERS = [
-    ["errors", "environment"],
+    ["errors", "environment", "docstrings"],
     ["lowerbound", "extras"],
     ["devices", "files", "parts", "pages"],
     [

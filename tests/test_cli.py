@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from typer.main import get_command
 
 import lowerbound as lb
 from lowerbound import cli, recipes
@@ -30,7 +32,7 @@ def run(monkeypatch, capfd):
     def call(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["lowerbound", *map(str, arguments)])
         with pytest.raises(SystemExit) as stop:
-            cli.run()
+            cli.run(name="lowerbound")
         out, err = capfd.readouterr()
         assert "Traceback" not in err
         return int(stop.value.code or 0), out, err
@@ -64,6 +66,42 @@ def test_version(run):
     assert (code, out.split()[0]) == (0, "lowerbound")
 
 
+COMMANDS = [
+    *("train", "evaluate", "rates", "report", "diagnose", "reconstruct", "sample", "embed"),
+    *("compress", "decompress", "recipes", "data list", "data get"),
+]
+
+
+def test_every_command_is_told_of(run):
+    _, out, _ = run("-h")
+    named = [
+        line.split()[0] for line in out.partition("Commands:")[2].splitlines() if line[2:3] > " "
+    ]
+    assert named == list(dict.fromkeys(name.split()[0] for name in COMMANDS))
+    assert run()[:2] == (0, out)
+    assert "..." not in out.partition("Commands:")[2]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_reads_well_at_80_columns_and_its_examples_are_understood(run, monkeypatch, command):
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = run(*command.split(), "-h")
+    assert code == 0
+    assert max(map(len, out.splitlines())) <= 80
+    for option in ("-q, --quiet", "--json", "-h, --help"):
+        assert f"  {option} " in out
+    examples = out.partition("Examples:\n")[2].splitlines()
+    assert examples
+    for example in examples:
+        program, *words = shlex.split(example)
+        assert program == "lowerbound"
+        assert " ".join(words).startswith(command)
+        parsed = get_command(cli.app).commands[words.pop(0)]
+        if command.startswith("data"):
+            parsed = parsed.commands[words.pop(0)]
+        parsed.make_context(command, words)
+
+
 def test_recipes_lists_every_setting(run):
     code, out, _ = run("recipes")
     assert code == 0
@@ -71,6 +109,88 @@ def test_recipes_lists_every_setting(run):
     assert "learning_rate=0.001" in out
     values = json.loads(run("recipes", "--json")[1])
     assert values["mlp"]["settings"]["network"]["hidden"] == [512]
+
+
+def test_every_setting_is_explained(run):
+    """With its meaning, what it takes and its default, in the words of the docstrings."""
+    parts = [part for axis in recipes.AXES for part in recipes.choices(axis)]
+    for name in (*recipes.RECIPES, *parts):
+        code, out, _ = run("recipes", name, "--json")
+        assert code == 0
+        told = json.loads(out)
+        for key, setting in (told["settings"] | told.get("training", {})).items():
+            assert setting["meaning"], (name, key)
+            assert setting["takes"], (name, key)
+    _, out, _ = run("recipes", "vampprior")
+    assert "prior.components=500\n      K, of which a recipe takes no more than" in out
+    assert "objective.beta=Linear\n" in out
+    assert "objective.beta.duration=100.0\n      epochs of the rise, above 0; a number\n" in out
+    assert "latent_dim=40\n      the dimensions of z; a whole number, at least 1\n" in out
+    assert "optimizer=adam\n" in out
+    assert max(map(len, out.splitlines())) <= 80
+    told = json.loads(run("recipes", "iwae", "--json")[1])
+    assert told["training"]["batch_size"]["default"] == 20
+    assert told["settings"]["objective.gradient"]["takes"] == "standard or dreg"
+    code, _, err = run("recipes", "vamppriorr")
+    assert (code, "did you mean VampPrior or vampprior?" in err) == (2, True)
+
+
+def test_settings_are_options(run, tmp_path):
+    """Those of training, of the recipe, and of parts; a switch needs no value."""
+    start = ("train", "mlp", "--data", "digits", "--latent-dim", 2, "--hidden=16")
+    more = ("--objective", "IWAE", "--objective.samples", 2, "--conditional", "--epochs", 1)
+    code, out, err = run(*start, *more, "--out", tmp_path / "run", "--quiet")
+    assert (code, err) == (0, "")
+    assert out.startswith("trained; now: ")
+    kept = json.loads((tmp_path / "run/run.json").read_text())
+    assert kept["settings"] == {
+        "latent_dim": 2,
+        "hidden": 16,
+        "objective": "IWAE",
+        "objective.samples": 2,
+        "conditional": True,
+        "epochs": 1,
+    }
+    names = {
+        name for option in get_command(cli.app).commands["train"].params for name in option.opts
+    }
+    settings = {
+        f"--{key.replace('_', '-')}" for r in recipes.RECIPES.values() for key in r.defaults
+    }
+    training = {f"--{f.name.replace('_', '-')}" for f in dataclasses.fields(lb.Training)}
+    assert not names & (settings | training)
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("recipes ia", ["iaf"]),
+        ("train ml", ["mlp"]),
+        ("train mlp --data fash", ["fashion-mnist"]),
+        ("train mlp --set learn", ["learning_rate="]),
+        ("train mlp --set prior=Va", ["prior=VampPrior"]),
+        ("train mlp --warm", ["--warmup-epochs"]),
+        ("train mlp --schedule co", ["constant", "cosine"]),
+        ("evaluate run --dec", ["--decompose"]),
+    ],
+)
+def test_a_shell_can_complete(run, monkeypatch, words, found):
+    monkeypatch.setenv("_LOWERBOUND_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", f"lowerbound {words}")
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split())))
+    assert run()[1].split() == found
+
+
+def test_quiet_leaves_the_result_alone(run, trained, tmp_path):
+    code, out, err = run("evaluate", trained, "--samples", 2, "-q")
+    assert (code, err, "ELBO" in out) == (0, "", True)
+    for command in ("embed", "sample", "reconstruct"):
+        arguments = (command, trained, "--out", tmp_path / "x.npy")
+        assert run(*arguments, "--quiet") == (0, "", "")
+        assert run(*arguments)[2].startswith(f"wrote {tmp_path / 'x.npy'}: ")
+        told = json.loads(run(*arguments, "--json")[1])
+        assert told["file"] == str(tmp_path / "x.npy")
+        assert tuple(told["shape"]) == np.load(tmp_path / "x.npy").shape
 
 
 def test_evaluate(run, trained):
@@ -395,6 +515,24 @@ def test_ctrl_c_at_any_moment_of_the_start_is_quiet(tmp_path):
         (["train", "--resume", "--out", "r"], 4, "expected a run"),
         (["train", "mlp", "--data", "x.npy", "--out", "r"], 3, "x.npy"),
         (["train", "mlp", "--data", "digits", "--out", "r", "--set", "epoch=1"], 2, "epochs"),
+        (["train", "mlp", "--data", "digits", "--out", "r", "--epoch", "1"], 2, "mean --epochs?"),
+        (["train", "mlp", "--data", "digits", "--out", "r", "--beta", "1"], 2, "objective.beta"),
+        (["train", "mlp", "--data", "digits", "--out", "r", "--epochs"], 2, "a value after --epo"),
+        (["train", "mlp", "--data", "digits", "--out", "r", "--epochs", "--json"], 2, "a value"),
+        (["train", "mlp", "--data", "digits", "--out", "r", "--foo=1"], 2, "see lowerbound train"),
+        (["train", "mlp", "--resum"], 2, "did you mean --resume?"),
+        (["train", "MLP", "--data", "digits", "--out", "r"], 2, "did you mean mlp?"),
+        (["train", "mlp", "--data", "MNIST", "--out", "r"], 3, "did you mean mnist?"),
+        (
+            ["train", "mlp", "--data", "digits", "--out", "r", "--likelihood", "bernoulli"],
+            2,
+            "did you mean Bernoulli?",
+        ),
+        (["trian"], 2, "did you mean train?"),
+        (["evaluate"], 2, "missing argument 'RUN'; see lowerbound evaluate --help"),
+        (["evaluate", "x", "--samples", "y"], 2, "'--samples': Input should be a valid integer"),
+        (["evaluate", "x", "--split", "tests"], 2, "is not one of 'train', 'validation', 'test'"),
+        (["sample", "x", "--out", "x.npy", "--seed", "-1"], 2, "expected 0 to 2⁶³ − 1, got -1"),
         (["train", "mlp", "--data", "digits", "--out", "r", "--validation", "-1"], 2, "hold out"),
         (["train", "mlp", "--data", "digits", "--out", "r", "--device", "tpu"], 2, "use cpu"),
         (["evaluate", "nowhere"], 4, "expected a"),

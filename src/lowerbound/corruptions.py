@@ -23,7 +23,11 @@ class Corruption(ABC):
 @part
 @dataclass(frozen=True)
 class GaussianNoise(Corruption):
-    """x + σε, ε ~ N(0, I)."""
+    """x + σε, ε ~ N(0, I).
+
+    Args:
+        sigma: σ, above 0.
+    """
 
     sigma: float = 0.5
 
@@ -38,7 +42,11 @@ class GaussianNoise(Corruption):
 @part
 @dataclass(frozen=True)
 class Masking(Corruption):
-    """Each element set to 0 with probability ``rate``."""
+    """Each element set to 0 with probability ``rate``.
+
+    Args:
+        rate: the probability, between 0 and 1.
+    """
 
     rate: float = 0.5
 

@@ -78,11 +78,25 @@ class MissingExtra(LowerboundError, ImportError):
 def near(word: str, known: Iterable[str]) -> str:
     """A hint naming the known words nearest to ``word``.
 
-    >>> near("latent_dims", ["latent_dim", "hidden"])
-    'did you mean latent_dim?'
+    >>> near("latent_dims", ["latent_dim", "hidden"]), near("iwae", ["ELBO", "IWAE"])
+    ('did you mean latent_dim?', 'did you mean IWAE?')
     >>> near("qqq", ["latent_dim", "hidden"])
     'known: hidden, latent_dim'
     """
     known = sorted(known)
-    close = difflib.get_close_matches(word, known, n=3, cutoff=0.6)
+    close = closest(word, known)
     return f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}"
+
+
+def closest(word: str, known: Iterable[str]) -> list[str]:
+    """The known words that ``word`` may stand for: itself but for case, or else those nearest."""
+    plain: dict[str, list[str]] = {}
+    for name in known:
+        plain.setdefault(_plain(name), []).append(name)
+    wanted = _plain(word)
+    found = difflib.get_close_matches(wanted, plain, n=3, cutoff=0.6)
+    return [name for text in ([wanted] if wanted in plain else found) for name in plain[text]]
+
+
+def _plain(word: str) -> str:
+    return word.casefold().replace("_", "-").lstrip("-")

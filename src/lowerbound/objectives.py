@@ -66,15 +66,18 @@ class Objective(ABC):
 class ELBO(Objective):
     """E_q[log p(x|z)] − β KL(q(z|x) ‖ p(z)).
 
-    ``beta`` is a number or a schedule of time.  ``free_bits`` (in nats) makes the first nats free:
-    it replaces each latent dimension's batch-mean KL by max(free_bits, KL), or with
-    ``free_bits_per="total"`` each example's whole KL.  The KL is exact where a closed form is
-    known, and taken at the drawn z elsewhere.  With several processes, batch means are those of
-    each one's share of the batch.
+    The KL is exact where a closed form is known, and taken at the drawn z elsewhere.  With several
+    processes, batch means are those of each one's share of the batch.
 
-    With ``corruption`` the encoder sees a fresh corruption x̃ of x while the model is in training
-    mode.  Any q gives a lower bound, so q(z|x̃) does; it keeps the encoder from learning the
-    training set by heart.
+    Args:
+        beta: the weight of the KL, at least 0, or its schedule.
+        free_bits: nats of the KL that cost nothing, at least 0: KL becomes max(free_bits, KL).
+        samples: draws z ~ q(z|x) for each example.
+        corruption: of the x that the encoder sees, afresh at each use, while the model is in
+            training mode.  Any q gives a lower bound, so q(z|x̃) does; it keeps the encoder from
+            learning the training set by heart.
+        free_bits_per: what the free nats are given to: each dimension's batch-mean KL, or each
+            example's whole KL.
 
     Sources: Kingma & Welling 2013, arXiv 1312.6114; β: Higgins et al. 2017; free bits: Kingma et
     al. 2016, arXiv 1606.04934, in total: Roberts et al. 2018, arXiv 1803.05428; corruption: Im et
@@ -83,12 +86,11 @@ class ELBO(Objective):
 
     beta: float | Schedule = 1.0
     free_bits: float = 0.0
-    samples: int = 1
+    samples: Size = 1
     corruption: Corruption | None = None
     free_bits_per: Literal["dimension", "total"] = "dimension"
 
     def __post_init__(self) -> None:
-        _at_least_one(self.samples)
         if not 0 <= self.free_bits < math.inf:
             raise ConfigurationError(f"expected free_bits ≥ 0 nats, got {self.free_bits}")
         _weights(beta=self.beta)
@@ -127,18 +129,18 @@ class ELBO(Objective):
 class IWAE(Objective):
     """log (1/k) Σᵢ wᵢ, wᵢ = p(x, zᵢ)/q(zᵢ|x): the importance-weighted bound with k samples.
 
-    ``gradient="dreg"`` is the doubly-reparameterised estimator: the encoder's gradient is
-    Σᵢ w̃ᵢ² ∂log wᵢ/∂zᵢ ∂zᵢ/∂φ with normalised weights w̃, whose signal does not vanish as k grows.
+    Args:
+        samples: k, the draws z ~ q(z|x) for each example.
+        gradient: of the encoder: the bound's own, or the doubly-reparameterised one,
+            Σᵢ w̃ᵢ² ∂log wᵢ/∂zᵢ ∂zᵢ/∂φ with normalised weights w̃, whose signal does not vanish as k
+            grows.
 
     Sources: Burda, Grosse & Salakhutdinov 2015, arXiv 1509.00519; Tucker et al. 2018, arXiv
     1810.04152.
     """
 
-    samples: int = 50
+    samples: Size = 50
     gradient: Literal["standard", "dreg"] = "standard"
-
-    def __post_init__(self) -> None:
-        _at_least_one(self.samples)
 
     def __call__(
         self, model: VAE, x: Tensor, context: Tensor | None = None, time: float = math.inf
@@ -162,17 +164,20 @@ class IWAE(Objective):
 class Renyi(Objective):
     """1/(1 − α) log (1/k) Σᵢ wᵢ^(1 − α): the variational Rényi bound with k samples.
 
-    It falls as ``alpha`` grows, from the IWAE at α = 0 to the ELBO, at the drawn z, as α → 1, and
-    further; α < 0 would be no lower bound.  The reported ``bound`` is α = 0's, from the same z.
+    The reported ``bound`` is α = 0's, from the same z.
+
+    Args:
+        alpha: α, at least 0, as below 0 it would be no lower bound, which falls as α grows: from
+            the IWAE at 0 to the ELBO, at the drawn z, as α → 1, and further.
+        samples: k, the draws z ~ q(z|x) for each example.
 
     Source: Li & Turner, Rényi divergence variational inference, 2016, arXiv 1602.02311.
     """
 
     alpha: float = 0.5
-    samples: int = 50
+    samples: Size = 50
 
     def __post_init__(self) -> None:
-        _at_least_one(self.samples)
         _weights(alpha=self.alpha)
 
     def __call__(
@@ -207,6 +212,12 @@ class TCVAE(Objective):
 
     which is unbiased for q(z) (its logarithm is not).  The posterior must factorise, as a diagonal
     Gaussian does.  With several processes, M counts each one's share of the batch.
+
+    Args:
+        alpha: the weight of the mutual information, at least 0, or its schedule.
+        beta: the weight of the total correlation, at least 0, or its schedule.
+        gamma: the weight of each dimension's divergence from its prior, at least 0, or its
+            schedule.
 
     Source: Chen, Li, Grosse & Duvenaud, Isolating sources of disentanglement in VAEs, 2018, arXiv
     1802.04942; the estimate is its stratified one, with equal weights on the other examples.
@@ -271,7 +282,12 @@ class InfoVAE(Objective):
     MMD² is estimated without bias from the batch's z ~ q(z|x) and as many draws from p(z).  In the
     paper's terms β = 1 − α and ``weight`` = α + λ − 1.  β = 0 leaves MMD alone to bring q(z) to the
     prior: with a `Deterministic` posterior, the Wasserstein autoencoder, which has no KL and no
-    bound on log p(x).  ``kernel`` is `mmd`'s.
+    bound on log p(x).
+
+    Args:
+        weight: of MMD², at least 0, or its schedule.
+        beta: the weight of the KL, at least 0, or its schedule.
+        kernel: of `mmd`: inverse multiquadratic or Gaussian.
 
     Sources: Zhao, Song & Ermon, InfoVAE, 2017, arXiv 1706.02262; Tolstikhin et al., Wasserstein
     auto-encoders, 2017, arXiv 1711.01558.
@@ -306,9 +322,12 @@ class InfoVAE(Objective):
 class Reconstruction(Objective):
     """log p(x|z) − penalty at z ~ q(z|x̃), with no KL: an autoencoder, with Deterministic posterior.
 
-    x̃ is x, or with ``corruption`` a fresh corruption of it while the model is in training mode,
-    which makes a denoising autoencoder.  ``sparsity`` weighs ‖z‖₁ and ``contraction`` weighs
-    ‖∂z/∂x‖², estimated without bias by ‖∂(vᵀz)/∂x‖² with random signs v.
+    Args:
+        corruption: of x to x̃, afresh at each use, while the model is in training mode, which makes
+            a denoising autoencoder; without it, x̃ is x.
+        sparsity: the weight of ‖z‖₁, at least 0.
+        contraction: the weight of ‖∂z/∂x‖², at least 0, which is estimated without bias by
+            ‖∂(vᵀz)/∂x‖² with random signs v.
 
     Sources: denoising: Vincent et al. 2008; contractive: Rifai et al. 2011.
     """
@@ -372,8 +391,3 @@ def _weights(**weights: float | Schedule) -> None:
     for name, weight in weights.items():
         if not isinstance(weight, Schedule) and not 0 <= weight < math.inf:
             raise ConfigurationError(f"expected a weight {name} ≥ 0, got {weight}")
-
-
-def _at_least_one(samples: int) -> None:
-    if samples < 1:
-        raise ConfigurationError(f"expected at least one sample, got {samples}")

@@ -92,9 +92,15 @@ class FlowPosterior(Posterior):
     """q(z|x) = f(·; h(x)) of N(μ(x), diag σ²(x)), with f an inverse autoregressive flow.
 
     ``network`` returns 2 latent_dim + ``features`` numbers per example: μ, log σ², then h.  Drawing
-    z and the density of a z just drawn are one pass through the ``transforms`` masked networks,
-    which have ``hidden`` units.  The density of any other z inverts f, in latent_dim passes one
-    after the other; with ``coupling``, f is a coupling flow, whose inverse takes 2.
+    z and the density of a z just drawn are one pass through the masked networks.  The density of
+    any other z inverts f, in latent_dim passes one after the other.
+
+    Args:
+        features: width of h(x), which the flow is given.
+        transforms: masked networks, one after the other.
+        hidden: widths of the layers of each.
+        univariate: what each does to one dimension of z.
+        coupling: f is a coupling flow, whose inverse takes 2 passes.
 
     Sources: Kingma et al., Improving variational inference with inverse autoregressive flow, 2016,
     arXiv 1606.04934; splines: Durkan et al. 2019, arXiv 1906.04032; coupling: Dinh et al. 2016,
@@ -134,6 +140,9 @@ class BottomUpPosterior(Posterior):
 
     ``layers`` are posteriors themselves, the first of x and each further one of the layer below.
 
+    Args:
+        layers: each layer's posterior given the one below.
+
     Source: Burda, Grosse & Salakhutdinov, 2015, arXiv 1509.00519.
     """
 
@@ -155,6 +164,9 @@ class TopDownPosterior(Posterior):
 
     ``network`` takes x to features h, (batch, any).  ``layers`` are posteriors, from z₁'s to z_L's:
     the last is called with h, and each other one with h and, as its context, the layer above.
+
+    Args:
+        layers: each layer's posterior given the one above.
 
     Source: Tomczak & Welling, VAE with a VampPrior, 2017, arXiv 1705.07120; so drawn, each layer's
     KL to the prior is in closed form given its parents.

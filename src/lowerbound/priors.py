@@ -89,6 +89,9 @@ class StandardNormal(Prior):
 class GaussianMixture(Prior):
     """p(z) = Σₖ πₖ N(z; μₖ, diag σₖ²), all learned, whatever the context.
 
+    Args:
+        components: K, the number of Gaussians.
+
     Sources: Dilokthanakul et al., 2016, arXiv 1611.02648; Jiang et al., Variational deep embedding,
     2016, arXiv 1611.05148.
     """
@@ -118,6 +121,9 @@ class VampPrior(Prior):
     is that of one x, and the uₖ are like prepared x; `start_at` puts them on data.  `VAE` gives the
     prior its posterior, which stays the model's and is saved and counted once; for another
     posterior, build another VAE.
+
+    Args:
+        components: K, of which a recipe takes no more than there are examples.
 
     Source: Tomczak & Welling, VAE with a VampPrior, 2017, arXiv 1705.07120.  There the uₖ are also
     clipped to [0, 1]; here they are free, as x need not lie there.
@@ -177,6 +183,11 @@ class FlowPrior(Prior):
     A density is one pass through the ``transforms`` masked networks; a draw takes latent_dim
     passes.  ``context_dim`` is the width of the context, 0 for none.
 
+    Args:
+        transforms: masked networks, one after the other.
+        hidden: widths of the layers of each.
+        univariate: what each does to one dimension of z.
+
     Sources: Papamakarios, Pavlakou & Murray, Masked autoregressive flow, 2017, arXiv 1705.07057;
     splines: Durkan et al., 2019, arXiv 1906.04032; as a prior: Chen et al., Variational lossy
     autoencoder, 2016, arXiv 1611.02731.
@@ -223,6 +234,10 @@ class HierarchicalPrior(Prior):
 
     ``top`` is the prior p(z_L).  ``layers``, from z₁'s to z_{L−1}'s, take the layer above as their
     x: ``DiagonalGaussian(MLP(50, (100, 100), 200), 100)`` is p(z₁|z₂) = N(μ(z₂), diag σ²(z₂)).
+
+    Args:
+        top: the prior of the uppermost layer.
+        layers: each layer's distribution given the one above.
 
     Source: Burda, Grosse & Salakhutdinov, 2015, arXiv 1509.00519.
     """

@@ -22,6 +22,11 @@ class Schedule(ABC):
 class Linear(Schedule):
     """β(t) = final · min(1, max(0, (t − start)/duration)): KL annealing, or warm-up.
 
+    Args:
+        start: epochs before β rises.
+        duration: epochs of the rise, above 0.
+        final: what β rises to.
+
     Source: Bowman et al., Generating sentences from a continuous space, 2016, arXiv 1511.06349.
 
     >>> [Linear(start=4, duration=8)(t) for t in (0, 4, 8, 12, 20)]
@@ -44,6 +49,11 @@ class Linear(Schedule):
 @dataclass(frozen=True)
 class Cyclical(Schedule):
     """β rises from 0 to ``final`` in the first ``ratio`` of each period, then stays.
+
+    Args:
+        period: epochs of a cycle, above 0.
+        ratio: the part of a cycle in which β rises, above 0 and at most 1.
+        final: what β rises to.
 
     Source: Fu et al., Cyclical annealing schedule, 2019, arXiv 1903.10145.
 

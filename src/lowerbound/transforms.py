@@ -105,7 +105,11 @@ class Counts(Identity):
 @part
 @dataclass(frozen=True)
 class Scale(Transform):
-    """Grey levels 0 … maximum to [0, 1]: x/maximum."""
+    """Grey levels 0 … maximum to [0, 1]: x/maximum.
+
+    Args:
+        maximum: the value that becomes 1, above 0.
+    """
 
     maximum: float = 255.0
     output: ClassVar[Output] = "grey"
@@ -127,7 +131,11 @@ class Scale(Transform):
 @part
 @dataclass(frozen=True)
 class Binary(Scale):
-    """Data that are 0 or maximum to 0 or 1."""
+    """Data that are 0 or maximum to 0 or 1.
+
+    Args:
+        maximum: the value that becomes 1, above 0.
+    """
 
     output = "binary"
 
@@ -136,6 +144,9 @@ class Binary(Scale):
 @dataclass(frozen=True)
 class Binarise(Scale):
     """A fresh draw b ~ Bernoulli(x/maximum) at each use.
+
+    Args:
+        maximum: the value that is always 1, above 0.
 
     Source: Salakhutdinov & Murray, On the quantitative analysis of deep belief networks, 2008.
     """
@@ -170,6 +181,9 @@ class Dequantise(Transform):
 
     A log-density of the result, less D log levels, bounds the log-probability of the levels.
 
+    Args:
+        levels: how many there are.
+
     Source: Theis, van den Oord & Bethge, A note on the evaluation of generative models, 2016,
     arXiv 1511.01844.
     """
@@ -194,7 +208,12 @@ class Dequantise(Transform):
 @part
 @dataclass(frozen=True)
 class Standardise(Transform):
-    """(x − mean)/deviation, with the training set's figures: for each column, or one for all."""
+    """(x − mean)/deviation, with the training set's figures: for each column, or one for all.
+
+    Args:
+        mean: of each column, or one for all.
+        deviation: of each column, or one for all, above 0.
+    """
 
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
@@ -240,6 +259,10 @@ class PerField(Transform):
     """A transform for each of several groups of columns of a row, (batch, columns).
 
     ``columns`` are the numbers of each group's columns, which together are all of them.
+
+    Args:
+        transforms: of each group.
+        columns: the numbers of each group's columns.
     """
 
     transforms: tuple[Transform, ...]

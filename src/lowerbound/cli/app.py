@@ -11,30 +11,35 @@ from typing import Annotated, NoReturn
 import typer
 
 import lowerbound
-from lowerbound.cli import compress, data, diagnose, evaluate, inspect, train
+from lowerbound.cli import compress, data, diagnose, evaluate, inspect, recipes, train
+from lowerbound.cli.command import Group, UsageError, register, sentence, show_help
 from lowerbound.cli.output import show_notes
+from lowerbound.cli.settings import WithSettings
 from lowerbound.errors import LowerboundError
 
 app = typer.Typer(
     name="lowerbound",
     help="Train, judge and look at variational autoencoders.",
-    no_args_is_help=True,
+    cls=Group,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     rich_markup_mode=None,
-    context_settings={"max_content_width": 110},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-app.command()(train.train)
-app.command()(evaluate.evaluate)
-app.command()(evaluate.rates)
-app.command()(inspect.report)
-app.command()(diagnose.diagnose)
-app.command()(inspect.reconstruct)
-app.command()(inspect.sample)
-app.command()(inspect.embed)
-app.command()(compress.compress)
-app.command()(compress.decompress)
-app.command()(train.recipes)
+register(app, train.train, cls=WithSettings)
+for command in (
+    evaluate.evaluate,
+    evaluate.rates,
+    inspect.report,
+    diagnose.diagnose,
+    inspect.reconstruct,
+    inspect.sample,
+    inspect.embed,
+    compress.compress,
+    compress.decompress,
+    recipes.recipes,
+):
+    register(app, command)
 app.add_typer(data.app, name="data")
 
 
@@ -46,11 +51,13 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def options(
+    ctx: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     """Options of every command."""
+    show_help(ctx)
 
 
 def run(commands: typer.Typer = app, name: str | None = None) -> NoReturn:
@@ -58,7 +65,9 @@ def run(commands: typer.Typer = app, name: str | None = None) -> NoReturn:
     signal.signal(signal.SIGINT, _stop)
     show_notes()
     try:
-        commands(prog_name=name)
+        commands(prog_name=name, standalone_mode=False)
+    except UsageError as error:
+        fail(sentence(error), error.exit_code)
     except LowerboundError as error:
         fail(str(error), error.exit_code)
     except BrokenPipeError:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lowerbound.cli.options import Json
+from lowerbound.cli.options import Json, Quiet
 from lowerbound.cli.output import note, print_json, progress, show
 from lowerbound.errors import ConfigurationError, StorageError
 
@@ -32,11 +32,16 @@ def compress(
     ],
     out: Annotated[Path | None, typer.Option(help="The file to write. [FILE.lb]")] = None,
     force: Force = False,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Compress images without loss, to about as many bits as the model's −ELBO.
 
     Bits-back coding: the better the model knows such images, the smaller the file.
+
+    Examples:
+        lowerbound compress runs/first images.npy
+        lowerbound compress runs/first images.npy --out images.lb --force
     """
     from lowerbound import compression, data
     from lowerbound.files import write_atomic
@@ -83,9 +88,15 @@ def decompress(
         Path | None, typer.Option(help="The .npy file to write. [FILE without .lb]")
     ] = None,
     force: Force = False,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Restore what was compressed, to the last bit, as a .npy file."""
+    """Restore what was compressed, to the last bit, as a .npy file.
+
+    Examples:
+        lowerbound decompress runs/first images.npy.lb
+        lowerbound decompress runs/first images.lb --out again.npy
+    """
     from lowerbound import compression
     from lowerbound.cli.exports import write_array
     from lowerbound.runs import Run

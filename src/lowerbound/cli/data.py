@@ -8,22 +8,26 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lowerbound.cli.options import Json
+from lowerbound.cli.command import Group, register, show_help
+from lowerbound.cli.options import Json, Quiet, known_data
 from lowerbound.cli.output import show
 
 if TYPE_CHECKING:
     from lowerbound.data import Attempt
 
-app = typer.Typer(no_args_is_help=True, help="List and fetch the known data sets.")
+app = typer.Typer(
+    cls=Group, invoke_without_command=True, help="List and fetch the known data sets."
+)
 Folder = Annotated[Path | None, typer.Option(help="Look for the files here too.")]
 
 
-@app.command("list")
-def list_(
-    folder: Folder = None,
-    json: Json = False,
-) -> None:
-    """List the known data sets and where each can be found, without using the network."""
+def list_(folder: Folder = None, quiet: Quiet = False, json: Json = False) -> None:
+    """List the known data sets and where each can be found, without using the network.
+
+    Examples:
+        lowerbound data list
+        lowerbound data list --folder ~/downloads --json
+    """
     from lowerbound.data import known, status
 
     found = {name: status(name, folder=folder) for name in known()}
@@ -35,13 +39,21 @@ def list_(
     show({name: _dicts(attempts) for name, attempts in found.items()}, "\n".join(lines), json)
 
 
-@app.command()
 def get(
-    name: Annotated[str, typer.Argument(help="digits, mnist or fashion-mnist.")],
+    name: Annotated[
+        str,
+        typer.Argument(help="digits, mnist or fashion-mnist.", autocompletion=known_data),
+    ],
     folder: Folder = None,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Fetch a known data set into the cache, and show what was tried for it."""
+    """Fetch a known data set into the cache, and show what was tried for it.
+
+    Examples:
+        lowerbound data get mnist
+        lowerbound data get fashion-mnist --folder ~/downloads
+    """
     from lowerbound.data import get
 
     fetched = get(name, folder=folder)
@@ -49,6 +61,15 @@ def get(
     lines = [*(f"  {attempt}" for attempt in fetched.attempts)]
     lines.append(f"{name}: {path or 'embedded in scikit-learn'}")
     show({"path": path, "attempts": _dicts(fetched.attempts)}, "\n".join(lines), json)
+
+
+register(app, list_, "list")
+register(app, get)
+
+
+@app.callback()
+def _(ctx: typer.Context) -> None:
+    show_help(ctx)
 
 
 def _dicts(attempts: tuple[Attempt, ...]) -> list[dict[str, str]]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lowerbound.cli.options import Device, Json, Labels, Seed
+from lowerbound.cli.options import Device, Json, Labels, Quiet, Seed
 from lowerbound.cli.output import note, progress, show
 
 
@@ -19,9 +19,15 @@ def diagnose(
     labels: Labels = None,
     seed: Seed = 0,
     device: Device = None,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Say what is wrong with a trained model: numbers, pictures and what to do, on one page."""
+    """Say what is wrong with a trained model: numbers, pictures and what to do, on one page.
+
+    Examples:
+        lowerbound diagnose runs/first
+        lowerbound diagnose models/mine --data mine.npy --json
+    """
     from lowerbound.report import write_diagnosis
 
     with progress("diagnosing") as advance:

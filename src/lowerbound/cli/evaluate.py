@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lowerbound.cli.options import Data, Device, Folder, Json, Labels, Seed, Split
+from lowerbound.cli.options import Data, Device, Folder, Json, Labels, Quiet, Seed, Split
 from lowerbound.cli.output import checking, note, show, watched
 from lowerbound.errors import ConfigurationError
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def evaluate(
     folder: Folder,
-    samples: Annotated[int, typer.Option(help="k of the importance-weighted bound.")] = 100,
+    samples: Annotated[int, typer.Option(min=1, help="k of the importance-weighted bound.")] = 100,
     first: Annotated[
         int | None, typer.Option(min=2, help="Only the first so many examples, for all measures.")
     ] = None,
@@ -36,21 +36,31 @@ def evaluate(
         typer.Option(min=2, help="Also bound the error of --ais, on so many x of the model's own."),
     ] = None,
     gap: Annotated[
-        bool, typer.Option(help="Also what the ELBO loses: to the family of q, to the encoder.")
+        bool,
+        typer.Option("--gap", help="Also what the ELBO loses: to the family of q, to the encoder."),
     ] = False,
     decompose: Annotated[
-        bool, typer.Option(help="Also the KL's parts: mutual information, total correlation, …")
+        bool,
+        typer.Option(
+            "--decompose", help="Also the KL's parts: mutual information, total correlation, …"
+        ),
     ] = False,
     split: Split = "test",
     data: Data = None,
     labels: Labels = None,
     seed: Seed = 0,
     device: Device = None,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Measure a trained model on held-out data, in nats per example with standard errors.
 
     --ais and --gap take minutes for a hundred images: choose these with --first.
+
+    Examples:
+        lowerbound evaluate runs/first
+        lowerbound evaluate runs/first --data more.csv --labels city --json
+        lowerbound evaluate runs/first --first 50 --ais 1000 --bracket 50 --gap
     """
     from lowerbound import evaluation
     from lowerbound.runs import Run
@@ -125,11 +135,15 @@ def rates(
     split: Split = "test",
     seed: Seed = 0,
     device: Device = None,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Set runs that were trained with several β side by side: what codes cost and leave unsaid.
 
-    Train them with --set objective.beta=0.5, 1, 2, ….
+    Train them with --objective.beta 0.5, 1, 2, ….
+
+    Examples:
+        lowerbound rates runs/beta-0.5 runs/beta-1 runs/beta-2 --out rates.png
     """
     from lowerbound import evaluation
     from lowerbound.runs import Run

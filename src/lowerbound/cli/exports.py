@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+def expect_examples(out: Path, shape: Sequence[int]) -> None:
+    """Raises ConfigurationError: ``out`` is no file for examples of this shape."""
+    if len(shape) == 3:
+        _expect(out, (".png", ".npy"), "images")
+    else:
+        _expect(out, (".npy", ".csv"), "rows of numbers")
+
+
 def write_examples(
     out: Path,
     values: np.ndarray,
@@ -26,10 +34,6 @@ def write_examples(
     draw: Callable[[ModuleType], Figure],
 ) -> None:
     """Examples as .npy, .csv (a table), or .png (images, drawn by ``draw`` with `plots`)."""
-    if values.ndim == 4:
-        _check_suffix(out, (".png", ".npy"), "images")
-    else:
-        _check_suffix(out, (".npy", ".csv"), "rows of numbers")
     if out.suffix == ".npy":
         write_array(out, values)
     elif out.suffix == ".csv":
@@ -53,11 +57,15 @@ def value_range(images: np.ndarray) -> tuple[float, float]:
     return (0.0, 255.0) if high > 1 else (0.0, 1.0)
 
 
+def expect_codes(out: Path) -> None:
+    """Raises ConfigurationError: ``out`` is no file for codes."""
+    _expect(out, (".npy", ".csv"), "codes")
+
+
 def write_codes(
     out: Path, codes: np.ndarray, labels: Tensor | None, classes: Sequence[str] | None
 ) -> None:
     """Latent codes as .npy, or as .csv with the names of their classes in a last column."""
-    _check_suffix(out, (".npy", ".csv"), "codes")
     if out.suffix == ".npy":
         write_array(out, codes)
         return
@@ -83,8 +91,10 @@ def write_table(out: Path, columns: dict[str, np.ndarray]) -> None:
     write_atomic(out, buffer.getvalue())
 
 
-def _check_suffix(out: Path, known: tuple[str, ...], what: str) -> None:
-    if out.suffix not in known:
+def _expect(out: Path, known: tuple[str, ...], what: str) -> None:
+    if out.suffix not in known or out.is_dir():
         raise ConfigurationError(
-            f"expected a file ending in {' or '.join(known)} for {what}, got {out}"
+            f"expected --out to be a file ending in {' or '.join(known)} for {what}, got {out}"
         )
+    if out.suffix == ".csv":
+        needs("pyarrow", "tables")

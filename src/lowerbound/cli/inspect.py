@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from lowerbound.cli.options import Data, Device, Folder, Json, Labels, Seed, Split
-from lowerbound.cli.output import checking, note, progress, show
+from lowerbound.cli.options import Data, Device, Folder, Json, Labels, Quiet, Seed, Split
+from lowerbound.cli.output import checking, progress, show, watched, wrote
 
 Out = Annotated[Path, typer.Option(help="A .png (images), .npy or .csv file to write.")]
 
@@ -18,11 +18,16 @@ def report(
     data: Data = None,
     labels: Labels = None,
     device: Device = None,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Write one page about a run: curves, reconstructions, samples, latent space, figures.
 
     A model that the library saved, or whose data have moved, is reported on with --data.
+
+    Examples:
+        lowerbound report runs/first
+        lowerbound report models/mine --data mine.npy
     """
     from lowerbound.report import write_report
     from lowerbound.runs import Run
@@ -41,20 +46,30 @@ def reconstruct(
     data: Data = None,
     labels: Labels = None,
     device: Device = None,
+    quiet: Quiet = False,
+    json: Json = False,
 ) -> None:
-    """Write reconstructions of the first n examples (for a .png, beside the originals)."""
-    from lowerbound.cli.exports import value_range, write_examples
+    """Write reconstructions of the first n examples (for a .png, beside the originals).
+
+    Examples:
+        lowerbound reconstruct runs/first --out rebuilt.png
+        lowerbound reconstruct runs/first --split train -n 100 --out rebuilt.npy
+    """
+    from lowerbound import evaluation
+    from lowerbound.cli.exports import expect_examples, value_range, write_examples
     from lowerbound.runs import Run
 
     run = Run.open(folder, device, checking)
-    model, examples = run.model, run.examples(split, data, labels).take(n)
-    rebuilt = model.reconstruct(examples.x, examples.labels).cpu().numpy()
+    model = run.model
+    expect_examples(out, model.shape)
+    examples = run.examples(split, data, labels).take(n)
+    rebuilt = watched("reconstructing", evaluation.reconstruct, model, examples).numpy()
     original = examples.x.numpy()
     pairs, span = {"original": original, "reconstruction": rebuilt}, value_range(original)
     write_examples(
         out, rebuilt, examples.columns, lambda plots: plots.reconstructions(pairs, value_range=span)
     )
-    note(f"wrote {out}")
+    wrote(out, json, rebuilt)
 
 
 def sample(
@@ -65,21 +80,31 @@ def sample(
         str | None,
         typer.Option(help="The class to draw, from a conditional model; else all in turn."),
     ] = None,
-    mean: Annotated[bool, typer.Option(help="The decoder's mean at z ~ p(z), not a draw.")] = False,
+    mean: Annotated[
+        bool, typer.Option("--mean", help="The decoder's mean at z ~ p(z), not a draw.")
+    ] = False,
     seed: Seed = 0,
     device: Device = None,
+    quiet: Quiet = False,
+    json: Json = False,
 ) -> None:
-    """Write draws x ~ p(x|z), z ~ p(z)."""
-    from lowerbound.cli.exports import value_range, write_examples
+    """Write draws x ~ p(x|z), z ~ p(z).
+
+    Examples:
+        lowerbound sample runs/first --mean --out samples.png
+        lowerbound sample runs/conditional --label 5 -n 1000 --seed 1 --out fives.npy
+    """
+    from lowerbound.cli.exports import expect_examples, value_range, write_examples
     from lowerbound.runs import Run
 
     run = Run.open(folder, device)
+    expect_examples(out, run.model.shape)
     drawn = run.model.sample(n, run.labels(n, label), seed=seed, mean=mean).cpu().numpy()
     columns = run.description.columns if run.is_described else None
     write_examples(
         out, drawn, columns, lambda plots: plots.samples(drawn, value_range=value_range(drawn))
     )
-    note(f"wrote {out}")
+    wrote(out, json, drawn)
 
 
 def embed(
@@ -89,14 +114,22 @@ def embed(
     data: Data = None,
     labels: Labels = None,
     device: Device = None,
+    quiet: Quiet = False,
+    json: Json = False,
 ) -> None:
-    """Write the posterior means of data, (n, latent); a .csv also gets the labels."""
+    """Write the posterior means of data, (n, latent); a .csv also gets the labels.
+
+    Examples:
+        lowerbound embed runs/first --out codes.npy
+        lowerbound embed runs/first --data more.csv --labels city --out codes.csv
+    """
     from lowerbound import evaluation
-    from lowerbound.cli.exports import write_codes
+    from lowerbound.cli.exports import expect_codes, write_codes
     from lowerbound.runs import Run
 
+    expect_codes(out)
     run = Run.open(folder, device, checking)
     model, examples = run.model, run.examples(split, data, labels)
-    codes = evaluation.embed(model, examples).numpy()
+    codes = watched("embedding", evaluation.embed, model, examples).numpy()
     write_codes(out, codes, examples.labels, examples.classes)
-    note(f"wrote {out}: {len(examples):,} × {model.latent_dim}")
+    wrote(out, json, codes)

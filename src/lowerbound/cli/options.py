@@ -7,7 +7,22 @@ from typing import Annotated, Literal
 
 import typer
 
+from lowerbound.cli.output import hush
 from lowerbound.errors import ConfigurationError
+
+
+def known_data() -> list[str]:
+    """The names of data sets, for shells that complete them."""
+    from lowerbound.data import known
+
+    return list(known())
+
+
+def _seed(value: int) -> int:
+    if not 0 <= value < 2**63:
+        raise typer.BadParameter(f"expected 0 to 2⁶³ − 1, got {value}")
+    return value
+
 
 Folder = Annotated[
     Path, typer.Argument(metavar="RUN", help="The folder that `lowerbound train` made.")
@@ -22,8 +37,14 @@ Labels = Annotated[
     str | None, typer.Option(help="With --data: the column or array of its class labels.")
 ]
 Device = Annotated[str | None, typer.Option(help="cpu or cuda; a GPU where there is one.")]
-Seed = Annotated[int, typer.Option(help="Seed of all noise.")]
+Seed = Annotated[int, typer.Option(callback=_seed, help="Seed of all noise.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet", "-q", callback=hush, help="No bars and no notes: the result and errors alone."
+    ),
+]
 
 
 def pixels(option: str, text: str | None) -> tuple[int, int] | None:

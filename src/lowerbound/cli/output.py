@@ -7,11 +7,16 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
+if TYPE_CHECKING:
+    import numpy as np
+
 T = TypeVar("T")
+log = logging.getLogger("lowerbound")
 
 
 def print_json(value: Any) -> None:
@@ -27,18 +32,32 @@ def show(value: Any, text: str, as_json: bool) -> None:
         typer.echo(text)
 
 
+def wrote(path: Path, as_json: bool, values: np.ndarray) -> None:
+    """Tell of a file of ``values``: in a note, or on standard output as JSON."""
+    if as_json:
+        print_json({"file": str(path), "shape": values.shape})
+    else:
+        note(f"wrote {path}: {' × '.join(f'{n:,}' for n in values.shape)}")
+
+
 def note(line: str) -> None:
     """A line for people, on standard error, so that standard output stays clean."""
-    typer.echo(line, err=True)
+    log.info(line)
 
 
 def show_notes() -> None:
-    """Let the library's notes (where data came from, say) reach the user."""
+    """Let notes, the library's too (where data came from, say), reach the user."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
-    logger = logging.getLogger("lowerbound")
-    logger.handlers[:] = [handler]
-    logger.setLevel(logging.INFO)
+    log.handlers[:] = [handler]
+    log.setLevel(logging.INFO)
+
+
+def hush(wanted: bool) -> bool:
+    """Show neither notes nor bars, if so ``wanted``; warnings and errors are still told."""
+    if wanted:
+        log.setLevel(logging.WARNING)
+    return wanted
 
 
 def watched(title: str, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
@@ -67,7 +86,7 @@ def progress(title: str, at_once: bool = True) -> Iterator[Callable[[int, int], 
         progress.MofNCompleteColumn(),
         progress.TimeRemainingColumn(),
         console=screen,
-        disable=not screen.is_terminal,
+        disable=not (screen.is_terminal and log.isEnabledFor(logging.INFO)),
         transient=True,
     )
     task = bar.add_task(title)

@@ -1,37 +1,45 @@
-"""``train`` and ``recipes``."""
+"""``train``."""
 
 from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from lowerbound.cli.options import Device, Json, pixels
+from lowerbound.cli.options import Device, Json, Quiet, known_data, pixels
 from lowerbound.cli.output import checking, note, show
+from lowerbound.cli.settings import known_recipes, known_settings
 from lowerbound.errors import ConfigurationError, Interrupted
 
 
 def train(
     out: Annotated[Path, typer.Option(help="The new folder of the run.")],
     recipe: Annotated[
-        str | None, typer.Argument(help="A name that `lowerbound recipes` lists.")
+        str | None,
+        typer.Argument(help="A name that lowerbound recipes lists.", autocompletion=known_recipes),
     ] = None,
     data: Annotated[
         str | None,
         typer.Option(
             help="digits, mnist, fashion-mnist, or your own: .npy, .npz, IDX, .csv, .parquet, "
-            "a folder of images or of .parquet files."
+            "a folder of images or of .parquet files.",
+            autocompletion=known_data,
         ),
     ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A setting of the recipe or of training."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="A setting of the recipe or of training, which is an option too: --set "
+            "latent_dim=2 is --latent-dim 2.",
+            autocompletion=known_settings,
+        ),
     ] = None,
-    resume: Annotated[bool, typer.Option(help="Go on with the run in --out.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     labels: Annotated[
         str | None, typer.Option(help="The column or array that holds class labels.")
     ] = None,
@@ -72,12 +80,21 @@ def train(
         bool, typer.Option("--skip-broken", help="Leave out images that cannot be read.")
     ] = False,
     device: Device = None,
-    tensorboard: Annotated[bool, typer.Option(help="Also log for TensorBoard.")] = False,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Also log for TensorBoard.")
+    ] = False,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Train a RECIPE on --data, into the folder --out.
 
-    The test data are held out for `lowerbound evaluate`.  Ctrl-C saves and says how to resume.
+    The test data are held out for lowerbound evaluate.  Ctrl-C saves and says how to resume.
+
+    Examples:
+        lowerbound train mlp --data mnist --out runs/first --likelihood Bernoulli
+        lowerbound train linear --data people.csv --labels city --out runs/people
+        lowerbound train vampprior --data digits --out runs/v --prior.components 50
+        lowerbound train --resume --out runs/first
     """
     from lowerbound import recipes, runs
     from lowerbound.data import is_large
@@ -117,7 +134,7 @@ def train(
             ),
             command=shlex.join(["lowerbound", *sys.argv[1:]]),
         )
-    callbacks: list[Callback] = [ProgressBar()]
+    callbacks: list[Callback] = [] if quiet else [ProgressBar()]
     if tensorboard:
         callbacks.append(TensorBoard(out / "tensorboard"))
     try:
@@ -136,44 +153,3 @@ def train(
         raise Interrupted(f"{message}; go on with: {again}") from None
     after = shlex.join(["lowerbound", "evaluate", str(out)])
     show(records[-1], f"trained; now: {after}", json)
-
-
-def recipes(json: Json = False) -> None:
-    """List the recipes and their settings."""
-    import dataclasses
-
-    from lowerbound.recipes import AXES, RECIPES, choices
-    from lowerbound.training import Training
-
-    parts = {axis: choices(axis) for axis in AXES}
-    training = {field.name: field.default for field in dataclasses.fields(Training)}
-    listed: dict[str, Any] = {}
-    lines: list[str] = []
-    for name, recipe in RECIPES.items():
-        changed = dict(recipe.training)
-        listed[name] = {
-            "description": f"{recipe.about}\n\n{recipe.notes}\nSource: {recipe.source}",
-            "settings": recipe.defaults,
-            "training": changed,
-        }
-        lines.append(f"{name}: {recipe.about}")
-        lines += [f"    {line}" for line in (*_settings(recipe.defaults), *_settings(changed))]
-    for axis, named in parts.items():
-        lines.append(f"{axis}=, for every recipe that has it:")
-        for part, arguments in named.items():
-            lines.append(" ".join([f"    {part}", *_settings(arguments, f"{axis}.")]))
-    lines.append("settings of training, for every recipe:")
-    lines += [f"    {line}" for line in _settings(training)]
-    show(listed | {"parts": parts, "training": training}, "\n".join(lines), json)
-
-
-def _settings(settings: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """``--set`` keys and their values; those of a part behind its name."""
-    for key, value in settings.items():
-        if isinstance(value, dict):
-            yield f"{prefix}{key}={value['part']}"
-            inner = {name: item for name, item in value.items() if name != "part"}
-            yield from _settings(inner, f"{prefix}{key}.")
-        else:
-            shown = ",".join(map(str, value)) if isinstance(value, list | tuple) else value
-            yield f"{prefix}{key}={shown}"

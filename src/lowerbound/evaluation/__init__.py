@@ -16,6 +16,7 @@ from lowerbound.evaluation.latents import (
     manifold,
     most_active,
     normal_quantiles,
+    reconstruct,
     reconstruction_error,
     traversals,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "per_example",
     "prepared_batches",
     "rate_distortion",
+    "reconstruct",
     "reconstruction_error",
     "traversals",
 ]

@@ -11,17 +11,40 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lowerbound.data import Dataset
+from lowerbound.data import Dataset, as_dataset
 from lowerbound.evaluation.bounds import Evaluation
-from lowerbound.evaluation.walk import IMAGES_PER_BATCH, posteriors
+from lowerbound.evaluation.walk import IMAGES_PER_BATCH, Progress, posteriors
 from lowerbound.vae import VAE
 
 
 @torch.no_grad()
-def embed(model: VAE, data: Any, *, sample: bool = False) -> Tensor:
-    """Posterior means of all the data, or one draw z ~ q(z|x) each; (n, latent), on the CPU."""
-    codes = (q.sample() if sample else q.mean for q in posteriors(model, data))
-    return torch.cat([z.cpu() for z in codes])
+def embed(
+    model: VAE, data: Any, *, sample: bool = False, progress: Progress | None = None
+) -> Tensor:
+    """Posterior means of all the data, or one draw z ~ q(z|x) each; (n, latent), on the CPU.
+
+    ``progress`` is called with the examples done and their number.
+    """
+    data, codes, done = as_dataset(data, "test"), [], 0
+    for q in posteriors(model, data):
+        codes.append((q.sample() if sample else q.mean).cpu())
+        done += len(codes[-1])
+        if progress:
+            progress(done, len(data))
+    return torch.cat(codes)
+
+
+@torch.no_grad()
+def reconstruct(model: VAE, data: Any, *, progress: Progress | None = None) -> Tensor:
+    """The decoder's mean at each posterior's mean, in the data's units, (n, *shape), on the CPU."""
+    data, found, done = as_dataset(data, "test"), [], 0
+    model.expect(data)
+    for x, labels in data.batches(IMAGES_PER_BATCH):
+        found.append(model.reconstruct(x, labels).cpu())
+        done += len(x)
+        if progress:
+            progress(done, len(data))
+    return torch.cat(found)
 
 
 @torch.no_grad()

@@ -52,8 +52,10 @@ class ContinuousBernoulli(Likelihood):
 class Gaussian(Likelihood):
     """p(x|z) = ∏ᵢ N(xᵢ; μᵢ, σ²) with one σ for all elements; ``network`` returns μ.
 
-    ``sigma`` is a number (fixed), ``"learned"`` (one parameter), or ``"optimal"``: the σ that
-    maximises the likelihood of each training batch, its running value being used afterwards.
+    Args:
+        sigma: a number above 0 (fixed), ``"learned"`` (one parameter), or ``"optimal"``: the σ that
+            maximises the likelihood of each training batch, its running value being used
+            afterwards.
 
     Source of the optimal σ: Rybkin, Daniilidis & Levine, 2020, arXiv 2006.13202.
     """
@@ -107,9 +109,11 @@ class Gaussian(Likelihood):
 class StudentT(Likelihood):
     """p(x|z) = ∏ᵢ t(xᵢ; μᵢ, σᵢ, νᵢ): heavy tails, which outliers pull less; ``network`` returns μ.
 
-    σ is a parameter for each element of x, the same for all z.  ``degrees`` is ν, a number above 1
-    so that there is a mean, or ``"learned"``: a parameter for each element, above 2 so that there
-    is a variance too.
+    σ is a parameter for each element of x, the same for all z.
+
+    Args:
+        degrees: ν, a number above 1 so that there is a mean, or ``"learned"``: a parameter for each
+            element, above 2 so that there is a variance too.
 
     Source as a decoder of tables: Mattei & Frellsen, MIWAE, 2019, arXiv 1812.02633.
     """

@@ -22,6 +22,9 @@ class Nominal(Likelihood):
     """p(x|z) = ∏ᵢ softmax(θᵢ)ₓᵢ, x the number of one of ``categories``, which have names.
 
     ``network`` returns θ, a number for each category.
+
+    Args:
+        categories: their names.
     """
 
     support: ClassVar[Support] = "categories"
@@ -41,6 +44,10 @@ class Heterogeneous(nn.Module):
     x is a row, (batch, columns), with NaN where an element is missing.  ``columns`` has the numbers
     of the k columns of each of the ``families``, which are likelihoods of shape (k,) with
     `networks.Given` as their network; ``network`` returns what they take, one after the other.
+
+    Args:
+        families: a likelihood for each group of fields.
+        columns: the numbers of each group's columns.
 
     Source: Nazábal, Olmos, Ghahramani & Valera, Handling incomplete heterogeneous data using VAEs,
     2018, arXiv 1807.03653.

@@ -24,7 +24,11 @@ class GreyLikelihood(Likelihood):
 
 @part
 class Categorical(GreyLikelihood):
-    """p(x|z) = ∏ᵢ Categorical(xᵢ): ``network`` returns the logits of all levels."""
+    """p(x|z) = ∏ᵢ Categorical(xᵢ): ``network`` returns the logits of all levels.
+
+    Args:
+        levels: the grey levels, from black to white.
+    """
 
     numbers = 256
 
@@ -41,6 +45,9 @@ class DiscretisedLogistic(GreyLikelihood):
     """p(x|z) = ∏ᵢ P(xᵢ), the mass of a logistic distribution in the bin of each grey level.
 
     ``network`` returns the location μ, in units of x, and log s of the scale.
+
+    Args:
+        levels: the grey levels, from black to white.
 
     Source: Kingma et al., Improving variational inference with inverse autoregressive flow, 2016,
     arXiv 1606.04934.
@@ -59,6 +66,10 @@ class LogisticMixture(GreyLikelihood):
 
     ``network`` returns ``components`` logits of π, then as many locations μ, then as many log s.
     Channels are independent given z; PixelCNN++, where the mixture is from, conditions them.
+
+    Args:
+        components: logistics in the mixture of each element.
+        levels: the grey levels, from black to white.
 
     Source: Salimans, Karpathy, Chen & Kingma, PixelCNN++, 2017, arXiv 1701.05517.
     """
@@ -82,6 +93,9 @@ class BetaBinomial(GreyLikelihood):
     """p(x|z) = ∏ᵢ P(255 xᵢ), P(k) = C(255, k) B(k + α, 255 − k + β)/B(α, β).
 
     ``network`` returns log α and log β.
+
+    Args:
+        levels: the grey levels, from black to white.
 
     Source as a likelihood of grey levels: Townsend, Bird & Barber, Practical lossless compression
     with latent variables using bits back coding, 2019, arXiv 1901.04866.

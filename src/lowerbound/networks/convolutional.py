@@ -22,6 +22,14 @@ class Convolutional(nn.Module):
     ``shape`` is (channels, height, width) of the input.  The context, if there is one, is appended
     to the flattened maps.  ``out_features=None`` leaves the last linear layer out.
 
+    Args:
+        channels: of the maps after each convolution.
+        hidden: widths of the linear layers that follow.
+        kernel_size: of each convolution.
+        stride: of each convolution; 2 halves the maps.
+        padding: zeros around the maps of each convolution.
+        activation: after each convolution and each linear layer but the last.
+
     >>> Convolutional((1, 28, 28), (16, 32), 4, kernel_size=3, stride=1, padding=0).maps
     (32, 24, 24)
     """

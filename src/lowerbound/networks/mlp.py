@@ -19,6 +19,10 @@ class MLP(nn.Module):
     ``MLP(784, (512,), 40)`` is 784-512-40; ``hidden=()`` is one linear layer.  The context, if
     there is one, is appended to the input.
 
+    Args:
+        hidden: widths of the layers between the first and the last; none makes it linear.
+        activation: after each of them.
+
     >>> sum(p.numel() for p in MLP(784, (512,), 40).parameters())
     422440
     """

@@ -22,9 +22,10 @@ from lowerbound.recipes.published import (
     vampprior,
     wae,
 )
-from lowerbound.recipes.settings import AXES, choices, parse
+from lowerbound.recipes.settings import AWAITED, AXES, choices, parse
 
 __all__ = [
+    "AWAITED",
     "AXES",
     "RECIPES",
     "Experiment",

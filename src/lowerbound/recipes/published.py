@@ -101,7 +101,13 @@ def two_layers(
     latent_dims: tuple[Size, Size] = (100, 50),
     hidden: tuple[Size, Size] = (200, 100),
 ) -> VAE:
-    """q(z₁|x) q(z₂|z₁) and its mirror p(z₂) p(z₁|z₂) p(x|z₁), with tanh, on binarised x."""
+    """q(z₁|x) q(z₂|z₁) and its mirror p(z₂) p(z₁|z₂) p(x|z₁), with tanh, on binarised x.
+
+    Args:
+        data: as of `compose`.
+        latent_dims: the dimensions of z₁ and z₂.
+        hidden: widths of the layers at x and at z₁.
+    """
     observed = observe(data, "Bernoulli", "Binarise")
     (d_1, d_2), (wide, narrow) = latent_dims, hidden
     pixels = math.prod(data.shape)
@@ -127,7 +133,16 @@ def two_layers_top_down(
     likelihood: Part = "auto",
     transform: Part = None,
 ) -> VAE:
-    """p(z₂) p(z₁|z₂) p(x|z₁,z₂) and q(z₂|x) q(z₁|x,z₂), with gated layers."""
+    """p(z₂) p(z₁|z₂) p(x|z₁,z₂) and q(z₂|x) q(z₁|x,z₂), with gated layers.
+
+    Args:
+        data: as of `compose`.
+        latent_dims: the dimensions of z₁ and z₂.
+        width: of all layers.
+        prior: p(z₂).
+        likelihood: as of `compose`.
+        transform: as of `compose`.
+    """
     observed = observe(data, likelihood, transform)
     d_1, d_2 = latent_dims
     sizes = {"shape": data.shape, "latent_dim": d_2, "context_dim": 0}

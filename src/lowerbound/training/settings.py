@@ -16,18 +16,22 @@ class Training:
     """Settings of `fit`.
 
     Attributes:
-        epochs: passes over the training set.
-        batch_size: examples per step, over all processes together.
-        optimizer: ``"adam"``, or ``"adamw"`` with ``weight_decay``.
-        learning_rate: the highest reached; ``schedule`` keeps it or lets it fall to 0 by a cosine.
+        epochs: passes over the training set, at least 1.
+        batch_size: examples per step, over all processes together, at least 1.
+        optimizer: ``"adam"``, or ``"adamw"``, which decays the weights.
+        learning_rate: the highest reached, above 0.
+        weight_decay: a step of ``"adamw"`` takes the fraction learning_rate × weight_decay off
+            every weight.
+        schedule: keeps the learning rate, or lets it fall to 0 by a cosine.
         warmup_epochs: epochs of linear rise to the learning rate.
-        clip_norm: largest norm of the gradient; None does not clip.
-        patience: stop after so many epochs without a better validation bound (or, of an objective
-            that has none, without a better objective), and keep the best weights; None trains to
-            the end and keeps the last.
-        ema: decay of the exponential average of weights that is validated and kept, such as 0.999.
+        clip_norm: largest norm of the gradient, above 0; None does not clip.
+        patience: stop after so many epochs, at least 1, without a better validation bound (or, of
+            an objective that has none, without a better objective), and keep the best weights;
+            None trains to the end and keeps the last.
+        ema: decay of the exponential average of weights that is validated and kept, such as 0.999;
+            None keeps the weights themselves.
         precision: ``"bfloat16"`` runs the networks in mixed precision.
-        seed: of the order of examples and of all noise.
+        seed: of the order of examples and of all noise, from 0 to 2⁶³ − 1.
     """
 
     epochs: int = 20
