@@ -43,9 +43,9 @@ def recipes(
     if name is None:
         show(*_all(), json)
     elif name in RECIPES:
-        show(*_recipe(name), json)
+        show(*explain_recipe(name), json)
     elif name in parts:
-        show(*_part(name), json)
+        show(*explain_part(name), json)
     else:
         raise ConfigurationError(
             f"expected a recipe or a part, got {name!r}; {near(name, [*RECIPES, *parts])}"
@@ -101,7 +101,7 @@ def _shown(value: Any) -> str:
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
-def _recipe(name: str) -> tuple[Told, str]:
+def explain_recipe(name: str) -> tuple[Told, str]:
     """A recipe, with the meaning of each of its settings."""
     from lowerbound.parts import registered
     from lowerbound.recipes import AXES, RECIPES, compose
@@ -137,7 +137,7 @@ def _recipe(name: str) -> tuple[Told, str]:
     return told | {"settings": settings, "training": training}, "\n".join(lines)
 
 
-def _part(name: str) -> tuple[Told, str]:
+def explain_part(name: str) -> tuple[Told, str]:
     """A part, with the meaning of each argument that is a setting."""
     from lowerbound.parts import REGISTRY
     from lowerbound.recipes import AXES
