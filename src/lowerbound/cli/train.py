@@ -93,6 +93,7 @@ def train(
     Examples:
         lowerbound train mlp --data mnist --out runs/first --likelihood Bernoulli
         lowerbound train linear --data people.csv --labels city --out runs/people
+        lowerbound train convolutional --data photos --resize 64 --out runs/photos
         lowerbound train vampprior --data digits --out runs/v --prior.components 50
         lowerbound train --resume --out runs/first
     """
