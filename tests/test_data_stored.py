@@ -196,7 +196,7 @@ def test_data_that_cannot_be_used_are_refused(tmp_path):
     stored = load(path, on_disk=True).train
     with path.open("r+b") as file:
         file.truncate(1000)
-    with pytest.raises(DataError, match="became shorter"):
+    with pytest.raises(DataError, match="changed since"):
         batches(stored)
 
 
@@ -249,3 +249,38 @@ def test_checking_takes_memory_that_does_not_grow_with_the_file(tmp_path):
     command = [sys.executable, "-c", CHECK, str(path)]
     rise = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     assert rise < 100  # MB, of a file of 192
+
+
+def test_data_that_change_while_they_are_trained_on(images, tmp_path):
+    splits = load(images, on_disk=True)
+    out = tmp_path / "run"
+    content = images.read_bytes()
+
+    class Overwrites(lb.training.Callback):
+        def step(self, model, step, loss):
+            if step == 2:
+                images.write_bytes(content[:-1] + b"!")
+
+    model = lb.recipes.compose(splits.train, 2)
+    training = lb.Training(epochs=3, batch_size=50)
+    with pytest.raises(
+        DataError,
+        match=r"x\.npy: expected the file .* changed since; .*stopped after step \d+ of 18",
+    ):
+        lb.fit(model, splits.train, training=training, out=out, callbacks=[Overwrites()])
+    assert (out / "checkpoint.safetensors").exists()
+    images.write_bytes(content)
+    again = load(images, on_disk=True)
+    lb.fit(model, again.train, training=training, out=out, resume=True, callbacks=[])
+    images.unlink()
+    with pytest.raises(DataError, match="removed since"):
+        next(again.train.batches(10))
+
+
+def test_parquet_that_changes_is_not_read_on(tmp_path):
+    path = tmp_path / "t.parquet"
+    parquet.write_table(pa.table({"a": np.arange(100.0)}), path, row_group_size=10)
+    stored = load(path, on_disk=True).train
+    parquet.write_table(pa.table({"a": np.arange(1.0, 101)}), path, row_group_size=10)
+    with pytest.raises(DataError, match=r"t\.parquet: expected the file .* changed since"):
+        list(stored.batches(10))

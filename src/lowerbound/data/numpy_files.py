@@ -24,7 +24,7 @@ import numpy as np
 
 from lowerbound.data.conversion import PART_NAMES, Part, Parts, Raw, check_array
 from lowerbound.data.idx import read_into
-from lowerbound.data.reading import Reading
+from lowerbound.data.reading import Reading, Stamp
 from lowerbound.errors import ConfigurationError, DataError, near
 
 BLOCK_BYTES = 2**18
@@ -102,6 +102,7 @@ class NpyBlocks:
     def __init__(
         self, path: Path, classes: np.ndarray | None = None, labels_from: str | None = None
     ) -> None:
+        self.stamp = Stamp.of(path)
         array: Any = read_npy(path)
         if array.ndim == 0:
             raise DataError(f"{path}: expected examples, got a single number")
@@ -127,6 +128,7 @@ class NpyBlocks:
     def read(self, block: int) -> Raw:
         """One block as it came."""
         start, rows = self.starts[block], self.rows[block]
+        self.stamp.check()
         # Read, not mapped: mapped pages would count as this process's memory.
         flat = np.fromfile(
             self.path,
@@ -134,8 +136,7 @@ class NpyBlocks:
             rows * math.prod(self.shape),
             offset=self.offset + start * self.row_bytes,
         )
-        if flat.size < rows * math.prod(self.shape):
-            raise DataError(f"{self.path}: expected a whole file, got one that became shorter")
+        self.stamp.check()
         labels = None if self.classes is None else np.array(self.classes[start : start + rows])
         where = f"{self.path}, examples from {start}"
         return Raw(flat.reshape(rows, *self.shape), where, labels, self.labels_from)

@@ -12,7 +12,7 @@ import numpy as np
 
 from lowerbound.data.columns import quoted
 from lowerbound.data.conversion import Parts, Raw, check_memory
-from lowerbound.data.reading import Reading
+from lowerbound.data.reading import Reading, Stamp
 from lowerbound.data.tables import (
     BYTES,
     FIRST_ROWS,
@@ -28,13 +28,14 @@ from lowerbound.data.tables import (
 from lowerbound.errors import DataError
 from lowerbound.extras import needs
 
-BATCH_VALUES = 2**21
+BATCH_VALUES, FEWEST_ROWS = 2**18, 1024
+BUFFER = 2**16
 
 
 def read_parquet(path: Path, reading: Reading) -> Parts:
     """All rows of a Parquet file, or of those in a folder."""
     found = ParquetBlocks(path, reading)
-    check_memory(BYTES * sum(found.rows) * len(found.columns), str(path))
+    check_memory(BYTES * sum(found.rows) * len(found.columns) + found.packed, str(path))
     return {"all": gather(found.where, found.pieces(), sum(found.rows), found.columns)}
 
 
@@ -52,26 +53,29 @@ class ParquetBlocks:
         self.where = str(path)
         self.places: list[tuple[Path, int, int]] = []
         self.rows: list[int] = []
-        self.largest = 0
+        self.largest = self.packed = 0
         self.metadata: dict[Path, Any] = {}
+        self.stamps: dict[Path, Stamp] = {}
         names: tuple[str, ...] = ()
         files = shards(path)
         for shard in files:
             with self._opened(shard) as file:
                 schema = file.schema_arrow
-                found = tuple(schema.names)
-                if names and set(found) != set(names):
-                    odd = sorted(set(found) ^ set(names))[0]
+                there = tuple(schema.names)
+                if names and set(there) != set(names):
+                    odd = sorted(set(there) ^ set(names))[0]
                     raise DataError(
                         f"{shard}: expected the columns of {files[0].name}, {quoted(names)}, got "
-                        f"{quoted(found)}, which differ in {odd!r}; write all files with the same "
+                        f"{quoted(there)}, which differ in {odd!r}; write all files with the same "
                         "columns"
                     )
                 if not names:
-                    names = found
+                    names = there
                     self.label, self.columns = choose(shard, names, reading, _first_of(file))
-                self._check_types(shard, file, dict(zip(found, schema.types, strict=True)))
-                groups = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+                self._check_types(shard, file, dict(zip(there, schema.types, strict=True)))
+                found = [file.metadata.row_group(i) for i in range(file.num_row_groups)]
+                groups = [group.num_rows for group in found]
+                self.packed = max([self.packed, *(group.total_byte_size for group in found)])
             self.largest = max(self.largest, 4 * max(groups, default=0) * len(self.columns))
             for group, (rows, end) in enumerate(zip(groups, accumulate(groups), strict=True)):
                 if rows:
@@ -98,7 +102,7 @@ class ParquetBlocks:
     def pieces(self) -> Iterator[Raw]:
         """All rows in order, a few at a time, however large the row groups are."""
         pa = needs("pyarrow", "tables")
-        rows = max(1, BATCH_VALUES // len(self.columns))
+        rows = max(FEWEST_ROWS, BATCH_VALUES // len(self.columns))
         for path in dict.fromkeys(path for path, _, _ in self.places):
             start = 0
             with self._opened(path) as file:
@@ -117,10 +121,15 @@ class ParquetBlocks:
 
     @contextmanager
     def _opened(self, path: Path) -> Iterator[Any]:
-        """The file, whose metadata are read only once."""
-        with _parquet(path, self.metadata.get(path)) as file:
-            self.metadata[path] = file.metadata
-            yield file
+        """The file, whose metadata are read only once, and which must stay as it is."""
+        stamp = self.stamps.setdefault(path, Stamp.of(path))
+        stamp.check()
+        try:
+            with _parquet(path, self.metadata.get(path)) as file:
+                self.metadata[path] = file.metadata
+                yield file
+        finally:
+            stamp.check()
 
 
 def _first_of(file: Any) -> Callable[[str], np.ndarray]:
@@ -155,7 +164,9 @@ def _parquet(path: Path, metadata: Any = None) -> Iterator[Any]:
     parquet = needs("pyarrow.parquet", "tables")
 
     try:
-        with parquet.ParquetFile(path, metadata=metadata) as file:
+        with parquet.ParquetFile(
+            path, metadata=metadata, buffer_size=BUFFER, pre_buffer=False
+        ) as file:
             yield file
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(

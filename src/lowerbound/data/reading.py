@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TypedDict
 
-from lowerbound.errors import ConfigurationError
+from lowerbound.errors import ConfigurationError, DataError
 
 Size = int | tuple[int, int]
 
@@ -64,3 +64,30 @@ class Reading:
                 raise ConfigurationError(
                     f"{where}: expected no {name}= with {what}, got {value!r}; leave it out"
                 )
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What tells that a file is the one that it was: size, time of the last change, inode."""
+
+    path: Path
+    state: tuple[int, ...] | None
+
+    @classmethod
+    def of(cls, path: Path) -> Stamp:
+        """That of the file as it is; ``state`` is None where there is none."""
+        try:
+            found = path.stat()
+        except OSError:
+            return cls(path, None)
+        return cls(path, (found.st_size, found.st_mtime_ns, found.st_ino, found.st_dev))
+
+    def check(self) -> None:
+        """Raises DataError: the file was changed or removed since."""
+        now = Stamp.of(self.path)
+        if now != self:
+            done = "removed" if now.state is None else "changed"
+            raise DataError(
+                f"{self.path}: expected the file that reading began with, which was {done} since; "
+                "put it back, or start again"
+            )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,13 @@ from torch.nn.parallel import DistributedDataParallel
 from lowerbound import devices, storage
 from lowerbound.data import Batch, Data, Splits, as_dataset
 from lowerbound.environment import keep_freed_memory
-from lowerbound.errors import ConfigurationError, Interrupted, NonFiniteLoss, StorageError
+from lowerbound.errors import (
+    ConfigurationError,
+    DataError,
+    Interrupted,
+    NonFiniteLoss,
+    StorageError,
+)
 from lowerbound.objectives import ELBO, Objective, Terms
 from lowerbound.parts import describe
 from lowerbound.training import batches, checkpoint
@@ -150,7 +156,7 @@ class _Run:
         order = batches.key(training.seed, batches.ORDER, epoch)
         started = time.perf_counter() - state.seconds
         self.model.train()
-        for batch in self.train.batches(training.batch_size, seed=order, start=first):
+        for batch in self._batches(order, first):
             loss = self._step(batches.share(batch, processes.rank, processes.world))
             state.seconds = time.perf_counter() - started
             for callback in self.callbacks:
@@ -159,6 +165,16 @@ class _Run:
                 self._close_epoch(epoch + 1)
             if not self._finished():
                 self._save_or_stop(stop)
+
+    def _batches(self, order: int, first: int) -> Iterator[Batch]:
+        """Those of an epoch; where they cannot be read to the end, the work so far is saved."""
+        try:
+            yield from self.train.batches(self.training.batch_size, seed=order, start=first)
+        except DataError as error:
+            if self.state.step == 0 or self.processes.world > 1:  # others may be at another step
+                raise
+            self._save()
+            raise DataError(f"{error}; {self._stopped_where()}") from None
 
     def _step(self, batch: Batch) -> float:
         """One update from this process's share of a batch; returns the mean loss, in nats."""
