@@ -262,8 +262,8 @@ def test_report_is_one_self_contained_page(run, trained):
     assert pictures == sorted(
         f"{name}.png"
         for name in (
-            *("curves", "reconstructions", "samples", "latent", "aggregate", "manifold"),
-            *("traversals", "kl", "importance"),
+            *("curves", "reconstructions", "worst", "scores", "samples", "nearest", "latent"),
+            *("aggregate", "manifold", "traversals", "kl", "importance"),
         )
     )
     assert html.count("data:image/png;base64,") == len(pictures)
@@ -286,7 +286,10 @@ def test_a_prior_without_a_closed_form_goes_through_every_command(run, tmp_path)
     code, out, _ = run("report", folder)
     assert code == 0
     pictures = {path.stem for path in Path(out.strip()).parent.glob("*.png")}
-    assert pictures == {"curves", "reconstructions", "samples", "latent", "importance"}
+    assert pictures == {
+        *("curves", "reconstructions", "worst", "scores", "samples", "nearest", "latent"),
+        *("manifold", "traversals", "importance"),
+    }
     assert run("embed", folder, "--out", tmp_path / "z.npy")[0] == 0
     assert np.load(tmp_path / "z.npy").shape == (360, 2)
     assert run("sample", folder, "--out", tmp_path / "x.npy", "-n", 3)[0] == 0

@@ -16,6 +16,7 @@ from lowerbound import plots
 from lowerbound.errors import ConfigurationError, ShapeError
 from lowerbound.plots.labels import spread, without_overlap
 from lowerbound.plots.mosaic import GAP, as_rows, mosaic, to_rgb
+from lowerbound.plots.scales import Scale
 from lowerbound.plots.style import CLASS_COLOURS
 
 RNG = np.random.default_rng(0)
@@ -386,16 +387,108 @@ def test_spread_keeps_order_and_distance():
 # Tables
 
 
-def test_marginals_draw_twelve_columns_and_say_so():
-    table = RNG.normal(size=(200, 15))
-    figure = plots.marginals(table, table + 1, [f"c{n}" for n in range(15)])
-    assert len(figure.axes) == 12
-    assert "first 12 of 15 columns" in figure.get_suptitle()
-    assert {"data", "generated"} <= set(texts(figure))
+def test_marginals_draw_every_column_up_to_a_limit_and_say_so():
+    table = RNG.normal(size=(4, 50))
+    figure = plots.marginals(table[:, :15], table[:, :15], [f"c{n}" for n in range(15)])
+    assert len(figure.axes) == 15
+    assert {"data", "generated", "c14"} <= set(texts(figure))
+    figure = plots.marginals(table, table, [f"c{n}" for n in range(50)])
+    assert len(figure.axes) == 48
+    assert "first 48 of 50 columns" in figure.get_suptitle()
+
+
+def test_marginals_hold_every_row_and_leave_out_what_was_not_observed():
+    data = RNG.normal(size=(2000, 2))
+    data[0, 0], data[:500, 1] = 1000, np.nan
+    figure = plots.marginals(data, data[:, ::-1], ["far", "gaps"])
+    for axes in figure.axes:
+        heights = [bar.get_height() for bar in axes.patches[:-1]]
+        assert sum(heights) == pytest.approx(1)
+        assert axes.get_xlim()[1] < 10
+
+
+def test_few_rows_are_a_dot_each():
+    data = RNG.normal(size=(30, 1))
+    axes = plots.marginals(data, RNG.normal(size=(500, 1)), ["a"]).axes[0]
+    dots = axes.lines[0].get_xydata()
+    np.testing.assert_allclose(dots[:, 0], np.sort(data[:, 0]))
+    assert len(np.unique(dots, axis=0)) == 30
+    sets = {"test": data[:, 0], "training": RNG.normal(size=500)}
+    test, training = plots.score_histograms({"ELBO": sets}, xlabel="nats").axes[0].lines
+    assert (len(test.get_xdata()), len(training.get_xdata())) == (30, 500)
+    assert len(plots.latent_histogram(CODES).axes[0].collections[0].get_offsets()) == 500
 
 
 def test_constant_columns_have_a_histogram():
     assert len(plots.marginals(np.ones((9, 1)), np.ones((9, 1)), ["one"]).axes) == 1
+
+
+def test_categories_are_named():
+    codes = np.arange(200)[:, None] % 3
+    axes = plots.marginals(codes, codes, ["c"], categories={"c": ("red", "green", "blue")}).axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["red", "green", "blue"]
+    assert [bar.get_height() for bar in axes.patches[:3]] == pytest.approx(
+        [67, 67, 66] / np.array(200)
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (np.linspace(-3, 3, 500), "linear"),
+        (1.7e9 + 1e6 * CODES[:, 0], "linear"),
+        (RNG.poisson(5, 500), "linear"),
+        (RNG.poisson(np.exp(3 + 2 * CODES[:, 0])), "symlog"),
+        (np.exp(2 * CODES[:, 0]), "log"),
+        (CODES[:, 0] / CODES[:, 1], "symlog"),
+        (np.where(np.arange(500) % 10 == 0, 900.0, 0.0), "linear"),
+    ],
+    ids=["even", "times", "few counts", "counts", "lognormal", "Cauchy", "two values"],
+)
+def test_columns_that_span_decades_are_logarithmic(values, kind):
+    scale = Scale.of(np.asarray(values, float))
+    assert scale.kind == kind
+    edges = scale.edges(500)
+    assert (np.diff(edges) > 0).all()
+    assert len(edges) <= 42
+    if scale.whole:
+        assert (edges % 1 == 0.5).all()
+    inside = np.mean((values >= edges[0]) & (values <= edges[-1]))
+    assert inside > 0.99
+
+
+def test_pairs_and_marginals_show_every_dimension():
+    z = RNG.normal(size=(80, 4))
+    names = [f"z[{i}]" for i in range(4)]
+    pairs = plots.latent_pairs(z, names, np.arange(80) % 3).axes
+    assert [(a.get_xlabel(), a.get_ylabel()) for a in pairs][:2] == [
+        ("z[0]", "z[1]"),
+        ("z[0]", "z[2]"),
+    ]
+    assert len(pairs) == 6
+    assert sorted(map(tuple, pairs[-1].collections[0].get_offsets())) == sorted(
+        map(tuple, z[:, 2:])
+    )
+    panels = plots.latent_marginals(z, names).axes
+    assert [axes.get_title("left") for axes in panels] == names
+    assert sum(bar.get_height() for bar in panels[2].patches) == pytest.approx(1)
+    density = panels[0].lines[0].get_xydata()
+    width = panels[0].patches[0].get_width()
+    peak = density[np.abs(density[:, 0]).argmin(), 1]
+    assert peak == pytest.approx(width / np.sqrt(2 * np.pi), rel=0.01)
+
+
+def test_a_prior_that_is_not_normal_is_drawn_by_its_draws():
+    axes = plots.latent_scatter(CODES, prior=CODES[:50] + 9).axes[0]
+    assert [len(points.get_offsets()) for points in axes.collections] == [500, 50]
+    assert not axes.patches
+
+
+def test_agreement_has_equal_axes():
+    x = np.array([0.0, 1.0, np.nan])
+    axes = plots.agreement({"a": (x, 2 * x)}, xlabel="data", ylabel="generated").axes[0]
+    assert axes.get_xlim() == axes.get_ylim()
+    assert axes.get_xlim()[1] > 2
 
 
 def test_scatter_reconstruction_explains_variance():
@@ -403,12 +496,15 @@ def test_scatter_reconstruction_explains_variance():
     found = np.stack([truth[:, 0], np.full(300, truth[:, 1].mean())], axis=1)
     figure = plots.scatter_reconstruction(truth, found, ["kept", "lost"])
     assert [axes.texts[0].get_text() for axes in figure.axes] == ["R² 1.00", "R² 0.00"]
+    for axes in figure.axes:
+        assert axes.get_xlim() == axes.get_ylim()
+        assert axes.get_box_aspect() == 1
 
 
 def test_profile_traversals_show_change_from_the_middle_in_units_of_scale():
     rows = np.arange(5.0).reshape(1, 5, 1) * np.array([1.0, 10.0])
     figure = plots.profile_traversals(
-        rows, np.linspace(-2, 2, 5), ["z[0]"], ["a", "b"], np.array([1.0, 10.0])
+        rows, list("abcde"), ["z[0]"], ["a", "b"], np.array([1.0, 10.0])
     )
     change = figure.axes[0].images[0].get_array()
     np.testing.assert_allclose(change, [[-2, -1, 0, 1, 2]] * 2)
@@ -466,7 +562,7 @@ REFUSED = {
     ),
     "profiles": (
         lambda: plots.profile_traversals(
-            np.zeros((1, 3, 2)), np.arange(3), ["z"], ["a"], np.ones(2)
+            np.zeros((1, 3, 2)), list("abc"), ["z"], ["a"], np.ones(2)
         ),
         "expected 2 column names",
     ),
@@ -492,7 +588,7 @@ def test_wrong_shapes_are_refused(call, message):
         (lambda: plots.learning_curves([{"train": {"kl": 1.0}}]), "'epoch'"),
         (
             lambda: plots.profile_traversals(
-                np.zeros((1, 3, 1)), np.arange(3), ["z"], ["a"], np.zeros(1)
+                np.zeros((1, 3, 1)), list("abc"), ["z"], ["a"], np.zeros(1)
             ),
             "positive scales",
         ),

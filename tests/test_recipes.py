@@ -13,7 +13,8 @@ from lowerbound import recipes
 from lowerbound.data import Dataset
 from lowerbound.errors import ConfigurationError
 from lowerbound.parts import REGISTRY
-from lowerbound.report import pictures as report
+from lowerbound.report.outcome import Outcome
+from lowerbound.report.sections import sections
 
 GREY = Dataset(torch.randint(0, 256, (30, 1, 28, 28), dtype=torch.uint8), torch.arange(30) % 10)
 BINARY = Dataset(torch.randint(0, 2, (30, 1, 8, 8), dtype=torch.uint8))
@@ -210,11 +211,12 @@ def test_other_priors_and_posteriors_train_and_are_judged_and_pictured(name):
     assert beta_is_0 or set(changed) == set(before)
     result = lb.evaluate(model, LABELLED, samples=4)
     assert result.importance_weighted.value >= result.elbo.value - 0.5
-    pages = list(report.pictures(report.outcome_of(model, LABELLED, result.as_dict(), history)))
-    shown = {picture.name for picture in pages}
-    assert {"curves", "reconstructions", "samples", "latent"} <= shown
+    outcome = Outcome(model, LABELLED, result.as_dict(), history, objective=experiment.objective)
+    shown = {section.name for section in sections(outcome)}
+    assert {"curves", "reconstructions", "samples", "latent", "traversals"} <= shown
     has_normal_prior = isinstance(model.prior, lb.StandardNormal)
-    assert ("manifold" in shown) == ("aggregate" in shown) == has_normal_prior
+    assert ("aggregate" in shown) == has_normal_prior
+    assert ("manifold" in shown) == (model.latent_dim == 2)
     assert "kl" not in shown
     assert model.sample(2).shape == (2, 1, 8, 8)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 import torch
@@ -75,9 +75,13 @@ def examine(
     objective: Objective = ELBO(),
     *,
     seed: int = 0,
+    leave_out: Collection[str] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Check]:
-    """Every check that `diagnose` makes, with its answer, those that found nothing too."""
+    """Every check that `diagnose` makes, with its answer, those that found nothing too.
+
+    Not those that ``leave_out`` names.
+    """
     test = _dataset(data, "held-out")
     known = None if train is None else _dataset(train, "training")
     with judging(model, seed) as device:
@@ -85,7 +89,8 @@ def examine(
         checks = [checked("shapes", trained)]
         if checks[0].finding:
             return checks
-        chosen = OF_CODES if trained.is_autoencoder else tuple(CHECKS)
+        every = OF_CODES if trained.is_autoencoder else tuple(CHECKS)
+        chosen = [name for name in every if name not in leave_out]
         for name in chosen[1:]:
             torch.manual_seed(seed)
             checks.append(checked(name, trained))

@@ -14,7 +14,12 @@ needs("matplotlib", "plots")
 needs("PIL", "plots")
 
 from lowerbound.plots.bars import kl_per_dimension, ranked_bars, score_histograms
-from lowerbound.plots.columns import marginals, profile_traversals, scatter_reconstruction
+from lowerbound.plots.columns import (
+    agreement,
+    marginals,
+    profile_traversals,
+    scatter_reconstruction,
+)
 from lowerbound.plots.curves import curves, learning_curves, rate_distortion
 from lowerbound.plots.images import (
     class_grid,
@@ -24,17 +29,26 @@ from lowerbound.plots.images import (
     samples,
     traversals,
 )
-from lowerbound.plots.latent import gaussian_draws, latent_histogram, latent_scatter
+from lowerbound.plots.latent import (
+    gaussian_draws,
+    latent_histogram,
+    latent_marginals,
+    latent_pairs,
+    latent_scatter,
+)
 from lowerbound.plots.style import DPI, png_bytes, save
 
 __all__ = [
     "DPI",
+    "agreement",
     "class_grid",
     "curves",
     "gaussian_draws",
     "image_grid",
     "kl_per_dimension",
     "latent_histogram",
+    "latent_marginals",
+    "latent_pairs",
     "latent_scatter",
     "learning_curves",
     "manifold",

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from lowerbound.errors import ConfigurationError
 from lowerbound.plots import style
 from lowerbound.plots.checks import as_array, finite, same_length
+from lowerbound.plots.columns import FEW, shares
 from lowerbound.plots.curves import logarithmic
 from lowerbound.plots.style import Array, coordinate, new_figure, one_panel, styled
 
@@ -107,7 +108,8 @@ def score_histograms(
 ) -> Figure:
     """How scores of several sets of examples are distributed, one panel above the other.
 
-    Heights are shares of a set per bin; the outermost bins hold all that lies beyond.
+    Heights are shares of a set per bin; the outermost bins hold all that lies beyond.  Where a set
+    has fewer than 60 scores, each is a dot, the sets one above the other.
 
     Args:
         panels: by heading, the scores (n,) of each named set.
@@ -121,9 +123,14 @@ def score_histograms(
     for axes, (heading, sets) in zip(rows, panels.items(), strict=True):
         scores = [finite(as_array(s, "n", name), f"scores of {name}") for name, s in sets.items()]
         edges = bin_edges(np.concatenate(scores), logx=logx)
-        for name, values in zip(sets, scores, strict=True):
-            inside, shares = values.clip(edges[0], edges[-1]), np.full(len(values), 1 / len(values))
-            axes.hist(inside, edges.tolist(), weights=shares, alpha=0.45, label=name)
+        few = min(map(len, scores)) < FEW
+        for row, (name, values) in enumerate(zip(sets, scores, strict=True)):
+            if few:
+                axes.plot(values, np.full(len(values), -row), "o", alpha=0.5, label=name)
+                axes.set_ylim(0.7 - len(sets), 0.7)
+            else:
+                inside, weights = values.clip(edges[0], edges[-1]), shares(values)
+                axes.hist(inside, edges.tolist(), weights=weights, alpha=0.45, label=name)
         if logx:
             logarithmic(axes, "x", edges)
         axes.set_title(heading)

@@ -2,76 +2,129 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from lowerbound.errors import ConfigurationError, ShapeError
 from lowerbound.plots import style
 from lowerbound.plots.checks import as_array, finite, same_length
 from lowerbound.plots.labels import shortened
+from lowerbound.plots.scales import Scale
 from lowerbound.plots.style import Array, coordinate, new_figure, styled
 
-PANELS = 12
+PANELS = 48
 """Columns of a table that are drawn; a note says so when there are more."""
+
+FEW = 60
+"""Rows of data below which each is a dot: bins would show their edges, not the data."""
+
+ROOM = 0.72 * style.DPI * style.WIDTH
+"""Pixels that the titles of panels beside each other have together."""
 
 
 def as_tables(
     first: Array, second: Array, columns: Sequence[str], second_name: str
 ) -> tuple[Array, Array]:
-    """Two finite tables (n, D) and (m, D) with the same D named columns."""
-    first = finite(as_array(first, "n D", "original"), "original")
-    second = finite(as_array(second, "n D", second_name), second_name)
+    """Two tables (n, D) and (m, D) with the same D named columns; NaN is what was not observed."""
+    first, second = (
+        np.ma.masked_invalid(as_array(table, "n D", name).astype(np.float64))
+        for table, name in ((first, "original"), (second, second_name))
+    )
+    for table, name in ((first, "original"), (second, second_name)):
+        finite(np.where(np.isnan(table.data), 0.0, table.data), name)
     if first.shape[1] != second.shape[1]:
         raise ShapeError(
             f"expected {second_name} with {first.shape[1]} columns like the original, "
             f"got {second.shape}"
         )
     same_length(columns, first.shape[1], "column names", "one per column")
-    return first.astype(np.float64), second.astype(np.float64)
+    return first, second
 
 
-def column_panels(columns: Sequence[str]) -> tuple[Figure, list[Axes]]:
+def column_panels(columns: Sequence[str], height: float) -> tuple[Figure, list[Axes]]:
     """A panel, titled by its name, for each of the first columns of a table."""
     shown = min(len(columns), PANELS)
     across = shown if shown <= 4 else 3 if shown in (5, 6, 9) else 4
     down = -(-shown // across)
-    figure = new_figure(0.6 + 2.1 * down)
+    figure = new_figure(0.6 + height * down)
     if len(columns) > shown:
         figure.suptitle(f"the first {shown} of {len(columns)} columns", x=0.01, ha="left")
     panels = [figure.add_subplot(down, across, index + 1) for index in range(shown)]
     for axes, name in zip(panels, columns, strict=False):
-        axes.set_title(shortened(name, 0.72 * style.DPI * style.WIDTH / across))
-        axes.xaxis.set_major_locator(MaxNLocator(4))
-        axes.yaxis.set_major_locator(MaxNLocator(4))
+        axes.set_title(shortened(name, ROOM / across))
     return figure, panels
 
 
 @styled
-def marginals(original: Array, generated: Array, columns: Sequence[str]) -> Figure:
+def marginals(
+    original: Array,
+    generated: Array,
+    columns: Sequence[str],
+    *,
+    categories: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> Figure:
     """How each column of a table is distributed in the data and in what the model generates.
 
+    Heights are shares of the rows per bin; the outermost bins hold all that lies beyond.  Fewer
+    than 60 rows of data are a dot each, stacked.  Columns that span decades have a logarithmic
+    axis.
+
     Args:
-        original: (n, D) rows of data.
+        original: (n, D) rows of data; NaN is what was not observed.
         generated: (m, D) rows drawn from the model.
-        columns: the names of the D columns; the first 12 are drawn.
+        columns: the names of the D columns; the first 48 are drawn.
+        categories: the names of the categories of those columns that hold their codes.
     """
     original, generated = as_tables(original, generated, columns, "generated")
-    figure, panels = column_panels(columns)
-    for axes, data, drawn in zip(panels, original.T, generated.T, strict=False):
-        low, high = np.percentile(np.concatenate([data, drawn]), [0.2, 99.8])
-        edges = int(np.clip(len(data) ** 0.5, 10, 40)) + 1
-        bins = np.linspace(low, high if high > low else low + 1, edges).tolist()
-        axes.hist(data, bins, density=True, color="#bdbdbd", label="data")
-        outline = {"histtype": "step", "linewidth": 1.6, "color": style.BLUE}
-        axes.hist(drawn, bins, density=True, label="generated", **outline)
+    figure, panels = column_panels(columns, 2.1)
+    for axes, name, held, drawn in zip(panels, columns, original.T, generated.T, strict=False):
+        data, rows = held.compressed(), drawn.compressed()
         style.without_y(axes)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=2)
+        if not len(data) or not len(rows):
+            axes.text(0.5, 0.5, "nothing observed", transform=axes.transAxes, ha="center")
+            axes.set_xticks([])
+            continue
+        scale = Scale.of(data, rows)
+        edges = scale.edges(max(len(data), FEW))
+        scale.apply(axes, "x")
+        distribution(axes, data, edges)
+        outline: dict[str, Any] = {"histtype": "step", "linewidth": 1.6, "color": style.BLUE}
+        axes.hist(rows.clip(edges[0], edges[-1]), edges.tolist(), weights=shares(rows), **outline)
+        if name in categories:
+            names = [shortened(n, ROOM / 4 / len(categories[name])) for n in categories[name]]
+            axes.set_xticks(range(len(names)), names)
+    dots: dict[str, Any] = {"color": style.SHADE, "marker": "o" if len(original) < FEW else "s"}
+    handles = [
+        Line2D([], [], linestyle="", label="data", **dots),
+        Line2D([], [], color=style.BLUE, linewidth=1.6, label="generated"),
+    ]
+    figure.legend(handles=handles, loc="outside upper right", ncols=2)
     return figure
+
+
+def shares(values: Array) -> Array:
+    """Each value's share of all of them, as a histogram's weights."""
+    return np.full(len(values), 1 / len(values))
+
+
+def distribution(axes: Axes, values: Array, edges: Array) -> None:
+    """Values as a grey histogram of shares; few of them as stacked dots, one each."""
+    inside = values.clip(edges[0], edges[-1])
+    if len(values) >= FEW:
+        axes.hist(inside, edges.tolist(), weights=shares(values), color=style.SHADE)
+        return
+    inside = np.sort(inside)
+    bins = np.searchsorted(edges, inside, "right").clip(1, len(edges) - 1)
+    rank = np.arange(len(bins)) - np.searchsorted(bins, bins)
+    axes.plot(inside, (rank + 0.5) / len(bins), "o", color=style.SHADE, markersize=4)
 
 
 @styled
@@ -80,22 +133,42 @@ def scatter_reconstruction(
 ) -> Figure:
     """Each column's reconstructed values over its true ones, with the share of variance explained.
 
+    Both axes of a panel are the same, and logarithmic where the column spans decades.
+
     Args:
-        original: (n, D) rows of data.
+        original: (n, D) rows of data; NaN is what was not observed, and left out.
         reconstruction: (n, D), row by row.
-        columns: the names of the D columns; the first 12 are drawn.
+        columns: the names of the D columns; the first 48 are drawn.
     """
     original, reconstruction = as_tables(original, reconstruction, columns, "reconstruction")
     same_length(reconstruction, len(original), "reconstructed rows", "one per original")
-    figure, panels = column_panels(columns)
-    for axes, truth, found in zip(panels, original.T, reconstruction.T, strict=False):
-        alpha = float(np.clip(500 / len(truth), 0.08, 0.6))
-        axes.scatter(truth, found, s=5, alpha=alpha, linewidths=0, rasterized=True)
-        axes.axline((float(truth.mean()),) * 2, slope=1, color=style.VERMILION, linewidth=1)
+    figure, panels = column_panels(columns, 2.5)
+    for axes, held, rebuilt in zip(panels, original.T, reconstruction.T, strict=False):
+        seen = ~(np.ma.getmaskarray(held) | np.ma.getmaskarray(rebuilt))
+        truth, found = held.data[seen], rebuilt.data[seen]
+        if not len(truth):
+            axes.text(0.5, 0.5, "nothing observed", transform=axes.transAxes, ha="center")
+            axes.set(xticks=[], yticks=[], box_aspect=1)
+            continue
+        scale = Scale.of(truth)
+        for axis in ("x", "y"):
+            scale.apply(axes, axis)
+        axes.scatter(
+            truth,
+            found,
+            s=float(np.clip(2000 / len(truth), 5, 20)),
+            alpha=float(np.clip(500 / len(truth), 0.15, 0.8)),
+            linewidths=0,
+            rasterized=True,
+        )
+        limits = [axes.get_xlim(), axes.get_ylim()]
+        ends = min(low for low, _ in limits), max(high for _, high in limits)
+        axes.plot(ends, ends, color=style.VERMILION, linewidth=1, zorder=0)
+        axes.set(xlim=ends, ylim=ends, box_aspect=1)
         variance = float(truth.var())
         if variance:
             explained = 1 - float(((truth - found) ** 2).mean()) / variance
-            share = f"R² {round(explained, 2) + 0.0:.2f}"
+            share = f"R² {coordinate(explained)}"
             text = axes.text(0.04, 0.96, share, transform=axes.transAxes, va="top")
             text.set_path_effects(style.HALO)
     figure.supxlabel("original")
@@ -105,53 +178,76 @@ def scatter_reconstruction(
 
 @styled
 def profile_traversals(
-    rows: Array, values: Array, names: Sequence[str], columns: Sequence[str], scale: Array
+    rows: Array, steps: Sequence[str], names: Sequence[str], columns: Sequence[str], scale: Array
 ) -> Figure:
-    """How each latent dimension moves the columns of a decoded table.
+    """How walks through the latent space move the columns of a decoded table.
 
     Colour is the change from the middle step, in units of ``scale``.
 
     Args:
-        rows: (dimensions, steps, D) decoded rows, the most active dimension first.
-        values: (steps,) that the dimension takes.
-        names: of the dimensions.
+        rows: (walks, steps, D) decoded rows.
+        steps: the names of the steps, of which the first, middle and last are written.
+        names: of the walks, such as the dimension that each follows.
         columns: the names of the D columns.
         scale: (D,) positive, such as the columns' standard deviations in the data.
     """
-    rows = finite(as_array(rows, "dimensions steps D", "rows"), "rows")
-    dimensions, steps, width = rows.shape
-    same_length(as_array(values, "steps", "values"), steps, "values", "one per step")
-    same_length(names, dimensions, "names", "one per dimension")
+    rows = finite(as_array(rows, "walks steps D", "rows"), "rows")
+    walks, length, width = rows.shape
+    same_length(steps, length, "steps' names", "one per step")
+    same_length(names, walks, "names", "one per walk")
     same_length(columns, width, "column names", "one per column")
     scale = as_array(scale, "D", "scale")
     same_length(scale, width, "scales", "one per column")
     if not (scale > 0).all():
         raise ConfigurationError(f"expected positive scales, got {scale.min()}")
 
-    change = (rows - rows[:, steps // 2 : steps // 2 + 1]) / scale
+    change = (rows - rows[:, length // 2 : length // 2 + 1]) / scale
     limit = max(float(np.abs(change).max()), 1e-6)
-    down = -(-dimensions // 5)
-    across = -(-dimensions // down)
+    down = -(-walks // 5)
+    across = -(-walks // down)
     every = -(-width // 40)
-    marked = [0, steps // 2, steps - 1]
+    marked = [0, length // 2, length - 1]
     panel = 0.7 + max(1.4, style.LINE / style.DPI * min(width, 40))
     figure = new_figure(0.5 + panel * down)
     panels = np.asarray(figure.subplots(down, across, sharex=True, sharey=True, squeeze=False))
-    for axes in panels.flat[dimensions:]:
+    for axes in panels.flat[walks:]:
         axes.set_visible(False)
-    for axes in panels.flat[dimensions - across : dimensions]:
+    for axes in panels.flat[walks - across : walks]:
         axes.tick_params(labelbottom=True)
     for axes, name, table in zip(panels.flat, names, change, strict=False):
         image = axes.imshow(table.T, "PuOr_r", Normalize(-limit, limit), aspect="auto")
         image.set_interpolation("nearest")
-        axes.set_title(name)
-        axes.set_xticks(marked, [coordinate(values[step], 1) for step in marked])
-        axes.set_yticks(range(0, width, every), columns[::every])
+        axes.set_title(shortened(name, ROOM / across))
+        axes.set_xticks(marked, [steps[step] for step in marked])
+        axes.set_yticks(range(0, width, every), [shortened(c, ROOM / 3) for c in columns[::every]])
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-    figure.supxlabel("value of the dimension")
     bar = figure.colorbar(
         image, ax=panels, shrink=0.7, aspect=30, label="change, standard deviations"
     )
     bar.outline.set_visible(False)
+    return figure
+
+
+@styled
+def agreement(panels: Mapping[str, tuple[Array, Array]], *, xlabel: str, ylabel: str) -> Figure:
+    """Pairs of numbers that should be equal, over each other: a panel for each set of them.
+
+    Args:
+        panels: x (n,) and y (n,) by heading; pairs that are not finite are left out.
+        xlabel: of all the panels.
+        ylabel: likewise.
+    """
+    figure, axes_of = column_panels(list(panels), 2.5)
+    points = np.concatenate([np.stack(pair) for pair in panels.values()], axis=1)
+    reach = np.abs(points[np.isfinite(points)])
+    limit = 1.08 * max(float(reach.max()) if len(reach) else 1.0, 1e-6)
+    for axes, (x, y) in zip(axes_of, panels.values(), strict=False):
+        axes.plot([-limit, limit], [-limit, limit], color=style.VERMILION, linewidth=1)
+        axes.plot(x, y, "o", color=style.BLUE, markersize=4, alpha=0.6)
+        axes.set(xlim=(-limit, limit), ylim=(-limit, limit), box_aspect=1)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+    figure.supxlabel(xlabel)
+    figure.supylabel(ylabel)
     return figure

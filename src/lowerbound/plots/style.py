@@ -32,6 +32,9 @@ LINE = 1.3 * SIZE * DPI / 72
 """Pixels from one line of text to the next."""
 
 INK, MUTED, FAINT = (SHEET[key] for key in ("text.color", "axes.edgecolor", "grid.color"))
+SHADE = "#a6adb4"
+"""Of what is measured, behind lines."""
+
 BLUE, VERMILION = SHEET["axes.prop_cycle"].by_key()["color"][:2]
 CLASS_COLOURS = (
     *("#0f6cda", "#e3cd07", "#740048", "#60e5ff", "#939afe"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,16 +10,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image, ImageChops
 
 import lowerbound
-from lowerbound import evaluation, plots
+from lowerbound import evaluation, plots, storage
+from lowerbound.errors import DataError, StorageError
 from lowerbound.files import write_atomic, write_json
+from lowerbound.objectives import Objective
 from lowerbound.pages import data_uri, render
-from lowerbound.report.pictures import Outcome, outcome_of, pictures
+from lowerbound.parts import build
+from lowerbound.report.outcome import Outcome
+from lowerbound.report.sections import SECTIONS, sections
+from lowerbound.report.tables import Table
+from lowerbound.report.warnings import warnings
 from lowerbound.runs import Run
 
 REPORT_FOLDER = "report"
 PAGE_FILE = "index.html"
+MARGIN = 9  # pixels of white that are left beside a picture
 
 
 @dataclass(frozen=True)
@@ -66,39 +75,44 @@ def write_report(
         StorageError: the folder holds no finished run, nor a model with ``data``.
         DataError: the data are not to be found, have changed, or are not such as the model takes.
     """
-    model, examples = run.model, run.examples("test", data, labels)
-    measured = run.evaluation if data is None else None
-    if measured is None:
-        measured = evaluation.evaluate(model, examples, progress=progress)
-        if data is None:
-            run.keep(measured, seed=0)
-    figures, history = measured.as_dict(), run.history
-    out = run.folder / REPORT_FOLDER
+    outcome = _outcome(run, data, labels, progress)
+    out, figures = run.folder / REPORT_FOLDER, outcome.evaluation
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        drawn = _draw(out, outcome_of(model, examples, figures, history), progress)
-    facts = _facts(run, history)
+        drawn = _draw(out, outcome, progress)
+        found = warnings(outcome)
+    facts = _facts(run, outcome.history)
     judged = "" if data is None else f", on {Path(data).name}"
-    listed = [
-        {"file": f"{p['name']}.png", "heading": p["heading"], "caption": p["caption"]}
-        for p in drawn
-    ]
-    values = {"run": dict(facts), "evaluation": figures, "history": history, "pictures": listed}
+    values = {
+        "run": dict(facts),
+        "evaluation": figures,
+        "history": outcome.history,
+        "warnings": [finding.as_dict() for finding in found.findings],
+        "pictures": [
+            {"file": f"{s['name']}.png", "heading": s["heading"], "caption": s["caption"]}
+            for s in drawn
+            if "data" in s
+        ],
+        "tables": [s for s in drawn if "rows" in s],
+    }
     write_json(out / "report.json", values)
-    words = {"what": "image" if len(model.shape) == 3 else "row", "samples": figures["samples"]}
+    words = {"what": outcome.noun, "samples": figures["samples"]}
     active = f"{figures['active_units']} of {figures['latent_dim']}"
     page = render(
         "report.html",
         title=f"{run.title}{judged}",
-        lead=f"{examples.summary() if data else run.description.data_summary}.",
-        measures=f"{figures['examples']:,} held-out examples. Bounds on the {figures['measures']}.",
+        lead=f"{outcome.data.summary() if data else run.description.data_summary}.",
+        warnings=found,
+        command=f"lowerbound diagnose {run.folder}",
+        measures=f"Means over {figures['examples']:,} held-out examples, ± one standard error of "
+        f"each. Bounds on the {figures['measures']}.",
         cards=[
             *_rows(CARDS, figures, words),
             {"name": "active units", "value": active, "unit": "latent dimensions"},
         ],
         figures=_rows(QUANTITIES, figures, words),
         active=active,
-        pictures=drawn,
+        sections=drawn,
         facts=facts,
         model=json.dumps(run.information["model"], indent=2),
         version=lowerbound.__version__,
@@ -107,18 +121,66 @@ def write_report(
     return out / PAGE_FILE
 
 
+def _outcome(
+    run: Run, data: str | None, labels: str | None, progress: Callable[[int, int], None]
+) -> Outcome:
+    """The run's model with what is known of it, evaluated if it was not yet."""
+    model, examples = run.model, run.examples("test", data, labels)
+    measured = run.evaluation if data is None else None
+    if measured is None:
+        measured = evaluation.evaluate(model, examples, progress=progress)
+        if data is None:
+            run.keep(measured, seed=0)
+    train = None
+    if run.is_described and not run.description.source.on_disk:
+        try:
+            train = run.data("train")
+        except DataError:
+            if data is None:
+                raise  # else they have moved
+    described = run.information.get("objective")
+    objective = build(described) if described else None
+    if not (objective is None or isinstance(objective, Objective)):
+        raise StorageError(
+            f"{run.folder / storage.MODEL_FILE}: expected an objective, got {described!r}"
+        )
+    return Outcome(model, examples, measured.as_dict(), run.history, train, objective)
+
+
 def _draw(
     out: Path, outcome: Outcome, progress: Callable[[int, int], None]
-) -> list[dict[str, str]]:
-    """Write the pictures; return what the page says of each, and each as an address."""
-    drawn = []
-    for done, picture in enumerate(pictures(outcome), 1):
-        png = plots.png_bytes(picture.figure)
-        write_atomic(out / f"{picture.name}.png", png)
-        words = {"heading": picture.heading, "caption": picture.caption}
-        drawn.append({"name": picture.name, **words, "data": data_uri(png)})
+) -> list[dict[str, Any]]:
+    """Write the pictures; return what the page says of each section, and what it shows."""
+    drawn: list[dict[str, Any]] = []
+    for done, shown in enumerate(sections(outcome), 1):
+        section: dict[str, Any] = {
+            "name": shown.name,
+            "heading": shown.heading,
+            "caption": shown.caption,
+        }
+        if isinstance(shown.content, Table):
+            section |= {"header": shown.content.header, "rows": shown.content.rows}
+        else:
+            png, width, height = cropped(plots.png_bytes(shown.content))
+            write_atomic(out / f"{shown.name}.png", png)
+            section |= {"data": data_uri(png), "width": width, "height": height}
+        drawn.append(section)
         progress(done, done + 1)
+    for name in {section.name for section in SECTIONS} - {s["name"] for s in drawn if "data" in s}:
+        (out / f"{name}.png").unlink(missing_ok=True)  # of an earlier report
     return drawn
+
+
+def cropped(png: bytes) -> tuple[bytes, int, int]:
+    """A picture without the white at its sides, and its size in a page's pixels."""
+    image = Image.open(io.BytesIO(png)).convert("RGB")
+    inked = ImageChops.difference(image, Image.new("RGB", image.size, "white")).getbbox()
+    left, right = (inked[0], inked[2]) if inked else (0, image.width)
+    kept = image.crop((max(0, left - MARGIN), 0, min(image.width, right + MARGIN), image.height))
+    buffer = io.BytesIO()
+    kept.save(buffer, "PNG", optimize=True, dpi=(plots.DPI, plots.DPI))
+    width, height = (round(size * 96 / plots.DPI) for size in kept.size)
+    return buffer.getvalue(), width, height
 
 
 def _rows(

@@ -1,0 +1,261 @@
+"""What a report is about: a model, its data, its figures, and what several pictures share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lowerbound import evaluation
+from lowerbound.data import Dataset
+from lowerbound.objectives import InfoVAE, Objective
+from lowerbound.priors import StandardNormal
+from lowerbound.report.rows import Rows
+from lowerbound.training import Record
+from lowerbound.vae import VAE
+
+SCORED = 2000
+BATCH = 500
+CODES = 10_000
+DRAWS = 2000
+ROWS = 5000
+ELEMENTS = 20_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a run came to: a model in evaluation mode, its data, and its figures on the test data.
+
+    ``train`` and ``objective`` are None where they are not known.
+    """
+
+    model: VAE
+    data: Dataset
+    evaluation: dict[str, Any]
+    history: list[Record]
+    train: Dataset | None = None
+    objective: Objective | None = None
+    seed: int = field(default=0, repr=False)
+
+    @property
+    def is_image(self) -> bool:
+        """Whether examples are images, grey or RGB."""
+        return len(self.data.shape) == 3 and self.data.shape[0] in (1, 3)
+
+    @property
+    def is_table(self) -> bool:
+        """Whether examples are rows of a table."""
+        return len(self.data.shape) == 1
+
+    @property
+    def noun(self) -> str:
+        """What one example is called."""
+        return "image" if len(self.data.shape) == 3 else "row" if self.is_table else "example"
+
+    @property
+    def unit(self) -> str:
+        """The unit of the figures."""
+        return f"nats per {self.noun}"
+
+    @property
+    def latent_dim(self) -> int:
+        """Dimensions of z."""
+        return self.model.latent_dim
+
+    @property
+    def trains_prior(self) -> bool:
+        """Whether training brought codes and prior together: an autoencoder's has no part in it."""
+        if isinstance(self.objective, InfoVAE):
+            return True
+        return self.evaluation["kl"] is not None and getattr(self.objective, "beta", 1.0) != 0
+
+    @property
+    def has_normal_prior(self) -> bool:
+        """Whether p(z) = N(0, I), whatever the context: its circles and quantiles say something."""
+        return self.trains_prior and isinstance(self.model.prior, StandardNormal)
+
+    @property
+    def kl(self) -> list[float] | None:
+        """KL of each dimension, where posterior and prior factorise."""
+        return self.evaluation["kl_per_dimension"]
+
+    @property
+    def variance(self) -> list[float]:
+        """Variance of the posterior's mean in each dimension."""
+        return self.evaluation["variance_per_dimension"]
+
+    @property
+    def curve(self) -> list[dict[str, Any]]:
+        """The importance-weighted bound over the number of samples."""
+        return self.evaluation["curve"] or []
+
+    @property
+    def ranked(self) -> list[int]:
+        """Latent dimensions, the most active first: by their KL, or the variance of their mean."""
+        score = self.kl or self.variance
+        return sorted(range(self.latent_dim), key=lambda i: -score[i])
+
+    def named(self, dimension: int) -> str:
+        """A latent dimension, and how active it is."""
+        if self.kl:
+            return f"z[{dimension}], KL {self.kl[dimension]:.2f} nats"
+        return f"z[{dimension}], variance {self.variance[dimension]:.3g}"
+
+    @property
+    def value_range(self) -> tuple[float, float]:
+        """The values drawn as black and white."""
+        if self.data.kind in ("grey", "binary", "unit"):
+            return 0.0, self.data.scale
+        return float(self.data.x.min()), float(self.data.x.max())
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether the model takes classes."""
+        return self.model.context is not None
+
+    @cached_property
+    def class_names(self) -> list[str]:
+        """The names of all classes of the model and of the data, or their numbers."""
+        if self.data.classes:
+            return list(self.data.classes)
+        labels = self.data.labels
+        known = getattr(self.model.context, "classes", 0)
+        return [str(i) for i in range(max(known, 0 if labels is None else int(labels.max()) + 1))]
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of a table's columns."""
+        return list(self.data.columns or (f"x[{i}]" for i in range(self.data.shape[0])))
+
+    @cached_property
+    def encoded(self) -> Dataset:
+        """The test examples that are encoded: all, or so many at random."""
+        return some(self.data, CODES)
+
+    @cached_property
+    def means(self) -> np.ndarray:
+        """The posterior's mean of each encoded example, (n, latent)."""
+        return evaluation.embed(self.model, self.encoded).numpy()
+
+    @cached_property
+    def draws(self) -> np.ndarray:
+        """One draw from each one's posterior, (n, latent)."""
+        return evaluation.embed(self.model, self.encoded, sample=True).numpy()
+
+    @cached_property
+    def labels(self) -> np.ndarray | None:
+        """Their classes."""
+        return None if self.encoded.labels is None else self.encoded.labels.numpy()
+
+    @cached_property
+    @torch.no_grad()
+    def prior(self) -> bool | np.ndarray:
+        """What is drawn behind codes: a normal prior's circles, draws from another, or nothing."""
+        if self.has_normal_prior or not self.trains_prior:
+            return self.has_normal_prior
+        n, labels = DRAWS, None
+        if self.is_conditional:
+            labels = some(self.data, DRAWS).labels
+            n = DRAWS if labels is None else len(labels)
+        device = next(self.model.parameters()).device
+        context = self.model.features(None if labels is None else labels.to(device))
+        z, _ = self.model.joint(n, context)
+        return z.cpu().numpy()
+
+    @cached_property
+    def scored(self) -> Dataset:
+        """The test examples that are scored one by one: all, or so many at random."""
+        return some(self.data, SCORED)
+
+    @cached_property
+    def scores(self) -> np.ndarray:
+        """The ELBO of each scored example, or log p(x|z) where there is none, (n,)."""
+        return self._scores(self.scored)
+
+    @cached_property
+    def train_scores(self) -> np.ndarray | None:
+        """The same of as many training examples."""
+        return None if self.train is None else self._scores(some(self.train, SCORED))
+
+    def _scores(self, data: Dataset) -> np.ndarray:
+        found = evaluation.example_scores(self.model, data, seed=self.seed)
+        return found.get("elbo", -found["reconstruction"]).double().numpy()
+
+    @property
+    def score(self) -> str:
+        """What the scores are."""
+        return "log p(x|z)" if self.evaluation["elbo"] is None else "ELBO"
+
+    @property
+    def categories(self) -> dict[int, tuple[str, ...]]:
+        """The names of categories, by the number of their column."""
+        schema = self.data.schema
+        fields = schema if self.data.columns else schema * self.data.shape[0]
+        return {i: field.categories for i, field in enumerate(fields) if field.categories}
+
+    @cached_property
+    def rows(self) -> Rows:
+        """Some of the test rows, and generated ones whose classes are shared out as theirs are."""
+        most = max(100, min(ROWS, ELEMENTS // self.data.shape[0]))
+        data = some(self.data, most)
+        drawn = None
+        if self.is_conditional and data.labels is not None:
+            drawn = data.labels.repeat(-(-most // len(data)))[:most]
+        return Rows(
+            data.x.double().numpy(),
+            self.reconstructed(data).double().numpy(),
+            self.sampled(most, drawn, mean=False).double().numpy(),
+            None if data.labels is None else data.labels.numpy(),
+            None if drawn is None else drawn.numpy(),
+            self.categories,
+        )
+
+    def reconstructed(self, data: Dataset) -> Tensor:
+        """The decoder's mean at the posterior's mean of all the data."""
+        return batched(self.model.reconstruct, data.x, data.labels)
+
+    @torch.no_grad()
+    def decoded(self, z: Tensor, label: int = 0) -> Tensor:
+        """The decoder's means at codes (…, latent); a conditional model's, of one class."""
+        flat = z.reshape(-1, self.latent_dim).float()
+        labels = torch.full((len(flat),), label) if self.is_conditional else None
+        return batched(self.model.decode, flat, labels).unflatten(0, z.shape[:-1])
+
+    def sampled(self, n: int, labels: Tensor | None = None, *, mean: bool) -> Tensor:
+        """Draws x ~ p(x|z), or their means, at z ~ p(z).
+
+        Where no prior was trained, z is from a Gaussian fitted to the codes.
+
+        A conditional model without ``labels`` takes all classes in turn.
+        """
+        if self.is_conditional and labels is None:
+            labels = torch.arange(n) % len(self.class_names)
+        if self.trains_prior:
+            return self.model.sample(n, labels, seed=self.seed, mean=mean).cpu()
+        rng = np.random.default_rng(self.seed)
+        covariance = np.atleast_2d(np.cov(self.means, rowvar=False))
+        z = torch.from_numpy(rng.multivariate_normal(self.means.mean(0), covariance, n)).float()
+        return batched(self.model.decode, z, labels)
+
+
+def some(data: Dataset, most: int) -> Dataset:
+    """At most so many of the data, at random: files are often in the order of their classes."""
+    if len(data) <= most:
+        return data
+    chosen = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))[:most]
+    return data.subset(chosen.sort().values)
+
+
+@torch.no_grad()
+def batched(
+    function: Callable[[Tensor, Tensor | None], Tensor], x: Tensor, labels: Tensor | None
+) -> Tensor:
+    """``function`` of all the rows, a batch at a time, on the CPU."""
+    parts = (slice(start, start + BATCH) for start in range(0, len(x), BATCH))
+    found = [function(x[part], None if labels is None else labels[part]).cpu() for part in parts]
+    return torch.cat(found)

@@ -1,0 +1,394 @@
+"""The sections of a report: which outcomes each fits, what it shows, and what is said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from lowerbound import plots
+from lowerbound.evaluation.bounds import ACTIVE_VARIANCE
+from lowerbound.plots.columns import PANELS
+from lowerbound.report import codes, images, tables
+from lowerbound.report.outcome import Outcome
+from lowerbound.report.tables import Table
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A section of one outcome: a figure or a table, and what it shows."""
+
+    name: str
+    heading: str
+    caption: str
+    content: Figure | Table
+
+
+class Section(NamedTuple):
+    """A row of the report: name, heading, which outcomes it fits, what it shows and says."""
+
+    name: str
+    heading: str
+    fits: Callable[[Outcome], Any]
+    show: Callable[[Outcome], Figure | Table]
+    caption: Callable[[Outcome], str]
+
+
+def kl_per_dimension(outcome: Outcome) -> Figure:
+    """Which dimensions are used."""
+    return plots.kl_per_dimension(
+        np.array(outcome.kl),
+        active=np.array(outcome.variance) > ACTIVE_VARIANCE,
+        criterion=f"the variance of its mean > {ACTIVE_VARIANCE}",
+        unit=outcome.unit,
+    )
+
+
+def importance(outcome: Outcome) -> Figure:
+    """The importance-weighted bound over k."""
+    name = "log (1/k) Σ w"
+    bounds = [point["bound"] for point in outcome.curve]
+    return plots.curves(
+        np.array([point["samples"] for point in outcome.curve]),
+        {name: np.array([bound["value"] for bound in bounds])},
+        errors={name: np.array([bound["standard_error"] for bound in bounds])},
+        xlabel="samples k",
+        ylabel=outcome.unit,
+        logx=True,
+    )
+
+
+def scores(outcome: Outcome) -> Figure:
+    """How good each example's bound is."""
+    sets = {"test": outcome.scores, "training": outcome.train_scores}
+    finite = {name: found[np.isfinite(found)] for name, found in sets.items() if found is not None}
+    return plots.score_histograms({f"{outcome.score} of each example": finite}, xlabel=outcome.unit)
+
+
+def encoded(s: Outcome) -> str:
+    """How many examples the pictures of codes show."""
+    return counted(len(s.encoded), len(s.data), f"test {s.noun}s")
+
+
+def counted(shown: int, all_of_them: int, what: str) -> str:
+    """So many, or so many of more.
+
+    >>> counted(20, 20, "rows"), counted(20, 1000, "rows")
+    ('20 rows', '20 of 1,000 rows')
+    """
+    return f"{shown:,} {what}" if shown >= all_of_them else f"{shown:,} of {all_of_them:,} {what}"
+
+
+def latent_codes(s: Outcome) -> str:
+    """Where samples are decoded."""
+    if s.trains_prior:
+        return "z ~ p(z) from the prior"
+    return "z from a Gaussian fitted to the codes of test examples, as no prior was trained"
+
+
+def behind(s: Outcome) -> str:
+    """What is drawn behind codes."""
+    if s.has_normal_prior:
+        return " The circles are the prior's, at 1σ and 2σ."
+    return " Grey points are draws from the prior." if s.trains_prior else ""
+
+
+def walked(s: Outcome) -> str:
+    """Where walks step, and what else is decoded there."""
+    whose = "N(0, 1)" if s.has_normal_prior else "the test examples' codes"
+    others = "0" if s.has_normal_prior else "at their medians"
+    rest = f", the others {others}" if s.latent_dim > 2 else ""
+    return f"from the 2 % to the 98 % quantile of {whose}{rest}"
+
+
+def one_class(s: Outcome) -> str:
+    """Which class a conditional model's walks are of."""
+    return f" All are decoded as class {s.class_names[0]}." if s.is_conditional else ""
+
+
+def most_active(s: Outcome, limit: int) -> str:
+    """All latent dimensions, or the most active."""
+    if s.latent_dim <= limit:
+        return f"all {s.latent_dim} dimensions" if s.latent_dim > 1 else "the one dimension"
+    return f"the {limit} most active of {s.latent_dim} dimensions"
+
+
+def first_of(number: int, limit: int, words: str = ",") -> str:
+    """Nothing, or how many of more are shown."""
+    return "" if number <= limit else f"{words} the first {limit:,} of {number:,}"
+
+
+def drawn_columns(s: Outcome) -> str:
+    """All columns, or those that differ most."""
+    if len(s.columns) <= PANELS:
+        return "Each column"
+    return f"The {PANELS} of {len(s.columns):,} columns that differ most from what is generated,"
+
+
+def shares(s: Outcome) -> str:
+    """What the classes of generated rows are."""
+    return ", their classes shared out as the data's are" if s.is_conditional else ""
+
+
+def nearness(s: Outcome) -> str:
+    """How near samples and test images come to training images."""
+    samples, test = images.closeness(s)
+    assert s.train is not None
+    return (
+        f"The first {images.NEAREST} samples, and below each the nearest of "
+        f"{len(s.train):,} training images, with the root mean square difference of their pixels "
+        f"(black to white is 1). Its median is {samples:.3f} for {images.SAMPLES} samples and "
+        f"{test:.3f} for {min(images.COMPARED, len(s.data))} test images: samples that come much "
+        "nearer than test images repeat the training data."
+    )
+
+
+def worth(s: Outcome) -> str:
+    """What the importance-weighted bound's draws are worth."""
+    found = s.evaluation["effective_samples"]
+    return (
+        "The bound on log p(x) from k draws z ~ q(z|x); k = 1 gives the ELBO. The band is ± one "
+        "standard error over the test examples. Where the bound still rises at the right, log p(x) "
+        f"is higher. {s.curve[-1]['samples']:,} draws are worth {found['median']:.1f} effective "
+        f"ones for the median example, and fewer than {found['limit']} for {found['below']:.0%} of "
+        "examples."
+    )
+
+
+SECTIONS = (
+    Section(
+        "curves",
+        "Learning curves",
+        lambda s: s.history,
+        lambda s: plots.learning_curves(s.history, unit=s.unit),
+        lambda s: (
+            "Each term of the objective after each epoch. Training figures are averages over the "
+            "epoch, while the weights were changing; validation figures are taken at its end."
+        ),
+    ),
+    Section(
+        "reconstructions",
+        "Reconstructions",
+        lambda s: s.is_image,
+        images.reconstructions,
+        lambda s: (
+            f"The first {counted(min(images.SHOWN, len(s.data)), len(s.data), 'test images')}, and "
+            "below each the decoder's mean at the posterior's mean."
+        ),
+    ),
+    Section(
+        "worst",
+        "Worst reconstructions",
+        lambda s: s.is_image,
+        images.worst,
+        lambda s: (
+            f"Of {counted(len(s.scored), len(s.data), 'test images')}, those of the lowest "
+            f"{s.score}, which is written above each in nats."
+        ),
+    ),
+    Section(
+        "reconstructions",
+        "Reconstructions",
+        lambda s: s.is_table,
+        tables.reconstructions,
+        lambda s: (
+            f"{drawn_columns(s)} of {counted(len(s.rows.original), len(s.data), 'test rows')} as "
+            "it is, and as the decoder's mean at the posterior's mean. R² is the share of its "
+            "variance that is explained."
+        ),
+    ),
+    Section(
+        "worst",
+        "Worst rows",
+        lambda s: s.is_table,
+        tables.worst,
+        lambda s: (
+            f"Of {counted(len(s.scored), len(s.data), 'test rows')}, the "
+            f"{min(tables.WORST, len(s.scored))} of the lowest {s.score}, in nats, and the three "
+            "columns of each that are furthest from their reconstruction, in standard deviations."
+        ),
+    ),
+    Section(
+        "scores",
+        "Scores of examples",
+        lambda s: True,
+        scores,
+        lambda s: (
+            f"The {s.score} of each of {counted(len(s.scored), len(s.data), f'test {s.noun}s')}"
+            + (
+                f" and {len(s.train_scores):,} training {s.noun}s"
+                if s.train_scores is not None
+                else ""
+            )
+            + (", from 10 draws each" if s.evaluation["elbo"] else "")
+            + ". Training examples far to the right of test examples are known by heart."
+        ),
+    ),
+    Section(
+        "samples",
+        "Samples",
+        lambda s: s.is_image and not s.is_conditional,
+        images.samples,
+        lambda s: f"{images.SAMPLES} draws {latent_codes(s)}; each shown as the decoder's mean.",
+    ),
+    Section(
+        "samples",
+        "Samples of each class",
+        lambda s: s.is_image and s.is_conditional,
+        images.class_samples,
+        lambda s: (
+            f"{images.PER_CLASS} draws {latent_codes(s)} for each class"
+            f"{first_of(len(s.class_names), images.CLASSES)}; each shown as the decoder's mean."
+        ),
+    ),
+    Section(
+        "nearest",
+        "Samples and training images",
+        lambda s: s.is_image and s.train is not None,
+        images.neighbours,
+        nearness,
+    ),
+    Section(
+        "samples",
+        "Samples",
+        lambda s: s.is_table,
+        tables.marginals,
+        lambda s: (
+            f"{drawn_columns(s)} in {counted(len(s.rows.original), len(s.data), 'test rows')}, "
+            f"and in {len(s.rows.generated):,} rows x ~ p(x|z), {latent_codes(s)}{shares(s)}. "
+            "Heights are shares of the rows; the outermost bins hold all that lies beyond."
+        ),
+    ),
+    Section(
+        "classes",
+        "Samples of each class",
+        lambda s: s.is_table and s.is_conditional and s.rows.generated_labels is not None,
+        tables.class_means,
+        lambda s: (
+            f"A point for each column: its mean in the generated rows of a class"
+            f"{first_of(len(s.class_names), tables.CLASSES)} over its mean in the test rows of "
+            "that class, in standard deviations of the column from its mean over all classes."
+        ),
+    ),
+    Section(
+        "columns",
+        "All columns",
+        lambda s: s.is_table,
+        tables.column_table,
+        lambda s: (
+            f"Each column in {len(s.rows.original):,} test rows and in {len(s.rows.generated):,} "
+            "generated ones, the least alike first. The distance is the largest difference of "
+            f"their cumulative shares; by chance alone it exceeds {s.rows.chance:.3f} for one "
+            "column in twenty. R² is of the reconstruction."
+            + first_of(len(s.columns), tables.LISTED, " Shown are")
+        ),
+    ),
+    Section(
+        "latent",
+        "Latent space",
+        lambda s: s.latent_dim == 2,
+        codes.plane,
+        lambda s: f"The posterior's mean of each of {encoded(s)}.{behind(s)}",
+    ),
+    Section(
+        "latent",
+        "Latent space",
+        lambda s: s.latent_dim > 2,
+        codes.components,
+        lambda s: (
+            f"The posterior's mean of each of {encoded(s)}, in the plane of {s.latent_dim} "
+            f"dimensions along which the means vary most (principal components).{behind(s)}"
+        ),
+    ),
+    Section(
+        "pairs",
+        "Pairs of dimensions",
+        lambda s: s.latent_dim > 2,
+        codes.pairs,
+        lambda s: (
+            f"The same codes in {most_active(s, codes.PAIRED)}, each against each.{behind(s)}"
+        ),
+    ),
+    Section(
+        "aggregate",
+        "Aggregate posterior",
+        lambda s: s.has_normal_prior and s.latent_dim == 2,
+        codes.aggregate_plane,
+        lambda s: (
+            f"One draw z ~ q(z|x) for each of {encoded(s)}. Where the prior is likely and no "
+            "example is, samples are unlike the data."
+        ),
+    ),
+    Section(
+        "aggregate",
+        "Aggregate posterior",
+        lambda s: s.has_normal_prior and s.latent_dim != 2,
+        codes.aggregate_marginals,
+        lambda s: (
+            f"One draw z ~ q(z|x) for each of {encoded(s)}, in "
+            f"{most_active(s, codes.MARGINALS)}, beside the prior. Alike in each "
+            "dimension, they may still differ in several at once."
+        ),
+    ),
+    Section(
+        "manifold",
+        "Decoded plane",
+        lambda s: s.latent_dim == 2 and s.is_image,
+        codes.manifold,
+        lambda s: f"The latent space, decoded {walked(s)}.{one_class(s)}",
+    ),
+    Section(
+        "traversals",
+        "Traversals",
+        lambda s: s.is_image,
+        codes.traversals,
+        lambda s: (
+            f"One dimension at a time, {walked(s)}, for {most_active(s, codes.TRAVERSED)}."
+            f"{one_class(s)}"
+        ),
+    ),
+    Section(
+        "traversals",
+        "Traversals",
+        lambda s: s.is_table,
+        codes.traversals,
+        lambda s: (
+            f"One dimension at a time, {walked(s)}, for {most_active(s, codes.TRAVERSED)}. "
+            "Colour is the change of each column from the middle step, in its standard deviations."
+            f"{one_class(s)}"
+        ),
+    ),
+    Section(
+        "class-traversals",
+        "Traversals of each class",
+        lambda s: s.is_conditional and s.class_names and (s.is_image or s.is_table),
+        codes.class_traversals,
+        lambda s: (
+            f"The most active dimension, z[{s.ranked[0]}], {walked(s)}, decoded as each class"
+            f"{first_of(len(s.class_names), codes.CLASSES)}."
+        ),
+    ),
+    Section(
+        "kl",
+        "KL per dimension",
+        lambda s: s.kl,
+        kl_per_dimension,
+        lambda s: (
+            f"Mean KL(q(z|x) ‖ p(z)) of each latent dimension over {len(s.data):,} test examples. "
+            "An inactive dimension says nothing about x."
+        ),
+    ),
+    Section(
+        "importance", "Importance-weighted bound", lambda s: len(s.curve) > 1, importance, worth
+    ),
+)
+
+
+def sections(outcome: Outcome) -> Iterator[Shown]:
+    """All that fits the outcome, in the page's order."""
+    for name, heading, fits, show, caption in SECTIONS:
+        if fits(outcome):
+            yield Shown(name, heading, caption(outcome), show(outcome))

@@ -1,0 +1,228 @@
+"""A report says what it shows, of how many examples, and shows what it says."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy.stats import ks_2samp
+
+import lowerbound as lb
+from lowerbound import recipes
+from lowerbound.data import Dataset
+from lowerbound.plots import DPI
+from lowerbound.plots.style import number
+from lowerbound.report import codes, images, tables, write_report
+from lowerbound.report.outcome import Outcome
+from lowerbound.report.rows import apart
+from lowerbound.report.sections import SECTIONS
+from lowerbound.runs import Run
+
+GENERATOR = torch.Generator().manual_seed(0)
+PIXELS = torch.randint(0, 256, (60, 1, 4, 4), generator=GENERATOR).to(torch.uint8)
+LABELS = torch.arange(60) % 3
+PICTURES = Dataset(PIXELS, LABELS, "pictures", classes=("a", "b", "c"))
+TABLE = Dataset(torch.randn(80, 5, generator=GENERATOR), torch.arange(80) % 2, "table")
+
+
+def outcome(
+    data: Dataset, recipe: str = "mlp", train: Dataset | None = None, **settings
+) -> Outcome:
+    """A model of a few units, hardly trained, and what a report is told of it."""
+    small = {"hidden": (4,), "latent_dim": 3, "epochs": 1, **settings}
+    made = recipes.prepare(recipe, data, small)
+    history = lb.fit(made.model, data, None, made.objective, made.training, callbacks=[])
+    figures = lb.evaluate(made.model, data, samples=4).as_dict()
+    return Outcome(made.model, data, figures, history, train, made.objective)
+
+
+def captions(found: Outcome) -> dict[str, str]:
+    """What the report says of each of its sections."""
+    return {section.name: section.caption(found) for section in SECTIONS if section.fits(found)}
+
+
+class Page(HTMLParser):
+    """The elements of a page, each with its attributes and those that it stands in."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None], list[str]]] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        attributes = dict(attrs)
+        self.found.append((tag, attributes, list(self.open)))
+        if tag not in ("img", "meta"):
+            self.open.append(f"{tag}.{attributes.get('class', '')}")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop().startswith(f"{tag}.")
+
+    def all(self, tag):
+        return [(attributes, parents) for name, attributes, parents in self.found if name == tag]
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory) -> str:
+    """The report of a table's model that the library saved, on data that it is told of."""
+    folder = tmp_path_factory.mktemp("model")
+    np.savetxt(folder / "t.csv", TABLE.x[:, :2], delimiter=",", header="a,b", comments="")
+    data = lb.data.read(str(folder / "t.csv"))
+    made = recipes.prepare("mlp", data, {"hidden": (4,), "latent_dim": 1})
+    lb.save(made.model, folder / "model")
+    path = write_report(Run.open(folder / "model"), data=str(folder / "t.csv"))
+    return path.read_text()
+
+
+def test_the_page_is_whole_in_itself_and_its_links_lead_somewhere(page):
+    elements = Page(page)
+    assert not elements.open
+    assert not re.search(r'(src|href)="(?!data:|#)', page)
+    targets = {attributes["href"] for attributes, _ in elements.all("a")}
+    assert targets == {f"#{a['id']}" for a, _ in elements.all("section")} - {
+        "#warnings",
+        "#figures",
+    }
+
+
+def test_pictures_have_one_size_of_letters(page):
+    for attributes, parents in Page(page).all("img"):
+        png = base64.b64decode(attributes["src"].partition("base64,")[2])
+        width, height = Image.open(io.BytesIO(png)).size
+        assert int(attributes["width"]) == round(width * 96 / DPI)
+        assert int(attributes["height"]) == round(height * 96 / DPI)
+        assert attributes["style"] == f"--w: {attributes['width']}px"
+        assert parents[-1] == "div.scroll"
+    assert "max-width: max(100%, 0.75 * var(--w" in page
+
+
+def test_nothing_is_wider_than_the_page(page):
+    """What may not wrap stands in a box of its own that scrolls."""
+    style = page[page.index("<style>") : page.index("</style>")]
+    rules = dict(re.findall(r"^([^{}@\n]+) \{ ([^}]*) \}$", style, re.MULTILINE))
+    unbroken = [selector for selector, rule in rules.items() if "nowrap" in rule]
+    assert unbroken == [".number"]
+    assert "overflow-x: auto" in rules[".scroll"]
+    assert "flex-wrap: wrap" in rules["nav"]
+    for selector in ("code", "h1, p, figcaption", ".facts td"):
+        assert "overflow-wrap: anywhere" in rules[selector]
+    for tag in ("td", "th"):
+        for attributes, parents in Page(page).all(tag):
+            if attributes.get("class") == "number":
+                assert any(parent.startswith("div.scroll") for parent in parents)
+    assert "@media (prefers-color-scheme: dark)" in style
+
+
+def test_every_header_says_what_it_heads(page):
+    for attributes, parents in Page(page).all("th"):
+        assert attributes["scope"] == ("col" if "thead." in parents else "row")
+
+
+def test_the_quick_checks_stand_above_all_figures(page):
+    assert "10 checks found" in page or "11 checks found" in page
+    assert page.index('id="warnings"') < page.index('id="figures"') < page.index('id="columns"')
+
+
+def test_an_autoencoder_has_no_prior_to_show():
+    found = outcome(PICTURES, "autoencoder")
+    assert found.prior is False
+    shown = captions(found)
+    assert not {"aggregate", "kl", "importance"} & shown.keys()
+    assert "no prior was trained" in shown["samples"]
+    assert "the test examples' codes" in shown["traversals"]
+    middle = codes.base(found)
+    np.testing.assert_allclose(middle, np.median(found.means, axis=0), rtol=1e-6)
+    walk = codes.steps(found, 1, 11)
+    np.testing.assert_allclose(walk[[0, 5, 10]], np.quantile(found.means[:, 1], [0.02, 0.5, 0.98]))
+    assert outcome(PICTURES, "wae").prior is True  # its codes are drawn to the prior by the MMD
+
+
+def test_samples_of_an_autoencoder_follow_its_codes():
+    found = outcome(TABLE, "autoencoder")
+    found.model.decode = lambda z, labels=None: z
+    codes_drawn = found.sampled(20_000, mean=True).numpy()
+    np.testing.assert_allclose(codes_drawn.mean(0), found.means.mean(0), atol=0.1)
+    np.testing.assert_allclose(np.cov(codes_drawn.T), np.cov(found.means.T), atol=0.1)
+
+
+def test_components_hold_most_of_the_variance_and_keep_the_prior():
+    rng = np.random.default_rng(0)
+    rotation = np.linalg.qr(rng.normal(size=(6, 6)))[0]
+    means = rng.normal(size=(4000, 6)) * [5, 2, 1, 0.1, 0.1, 0.1] @ rotation + 3
+    axes, shares = codes.principal_components(means)
+    np.testing.assert_allclose(axes @ axes.T, np.eye(2), atol=1e-12)
+    np.testing.assert_allclose(np.abs(axes @ rotation.T)[:, :2], np.eye(2), atol=0.05)
+    np.testing.assert_allclose(shares, np.array([25, 4]) / 30.03, atol=0.02)
+
+
+def test_every_dimension_is_shown_or_counted():
+    shown = captions(outcome(PICTURES, latent_dim=14))
+    assert "plane of 14 dimensions" in shown["latent"]
+    assert "the 4 most active of 14 dimensions" in shown["pairs"]
+    assert "the 12 most active of 14 dimensions" in shown["aggregate"]
+    assert "the 10 most active of 14 dimensions" in shown["traversals"]
+    assert "manifold" not in shown
+
+
+def test_a_conditional_model_shows_every_class():
+    found = outcome(PICTURES, conditional=True, latent_dim=2)
+    few = Outcome(found.model, PICTURES.take(2), found.evaluation, found.history)
+    assert few.class_names == ["a", "b", "c"]
+    for picture in (images.class_samples, codes.class_traversals):
+        written = {text.get_text() for text in picture(few).axes[0].texts}
+        assert {"a", "b", "c"} <= written
+    rows = outcome(TABLE, conditional=True).rows
+    assert np.bincount(rows.generated_labels).tolist() == [2500, 2500]
+
+
+def test_the_worst_are_those_of_the_lowest_bound():
+    found = outcome(PICTURES)
+    lowest = np.sort(found.scores)[:20]
+    written = [text.get_text() for text in images.worst(found).axes[0].texts]
+    assert [number(score) for score in lowest] == [text for text in written if "." in text]
+    table = tables.worst(outcome(TABLE))
+    assert len(table.rows) == tables.WORST
+
+
+def test_nearest_training_images():
+    others = torch.rand(4500, 1, 4, 4, generator=GENERATOR)
+    index, distance = images.nearest(others[[4400, 7]] + 0.01, others)
+    assert index.tolist() == [4400, 7]
+    assert distance.tolist() == pytest.approx([0.01, 0.01], rel=1e-4)
+    found = outcome(PICTURES, train=PICTURES)
+    assert images.closeness(found)[1] == 0  # the test images are training images
+    assert "nearest of 60 training images" in captions(found)["nearest"]
+
+
+def test_all_columns_are_listed_with_their_distance():
+    found = outcome(TABLE)
+    listed = tables.column_table(found)
+    assert {row[0] for row in listed.rows} == {f"x[{i}]" for i in range(5)}
+    distances = [float(row[5]) for row in listed.rows]
+    assert distances == sorted(distances, reverse=True)
+    rows = found.rows
+    expected = ks_2samp(rows.original[:, 2], rows.generated[:, 2]).statistic
+    assert rows.distance[2] == pytest.approx(expected)
+    explained = 1 - np.mean((rows.original - rows.rebuilt) ** 2, 0) / rows.original.var(0)
+    written = {row[0]: row[6].replace("−", "-") for row in listed.rows}
+    assert [float(written[f"x[{i}]"]) for i in range(5)] == pytest.approx(explained, abs=0.006)
+
+
+def test_what_was_not_observed_is_in_no_distance():
+    gaps = np.array([1.0, np.nan, 2.0])
+    assert apart(gaps, np.array([1.0, 2.0]), categorical=False) == 0
+    assert apart(np.array([np.nan]), gaps, categorical=False) == 0
+
+
+def test_many_columns_are_those_that_differ_most():
+    found = outcome(TABLE)
+    wide = found.rows
+    assert wide.furthest(5) == [0, 1, 2, 3, 4]
+    assert wide.furthest(2) == sorted(np.argsort(-wide.distance)[:2].tolist())
