@@ -393,7 +393,7 @@ def test_paths_that_no_file_can_have(tmp_path, monkeypatch, source, message):
 
 
 @pytest.mark.parametrize(
-    ("dtype", "bytes_each"), [(np.uint8, 2), (np.float32, 8), (np.float64, 12), (np.int16, 8)]
+    ("dtype", "bytes_each"), [(np.uint8, 2), (np.float32, 8), (np.float64, 16), (np.int16, 8)]
 )
 def test_memory_is_that_of_all_copies(tmp_path, monkeypatch, dtype, bytes_each):
     path = tmp_path / "t.npz"

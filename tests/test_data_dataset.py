@@ -6,7 +6,8 @@ import torch
 
 from lowerbound.data import Dataset, Field, Splits, from_arrays, split
 from lowerbound.data.columns import by_name
-from lowerbound.data.conversion import number_labels, to_tensor
+from lowerbound.data.conversion import to_tensor
+from lowerbound.data.labels import number_labels
 from lowerbound.data.schema import Values
 from lowerbound.errors import ConfigurationError, DataError
 
@@ -102,7 +103,9 @@ def test_dtype(array, dtype):
     ("array", "message"),
     [
         (np.zeros((2, 2), complex), "x: expected real numbers, got an array of complex numbers"),
-        (np.array([[None, 1]]), "got an array of Python objects"),
+        (np.array([[{}, 1]]), "x: expected real numbers, got {} among Python objects"),
+        (np.array([[None, 1]]), "got nan in row 0, column 0"),
+        (np.array([[10**400, 1]]), "numbers that float64 holds, got int too large"),
         (np.array([["a", "b"]]), "got an array of text"),
         (np.zeros((2, 2), "M8[s]"), "got an array of datetime64"),
         (np.zeros(3), r"x: expected a table \(n, D\) or images .*, got shape \(3,\); reshape"),
@@ -111,7 +114,7 @@ def test_dtype(array, dtype):
         (np.zeros((3, 0)), r"got shape \(3, 0\)"),
         (np.array([[1.0, 2.0], [3.0, np.nan]]), "finite numbers, got nan in row 1, column 1"),
         (np.full((1, 2, 2), np.inf), "got inf in image 0, channel 0, y 0, x 0"),
-        (np.array([[1.0, -1e300]]), r"fit float32 .*, got -1e\+300 in row 0, column 1"),
+        (np.array([[1.0, -1e300]]), r"below 1e\+150 in size, got -1e\+300 in row 0, column 1"),
     ],
 )
 def test_arrays_that_are_refused(array, message):
@@ -132,7 +135,7 @@ def test_columns_are_named_where_a_value_is_refused():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"x": TABLE.long()}, "expected uint8 or float32, got torch.int64"),
+        ({"x": TABLE.long()}, "expected uint8, float32 or float64, got torch.int64"),
         ({"x": TABLE[0]}, r"got shape \(2,\)"),
         ({"x": TABLE[:0]}, r"got shape \(0, 2\)"),
         ({"x": TABLE / 0}, "got inf in row 0, column 0"),
@@ -241,9 +244,9 @@ def test_labels_of_parts_are_numbered_together():
     ("labels", "message"),
     [
         ([0.5, 1, 2], "data labels: expected class labels, .*, got 0.5 in row 0"),
-        ([np.nan, 1, 2], "got nan in row 0"),
+        ([np.nan, 1, 2], "got none in row 0"),
         ([[1, 0], [0, 1], [1, 0]], r"one class label per example, .*, got int64 of shape \(3, 2\)"),
-        ([None, 1, 2], "got Python objects"),
+        ([1, None, 2], "got none in row 1"),
         ([1, 2], r"one label for each of 3 examples, got labels of shape \(2,\)"),
     ],
 )

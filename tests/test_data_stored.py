@@ -129,7 +129,7 @@ def test_parquet_files_are_one_table(tmp_path):
     x, labels = (torch.cat(column) for column in zip(*batches(stored), strict=True))
     order = x[:, 1].argsort(descending=True)
     kept = np.setdiff1d(np.arange(N), stored.held)
-    torch.testing.assert_close(x[order, 0], torch.tensor(kept / 7, dtype=torch.float32))
+    torch.testing.assert_close(x[order, 0], torch.tensor(kept / 7, dtype=torch.float64))
     assert labels[order].tolist() == (kept % 3).tolist()
     assert len(inside.train) + len(inside.test) == N
     torch.testing.assert_close(stored.take(5).x, x[order][:5])
@@ -220,10 +220,10 @@ def test_large_row_groups_are_refused(tmp_path, monkeypatch):
     from lowerbound.data import division
 
     parquet.write_table(pa.table({"a": np.arange(N), "b": np.arange(N)}), tmp_path / "x.parquet")
-    monkeypatch.setattr(division, "MOST_PER_BLOCK", 8 * N - 1)
+    monkeypatch.setattr(division, "MOST_PER_BLOCK", 16 * N - 1)
     with pytest.raises(DataError, match="smaller row_group_size"):
         load(tmp_path / "x.parquet", on_disk=True)
-    monkeypatch.setattr(division, "MOST_PER_BLOCK", 8 * N)
+    monkeypatch.setattr(division, "MOST_PER_BLOCK", 16 * N)
     assert len(load(tmp_path / "x.parquet", on_disk=True, test=97).train) == 900
 
 

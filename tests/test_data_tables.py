@@ -108,8 +108,8 @@ def test_csv_labels_by_number_without_a_header(tmp_path):
         ("a,b\n1,2\n3,NaN\n", "got no value in line 3, column 'b'"),
         ("a,b\n\n\n-inf,2\n3,4\n", "got -inf in line 4, column 'a'"),
         (
-            "a,b\n1,1e99\n",
-            r"expected numbers that fit float32 .* 1e\+99 in row 0, column 'b'",
+            "a,b\n1,1e199\n",
+            r"expected numbers below 1e\+150 .* 1e\+199 in row 0, column 'b'",
         ),
         ("a,b\n1,2\n3\n4,5\n", "expected 2 fields in every line, got 1 in line 3"),
         ("a,b\n1,2\n3,4,5\n", "got 3 in line 3"),
@@ -218,7 +218,7 @@ def test_csv_in_pieces_is_the_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(delimited, "BLOCK_BYTES", 200)
     rows = np.random.default_rng(0).normal(size=(500, 3)).round(3)
     text = "\n".join(["a,b,c", *(",".join(map(str, row)) for row in rows)])
-    np.testing.assert_array_equal(read(csv(tmp_path, text)).x.numpy(), rows.astype(np.float32))
+    np.testing.assert_array_equal(read(csv(tmp_path, text)).x.numpy(), rows)
     with pytest.raises(DataError, match="got 'x' in line 502"):
         read(csv(tmp_path, text + "\n1,x,3"))
     with pytest.raises(DataError, match="got no value in line 502"):

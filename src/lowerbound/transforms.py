@@ -4,15 +4,17 @@
 the data only where the two agree.  ``log_volume`` is what must be added to a log-density of the
 transformed x to make it one of the data (the log of the Jacobian), in nats per example.  Random
 transforms draw from torch's global generator, which `fit` and `evaluate` seed.  A missing element,
-NaN, stays one.
+NaN, stays one.  What comes out is of any floating type, which `VAE.prepare` brings to the model's.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Literal, Protocol
 
 import torch
@@ -21,6 +23,7 @@ from torch import Tensor
 from lowerbound.errors import ConfigurationError
 from lowerbound.parts import part
 
+SMALLEST = 1e-150
 Output = Literal["binary", "binarised", "grey", "continuous", "counts", "categories"]
 
 
@@ -210,6 +213,9 @@ class Dequantise(Transform):
 class Standardise(Transform):
     """(x − mean)/deviation, with the training set's figures: for each column, or one for all.
 
+    Computed in float64, as numbers far from 0 may be rounded only once they are centred; what comes
+    back to data units stays in it where float32 has few digits for a deviation.
+
     Args:
         mean: of each column, or one for all.
         deviation: of each column, or one for all, above 0.
@@ -221,10 +227,19 @@ class Standardise(Transform):
 
     @classmethod
     def of(cls, values: Values) -> Standardise:
-        """By the moments of ``values``; columns that do not vary are only centred."""
-        variance = values.moments.variance()
-        deviation = torch.where(variance > 0, variance.sqrt(), 1.0)
-        return cls(tuple(values.moments.mean.tolist()), tuple(deviation.tolist()))
+        """By the moments of ``values``; columns that do not vary are only centred.
+
+        Raises:
+            ConfigurationError: numbers so small that float64 does not hold their squares.
+        """
+        mean, constant = values.moments.mean, values.moments.constant()
+        if (constant & (mean != 0) & (mean.abs() < SMALLEST)).any():
+            raise ConfigurationError(
+                f"expected columns of numbers above {SMALLEST:g} in size in {values.name}, got "
+                f"a mean of {mean[constant & (mean != 0)].abs().min():.3g}; rescale the data"
+            )
+        deviation = values.moments.variance().sqrt().masked_fill(constant, 1.0)
+        return cls(tuple(mean.tolist()), tuple(deviation.tolist()))
 
     def __post_init__(self) -> None:
         if len(self.mean) != len(self.deviation) or not all(s > 0 for s in self.deviation):
@@ -234,11 +249,27 @@ class Standardise(Transform):
             )
 
     def __call__(self, x: Tensor) -> Tensor:
-        x = x if x.is_floating_point() else x.float()
-        return (x - x.new_tensor(self.mean)) / x.new_tensor(self.deviation)
+        mean, deviation = self._figures(x)
+        centred = (x.double() - mean) / deviation
+        return centred.to(torch.promote_types(x.dtype, torch.float32))
 
     def inverse(self, x: Tensor) -> Tensor:
-        return x * x.new_tensor(self.deviation) + x.new_tensor(self.mean)
+        mean, deviation = self._figures(x)
+        brought = x.double() * deviation + mean
+        return brought if self._is_wide else brought.to(x.dtype)
+
+    def _figures(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        mean, deviation = (
+            torch.tensor(figures, dtype=torch.float64, device=x.device)
+            for figures in (self.mean, self.deviation)
+        )
+        return mean, deviation
+
+    @cached_property
+    def _is_wide(self) -> bool:
+        """Whether float32 has less than 12 binary digits for a deviation, or not its size."""
+        figures = zip(self.mean, self.deviation, strict=True)
+        return any(abs(m) > 2**12 * s or not 1e-30 < s < 1e30 for m, s in figures)
 
     def log_volume(self, shape: tuple[int, ...]) -> float:
         repeats = math.prod(shape) / len(self.deviation)
@@ -295,7 +326,10 @@ class PerField(Transform):
         return sum(transform.log_volume((len(group),)) for transform, group in groups)
 
     def _each(self, x: Tensor, functions: list[Callable[[Tensor], Tensor]]) -> Tensor:
-        out = torch.empty_like(x, dtype=x.dtype if x.is_floating_point() else torch.float32)
-        for function, group in zip(functions, self.columns, strict=True):
-            out[..., group] = function(x[..., group]).to(out)
+        groups = zip(functions, self.columns, strict=True)
+        found = [(group, function(x[..., group])) for function, group in groups]
+        dtype = functools.reduce(torch.promote_types, (y.dtype for _, y in found))
+        out = torch.empty_like(x, dtype=dtype)
+        for group, y in found:
+            out[..., group] = y.to(dtype)
         return out

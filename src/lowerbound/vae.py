@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TypeVar
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from lowerbound.data import Data
+from lowerbound.data import Data, as_dataset
+from lowerbound.data.assembly import in_memory, is_plain
 from lowerbound.data.columns import by_name
 from lowerbound.divergences import kl
-from lowerbound.errors import ConfigurationError, ShapeError
+from lowerbound.errors import ConfigurationError, DataError, ShapeError
 from lowerbound.parts import part
 from lowerbound.transforms import Identity, Transform
 
-T = TypeVar("T", Tensor, Tensor | None)
+LOST = 0.01
+"""The share of a deviation that may be lost in a model's floating type."""
 
 
 @dataclass(frozen=True)
@@ -189,6 +192,29 @@ class VAE(nn.Module):
             self.likelihood.expect(data)  # type: ignore[operator]
         return data
 
+    def expect_digits(self, data: Data) -> None:
+        """Refuse training data that, as the transform brings them, float32 does not tell apart.
+
+        Raises:
+            DataError: a column's mean and one deviation above it differ in too few digits.
+        """
+        if data.dtype != torch.float64 or self._parameter.dtype == torch.float64:
+            return
+        mean, deviation = data.moments.mean, data.moments.variance().sqrt()
+        pair = torch.stack([mean, mean + deviation]).expand(2, math.prod(data.shape))
+        low, high = self.transform.noiseless(pair.reshape(2, *data.shape)).flatten(1)
+        there = (high - low).abs()
+        seen = (high.to(self._parameter.dtype) - low.to(self._parameter.dtype)).abs()
+        lost = ~((seen - there).abs() <= LOST * there) & ~data.moments.constant()
+        if lost.any():
+            j = int(lost.int().argmax()) % len(mean)
+            raise DataError(
+                f"{data.name}: expected numbers that float32 tells apart once they are "
+                f"transformed, got column {j} (counted from 0) of mean {mean[j].item():.6g} and "
+                f"deviation {deviation[j].item():.3g} under {type(self.transform).__name__}; give "
+                "the VAE transform=Standardise.of(data), as the recipes do"
+            )
+
     def draws(
         self,
         x: Float[Tensor, "batch ..."],
@@ -227,17 +253,27 @@ class VAE(nn.Module):
             ConfigurationError: a conditional model was given no labels, or wrong ones.
         """
         self._check(x)
-        return self.transform(x), self.features(context)
+        return self.transform(x).to(self._parameter.dtype), self.features(context)
 
-    def _here(self, tensor: T) -> T:
-        """``tensor`` on the model's device."""
-        return tensor if tensor is None else tensor.to(next(self.parameters()).device)
+    @property
+    def _parameter(self) -> Tensor:
+        """One whose device and type are the model's."""
+        return next(self.parameters())
+
+    def _here(self, values: Any) -> Tensor:
+        """Codes or labels, from wherever, on the model's device."""
+        try:
+            return torch.as_tensor(values, device=self._parameter.device)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ConfigurationError(
+                f"expected a tensor or an array of numbers, got {type(values).__name__} ({error})"
+            ) from None
 
     def _check(self, x: Tensor) -> None:
         if x.shape[1:] != self.shape:
             raise ShapeError(f"expected x of shape {('batch', *self.shape)}, got {tuple(x.shape)}")
 
-    def features(self, context: Tensor | None) -> Tensor | None:
+    def features(self, context: Any) -> Tensor | None:
         """The context as features (batch, context_dim), or None in a model without context."""
         if self.context is None:
             return None
@@ -245,26 +281,32 @@ class VAE(nn.Module):
             raise ConfigurationError(
                 "expected class labels, as this model is conditional, got none; pass context="
             )
-        return self.context(context)
+        return self.context(self._here(context))
 
-    def encode(self, x: Tensor, context: Tensor | None = None) -> Distribution:
-        """The posterior q(z|x) of data x, transformed without noise."""
+    def encode(self, x: Any, context: Any = None) -> Distribution:
+        """The posterior q(z|x) of data x, transformed without noise.
+
+        As everywhere that data go in, x is a tensor of any type, or whatever `data.as_dataset`
+        takes: an array, a frame, a data set in memory.  Labels come as any whole numbers.
+        """
+        if not is_plain(x):
+            x = in_memory(self.expect(as_dataset(x))).x
         self._check(x)
-        x, context = self._here(x), self._here(context)
-        return self.posterior(self.transform.noiseless(x), self.features(context))
+        x = self.transform.noiseless(x.to(self._parameter.device)).to(self._parameter.dtype)
+        return self.posterior(x, self.features(context))
 
-    def decode(self, z: Float[Tensor, "*batch latent"], context: Tensor | None = None) -> Tensor:
-        """The mean of p(x|z), in the data's units, (*batch, *shape)."""
-        z, context = self._here(z), self._here(context)
+    def decode(self, z: Any, context: Any = None) -> Tensor:
+        """The mean of p(x|z) for codes z, (*batch, latent), in data units: (*batch, *shape)."""
+        z = self._here(z).to(self._parameter.dtype)
         return self.transform.inverse(self.likelihood(z, self.features(context)).mean)
 
     @torch.no_grad()
-    def embed(self, x: Tensor, context: Tensor | None = None) -> Float[Tensor, "batch latent"]:
-        """The posterior's mean for data x."""
+    def embed(self, x: Any, context: Any = None) -> Float[Tensor, "batch latent"]:
+        """The posterior's mean for data x, see `encode`."""
         return self.encode(x, context).mean
 
     @torch.no_grad()
-    def reconstruct(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+    def reconstruct(self, x: Any, context: Any = None) -> Tensor:
         """The decoder's mean at the posterior's mean, in the data's units, (batch, *shape)."""
         return self.decode(self.embed(x, context), context)
 
@@ -277,7 +319,7 @@ class VAE(nn.Module):
 
     @torch.no_grad()
     def sample(
-        self, n: int, context: Tensor | None = None, *, seed: int | None = None, mean: bool = False
+        self, n: int, context: Any = None, *, seed: int | None = None, mean: bool = False
     ) -> Tensor:
         """x ~ p(x|z), z ~ p(z), or with ``mean`` the decoder's mean at z; (n, *shape), data units.
 
@@ -291,7 +333,7 @@ class VAE(nn.Module):
         with torch.random.fork_rng(devices, enabled=seed is not None):
             if seed is not None:
                 torch.manual_seed(seed)
-            _, p = self.joint(n, self.features(self._here(context)))
+            _, p = self.joint(n, self.features(context))
             return self.transform.inverse(p.mean if mean else p.sample())
 
 

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import functools
+import math
 import operator
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound.data.conversion import Part, Parts, Raw, number_labels, to_layout, to_tensor
+from lowerbound.data.conversion import (
+    Part,
+    Parts,
+    Raw,
+    check_memory,
+    check_resolution,
+    numbers,
+    place,
+    real_numbers,
+    to_layout,
+    to_tensor,
+)
 from lowerbound.data.dataset import Data, Dataset, Splits
+from lowerbound.data.labels import number_labels
 from lowerbound.data.schema import Kind, Values
 from lowerbound.data.tables import is_frame, read_frame
 from lowerbound.errors import ConfigurationError, DataError
@@ -26,14 +40,14 @@ def assemble(parts: Parts, source: str, name: str, *, missing: bool = False) -> 
     """
     masks = {part: _observed(raw, missing=missing) for part, raw in parts.items()}
     converted = {part: _converted(raw, masks[part]) for part, raw in parts.items()}
-    levels = all(x.dtype == torch.uint8 for x, _ in converted.values())
+    dtype = functools.reduce(torch.promote_types, (x.dtype for x, _ in converted.values()))
     kind = functools.reduce(operator.or_, (values for _, values in converted.values())).kind
     gaps = any(mask is not None for mask in masks.values())
-    numbers, classes = _number(source, parts)
-    return {
+    labels, classes = _number(source, parts)
+    found = {
         part: Dataset(
-            x if levels else x.float(),
-            numbers.get(part),
+            x.to(dtype),
+            labels.get(part),
             name if part in ("all", "train") else f"{name} {part}",
             classes,
             parts[part].schema(
@@ -44,6 +58,9 @@ def assemble(parts: Parts, source: str, name: str, *, missing: bool = False) -> 
         )
         for part, (x, _) in converted.items()
     }
+    for part, data in found.items():
+        check_resolution(data, parts[part].where)
+    return found
 
 
 def _kinds(x: Tensor) -> list[Kind]:
@@ -54,8 +71,8 @@ def _kinds(x: Tensor) -> list[Kind]:
 def _observed(raw: Raw, *, missing: bool) -> np.ndarray | None:
     """Which elements are observed; None where all are, or NaN is a mistake."""
     observed = raw.observed
-    if observed is None and missing and raw.x.dtype.kind == "f":
-        observed = ~np.isnan(raw.x)
+    if missing and raw.x.dtype.kind == "f":
+        observed = ~np.isnan(raw.x) if observed is None else observed & ~np.isnan(raw.x)
     return None if observed is None or observed.all() else observed
 
 
@@ -67,7 +84,8 @@ def _converted(raw: Raw, observed: np.ndarray | None) -> tuple[Tensor, Values]:
         filled = np.where(observed, raw.x, np.zeros((), raw.x.dtype))
         x = to_tensor(filled, raw.where, raw.columns)
         mask = torch.from_numpy(np.ascontiguousarray(to_layout(observed, raw.where)))
-        known, x = x[mask], x.float().masked_fill(~mask, torch.nan)
+        known, dtype = x[mask], torch.promote_types(x.dtype, torch.float32)
+        x = x.to(dtype).masked_fill(~mask, torch.nan)
     if raw.categories:
         numeric = [j for j, name in enumerate(raw.columns or ()) if name not in raw.categories]
         known = x[:, numeric]
@@ -84,8 +102,8 @@ def _number(source: str, parts: Parts) -> tuple[dict[Part, Tensor], tuple[str, .
     classes = next(iter(parts.values())).classes
     if classes or not labelled:
         return {part: torch.from_numpy(y.astype(np.int64)) for part, y in labelled.items()}, classes
-    numbers, classes = number_labels(list(labelled.values()), f"{source} labels")
-    return dict(zip(labelled, numbers, strict=True)), classes
+    tensors, classes = number_labels(list(labelled.values()), f"{source} labels")
+    return dict(zip(labelled, tensors, strict=True)), classes
 
 
 def from_arrays(
@@ -127,34 +145,87 @@ def from_arrays(
                 f"{name}: expected neither columns= nor observed= with a data frame, which has its "
                 "own; leave them out"
             )
-        raw = read_frame(x, labels, name)
+        raw = read_frame(x, labels, name, missing=missing)
     else:
-        array = _array(x)
-        named = None if columns is None else tuple(columns)
-        given = None if labels is None else _array(labels)
-        mask = None if observed is None else _array(observed).astype(bool)
-        if mask is None and isinstance(x, np.ma.MaskedArray):
-            mask = ~np.ma.getmaskarray(x)
+        array = real_numbers(to_array(x, name), name)
+        mask = None if observed is None else to_array(observed, name).astype(bool)
+        if isinstance(x, np.ma.MaskedArray):
+            mask = _unmasked(x, mask, name, missing=missing)
         if mask is not None and mask.shape != array.shape:
             raise DataError(
                 f"{name}: expected observed= of x's shape {array.shape}, got {mask.shape}"
             )
-        raw = Raw(array, name, given, columns=named, observed=mask)
+        named = None if columns is None else tuple(columns)
+        raw = Raw(array, name, columns=named, observed=mask)
+    if labels is not None and raw.labels is None:
+        raw = replace(raw, labels=_label_array(labels, f"{name} labels"))
     return assemble({"all": raw}, name, name, missing=missing)["all"]
 
 
-def _array(value: Any) -> np.ndarray:
-    """An array or a tensor, on whatever device and of whatever floating type, as an array."""
-    if isinstance(value, Tensor):
-        value = value.detach().cpu()
-        value = value.float() if value.dtype == torch.bfloat16 else value
-    return np.asarray(value)
+def to_array(value: Any, where: str) -> np.ndarray:
+    """An array, a tensor, a sparse matrix or a list, on whatever device, as an array.
+
+    Raises:
+        DataError: a ragged list, or what else makes no array; a sparse matrix that does not fit.
+    """
+    sparse = hasattr(value, "toarray") or getattr(value, "layout", torch.strided) != torch.strided
+    if sparse:
+        check_memory(2 * math.prod(value.shape) * value.dtype.itemsize, where)
+    try:
+        if isinstance(value, Tensor):
+            value = value.detach().to_dense() if sparse else value.detach()
+            value = value.cpu().resolve_conj().resolve_neg()
+            known = not value.is_floating_point() or value.dtype in (torch.float32, torch.float64)
+            value = value if known else value.float()
+        return np.asarray(value.toarray() if hasattr(value, "toarray") else value)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise DataError(
+            f"{where}: expected an array, a tensor or lists of one length, got a "
+            f"{type(value).__name__} that makes no array ({str(error).partition('.')[0]})"
+        ) from None
+
+
+def _unmasked(
+    x: np.ma.MaskedArray, observed: np.ndarray | None, name: str, *, missing: bool
+) -> np.ndarray | None:
+    """What of a masked array was observed, where values may be missing."""
+    masked = np.ma.getmaskarray(x)
+    if not masked.any():
+        return observed
+    if not missing:
+        index = tuple(int(i) for i in np.argwhere(masked)[0])
+        raise DataError(
+            f"{name}: expected numbers, got a masked one in {place(index)}; remove that row or "
+            "fill the value in, or say missing=True"
+        )
+    return ~masked if observed is None else observed & ~masked
+
+
+def _label_array(labels: Any, where: str) -> np.ndarray:
+    """Labels as they came; a list as one of objects, as NaN beside text would become text."""
+    if isinstance(labels, np.ma.MaskedArray) and labels.mask.any():
+        labels = labels.tolist()  # in which None stands for what is masked
+    array = to_array(labels, where)
+    listed = isinstance(labels, list | tuple) and array.ndim == 1
+    return np.array(labels, object) if listed else array
+
+
+def in_memory(data: Any) -> Dataset:
+    """`as_dataset`, read where it is on disk."""
+    found = as_dataset(data)
+    return found if isinstance(found, Dataset) else found.take(len(found))
+
+
+def is_plain(x: Any) -> bool:
+    """Whether x is a tensor that a data set may keep as it is."""
+    kept = (torch.uint8, torch.float32, torch.float64)
+    return isinstance(x, Tensor) and x.dtype in kept and x.layout == torch.strided
 
 
 def as_dataset(data: Any, part: Literal["train", "validation", "test"] = "train") -> Data:
     """``data`` as what has batches: a data set as it is, of `Splits` their ``part``.
 
-    A bare tensor (n, ...) is taken as it is, without labels; arrays and frames go through
+    A bare tensor (n, ...) keeps its shape, without labels; arrays and frames go through
     `from_arrays`.
 
     Raises:
@@ -164,7 +235,8 @@ def as_dataset(data: Any, part: Literal["train", "validation", "test"] = "train"
         data = getattr(data, part)
     if isinstance(data, Data):
         return data
-    if isinstance(data, Tensor):
-        kept = data.dtype == torch.uint8 or data.is_floating_point()
-        return Dataset(data if kept else data.float(), name="tensor")
-    return from_arrays(data)
+    if not isinstance(data, Tensor):
+        return from_arrays(data)
+    if is_plain(data):
+        return Dataset(data.detach(), name="tensor")
+    return Dataset(numbers(to_array(data, "tensor"), "tensor"), name="tensor")

@@ -1,4 +1,4 @@
-"""Arrays to tensors: layout, dtype, finite numbers; labels to class numbers."""
+"""Arrays to tensors: layout, dtype, finite numbers."""
 
 from __future__ import annotations
 
@@ -7,18 +7,24 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from decimal import Decimal
+from numbers import Real
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound.data.schema import Field, Kind, Schema
+from lowerbound.data.moments import Moments
+from lowerbound.data.schema import Field, Kind, Schema, Values
 from lowerbound.errors import DataError
 
 CHANNELS = (1, 3, 4)
 CONTAINER = Path("/sys/fs/cgroup/memory.max")
+LARGEST = 1e150
+"""Numbers are below it in size, as float64 must hold their squares."""
+AT_ONCE = 2**17
 
 Part = Literal["all", "train", "validation", "test"]
 PART_NAMES: dict[Part, tuple[str, ...]] = {
@@ -68,12 +74,28 @@ class Raw:
         )
 
 
+class Numbers(Protocol):
+    """What is known of all the numbers of a data set."""
+
+    @property
+    def columns(self) -> Sequence[str] | None:
+        """The names of a table's columns."""
+
+    @property
+    def values(self) -> Values:
+        """What they are."""
+
+    @property
+    def moments(self) -> Moments:
+        """Their mean and variance, by column."""
+
+
 Parts = dict[Part, Raw]
 """Either "all", to be divided, or "train" and perhaps "validation" and "test"."""
 
 
 def to_tensor(array: np.ndarray, where: str, columns: Sequence[str] | None = None) -> Tensor:
-    """``array`` as a table (n, D) or images (n, C, H, W), in uint8 or float32.
+    """``array`` as a table (n, D) or images (n, C, H, W), see `numbers`.
 
     ====================  ============================================================
     (n, D)                a table
@@ -82,36 +104,105 @@ def to_tensor(array: np.ndarray, where: str, columns: Sequence[str] | None = Non
     (n, H, W, C)          then the channels are moved to the front
     ====================  ============================================================
 
-    uint8 is kept, and bool becomes uint8; images of whole numbers in 0–255 become uint8; all else
-    becomes float32.
+    Images of whole numbers in 0–255 become uint8.
 
     Raises:
-        DataError: another shape, no values, values that are not finite real numbers, or numbers
-            too large for float32.  The message begins with ``where`` and names the place.
+        DataError: another shape, no values, or see `numbers`.
 
     >>> to_tensor(np.zeros((5, 28, 28, 3), np.int64), "x").shape
     torch.Size([5, 3, 28, 28])
     """
-    if array.dtype.kind not in "biuf":
-        raise DataError(
-            f"{where}: expected real numbers, got an array of {_dtype_name(array.dtype)}; "
-            "save it as uint8 or float32"
-        )
-    array = to_layout(array, where)
-    if array.dtype in (np.bool_, np.uint8):
-        return torch.from_numpy(np.array(array, np.uint8, order="C"))
+    array = to_layout(real_numbers(array, where), where)
     if array.ndim == 4 and array.min() >= 0 and array.max() <= 255 and _is_whole(array):
         return torch.from_numpy(array.astype(np.uint8, order="C"))
+    return numbers(array, where, columns)
+
+
+def numbers(array: np.ndarray, where: str, columns: Sequence[str] | None = None) -> Tensor:
+    """Real numbers in the smallest of uint8 (and bool), float32 and float64 that holds them.
+
+    So float64 is kept where float32 would round: what a model sees is rounded once it is centred.
+
+    Raises:
+        DataError: values that are not finite real numbers, or are 10¹⁵⁰ or larger in size.  The
+            message begins with ``where`` and names the place.
+
+    >>> numbers(np.array([1e8, 1e8 + 1]), "x").dtype, numbers(np.array([0.5, 2.0]), "x").dtype
+    (torch.float64, torch.float32)
+    """
+    array = real_numbers(array, where)
+    if array.dtype in (np.bool_, np.uint8):
+        return torch.from_numpy(np.array(array, np.uint8, order="C"))
+    dtype = np.float32 if _fits_float32(array) else np.float64
     with np.errstate(over="ignore"):
-        x = torch.from_numpy(array.astype(np.float32, order="C"))
-    if not is_finite(x):
+        x = torch.from_numpy(array.astype(dtype, order="C"))
+    largest = max(abs(end.item()) for end in x.aminmax())
+    if not math.isfinite(largest):
         check_finite(array, where, columns)
-        index = _first(~x.isfinite().numpy())
+    if largest >= LARGEST:
+        index = _first((x.abs() >= LARGEST).numpy())
         raise DataError(
-            f"{where}: expected numbers that fit float32 (up to 3.4e38), got {array[index]} in "
+            f"{where}: expected numbers below {LARGEST:g} in size, got {array[index]} in "
             f"{place(index, columns)}; rescale the data"
         )
     return x
+
+
+def real_numbers(array: np.ndarray, where: str) -> np.ndarray:
+    """``array``, or Python's numbers in one as float64, NaN for None.
+
+    Raises:
+        DataError: anything else.
+    """
+    if array.dtype.kind == "O":
+        known = (v for v in array.flat if v is not None)
+        other = next((v for v in known if not isinstance(v, Real | Decimal | np.bool_)), None)
+        if other is not None:
+            raise DataError(
+                f"{where}: expected real numbers, got {shown(other)} among Python objects; turn "
+                "them into numbers"
+            )
+        try:
+            return array.astype(np.float64)
+        except (OverflowError, ValueError, TypeError) as error:
+            raise DataError(f"{where}: expected numbers that float64 holds, got {error}") from None
+    if array.dtype.kind not in "biuf":
+        raise DataError(
+            f"{where}: expected real numbers, got an array of {dtype_name(array.dtype)}; "
+            "save it as uint8 or float32"
+        )
+    return array
+
+
+def _fits_float32(array: np.ndarray) -> bool:
+    """Whether float32 holds every number exactly; told by the first few where it does not."""
+    if np.can_cast(array.dtype, np.float32):
+        return True
+    rows = max(1, AT_ONCE // max(1, array[0].size))
+    parts = (array[start : start + rows] for start in range(0, len(array), rows))
+    with np.errstate(over="ignore"):
+        return all(np.array_equal(p.astype(np.float32), p, equal_nan=True) for p in parts)
+
+
+def check_resolution(data: Numbers, where: str) -> None:
+    """Refuse columns of numbers so large that float64 does not tell them apart.
+
+    Raises:
+        DataError: there is one.
+    """
+    if max(-data.values.low, data.values.high) < 2**53:
+        return
+    moments = data.moments
+    lost = (moments.mean.abs() >= 2**53) & (moments.n > 1) & moments.constant()
+    if lost.any():
+        j = int(lost.int().argmax())
+        name = repr(data.columns[j]) if data.columns else f"{j} (counted from 0)"
+        raise DataError(
+            f"{where}: expected numbers that float64 tells apart, got ones near "
+            f"{moments.mean[j].item():.6g} in column {name}, which differ in their last digits if "
+            "at all; subtract their smallest first, or leave the column out if it only numbers the "
+            "rows"
+        )
 
 
 def is_finite(x: Tensor) -> bool:
@@ -180,66 +271,21 @@ def place(index: tuple[int, ...], columns: Sequence[str] | None = None) -> str:
     return f"example {index[0]}, element {index[1:]} (counted from 0)"
 
 
-def number_labels(parts: Sequence[np.ndarray], where: str) -> tuple[list[Tensor], tuple[str, ...]]:
-    """Class labels as numbers 0…K−1 in int64, and the K names; whole numbers sort as numbers.
-
-    Raises:
-        DataError: labels that are neither whole numbers nor text, or not one per example.
-
-    >>> number_labels([np.array(["10", "9", "9"])], "x")
-    ([tensor([1, 0, 0])], ('9', '10'))
-    """
-    flat = [_one_per_example(part, where) for part in parts]
-    cuts = np.cumsum([len(part) for part in flat])[:-1]
-    if any(part.dtype.kind == "U" for part in flat):
-        joined = _as_whole(np.concatenate([part.astype(np.str_) for part in flat]))
-    else:
-        joined = np.concatenate(flat)
-    names, numbers = np.unique(joined, return_inverse=True)
-    tensors = [torch.from_numpy(part.astype(np.int64)) for part in np.split(numbers, cuts)]
-    return tensors, tuple(str(name) for name in names)
-
-
-def _one_per_example(labels: np.ndarray, where: str) -> np.ndarray:
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.dtype.kind == "O" and all(isinstance(label, str) for label in labels.flat):
-        labels = labels.astype(np.str_)
-    if labels.ndim != 1 or labels.dtype.kind not in "biufUS":
-        raise DataError(
-            f"{where}: expected one class label per example, whole numbers or text of shape (n,), "
-            f"got {_dtype_name(labels.dtype)} of shape {labels.shape}"
-        )
-    if labels.dtype.kind in "US":
-        return labels.astype(np.str_)
-    if labels.dtype.kind == "f":
-        whole = np.isfinite(labels) & (labels == np.floor(labels))
-        if not whole.all():
-            row = int((~whole).argmax())
-            raise DataError(
-                f"{where}: expected class labels, whole numbers or text, got {labels[row]} in row "
-                f"{row} (counted from 0); a quantity is no class"
-            )
-    return labels.astype(np.int64)
-
-
-def _as_whole(text: np.ndarray) -> np.ndarray:
-    """Text that is whole numbers throughout, as numbers; other text as it is."""
-    try:
-        numbers = text.astype(np.int64)
-    except (ValueError, OverflowError):
-        return text
-    return numbers if (numbers.astype(np.str_) == text).all() else text
-
-
 def _is_whole(array: np.ndarray) -> bool:
     return array.dtype.kind in "iu" or bool((array == np.floor(array)).all())
 
 
-def _dtype_name(dtype: np.dtype) -> str:
+def dtype_name(dtype: np.dtype) -> str:
+    """A type of elements, in words."""
     return {"O": "Python objects", "U": "text", "S": "bytes", "c": "complex numbers"}.get(
         dtype.kind, str(dtype)
     )
+
+
+def shown(value: object) -> str:
+    """A value in a message."""
+    text = repr(value)
+    return text if len(text) < 60 else f"{text[:50]} …, a {type(value).__name__}"
 
 
 def memory() -> float:
@@ -255,9 +301,10 @@ def memory() -> float:
 def check_array(elements: int, dtype: np.dtype, where: str) -> None:
     """Refuse an array that does not fit in memory as it came together with what is kept of it.
 
-    What is kept, uint8 or float32, is divided into its parts once the array as it came is let go.
+    What is kept, uint8, float32 or float64, is divided into its parts once the array as it came is
+    let go.
     """
-    kept = 1 if dtype.itemsize == 1 else 4
+    kept = 1 if dtype.itemsize == 1 else 4 if dtype.itemsize <= 4 else 8
     check_memory(elements * (max(dtype.itemsize, kept) + kept), where)
 
 

@@ -178,7 +178,7 @@ class Dataset(Data):
     """Examples x in memory: a table (n, D), images (n, C, H, W), or (n, *shape) of other things.
 
     Args:
-        x: the values, uint8 or float32; other floating-point numbers are kept as they are.
+        x: the values, uint8, float32 or float64; other floating-point numbers are kept too.
         labels: class numbers 0…K−1, int64 of shape (n,).
         name: what messages and reports call it.
         classes: the K names of the classes.
@@ -206,7 +206,7 @@ class Dataset(Data):
         x, name = self.x, self.name
         if x.dtype != torch.uint8 and not x.is_floating_point():
             raise DataError(
-                f"{name}: expected uint8 or float32, got {x.dtype}; from_arrays converts it"
+                f"{name}: expected uint8, float32 or float64, got {x.dtype}; see from_arrays"
             )
         if x.ndim < 2 or 0 in x.shape:
             raise DataError(
@@ -328,7 +328,8 @@ class Dataset(Data):
         if self.kind == "binary":
             return f"binary, 0 and {self.scale:.0f}"
         low, high = self.values.low, self.values.high
-        span = f"{low:.4g}–{high:.4g}" if low >= 0 else f"{low:.4g} to {high:.4g}"
+        digits = 4 if f"{low:.4g}" != f"{high:.4g}" or low == high else 15
+        span = ("–" if low >= 0 else " to ").join(f"{end:.{digits}g}" for end in (low, high))
         grey = "grey levels" if len(self.shape) == 1 or self.shape[0] == 1 else "levels"
         return {
             "grey": f"{grey} {span}",

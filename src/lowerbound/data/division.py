@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import numpy as np
 import torch
 
+from lowerbound.data.assembly import in_memory
 from lowerbound.data.conversion import Part
 from lowerbound.data.dataset import Dataset, Splits
 from lowerbound.data.stored import Blocks, Progress, Stored, survey
@@ -32,7 +34,7 @@ def divide_on_disk(
     if blocks.largest > MOST_PER_BLOCK:
         raise DataError(
             f"{blocks.where}: expected row groups of at most {MOST_PER_BLOCK / 2**20:.0f} MiB as "
-            f"float32, as eight of them are in memory at a time, got {blocks.largest / 2**20:.0f} "
+            f"float64, as eight of them are in memory at a time, got {blocks.largest / 2**20:.0f} "
             "MiB; write the files with a smaller row_group_size"
         )
     if total < 3:
@@ -55,7 +57,7 @@ def divide_on_disk(
 
 
 def split(
-    dataset: Dataset,
+    dataset: Any,
     *,
     validation: int | float = 0,
     test: int | float = TEST_FRACTION,
@@ -63,7 +65,8 @@ def split(
 ) -> Splits:
     """``dataset`` divided: ``test`` is held out of it, then ``validation`` of what is left.
 
-    Both are numbers of examples, or fractions below 1.  Each part keeps the order of the whole.
+    It is whatever `as_dataset` takes.  Both are numbers of examples, or fractions below 1.  Each
+    part keeps the order of the whole.
 
     Raises:
         ConfigurationError: parts that leave nothing for training, or a part of nothing for testing.
@@ -73,7 +76,7 @@ def split(
     data: 5 rows of 2 numbers, counts, 0–13; 2 for validation; 3 for test
     """
     check_seed(seed)
-    return divide({"all": dataset}, validation, test, seed)
+    return divide({"all": in_memory(dataset)}, validation, test, seed)
 
 
 def divide(

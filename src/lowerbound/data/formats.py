@@ -109,6 +109,11 @@ def load(
     reading = Reading(**how)
     if source in known():
         reading.check((), str(source), "a known data set, which has its own")
+        if on_disk:
+            raise ConfigurationError(
+                f"{source}: expected the path of a file for data that stay on disk, got a known "
+                "data set, which is read into memory; leave on_disk (--on-disk) out"
+            )
         if test is not None:
             raise ConfigurationError(
                 f"{source}: expected no test=, since it has its own, got {test!r}; leave it out"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 # Elements taken in at a time: as many as the caches of a processor hold.
 AT_ONCE = 2**17
+STEPS = 2**8
+"""How many of float64's steps a deviation has at least, where values are not but rounding."""
 
 
 class Moments:
@@ -57,3 +60,8 @@ class Moments:
     def variance(self) -> Tensor:
         """The unbiased variance; 0 from a single row."""
         return self.squares / (self.n - 1).clamp(min=1)
+
+    def constant(self) -> Tensor:
+        """Whether a column does not vary, but for float64's rounding of its mean."""
+        step = torch.from_numpy(np.spacing(self.mean.abs().cpu().numpy()))
+        return self.variance().sqrt() < STEPS * step.to(self.mean)

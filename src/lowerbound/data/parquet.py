@@ -76,7 +76,7 @@ class ParquetBlocks:
                 found = [file.metadata.row_group(i) for i in range(file.num_row_groups)]
                 groups = [group.num_rows for group in found]
                 self.packed = max([self.packed, *(group.total_byte_size for group in found)])
-            self.largest = max(self.largest, 4 * max(groups, default=0) * len(self.columns))
+            self.largest = max(self.largest, 8 * max(groups, default=0) * len(self.columns))
             for group, (rows, end) in enumerate(zip(groups, accumulate(groups), strict=True)):
                 if rows:
                     self.places.append((shard, group, end - rows))
@@ -149,11 +149,11 @@ def shards(path: Path) -> list[Path]:
 
 
 def parquet_size(path: Path) -> int:
-    """Bytes of all columns as float32."""
+    """Bytes of all columns as float64."""
     total = 0
     for shard in shards(path):
         with _parquet(shard) as file:
-            total += 4 * file.metadata.num_rows * file.metadata.num_columns
+            total += 8 * file.metadata.num_rows * file.metadata.num_columns
     return total
 
 

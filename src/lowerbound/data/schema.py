@@ -6,7 +6,7 @@ grey       levels 0–255, of one channel or several
 unit       numbers in [0, 1]
 real       any numbers; dates are days since 1970
 positive   numbers above 0
-counts     whole numbers from 0
+counts     whole numbers from 0 to 2²⁴; larger ones are times, places or names: real
 categories codes 0…K−1 of K named categories
 tokens     codes 0…K−1 of the K words of a vocabulary
 ========== =====================================================================
@@ -26,6 +26,7 @@ from lowerbound.errors import ConfigurationError, DataError, near
 
 Kind = Literal["binary", "grey", "unit", "real", "positive", "counts", "categories", "tokens"]
 AT_ONCE = 2**16
+MOST_COUNTED = 2**24
 NAMED = ("categories", "tokens")
 
 
@@ -82,7 +83,7 @@ class Values:
             return "grey"
         if self.low < 0:
             return "real"
-        if self.whole:
+        if self.whole and self.high <= MOST_COUNTED:
             return "counts"
         return "unit" if self.high <= 1 else "real"
 

@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound.data.conversion import Raw, number_labels, to_tensor
+from lowerbound.data.conversion import Raw, check_resolution, to_tensor
 from lowerbound.data.dataset import Batch, Data, Dataset, permutation
+from lowerbound.data.labels import number_labels
 from lowerbound.data.moments import Moments
 from lowerbound.data.schema import Schema, Values
 
@@ -32,7 +33,7 @@ class Blocks(Protocol):
     Attributes:
         where: the file or folder, for messages.
         rows: how many examples each block has.
-        largest: bytes of the largest block, kept in memory as uint8 or float32.
+        largest: bytes of the largest block, as it is read.
     """
 
     where: str
@@ -175,22 +176,23 @@ def survey(
     out = np.sort(np.concatenate(list(held.values())))
     picked: dict[str, Tensor] = {}
     values, moments, digest = Values(), Moments(), hashlib.sha256()
-    labels, dtypes = [], set()
+    labels, dtype = [], torch.uint8
     start, total = 0, sum(blocks.rows)
     for block, rows in enumerate(blocks.rows):
         raw = blocks.read(block)
         x = to_tensor(raw.x, raw.where, raw.columns)
         values |= Values.of(x)
-        dtypes.add(x.dtype)
+        dtype = torch.promote_types(dtype, x.dtype)
         digest.update(np.ascontiguousarray(raw.x).view(np.uint8).data)
         if raw.labels is not None:
             labels.append(raw.labels)
         for part, numbers in held.items():
             # Into one tensor: small ones of every block would keep the heap from being given back.
             if part not in picked:
-                picked[part] = torch.empty(len(numbers), *x.shape[1:], dtype=torch.float32)
+                picked[part] = torch.empty(len(numbers), *x.shape[1:], dtype=dtype)
+            picked[part] = picked[part].to(dtype)
             first, end = np.searchsorted(numbers, [start, start + rows])
-            picked[part][first:end] = x[torch.from_numpy(numbers[first:end] - start)].float()
+            picked[part][first:end] = x[torch.from_numpy(numbers[first:end] - start)].to(dtype)
         kept = np.delete(np.arange(rows), _within(out, start, start + rows))
         if len(kept):
             moments.add(x[kept])
@@ -198,7 +200,6 @@ def survey(
         if progress:
             progress(start, total)
     schema = raw.schema(values.kind, tuple(x.shape[1:]))
-    dtype = torch.uint8 if dtypes == {torch.uint8} else torch.float32
     classes, kept_labels, held_labels = None, None, dict[str, Tensor]()
     if labels:
         parts, classes = number_labels(labels, f"{blocks.where} labels")
@@ -210,6 +211,7 @@ def survey(
     stored = Stored(
         blocks, out, name, schema, dtype, values, moments, kept_labels, classes, digest.hexdigest()
     )
+    check_resolution(stored, blocks.where)
     return stored, {
         part: Dataset(
             tensor.to(dtype),

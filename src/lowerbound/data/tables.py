@@ -7,7 +7,6 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ log = logging.getLogger("lowerbound")
 LABELS = ("label", "class")
 UNNAMED = re.compile(r"|unnamed: \d+|__index_level_\d+__", re.IGNORECASE)
 COUNTERS = ("index", "id")
-BYTES = 12
+BYTES = 16
 """In memory of one value of a table while it is read: as float64, and as it is kept."""
 FIRST_ROWS = 200
 MICROSECONDS_A_DAY = 86_400e6
@@ -35,8 +34,10 @@ def is_frame(x: Any) -> bool:
     return hasattr(x, "__arrow_c_stream__") or hasattr(x, "__dataframe__")
 
 
-def read_frame(frame: Any, labels: Any, name: str) -> Raw:
+def read_frame(frame: Any, labels: Any, name: str, *, missing: bool = False) -> Raw:
     """The columns of a data frame: numbers, dates, categories, any of them with missing values.
+
+    ``labels`` that name no column are left to the caller; ``missing`` takes NaN for missing.
 
     Raises:
         ConfigurationError: ``labels`` names no column.
@@ -65,8 +66,18 @@ def read_frame(frame: Any, labels: Any, name: str) -> Raw:
         return first_numbers(table[column])
 
     label, columns = choose(name, tuple(table.column_names), reading, first, auto=named)
-    raw = table_raw(name, table, label, columns, row_name, missing=True)
-    return raw if named else replace(raw, labels=np.asarray(labels))
+    if missing:
+        table = pa.table(list(map(_nan_missing, table.columns)), table.column_names)
+    return table_raw(name, table, label, columns, row_name, missing=True)
+
+
+def _nan_missing(column: Any) -> Any:
+    """A column whose NaN are nulls."""
+    pa = needs("pyarrow", "tables")
+    pc = needs("pyarrow.compute", "tables")
+
+    floating = pa.types.is_floating(column.type)
+    return pc.if_else(pc.is_nan(column), None, column) if floating else column
 
 
 def choose(
@@ -197,13 +208,9 @@ def _numbers(where: Path | str, column: Any, name: str) -> tuple[np.ndarray, tup
     pc = needs("pyarrow.compute", "tables")
 
     if is_number(column.type):
-        try:
-            return column.cast("float64").to_numpy(), ()
-        except pa.ArrowInvalid:
-            raise DataError(
-                f"{where}: expected numbers up to 2⁵³, which float64 holds exactly, in column "
-                f"{name!r}, got larger ones; leave the column out if it only numbers the rows"
-            ) from None
+        if pa.types.is_decimal(column.type):
+            column = column.cast("string")  # as a number's digits give the nearest float64
+        return column.cast("float64", safe=False).to_numpy(), ()
     if pa.types.is_date(column.type) or pa.types.is_timestamp(column.type):
         instants = column.cast(pa.timestamp("us", getattr(column.type, "tz", None)), safe=False)
         return instants.cast("int64").cast("float64").to_numpy() / MICROSECONDS_A_DAY, ()

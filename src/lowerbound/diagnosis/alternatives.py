@@ -131,7 +131,7 @@ class Decoder(nn.Module):
         context = () if codes.context is None else (codes.context[rows].to(device),)
         h = self.network(z, *context)
         p = self.elements(h.reshape(-1, *self.shape), self.shared)
-        return p.log_prob(self.transform(x[rows].to(device))).flatten(1).sum(1)
+        return p.log_prob(self.transform(x[rows].to(device)).float()).flatten(1).sum(1)
 
     def train_on(self, codes: Codes, x: Tensor) -> None:
         """Maximise E_q log p(x|z) by Adam, the rate falling to 0."""

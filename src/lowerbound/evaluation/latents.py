@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lowerbound.data import Dataset, as_dataset
+from lowerbound.data import as_dataset
 from lowerbound.evaluation.bounds import Evaluation
 from lowerbound.evaluation.walk import IMAGES_PER_BATCH, Progress, posteriors
 from lowerbound.vae import VAE
@@ -48,15 +48,13 @@ def reconstruct(model: VAE, data: Any, *, progress: Progress | None = None) -> T
 
 
 @torch.no_grad()
-def reconstruction_error(model: VAE, data: Dataset) -> float:
+def reconstruction_error(model: VAE, data: Any) -> float:
     """Mean of (x − y)² over images and pixels, x in [0, 1], y decoded at the posterior's mean."""
-    total = 0.0
-    for start in range(0, len(data), IMAGES_PER_BATCH):
-        rows = slice(start, start + IMAGES_PER_BATCH)
-        x, labels = data.x[rows], None if data.labels is None else data.labels[rows]
-        error = (model.reconstruct(x, labels).cpu() - x) / data.scale
-        total += error.square().sum(dtype=torch.float64).item()
-    return total / data.x.numel()
+    data, total, n = model.expect(as_dataset(data, "test")), 0.0, 0
+    for x, labels in data.batches(IMAGES_PER_BATCH):
+        error = (model.reconstruct(x, labels).to(x.device) - x)[~x.isnan()] / data.scale
+        total, n = total + error.square().sum(dtype=torch.float64).item(), n + len(error)
+    return total / n
 
 
 def most_active(evaluation: Evaluation) -> list[int]:

@@ -231,9 +231,15 @@ def observe(data: Data, likelihood: Part = "auto", transform: Part = None) -> Ob
     cls = registered(chosen.get("part")) if isinstance(chosen, Mapping) else type(chosen)
     takes = getattr(cls, "takes", None) or TAKES.get(getattr(cls, "support", ""), {})
     if kind not in takes:
+        remedy = "the mlp recipe with likelihood=auto fits them"
+        if kind == "counts" and data.values.high <= 255 and "grey" in takes:
+            remedy = (
+                "if they are grey levels, keep them as uint8 (an .npy file or array), of shape (n, "
+                "height, width) for pictures; as counts, likelihood=auto fits them"
+            )
         raise ConfigurationError(
             f"expected data that are {' or '.join(takes)} for the {cls.__name__} likelihood, got "
-            f"{kind} values in {data.name}; the mlp recipe with likelihood=auto fits them"
+            f"{kind} values in {data.name}; {remedy}"
         )
     brought = asked or takes[kind].of(data)
     wrap = LogCounts if isinstance(brought, Counts) else _itself

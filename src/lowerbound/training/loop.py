@@ -111,6 +111,7 @@ class _Run:
         device: torch.device,
     ) -> None:
         train = model.expect(train)
+        model.expect_digits(train)
         validation = None if validation is None else model.expect(validation)
         if training.patience is not None and validation is None:
             raise ConfigurationError(
