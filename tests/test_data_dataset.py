@@ -336,3 +336,17 @@ def test_splits_that_are_refused(arguments, message):
 def test_one_example_cannot_be_split():
     with pytest.raises(DataError, match=r"expected at least 2 examples, .*, got 1"):
         split(Dataset(TABLE[:1]))
+
+
+@pytest.mark.parametrize(
+    ("shape", "kept"),
+    [
+        ((2, 8, 8, 3), (3, 8, 8)),
+        ((2, 3, 8, 8), (3, 8, 8)),
+        ((2, 64, 48, 13), (13, 64, 48)),
+        ((2, 13, 64, 48), (13, 64, 48)),
+        ((2, 8, 8, 8), (8, 8, 8)),
+    ],
+)
+def test_bands_may_be_the_last_axis(shape, kept):
+    assert from_arrays(np.random.default_rng(0).random(shape)).shape == kept

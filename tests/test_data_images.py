@@ -5,10 +5,11 @@ import zlib
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from lowerbound.data import load, read
-from lowerbound.errors import DataError
+from lowerbound.errors import ConfigurationError, DataError
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (6, 5, 4), dtype=np.uint8)
@@ -151,7 +152,7 @@ def test_folders_that_are_refused(tmp_path):
 def test_images_of_different_sizes(tmp_path):
     save(tmp_path, GREY)
     Image.fromarray(GREY[0, :3]).save(tmp_path / "x.png")
-    message = r"x\.png: expected 4×5 pixels \(width × height\) as in 0\.png, got 4×3; resize"
+    message = r"x\.png: expected 4×5 pixels \(width × height\) as in 0\.png, got 4×3; .*--resize"
     with pytest.raises(DataError, match=message):
         load(tmp_path)
 
@@ -163,10 +164,69 @@ def test_images_of_different_sizes_in_parts(tmp_path):
         load(tmp_path)
 
 
-def test_images_of_16_bits(tmp_path):
-    Image.fromarray(GREY[0].astype(np.uint16) * 257).save(tmp_path / "a.png")
-    with pytest.raises(DataError, match=r"a\.png: expected an image of 8 bits .*, got mode I"):
-        load(tmp_path)
+def test_images_of_16_bits_are_numbers_from_0_to_1(tmp_path, caplog):
+    deep = GREY.astype(np.uint16) * 257 + 1
+    save(tmp_path, deep[:3])
+    Image.fromarray(GREY[3]).save(tmp_path / "3.png")
+    with caplog.at_level("INFO", "lowerbound"):
+        data = read(tmp_path)
+    expected = np.concatenate([deep[:3] / 65535, GREY[3:4] / 255])
+    np.testing.assert_allclose(data.x[:, 0], expected, rtol=1e-6)
+    assert data.kind == "unit"
+    assert "levels of 16 bits become numbers from 0 to 1" in caplog.text
+    Image.fromarray(GREY[3]).save(tmp_path / "0.png")  # now 8 bits come first, and colour last
+    Image.fromarray(COLOUR[0]).save(tmp_path / "z.png")
+    again = read(tmp_path, resize=2).x
+    assert again.shape == (5, 3, 2, 2)
+    assert torch.equal(again[0], again[3])
+
+
+def test_modes_that_are_refused(tmp_path):
+    Image.fromarray(GREY[0].astype(np.float32)).save(tmp_path / "a.tif")
+    with pytest.raises(DataError, match=r"a\.tif: expected an image of 8 bits .*, got mode F"):
+        read(tmp_path)
+
+
+def test_crop_and_resize(tmp_path):
+    save(tmp_path, GREY)
+    np.testing.assert_array_equal(read(tmp_path, crop=(2, 3)).x[:, 0], GREY[:, 1:4, 1:3])
+    Image.fromarray(np.full((9, 6), 7, np.uint8)).save(tmp_path / "x.png")
+    found = read(tmp_path, crop=4, resize=(2, 2)).x
+    assert found.shape == (7, 1, 2, 2)
+    assert (found[6] == 7).all()
+    halves = np.repeat([[0] * 4 + [200] * 12], 4, axis=0).astype(np.uint8)  # 4 high, 16 wide
+    found = read(save(tmp_path / ".wide", [halves]), resize=2).x[0, 0]  # of the middle: 200 alone
+    assert (found == 200).all()
+    found = read(tmp_path / ".wide", resize=(4, 1)).x[0, 0, 0]
+    assert found[0] < 30 < 170 < found[1]
+    assert found[2:].tolist() == [200, 200]
+    with pytest.raises(DataError, match=r"0\.png: expected at least 5×5 pixels .* got 4×5; choose"):
+        read(tmp_path, crop=5)
+    for size in (0, (3,), 2.5, True, "64"):
+        with pytest.raises(ConfigurationError, match=r"expected resize= the pixels of a square"):
+            read(tmp_path, resize=size)
+
+
+def test_what_cannot_be_read_is_left_out_when_told_so(tmp_path, caplog):
+    save(tmp_path / "a", GREY)
+    save(tmp_path / "b", GREY)
+    (tmp_path / "a" / "1.png").write_bytes(b"broken")
+    (tmp_path / "a" / "lost.png").symlink_to(tmp_path / "nowhere.png")
+    with pytest.raises(DataError, match=r"1\.png: expected a whole image, .*--skip-broken"):
+        read(tmp_path)
+    with caplog.at_level("INFO", "lowerbound"):
+        data = read(tmp_path, skip_broken=True)
+    np.testing.assert_array_equal(data.x[:, 0], np.concatenate([GREY[[0, 2, 3, 4, 5]], GREY]))
+    assert data.labels.tolist() == [0] * 5 + [1] * 6
+    assert "1 of 12 images are broken, left out: '1.png'" in caplog.text
+    assert "1 of 7 images are no files, or links that lead to none" in caplog.text
+    for path in (tmp_path / "a").glob("?.png"):
+        path.write_bytes(b"")
+    (tmp_path / "b").rename(tmp_path / "gone")
+    for path in (tmp_path / "gone").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(DataError, match="images that can be read, got none"):
+        read(tmp_path, skip_broken=True)
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "webp", "bmp"])

@@ -100,8 +100,8 @@ def to_tensor(array: np.ndarray, where: str, columns: Sequence[str] | None = Non
     ====================  ============================================================
     (n, D)                a table
     (n, H, W)             images of one channel
-    (n, C, H, W)          kept, unless the last axis is 1, 3 or 4 and the second is not:
-    (n, H, W, C)          then the channels are moved to the front
+    (n, C, H, W)          kept, unless the last axis is 1, 3 or 4 and the second is not, or, where
+    (n, H, W, C)          neither is, the last is the shortest: these channels come to the front
     ====================  ============================================================
 
     Images of whole numbers in 0–255 become uint8.
@@ -224,9 +224,15 @@ def to_layout(array: np.ndarray, where: str) -> np.ndarray:
         )
     if array.ndim == 3:
         return array[:, None]
-    if array.ndim == 4 and array.shape[3] in CHANNELS and array.shape[1] not in CHANNELS:
-        return np.moveaxis(array, 3, 1)
-    return array
+    return np.moveaxis(array, 3, 1) if array.ndim == 4 and _is_last(array.shape) else array
+
+
+def _is_last(shape: tuple[int, ...]) -> bool:
+    """Whether the channels are the last axis of (n, H, W, C), not the second of (n, C, H, W)."""
+    _, second, third, last = shape
+    if second in CHANNELS or last in CHANNELS:
+        return second not in CHANNELS
+    return last < min(second, third)
 
 
 def check_finite(

@@ -1,14 +1,17 @@
 """Folders of images, decoded by Pillow.
 
-Grey images stay one channel; all others become RGB, and grey ones beside them too.  Transparent
-pixels are laid on white, the orientation in EXIF is applied, and of an animation the first frame is
-read.  Images lie in the folder itself, or in one sub-folder per class; ``train`` and ``test``
-folders, each laid out so, are the parts.
+Grey images stay one channel; all others become RGB, and grey ones beside them too.  Levels are 0 to
+255; where a grey image has 16 bits, all become numbers from 0 to 1.  Transparent pixels are laid on
+white, the orientation in EXIF is applied, and of an animation the first frame is read.  Then the
+middle is cropped, and resized, where that is asked for.  Images lie in the folder itself, or in
+one sub-folder per class; ``train`` and ``test`` folders, each laid out so, are the parts.
 """
 
 from __future__ import annotations
 
+import logging
 import math
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +20,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lowerbound.data.conversion import PART_NAMES, Part, Parts, Raw, check_memory
+from lowerbound.data.columns import quoted
+from lowerbound.data.conversion import PART_NAMES, Part, Parts, Raw, check_array
 from lowerbound.data.reading import Reading
 from lowerbound.errors import DataError
 from lowerbound.extras import needs
@@ -25,18 +29,25 @@ from lowerbound.extras import needs
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+log = logging.getLogger("lowerbound")
+
 SUFFIXES = frozenset(
     (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
 )
 GREY_MODES = ("1", "L", "LA")
+DEEP_MODES, DEEPEST = ("I;16", "I;16L", "I;16B", "I;16N"), 65535
 COLOUR_MODES = ("P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV")
 
 
+class Damaged(DataError):
+    """An image that cannot be decoded."""
+
+
 def read_images(folder: Path, reading: Reading) -> Parts:
-    """The images in a folder, uint8 (n, C, H, W), in the order of their names.
+    """The images in a folder, (n, C, H, W), in the order of their names.
 
     Raises:
-        DataError: no images, images of different sizes or of more than 8 bits, or a damaged one.
+        DataError: no images, images of different sizes or of other modes, or a damaged one.
     """
     folders: dict[Part, Path] = {
         part: path
@@ -47,12 +58,16 @@ def read_images(folder: Path, reading: Reading) -> Parts:
     if "train" not in folders:
         folders = {"all": folder}
     listed = {part: _list(path) for part, path in folders.items()}
-    x = _decode([path for paths, _ in listed.values() for path in paths], str(folder))
+    x, kept = _decode([path for paths, _ in listed.values() for path in paths], folder, reading)
     parts: Parts = {}
     for part, (paths, labels) in listed.items():
+        here, kept = kept[: len(paths)], kept[len(paths) :]
+        if not here.any():
+            raise DataError(f"{folders[part]}: expected images that can be read, got none")
         labels_from = None if labels is None else "the names of the folders"
-        parts[part] = Raw(x[: len(paths)], str(folders[part]), labels, labels_from)
-        x = x[len(paths) :]
+        classes = None if labels is None else labels[here]
+        parts[part] = Raw(x[: here.sum()], str(folders[part]), classes, labels_from)
+        x = x[here.sum() :]
     return parts
 
 
@@ -74,6 +89,11 @@ def _list(folder: Path) -> tuple[list[Path], np.ndarray | None]:
             "in one sub-folder per class, got none"
         )
     for name, inside in classes.items():
+        if any("\ud800" <= letter <= "\udfff" for letter in name):  # bytes that are no UTF-8
+            raise DataError(
+                f"{folder}: expected folders whose names, the classes, are text in UTF-8, got "
+                f"{os.fsencode(name)!r}; rename it"
+            )
         if not inside:
             raise DataError(
                 f"{folder}: expected images in every sub-folder, one per class, got none in "
@@ -88,48 +108,130 @@ def _is_class(path: Path) -> bool:
 
 
 def _images_in(folder: Path) -> list[Path]:
-    return sorted(
+    """The images in a folder by name; links that lead nowhere, and pipes, are told."""
+    named = sorted(
         path
         for path in folder.iterdir()
-        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and not path.is_dir()
     )
+    found = [path for path in named if path.is_file()]
+    if lost := [path.name for path in named if not path.is_file()]:
+        log.info(
+            "%s: %s are no files, or links that lead to none, and left out: %s",
+            folder.name,
+            f"{len(lost):,} of {len(named):,} images",
+            quoted(lost),
+        )
+    return found
 
 
-def _decode(paths: list[Path], where: str) -> np.ndarray:
-    """The images, uint8 (n, C, H, W): of one channel if all are grey, else of three."""
+def _decode(paths: list[Path], folder: Path, reading: Reading) -> tuple[np.ndarray, np.ndarray]:
+    """The images (n, C, H, W), and which of ``paths`` they are of.
+
+    They are uint8, or float32 in [0, 1] if one has 16 bits, of one channel if all are grey, else of
+    three.
+    """
     out: np.ndarray | None = None
+    kept = np.ones(len(paths), bool)
+    first, shortened = paths[0], 0
     for i, path in enumerate(paths):
-        with _opened(path) as image:
-            pixels = _pixels(path, image)
-        shape = (len(paths), *pixels.shape)
+        try:
+            with _opened(path) as image:
+                shortened += any(
+                    ";16" in str(tile[3]) for tile in getattr(image, "tile", ())
+                ) and _is_colour(image)
+                pixels = _pixels(path, image, reading)
+        except Damaged:
+            if not reading.skip_broken:
+                raise
+            kept[i] = False
+            continue
         if out is None:
-            check_memory(math.prod(shape), where)
-            out = np.empty(shape, np.uint8)
-        if out.shape[1:3] != shape[1:3]:
+            out, first = np.empty((0, *pixels.shape), pixels.dtype), path
+        if out.shape[2:] != pixels.shape[1:]:
             raise DataError(
-                f"{path}: expected {out.shape[2]}×{out.shape[1]} pixels (width × height) as in "
-                f"{paths[0].name}, got {shape[2]}×{shape[1]}; resize the images to one size"
+                f"{path}: expected {out.shape[3]}×{out.shape[2]} pixels (width × height) as in "
+                f"{first.name}, got {pixels.shape[2]}×{pixels.shape[1]}; bring the images to one "
+                "size with resize= (--resize 64)"
             )
-        if shape[3] > out.shape[3]:
-            check_memory(math.prod(shape), where)
-            out = np.repeat(out, shape[3], axis=3)
-        out[i] = pixels
-    assert out is not None
-    return np.ascontiguousarray(np.moveaxis(out, 3, 1))
+        out = _room(out, len(paths), pixels, str(folder))
+        out[kept[:i].sum()] = pixels if out.dtype == pixels.dtype else pixels / np.float32(255)
+    lost = [path.name for path, whole in zip(paths, kept, strict=True) if not whole]
+    if out is None:
+        raise DataError(f"{folder}: expected images that can be read, got none")
+    if lost:
+        share = f"{len(lost):,} of {len(paths):,}"
+        log.info("%s: %s images are broken, left out: %s", folder.name, share, quoted(lost))
+    if shortened:
+        log.info("%s: of 16 bits per channel of colour, 8 are read", folder.name)
+    if out.dtype == np.float32:
+        log.info("%s: levels of 16 bits become numbers from 0 to 1", folder.name)
+    return out[: kept.sum()], kept
 
 
-def _pixels(path: Path, image: Image) -> np.ndarray:
-    """The upright image on white, uint8 (H, W, C) with one channel if it is grey, else three."""
+def _room(out: np.ndarray, n: int, pixels: np.ndarray, where: str) -> np.ndarray:
+    """``out``, or its images in a larger array, for ``n`` images like it and ``pixels``."""
+    channels = max(out.shape[1], len(pixels))
+    dtype = np.result_type(out, pixels)
+    if (len(out), out.shape[1], out.dtype) == (n, channels, dtype):
+        return out
+    shape = (n, channels, *pixels.shape[1:])
+    check_array(math.prod(shape), dtype, where)
+    larger = np.empty(shape, dtype)
+    larger[: len(out)] = out if dtype == out.dtype else out / np.float32(255)
+    return larger
+
+
+def _pixels(path: Path, image: Image, reading: Reading) -> np.ndarray:
+    """The upright image on white, (C, H, W), of one channel if it is grey, else of three.
+
+    It is uint8, or float32 in [0, 1] where it has 16 bits.
+    """
     upright = needs("PIL.ImageOps", "images").exif_transpose
 
-    if image.mode not in GREY_MODES + COLOUR_MODES:
+    if image.mode not in GREY_MODES + COLOUR_MODES + DEEP_MODES:
         raise DataError(
-            f"{path}: expected an image of 8 bits per channel, got mode {image.mode}; "
-            "convert the images to 8 bits, or save their values in an .npy file"
+            f"{path}: expected an image of 8 bits per channel, or grey of 16, got mode "
+            f"{image.mode}; convert the images, or save their values in an .npy file"
         )
-    grey = _is_grey(image)
-    pixels = np.asarray(_on_white(upright(image)).convert("L" if grey else "RGB"))
-    return pixels.reshape(*pixels.shape[:2], -1)
+    deep, grey = image.mode in DEEP_MODES, _is_grey(image)
+    whole = (
+        _as_float(upright(image))
+        if deep
+        else _on_white(upright(image)).convert("L" if grey else "RGB")
+    )
+    pixels = np.asarray(_to_size(path, whole, reading))
+    if deep:
+        pixels = pixels / np.float32(DEEPEST)
+    return np.moveaxis(pixels.reshape(*pixels.shape[:2], -1), 2, 0)
+
+
+def _to_size(path: Path, image: Image, reading: Reading) -> Image:
+    """The middle of the image, and that resized, as far as asked for."""
+    images, fit = needs("PIL.Image", "images"), needs("PIL.ImageOps", "images").fit
+
+    if isinstance(reading.crop, tuple):
+        (width, height), (wide, high) = reading.crop, image.size
+        if width > wide or height > high:
+            raise DataError(
+                f"{path}: expected at least {width}×{height} pixels (width × height) to crop, got "
+                f"{wide}×{high}; choose a smaller crop= (--crop)"
+            )
+        left, top = (wide - width) // 2, (high - height) // 2
+        image = image.crop((left, top, left + width, top + height))
+    if isinstance(reading.resize, tuple):
+        image = fit(image, reading.resize, images.Resampling.BILINEAR)
+    return image
+
+
+def _as_float(image: Image) -> Image:
+    """An image of 16 bits as one that can be resized without loss."""
+    return needs("PIL.Image", "images").fromarray(np.asarray(image).astype(np.float32))
+
+
+def _is_colour(image: Image) -> bool:
+    """Whether it has channels of red, green and blue."""
+    return image.mode in ("RGB", "RGBA", "RGBX")
 
 
 def _is_grey(image: Image) -> bool:
@@ -168,7 +270,7 @@ def _opened(path: Path) -> Iterator[Image]:
             "make it smaller"
         ) from None
     except Exception as error:  # a decoder that meets damage can raise anything
-        raise DataError(
+        raise Damaged(
             f"{path}: expected a whole image, got one that is truncated or damaged ({error}); "
-            "replace or remove it"
+            "replace or remove it, or leave such out with skip_broken=True (--skip-broken)"
         ) from None

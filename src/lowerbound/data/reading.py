@@ -45,9 +45,9 @@ class Reading:
     def __post_init__(self) -> None:
         for name in ("crop", "resize"):
             size = getattr(self, name)
-            sides = (size, size) if isinstance(size, int) else size
             if size is None:
                 continue
+            sides = size if isinstance(size, tuple | list) else (size, size)
             whole = all(isinstance(side, int) and not isinstance(side, bool) for side in sides)
             if not whole or len(sides) != 2 or not all(1 <= side < 2**15 for side in sides):
                 raise ConfigurationError(
