@@ -229,6 +229,13 @@ def test_csv_lines_have_an_end(tmp_path, monkeypatch):
     monkeypatch.setattr(delimited, "LONGEST_LINE", 1000)
     with pytest.raises(DataError, match="at most 1,000 characters, got a longer one, line 2"):
         read(csv(tmp_path, "a\n" + "1" * 2000 + "\n"))
+    monkeypatch.setattr(delimited, "MOST_COLUMNS", 3)
+    with pytest.raises(DataError, match="expected at most 3 columns, got 4"):
+        read(csv(tmp_path, "a,b,c,d\n1,2,3,4\n"))
+    rows = "\n".join(["a", *["1"] * 300, "2" * 900])
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", 100)
+    with pytest.raises(DataError, match="about as many characters as the first few"):
+        read(csv(tmp_path, rows))
 
 
 def write(tmp_path, columns, **options):

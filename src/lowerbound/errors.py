@@ -20,6 +20,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+MOST_KNOWN = 40
+
 
 class LowerboundError(Exception):
     """Base of all errors raised by lowerbound."""
@@ -85,7 +87,10 @@ def near(word: str, known: Iterable[str]) -> str:
     """
     known = sorted(known)
     close = closest(word, known)
-    return f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}"
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    more = f" and {len(known) - MOST_KNOWN:,} others" if len(known) > MOST_KNOWN else ""
+    return f"known: {', '.join(known[:MOST_KNOWN])}{more}"
 
 
 def closest(word: str, known: Iterable[str]) -> list[str]:

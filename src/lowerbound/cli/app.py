@@ -7,6 +7,7 @@ import signal
 import sys
 from types import FrameType
 from typing import Annotated, NoReturn
+from unicodedata import category
 
 import typer
 
@@ -95,6 +96,10 @@ def _stop(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def fail(message: str, code: int) -> NoReturn:
-    """Print one error and exit."""
-    typer.echo(f"error: {message}", err=True)
+    """Print one error, in one line whatever is in it, and exit."""
+    line = "".join(
+        letter.encode("unicode_escape").decode() if category(letter)[0] == "C" else letter
+        for letter in message
+    )
+    typer.echo(f"error: {line}", err=True)
     raise SystemExit(code)

@@ -27,6 +27,7 @@ from lowerbound.extras import needs
 log = logging.getLogger("lowerbound")
 
 LONGEST_LINE = 2**25
+MOST_COLUMNS = 2**20
 SAMPLED_ROWS = 200
 SAMPLED_FIELDS = 2**20
 BLOCK_BYTES, BLOCK_ROWS, LARGEST_BLOCK = 2**20, 64, 2**27
@@ -123,6 +124,11 @@ def _layout(path: Path, reading: Reading) -> Layout:
     if not line:
         raise DataError(f"{path}: expected a table of numbers, got an empty file")
     delimiter = "," if "," in line else next((d for d in ";\t" if d in line), ",")
+    if line.count(delimiter) >= MOST_COLUMNS:
+        raise DataError(
+            f"{path}: expected at most {MOST_COLUMNS:,} columns, got {line.count(delimiter) + 1:,}; "
+            "write an .npy file"
+        )
     first = tuple(field.strip() for field in _fields(path, line, delimiter))
     sampled = min(SAMPLED_ROWS, max(2, SAMPLED_FIELDS // len(first)))
     below = [text for _, text in itertools.islice(lines, sampled)]

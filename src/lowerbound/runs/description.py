@@ -72,9 +72,10 @@ class ValueRange(pydantic.BaseModel, frozen=True, extra="forbid"):
     def refuse_others(self, data: Dataset, source: str) -> None:
         """Raises DataError: the values of ``data``, read from ``source``, are not of this range."""
         kind, scale = self.kind, self.scale
+        same = data.scale == scale or data.values.high == 0  # black is so on any scale
         fits = {
-            "binary": data.kind == "binary" and data.scale == scale,
-            "grey": data.kind in ("grey", "binary") and data.scale == scale,
+            "binary": data.kind == "binary" and same,
+            "grey": data.kind in ("grey", "binary") and same,
             "unit": data.kind in ("unit", "binary") and data.scale == 1,
             "counts": data.kind in ("counts", "grey", "binary"),
         }
