@@ -126,8 +126,8 @@ def _layout(path: Path, reading: Reading) -> Layout:
     delimiter = "," if "," in line else next((d for d in ";\t" if d in line), ",")
     if line.count(delimiter) >= MOST_COLUMNS:
         raise DataError(
-            f"{path}: expected at most {MOST_COLUMNS:,} columns, got {line.count(delimiter) + 1:,}; "
-            "write an .npy file"
+            f"{path}: expected at most {MOST_COLUMNS:,} columns, got "
+            f"{line.count(delimiter) + 1:,}; write an .npy file"
         )
     first = tuple(field.strip() for field in _fields(path, line, delimiter))
     sampled = min(SAMPLED_ROWS, max(2, SAMPLED_FIELDS // len(first)))
