@@ -22,7 +22,9 @@ html_show_copyright = False
 html_math_renderer = "mathml"
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
-copybutton_prompt_text = ">>> "
+# What is copied is code that runs: prompts go, and so do the lines without one, which are output.
+copybutton_prompt_text = r">>> |\.\.\. ?"
+copybutton_prompt_is_regexp = True
 
 
 def mathml(node: Any, display: str) -> str:

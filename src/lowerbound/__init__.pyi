@@ -2,6 +2,7 @@
 
 from lowerbound import compression as compression
 from lowerbound import data as data
+from lowerbound import distributions as distributions
 from lowerbound import divergences as divergences
 from lowerbound import errors as errors
 from lowerbound import evaluation as evaluation

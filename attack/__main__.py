@@ -1,0 +1,43 @@
+"""``scripts/attack``: all classes, or those named; exits with 1 if anything failed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from attack.environments import environments
+from attack.fuzz import fuzz
+from attack.kills import kills
+from attack.options import options
+from attack.tally import Tally
+
+CLASSES: dict[str, Callable[[Path, int, int, Tally], None]] = {
+    "files": fuzz,
+    "options": options,
+    "kills": lambda folder, attempts, seed, tally: kills(folder, attempts, tally),
+    "environments": lambda folder, attempts, seed, tally: environments(folder, attempts, tally),
+}
+
+
+def main() -> None:
+    """Run the attacks and print the table of attempts and failures."""
+    parser = argparse.ArgumentParser(prog="scripts/attack", description=__doc__)
+    parser.add_argument("classes", nargs="*", help=f"of {', '.join(CLASSES)}; all without")
+    parser.add_argument("--attempts", type=int, default=5000, help="at most, of each class")
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    if unknown := set(asked.classes) - set(CLASSES):
+        parser.error(f"expected classes of {', '.join(CLASSES)}, got {', '.join(sorted(unknown))}")
+    tally = Tally()
+    with tempfile.TemporaryDirectory(prefix="attack-") as folder:
+        for name in asked.classes or CLASSES:
+            CLASSES[name](Path(folder), asked.attempts, asked.seed, tally)
+    print(tally)
+    sys.exit(bool(tally.failures.total()))
+
+
+if __name__ == "__main__":
+    main()
