@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
 import resource
 import signal
 import sys
@@ -11,6 +13,8 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import lowerbound
 
 SECONDS = 60
 MEGABYTES = 3000  # beyond what the process had when it was forked
@@ -25,6 +29,13 @@ class Outcome:
     err: str
     seconds: float
     megabytes: float
+
+
+def warm() -> None:
+    """Import what the commands do, so that their processes need not."""
+    for found in pkgutil.walk_packages(lowerbound.__path__, "lowerbound."):
+        if not found.name.endswith("__main__"):
+            importlib.import_module(found.name)
 
 
 def forked(action: Callable[[], object], folder: Path) -> int:

@@ -28,6 +28,7 @@ class Target:
 
 def build(folder: Path) -> list[Target]:
     """Write the sound files to ``folder``; everything is named relative to it."""
+    box.warm()
     rng = np.random.default_rng(0)
     grey = (rng.random((240, 1, 6, 6)) * 255).astype(np.uint8)
     table = np.round(rng.normal(5, 2, (240, 3)), 3)

@@ -12,6 +12,8 @@ from attack.mutations import mutate
 from attack.tally import Tally
 
 Result = tuple[object, ...]
+COST = {"report": 0.1, "diagnose": 0.05}
+"""How often a slow command is taken, beside the others."""
 
 
 def fuzz(folder: Path, attempts: int, seed: int, tally: Tally) -> None:
@@ -23,7 +25,8 @@ def fuzz(folder: Path, attempts: int, seed: int, tally: Tally) -> None:
     for n in range(attempts):
         rng = random.Random(f"{seed}:{n}")
         target = targets[n % len(targets)]
-        arguments = rng.choice(target.commands)
+        weights = [COST.get(arguments[0], 1.0) for arguments in target.commands]
+        arguments = rng.choices(target.commands, weights)[0]
         if target.exact and (target.name, arguments) not in expected:
             expected[target.name, arguments] = _undamaged(sound, target, arguments, folder)
         attempt = folder / "attempt"
