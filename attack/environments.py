@@ -1,9 +1,10 @@
-"""Odd environments: variables, streams, limits, folders.  Each command works or says one sentence."""
+"""Odd environments: variables, streams, limits, folders.  Commands work or say one sentence."""
 
 from __future__ import annotations
 
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -39,7 +40,10 @@ def _gone() -> None:
 
 
 ODDS = (
-    *(Odd(f"stdout in {e}", {"PYTHONIOENCODING": e}) for e in ("latin-1", "cp1252", "ascii", "utf-16")),
+    *(
+        Odd(f"stdout in {e}", {"PYTHONIOENCODING": e})
+        for e in ("latin-1", "cp1252", "ascii", "utf-16")
+    ),
     Odd("locale C without UTF-8", {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}),
     Odd("locale unknown", {"LC_ALL": "xx_YY"}),
     Odd("python -O", python=("-O",)),
@@ -101,16 +105,20 @@ def environments(folder: Path, attempts: int, tally: Tally) -> None:
     for n in range(0, len(pairs), max(1, len(pairs) // attempts)):
         odd, arguments = pairs[n]
         attempt = folder / "attempt"
-        import shutil
-
         shutil.copytree(sound, attempt)
         outcome = _run(odd, arguments, attempt)
         wrong = judge.complaints(outcome, [])
         if odd.works and outcome.status:
             wrong.append("should work")
-        if outcome.status and (attempt / "new").exists() and not (attempt / "new/model.json").exists():
+        if (
+            outcome.status
+            and (attempt / "new").exists()
+            and not (attempt / "new/model.json").exists()
+        ):
             wrong.append("leaves a folder")
-        tally.add("environments", n, f"{odd.name}: lowerbound {' '.join(arguments)}", wrong, outcome)
+        tally.add(
+            "environments", n, f"{odd.name}: lowerbound {' '.join(arguments)}", wrong, outcome
+        )
         shutil.rmtree(attempt)
 
 

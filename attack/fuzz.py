@@ -1,4 +1,4 @@
-"""Damaged files: each attempt damages one file of a sound folder and runs one command that reads it."""
+"""Damaged files: each attempt damages one file of a sound folder and runs what reads it."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def fuzz(folder: Path, attempts: int, seed: int, tally: Tally) -> None:
         wrong += [f"leaves {path}" for path in judge.temporaries(attempt)]
         if outcome.status and (attempt / "new").exists():
             wrong.append("leaves a folder")
-        if target.exact and not outcome.status:
-            if _result(attempt, arguments, outcome) != expected[target.name, arguments]:
-                wrong.append("gives another result without a word")
+        succeeds = target.exact and not outcome.status
+        if succeeds and _result(attempt, arguments, outcome) != expected[target.name, arguments]:
+            wrong.append("gives another result without a word")
         what = f"{target.name}, {damage}: lowerbound {' '.join(arguments)}"
         tally.add(f"files: {target.name}", n, what, wrong, outcome)
         shutil.rmtree(attempt)
@@ -59,7 +59,9 @@ def _undamaged(sound: Path, target: Target, arguments: tuple[str, ...], folder: 
 def _result(folder: Path, arguments: tuple[str, ...], outcome: box.Outcome) -> Result:
     """What a command gave: its array, its figures, its weights."""
     array = folder / "o.npy"
-    weights = sorted(path.name for path in folder.glob("*/weights-*")) if "--resume" in arguments else ()
+    weights = (
+        sorted(path.name for path in folder.glob("*/weights-*")) if "--resume" in arguments else ()
+    )
     return (
         array.read_bytes() if array.exists() else None,
         outcome.out if "--json" in arguments else None,

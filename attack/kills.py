@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -89,9 +87,11 @@ def _whole(out: Path, before: bytes, sound: Path, at: Path) -> list[str]:
     if now == before:
         return []
     shutil.copy(out, at / "killed.npy")
-    return [] if _works(at, ("embed", "rows", "--out", "codes.npy")) == [] and (
-        now == out.read_bytes()
-    ) else ["writes half a file"]
+    return (
+        []
+        if _works(at, ("embed", "rows", "--out", "codes.npy")) == [] and (now == out.read_bytes())
+        else ["writes half a file"]
+    )
 
 
 def _goes_on(at: Path, training: tuple[str, ...]) -> list[str]:

@@ -18,7 +18,22 @@ from lowerbound.recipes import AXES, RECIPES, choices
 
 VALUES = (
     *("", " ", "-1", "0", "-0.0", "nan", "inf", "1e400", "1e-320", "9" * 20, "-" + "9" * 20),
-    *("abc", "None", "[]", "{}", "1,", ",", "1,2,x", "0x10", "1_000", "٣", "=", "--", "é", "\udcff"),
+    *(
+        "abc",
+        "None",
+        "[]",
+        "{}",
+        "1,",
+        ",",
+        "1,2,x",
+        "0x10",
+        "1_000",
+        "٣",
+        "=",
+        "--",
+        "é",
+        "\udcff",
+    ),
     *("a\nb", "a" * 5000, "~unknown/x", "~", ".", "/", "/dev/null", "/dev/zero", "table.csv"),
     *("images", "../..", "mlp", "mnist2", "MLP", "bernoulli", "True", "cpu:9", "cuda", "meta"),
 )

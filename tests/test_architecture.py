@@ -58,8 +58,8 @@ PUBLIC = {
     "Standardise", "StudentT", "TCVAE", "TopDownPosterior", "Training", "VAE", "VampPrior",
     "ZeroInflatedNegativeBinomial",
     "__version__", "compression", "data", "diagnose", "diagnose_draws", "diagnose_kl",
-    "diagnose_loss", "distributions", "divergences", "errors", "evaluate", "evaluation", "fit", "load",
-    "networks", "part", "plots", "recipes", "save", "transforms",
+    "diagnose_loss", "distributions", "divergences", "errors", "evaluate", "evaluation", "fit",
+    "load", "networks", "part", "plots", "recipes", "save", "transforms",
 }  # fmt: skip
 
 

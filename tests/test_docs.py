@@ -6,11 +6,7 @@ The snippets themselves are run by docs/conftest.py.
 from __future__ import annotations
 
 import ast
-import importlib
-import inspect
 import re
-import runpy
-import types
 from pathlib import Path
 
 import pytest
