@@ -85,7 +85,7 @@ def test_other_data_are_taken_by_their_columns_names(tmp_path, caplog):
     )
     run = Run.open(tmp_path / "r")
     other = run.other(write("other.csv", "name,weight,age,height", [2, 0, 1], "Jo,"))
-    np.testing.assert_array_equal(other.x.numpy(), x.astype(np.float32))
+    np.testing.assert_array_equal(other.x.numpy(), x)
     with pytest.raises(DataError, match=r"got none called 'weight'; did you mean Weight"):
         run.other(write("renamed.csv", "age,height,Weight", [0, 1, 2]))
     np.save(tmp_path / "bare.npy", x)
@@ -99,6 +99,9 @@ def test_other_data_are_taken_by_their_columns_names(tmp_path, caplog):
     frame = lb.data.from_arrays(x[:, [2, 0, 1]], columns=["weight", "age", "height"])
     model = lb.load(tmp_path / "r")
     assert lb.evaluate(model, frame).elbo == lb.evaluate(model, other).elbo
+    for function in (lb.evaluation.embed, lb.evaluation.reconstruct):
+        assert torch.equal(function(model, frame), function(model, other))
+    assert lb.diagnose(model, frame) == lb.diagnose(model, other)
     with pytest.raises(DataError, match="got none called 'age'"):
         lb.evaluate(model, lb.data.from_arrays(x, columns=["a", "b", "c"]))
     renamed = lb.data.from_arrays(x, columns=["age", "height", "mass"])

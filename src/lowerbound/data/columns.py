@@ -6,11 +6,14 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
 from lowerbound.data.dataset import Data, Dataset
 from lowerbound.errors import DataError, near
+
+D = TypeVar("D", bound=Data)
 
 log = logging.getLogger("lowerbound")
 
@@ -40,7 +43,7 @@ def pick(where: Path | str, names: Sequence[str], wanted: Sequence[str]) -> list
     return [places[name] for name in wanted]
 
 
-def by_name(data: Data, columns: Sequence[str] | None) -> Data:
+def by_name(data: D, columns: Sequence[str] | None) -> D:
     """``data`` with these columns, by name and in this order, where they have names.
 
     Raises:

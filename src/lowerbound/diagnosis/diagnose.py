@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.data import Dataset, from_arrays
+from lowerbound.data.columns import by_name
 from lowerbound.diagnosis.bounds import bound_gap, importance_samples, overfitting
 from lowerbound.diagnosis.codes import collapsed_dimensions, holes, vanishing_kl
 from lowerbound.diagnosis.encoder import clipped_heads, kl_weight, stated_variance
@@ -82,8 +83,8 @@ def examine(
 
     Not those that ``leave_out`` names.
     """
-    test = _dataset(data, "held-out")
-    known = None if train is None else _dataset(train, "training")
+    test = by_name(_dataset(data, "held-out"), model.columns)
+    known = None if train is None else by_name(_dataset(train, "training"), model.columns)
     with judging(model, seed) as device:
         trained = TrainedModel(model, test, known, history, objective, device, seed)
         checks = [checked("shapes", trained)]

@@ -37,8 +37,7 @@ def embed(
 @torch.no_grad()
 def reconstruct(model: VAE, data: Any, *, progress: Progress | None = None) -> Tensor:
     """The decoder's mean at each posterior's mean, in the data's units, (n, *shape), on the CPU."""
-    data, found, done = as_dataset(data, "test"), [], 0
-    model.expect(data)
+    data, found, done = model.expect(as_dataset(data, "test")), [], 0
     for x, labels in data.batches(IMAGES_PER_BATCH):
         found.append(model.reconstruct(x, labels).cpu())
         done += len(x)
