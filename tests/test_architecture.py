@@ -16,13 +16,14 @@ from pathlib import Path
 import pytest
 
 import lowerbound as lb
+from lowerbound import streams
 
 SOURCE = Path(lb.__file__).parent
 # From the bottom up: a module may import from lines above its own, and from its own package.
 LAYERS = [
     ["errors", "environment", "docstrings"],
     ["lowerbound", "extras"],
-    ["devices", "files", "parts", "pages"],
+    ["devices", "files", "parts", "pages", "streams"],
     [
         "data",
         "plots",
@@ -242,3 +243,14 @@ def test_public_methods_are_documented_or_inherit_their_documentation():
 def test_modules_stay_small():
     long = {path: lines for path, text in sources().items() if (lines := text.count("\n")) > 400}
     assert not long
+
+
+def test_noise_has_a_stream_of_its_own_wherever_it_is_seeded():
+    seeding = {path for path, text in sources().items() if "manual_seed" in text}
+    # First weights are what `torch.manual_seed` gives, as in any program of torch; the order of
+    # examples follows from a key.
+    assert seeding == {
+        f"lowerbound/{path}.py" for path in ("streams", "runs/train", "data/dataset")
+    }
+    keys = [streams.key(seed, stream) for seed in range(20) for stream in streams.Stream]
+    assert len({*keys, *range(20)}) == len(keys) + 20

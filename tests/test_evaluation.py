@@ -161,6 +161,30 @@ def test_evaluation_is_seeded_and_leaves_the_generator_and_the_mode_alone():
     assert evaluation.evaluate(model, data, samples=3, seed=5) != first
 
 
+def test_a_seed_that_made_the_data_judges_them_without_their_noise():
+    model, _ = linear_gaussian()
+    x = model.sample(3000, seed=0)
+    exact = evaluation.evaluate(model, x, samples=1).kl.value
+    one_draw = evaluation.decompose_kl(model, x).kl
+    assert abs(one_draw.value - exact) < 4 * one_draw.standard_error
+    z = evaluation.aggregate_kl(*evaluation.gaussian_posteriors(model, x)).upper
+    assert z.value < 0.2  # q(z) is the prior, which the noise of x's own z would hide
+
+
+@pytest.mark.parametrize("seed", [-1, 10**20, True])
+def test_a_seed_that_is_none_is_refused(seed):
+    model, W = linear_gaussian()
+    uses = (
+        lambda: model.sample(2, seed=seed),
+        lambda: evaluation.evaluate(model, draw(W, 10), seed=seed),
+        lambda: evaluation.bracket(model, 2, steps=1, seed=seed),
+        lambda: evaluation.decompose_kl(model, draw(W, 10), seed=seed),
+    )
+    for use in uses:
+        with pytest.raises(ConfigurationError, match="seed that is a whole number"):
+            use()
+
+
 @pytest.mark.parametrize(("samples", "rows"), [(0, 10), (5, 1)])
 def test_too_little_to_evaluate_is_refused(samples, rows):
     model, W = linear_gaussian()

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 import lowerbound as lb
+from lowerbound import streams
 from lowerbound.data import as_dataset
 from lowerbound.errors import (
     ConfigurationError,
@@ -21,6 +22,7 @@ from lowerbound.errors import (
     NonFiniteLoss,
     StorageError,
 )
+from lowerbound.streams import Stream
 from lowerbound.training import Callback, TensorBoard, batches, fit, read_history
 
 
@@ -101,7 +103,7 @@ def test_records_are_means_per_example_over_all_batches():
 
 def in_epoch(x, batch_size, seed, epoch):
     """The batches of one epoch."""
-    order = batches.key(seed, batches.ORDER, epoch)
+    order = streams.key(seed, Stream.ORDER, epoch)
     return [batch for batch, _ in as_dataset(x).batches(batch_size, seed=order)]
 
 
@@ -144,7 +146,7 @@ def test_fit_is_adam_on_the_mean_objective():
     step = 0
     for epoch in range(2):
         for batch in in_epoch(x, 40, seed=4, epoch=epoch):
-            batches.seed_noise(torch.device("cpu"), 4, batches.NOISE, step, 0)
+            streams.seed_noise(torch.device("cpu"), 4, Stream.NOISE, step, 0)
             loss = -lb.ELBO()(by_hand, batch).objective.mean()
             optimizer.zero_grad()
             loss.backward()

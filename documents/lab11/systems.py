@@ -12,13 +12,13 @@ from torch import nn
 from documents.assignment import kl
 from documents.bench import NATS, PIXELS, Bench, system
 from documents.lab11.layers import DIVIDED, UNDIVIDED, DenseNetwork, gaussian_vae, of_own_layers
-from lowerbound import evaluation, plots, storage
+from lowerbound import evaluation, plots, storage, streams
 from lowerbound.data import Dataset
 from lowerbound.evaluation import Evaluation, estimate
 from lowerbound.likelihoods import Sigma
 from lowerbound.objectives import ELBO
 from lowerbound.schedules import Linear
-from lowerbound.training import Training, batches
+from lowerbound.training import Training
 from lowerbound.vae import VAE
 
 TWO_EPOCHS = Training(epochs=2, batch_size=32)
@@ -55,7 +55,7 @@ def train_classifier(network: nn.Module, data: Dataset, epochs: int, seed: int) 
     """Minimise the cross-entropy −log p(y|x) with Adam, in batches of 32."""
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     for epoch in range(epochs):
-        order = batches.key(seed, batches.ORDER, epoch)
+        order = streams.key(seed, streams.Stream.ORDER, epoch)
         for x, labels in data.batches(32, seed=order):
             assert labels is not None
             loss = F.cross_entropy(network(x / 255), labels)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
@@ -19,6 +20,7 @@ from lowerbound.data.columns import by_name
 from lowerbound.divergences import kl
 from lowerbound.errors import ConfigurationError, DataError, ShapeError
 from lowerbound.parts import part
+from lowerbound.streams import Stream, seeded
 from lowerbound.transforms import Identity, Transform
 
 LOST = 0.01
@@ -329,10 +331,7 @@ class VAE(nn.Module):
         if context is not None and len(context) != n:
             raise ShapeError(f"expected a label for each of {n} samples, got {len(context)}")
         device = next(self.parameters()).device
-        devices = [device] if device.type == "cuda" else []
-        with torch.random.fork_rng(devices, enabled=seed is not None):
-            if seed is not None:
-                torch.manual_seed(seed)
+        with nullcontext() if seed is None else seeded(device, seed, Stream.SAMPLE):
             _, p = self.joint(n, self.features(context))
             return self.transform.inverse(p.mean if mean else p.sample())
 

@@ -23,6 +23,7 @@ from lowerbound.data import Dataset
 from lowerbound.diagnosis.trained import Codes, TrainedModel
 from lowerbound.distributions import ContinuousBernoulli, DiscretisedLogistic
 from lowerbound.networks import MLP
+from lowerbound.streams import Stream, seed_noise
 from lowerbound.transforms import Identity, Standardise, Transform
 
 HIDDEN = 256
@@ -104,7 +105,7 @@ def bits_of_alternatives(trained: TrainedModel) -> dict[str, Tensor]:
     shape = tuple(trained.model.shape)
     found = {}
     for name, alternative in alternatives(trained.train).items():
-        torch.manual_seed(trained.seed)
+        seed_noise(trained.device, trained.seed, Stream.ALTERNATIVES)
         decoder = Decoder(known, shape, alternative).to(trained.device)
         with torch.enable_grad():
             decoder.train_on(known, trained.train.x)

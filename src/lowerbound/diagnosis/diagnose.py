@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
-import torch
 from torch import Tensor
 
 from lowerbound.data import Dataset, from_arrays
@@ -21,6 +20,7 @@ from lowerbound.diagnosis.trained import TrainedModel
 from lowerbound.errors import ConfigurationError
 from lowerbound.evaluation import judging
 from lowerbound.objectives import ELBO, Objective
+from lowerbound.streams import Stream, seed_noise
 from lowerbound.training import Record
 from lowerbound.vae import VAE
 
@@ -85,7 +85,7 @@ def examine(
     """
     test = by_name(_dataset(data, "held-out"), model.columns)
     known = None if train is None else by_name(_dataset(train, "training"), model.columns)
-    with judging(model, seed) as device:
+    with judging(model, seed, Stream.DIAGNOSE) as device:
         trained = TrainedModel(model, test, known, history, objective, device, seed)
         checks = [checked("shapes", trained)]
         if checks[0].finding:
@@ -93,7 +93,7 @@ def examine(
         every = OF_CODES if trained.is_autoencoder else tuple(CHECKS)
         chosen = [name for name in every if name not in leave_out]
         for name in chosen[1:]:
-            torch.manual_seed(seed)
+            seed_noise(device, seed, Stream.DIAGNOSE, every.index(name))
             checks.append(checked(name, trained))
             progress(len(checks), len(chosen))
     return checks

@@ -10,6 +10,7 @@ from torch import Tensor
 from lowerbound.diagnosis.finding import Finding, found, say
 from lowerbound.diagnosis.formulas import SCALES, ScaleName, misread, near
 from lowerbound.errors import ConfigurationError
+from lowerbound.streams import Stream, seeded
 
 DRAWN = 20_000
 """Draws at each variance: their deviation is then within 2 % (four standard errors)."""
@@ -45,8 +46,7 @@ def diagnose_draws(
     log_variances = torch.tensor(LOG_VARIANCES)
     s = SCALES[scale].stated(log_variances).expand(DRAWN, -1).clone().requires_grad_()
     mean = torch.full_like(s, MEAN).requires_grad_()
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with seeded(mean.device, seed, Stream.DRAWS):
         try:
             z = draw(mean, s)
         except (TypeError, RuntimeError, ValueError) as error:

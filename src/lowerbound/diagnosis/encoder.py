@@ -232,8 +232,8 @@ def weights(trained: TrainedModel, reading: Reading) -> Weights:
             total += torch.stack((by_m * mean, kl_by_m * mean, by_v, kl_by_v)).sum(-1) / PAIRS
         return {"derivatives": total.T}
 
-    found = columns(trained.model, trained.train, derivatives, trained.device)["derivatives"]
-    loss_m, kl_m, loss_v, kl_v = found.double().T
+    found = columns(trained.model, trained.train, derivatives, trained.device, trained.seed)
+    loss_m, kl_m, loss_v, kl_v = found["derivatives"].double().T
     by_mean, residual_mean = _ratio(loss_m, kl_m)
     by_variance, residual_variance = _ratio(loss_v, kl_v)
     quotient = by_variance.value / by_mean.value

@@ -21,7 +21,7 @@ def likelihood_fit(trained: TrainedModel) -> Measured:
 
     See `alternatives` for what is trained to compare.
     """
-    x, _ = next(prepared_batches(trained.model, trained.test, trained.device))
+    x, _ = next(prepared_batches(trained.model, trained.test, trained.device, trained.seed))
     kind, family = trained.test.kind, _family(trained)
     is_binary = bool(((x == 0) | (x == 1)).all())
     seen = "binarised" if is_binary and kind != "binary" else kind
@@ -103,7 +103,7 @@ def decoder_noise(trained: TrainedModel) -> Measured:
         return {name: column.flatten(1).mean(1) for name, column in found.items()}
 
     data = trained.test if trained.train is None else trained.train
-    found = columns(trained.model, data, of, trained.device)
+    found = columns(trained.model, data, of, trained.device, trained.seed)
     squared = estimate(found["errors"])
     ratio, size = math.sqrt(squared.value), math.prod(trained.model.shape)
     sigma = math.sqrt(found["variance"].double().mean().item())

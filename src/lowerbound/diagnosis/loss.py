@@ -24,6 +24,7 @@ from lowerbound.diagnosis.formulas import (
 )
 from lowerbound.distributions import LOG_2PI
 from lowerbound.errors import ConfigurationError
+from lowerbound.streams import Stream, generator
 
 Decoder = Literal["probabilities", "logits", "means"]
 
@@ -141,7 +142,7 @@ def _inputs(
 ) -> list[Inputs]:
     """y, x, μ, s of each call: of another spread at each, so that no term is constant."""
     options: dict[str, Any] = {
-        "generator": torch.Generator().manual_seed(seed),
+        "generator": generator(seed, Stream.CALLS),
         "dtype": torch.float64,
     }
 

@@ -23,7 +23,8 @@ def runs(trained: TrainedModel) -> Measured:
 
     watch = register_module_forward_pre_hook(note)
     try:
-        x, context = next(prepared_batches(model, trained.held_out.take(2), trained.device))
+        two = trained.held_out.take(2)
+        x, context = next(prepared_batches(model, two, trained.device, trained.seed))
         z = model.posterior(x, context).sample()
         model.likelihood(z, context).log_prob(x)
     except (RuntimeError, ValueError, ShapeError) as error:

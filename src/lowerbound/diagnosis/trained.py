@@ -19,6 +19,7 @@ from lowerbound.divergences import kl_terms
 from lowerbound.evaluation import Estimate, columns, estimate, prepared_batches
 from lowerbound.objectives import Objective
 from lowerbound.schedules import Schedule
+from lowerbound.streams import Stream, generator
 from lowerbound.training import Record
 from lowerbound.vae import VAE
 
@@ -98,7 +99,7 @@ class TrainedModel:
 
     @cached_property
     def _two(self) -> tuple[Tensor, Tensor | None]:
-        return next(prepared_batches(self.model, self.test.take(2), self.device))
+        return next(prepared_batches(self.model, self.test.take(2), self.device, self.seed))
 
     @property
     def is_autoencoder(self) -> bool:
@@ -154,7 +155,7 @@ class TrainedModel:
                 found["kl"] = q.log_prob(found["draws"]) - p.log_prob(found["draws"])
             return found
 
-        return Codes(**columns(self.model, data, of, self.device))
+        return Codes(**columns(self.model, data, of, self.device, self.seed))
 
     @cached_property
     def held_out_log_weights(self) -> Tensor:
@@ -167,7 +168,7 @@ class TrainedModel:
         def of(x: Tensor, context: Tensor | None) -> dict[str, Tensor]:
             return {"log_w": self.model.draws(x, samples, context).log_w.T}
 
-        return columns(self.model, data, of, self.device, samples)["log_w"].T.double()
+        return columns(self.model, data, of, self.device, self.seed, samples)["log_w"].T.double()
 
 
 def variance_of(q: Distribution) -> Tensor:
@@ -194,5 +195,5 @@ def subset(data: Dataset, seed: int, most: int = EXAMPLES) -> Dataset:
     """At most so many of the data, at random: files are often in the order of their classes."""
     if len(data) <= most:
         return data
-    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(len(data), generator=generator(seed, Stream.SUBSET))
     return data.subset(order[:most])

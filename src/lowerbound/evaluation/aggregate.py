@@ -22,6 +22,7 @@ from lowerbound.distributions import LOG_2PI, DiagonalNormal, StandardNormal, as
 from lowerbound.errors import ConfigurationError, ShapeError
 from lowerbound.evaluation.estimates import Between, Estimate, Figures, estimate
 from lowerbound.evaluation.walk import Progress, held_out, judging, per_example, posteriors
+from lowerbound.streams import Stream, generator
 from lowerbound.vae import VAE, Conditioned
 
 ROWS = 100
@@ -51,7 +52,7 @@ def aggregate_kl(
             f"{tuple(mean.shape)} and {tuple(log_variance.shape)}"
         )
     mean, log_variance = mean.double(), log_variance.double()
-    noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(seed)).to(mean)
+    noise = torch.randn(mean.shape, generator=generator(seed, Stream.AGGREGATE)).to(mean)
     z = mean + (0.5 * log_variance).exp() * noise
     log_p = -0.5 * (z**2 + LOG_2PI).sum(-1)
     log_all, log_others = log_mixtures(z, mean, log_variance)
@@ -150,7 +151,7 @@ def decompose_kl(
             there are fewer than two examples.
     """
     data = held_out(data)
-    with judging(model, seed) as device:
+    with judging(model, seed, Stream.DECOMPOSE) as device:
         labels = None if data.labels is None else data.labels[:1].to(device)
         p = model.prior(model.features(labels))
         if not isinstance(p, StandardNormal) and p.batch_shape:
@@ -159,7 +160,7 @@ def decompose_kl(
                 f"({type(p).__name__}), on which it may depend: there is no one q(z) to compare "
                 "with it"
             )
-        found = per_example(model, data, _parameters, seed=seed)
+        found = per_example(model, data, _parameters, seed=seed, stream=Stream.POSTERIORS)
         mean, log_variance = found["mean"], found["log_variance"]
         z = DiagonalNormal(mean, log_variance).sample()
         log_p = p.log_prob(z.to(device)).cpu().double()

@@ -29,6 +29,7 @@ from lowerbound.errors import ConfigurationError
 from lowerbound.evaluation.estimates import Estimate, Figures, estimate
 from lowerbound.evaluation.importance import effective_size
 from lowerbound.evaluation.walk import Progress, chunks, held_out, in_parts, judging, per_example
+from lowerbound.streams import Stream
 from lowerbound.vae import VAE, Conditioned
 
 LEAPFROGS = 2
@@ -128,7 +129,7 @@ def anneal(
         evidence = log_w.logsumexp(0) - math.log(chains)
         return {"evidence": evidence, "worth": effective_size(log_w), "accepted": accepted}
 
-    found = per_example(model, data, measure, seed=seed, copies=chains)
+    found = per_example(model, data, measure, seed=seed, stream=Stream.ANNEAL, copies=chains)
     return Annealed(
         steps,
         chains,
@@ -162,7 +163,7 @@ def bracket(
     betas = schedule(steps)
     tally = _Tally(progress, n * (_pilots(steps) + 2 * (steps - 1) * chains))
     found: list[Tensor] = []
-    with judging(model, seed) as device:
+    with judging(model, seed, Stream.BRACKET) as device:
         features = model.features(None if labels is None else labels.to(device))
         z, likelihood = model.joint(n, features)
         for x, context in in_parts(model, likelihood.sample(), features, chains):

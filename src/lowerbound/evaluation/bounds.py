@@ -20,6 +20,7 @@ from lowerbound.evaluation.importance import (
     group_sizes,
 )
 from lowerbound.evaluation.walk import Progress, chunks, held_out, per_example
+from lowerbound.streams import Stream
 from lowerbound.vae import VAE, Conditioned
 
 ACTIVE_VARIANCE = 0.01
@@ -120,7 +121,7 @@ def evaluate(
         terms = kl_terms(given.q, given.p)
         return columns if terms is None else columns | {"kl_terms": terms.expand(len(given.x), -1)}
 
-    whole = per_example(model, data, measure, seed=seed, progress=progress)
+    whole = per_example(model, data, measure, seed=seed, stream=Stream.EVALUATE, progress=progress)
     _refuse_non_finite(whole)
     estimates = {name: estimate(column) for name, column in whole.items() if column.ndim == 1}
     weighted = estimates.get("importance_weighted")

@@ -21,6 +21,7 @@ from lowerbound.errors import ConfigurationError, ShapeError
 from lowerbound.evaluation.bounds import example_bounds
 from lowerbound.evaluation.estimates import Estimate, Figures, estimate
 from lowerbound.evaluation.walk import Progress, held_out, per_example
+from lowerbound.streams import Stream
 from lowerbound.vae import VAE, Conditioned
 
 BOUNDS = ("elbo", "importance_weighted")
@@ -105,7 +106,9 @@ def gaps(
 
     def measure(given: Conditioned) -> dict[str, Tensor]:
         best, steps, settled = best_posterior(given)
-        bounds = example_bounds(model, given, samples)
+        with torch.random.fork_rng([given.x.device] if given.x.is_cuda else []):
+            bounds = example_bounds(model, given, samples)
+        # By the same noise, most of which their difference is then without.
         of_best = example_bounds(model, replace(given, q=best), samples)
         search = {"steps": torch.tensor(steps), "settled": torch.tensor(settled)}
         return {
@@ -114,7 +117,9 @@ def gaps(
             **{name: value.expand(len(given.x)) for name, value in search.items()},
         }
 
-    found = per_example(model, data, measure, seed=seed, copies=2 * DRAWS, progress=progress)
+    found = per_example(
+        model, data, measure, seed=seed, stream=Stream.GAPS, copies=2 * DRAWS, progress=progress
+    )
     elbo, weighted, best_elbo, best_weighted = (
         found[best + name].double() for best in ("", "best_") for name in BOUNDS
     )

@@ -15,6 +15,7 @@ from lowerbound.data import Dataset
 from lowerbound.evaluation.bounds import example_bounds
 from lowerbound.evaluation.walk import held_out, per_example
 from lowerbound.extras import needs
+from lowerbound.streams import Stream
 from lowerbound.vae import VAE, Conditioned
 
 Scores = Float[Tensor, " n"]
@@ -30,7 +31,7 @@ def example_scores(model: VAE, data: Any, *, samples: int = 10, seed: int = 0) -
     def measure(given: Conditioned) -> dict[str, Tensor]:
         return example_bounds(model, given, samples)
 
-    return per_example(model, held_out(data, least=1), measure, seed=seed)
+    return per_example(model, held_out(data, least=1), measure, seed=seed, stream=Stream.SCORES)
 
 
 def grey_entropy(data: Dataset) -> Scores:

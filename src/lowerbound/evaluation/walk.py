@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from torch.distributions import Distribution
 from lowerbound.data import Data, as_dataset
 from lowerbound.environment import keep_freed_memory
 from lowerbound.errors import ConfigurationError
+from lowerbound.streams import Stream, seeded
 from lowerbound.vae import VAE, Conditioned
 
 IMAGES_PER_BATCH = 500
@@ -27,6 +28,7 @@ def per_example(
     measure: Callable[[Conditioned], Mapping[str, Tensor]],
     *,
     seed: int,
+    stream: Stream,
     copies: int = 1,
     progress: Progress | None = None,
 ) -> dict[str, Tensor]:
@@ -35,9 +37,9 @@ def per_example(
     It is given batches of which ``copies`` codes for each example can be decoded at once.
     ``progress`` is called with the examples done and their number.
     """
-    with judging(model, seed) as device:
+    with judging(model, seed, stream) as device:
         return columns(
-            model, data, lambda x, c: measure(model.given(x, c)), device, copies, progress
+            model, data, lambda x, c: measure(model.given(x, c)), device, seed, copies, progress
         )
 
 
@@ -46,13 +48,14 @@ def columns(
     data: Data,
     measure: Callable[[Tensor, Tensor | None], Mapping[str, Tensor]],
     device: torch.device,
+    seed: int,
     copies: int = 1,
     progress: Progress | None = None,
 ) -> dict[str, Tensor]:
     """As `per_example`, within `judging`: ``measure`` is given prepared x and context."""
     found: dict[str, list[Tensor]] = {}
     done = 0
-    for x, context in prepared_batches(model, data, device, copies):
+    for x, context in prepared_batches(model, data, device, seed, copies):
         for name, column in measure(x, context).items():
             found.setdefault(name, []).append(column.cpu())
         done += len(x)
@@ -75,7 +78,7 @@ def held_out(data: Any, least: int = 2) -> Data:
 
 
 @contextmanager
-def judging(model: VAE, seed: int) -> Iterator[torch.device]:
+def judging(model: VAE, seed: int, stream: Stream) -> Iterator[torch.device]:
     """The model's device, in evaluation mode, without gradients and with seeded noise.
 
     The model's mode and torch's generators are left as they were.
@@ -85,33 +88,25 @@ def judging(model: VAE, seed: int) -> Iterator[torch.device]:
     model.eval()
     keep_freed_memory()
     try:
-        with torch.no_grad(), forked(device):
-            torch.manual_seed(seed)
+        with torch.no_grad(), seeded(device, seed, stream):
             yield device
     finally:
         model.train(was_training)
 
 
-def forked(device: torch.device) -> AbstractContextManager[None]:
-    """Within, torch's generators may be seeded and used; after, they are as they were."""
-    return torch.random.fork_rng([device] if device.type == "cuda" else [])
-
-
 def prepared_batches(
-    model: VAE, data: Data, device: torch.device, copies: int = 1
+    model: VAE, data: Data, device: torch.device, seed: int, copies: int = 1
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     """The data in order, a batch at a time, as the model's parts see it.
 
     Batches are such that ``copies`` codes for each example can be decoded at once.  What noise the
-    transform adds follows from torch's seed and the example's place alone, so that all measures of
-    one seed are of the same x.
+    transform adds follows from the seed and the example's place alone, so that all measures of one
+    seed are of the same x.
     """
     data = model.expect(data)
     size = max(1, min(IMAGES_PER_BATCH, ELEMENTS_PER_CHUNK // decoded_elements(model)))
     for i, batch in enumerate(data.batches(size, device=device)):
-        with forked(device):
-            # Not the seed itself, whose stream the draws of z are from.
-            torch.manual_seed(torch.initial_seed() + 1 + i * size)
+        with seeded(device, seed, Stream.TRANSFORM, i * size):
             x, context = model.prepare(*batch)
         yield from in_parts(model, x, context, copies)
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from PIL import Image, ImageChops
 
 import lowerbound
@@ -24,6 +23,7 @@ from lowerbound.report.sections import SECTIONS, sections
 from lowerbound.report.tables import Table
 from lowerbound.report.warnings import warnings
 from lowerbound.runs import Run
+from lowerbound.streams import Stream, seeded
 
 REPORT_FOLDER = "report"
 PAGE_FILE = "index.html"
@@ -77,8 +77,7 @@ def write_report(
     """
     outcome = _outcome(run, data, labels, progress)
     out, figures = run.folder / REPORT_FOLDER, outcome.evaluation
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
+    with seeded(next(run.model.parameters()).device, 0, Stream.REPORT):
         drawn = _draw(out, outcome, progress)
         found = warnings(outcome)
     facts = _facts(run, outcome.history)

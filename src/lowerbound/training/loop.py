@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from lowerbound import devices, storage
+from lowerbound import devices, storage, streams
 from lowerbound.data import Batch, Data, Splits, as_dataset
 from lowerbound.environment import keep_freed_memory
 from lowerbound.errors import (
@@ -26,6 +26,7 @@ from lowerbound.errors import (
 )
 from lowerbound.objectives import ELBO, Objective, Terms
 from lowerbound.parts import describe
+from lowerbound.streams import Stream
 from lowerbound.training import batches, checkpoint
 from lowerbound.training.callbacks import Callback, ProgressBar, Record
 from lowerbound.training.processes import Processes, joined, local_rank
@@ -154,7 +155,7 @@ class _Run:
     def _epoch(self, stop: StopRequest) -> None:
         state, training, processes = self.state, self.training, self.processes
         epoch, first = divmod(state.step, self.steps)
-        order = batches.key(training.seed, batches.ORDER, epoch)
+        order = streams.key(training.seed, Stream.ORDER, epoch)
         started = time.perf_counter() - state.seconds
         self.model.train()
         for batch in self._batches(order, first):
@@ -181,7 +182,7 @@ class _Run:
         """One update from this process's share of a batch; returns the mean loss, in nats."""
         state, training, rank = self.state, self.training, self.processes.rank
         now = state.step / self.steps
-        batches.seed_noise(self.device, training.seed, batches.NOISE, state.step, rank)
+        streams.seed_noise(self.device, training.seed, Stream.NOISE, state.step, rank)
         with self._precision():
             terms = self.parallel(*batch, now)
         # DDP averages gradients over processes; the mean is over the examples of all of them.
@@ -228,7 +229,7 @@ class _Run:
         with torch.no_grad(), self.state.averaged(), self._precision():
             for i, batch in enumerate(data.batches(size)):
                 place = (epoch, i, rank)
-                batches.seed_noise(self.device, self.training.seed, batches.VALIDATION, *place)
+                streams.seed_noise(self.device, self.training.seed, Stream.VALIDATION, *place)
                 terms = self.terms(*batches.share(batch, rank, world), math.inf).named()
                 self._refuse_non_finite(terms, f"in validation after epoch {epoch}")
                 _accumulate(sums, terms)
