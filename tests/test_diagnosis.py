@@ -28,6 +28,7 @@ from lowerbound.diagnosis.thresholds import BETTER, HOLES
 from lowerbound.diagnosis.trained import Codes, TrainedModel, subset
 from lowerbound.evaluation import estimate, judging
 from lowerbound.plots.diagnosis import PICTURES
+from lowerbound.streams import Stream
 
 PLAIN = lb.ELBO()
 FAST = lb.Training(epochs=60, learning_rate=5e-3, schedule="cosine")
@@ -57,7 +58,7 @@ def train(data, objective=PLAIN, training=FAST, **settings):
 
 def ask(check: str, model, test, known=None, history=(), objective=PLAIN) -> Check:
     """One check's answer."""
-    with judging(model, 0) as device:
+    with judging(model, 0, Stream.DIAGNOSE) as device:
         known = None if known is None else subset(known, 0)
         trained = TrainedModel(model, subset(test, 0), known, history, objective, device, 0)
         return checked(check, trained)
@@ -490,7 +491,7 @@ def test_means_that_are_not_quite_at_rest_are_no_other_variance():
     """Scaled by 1 − δ, the exact posterior's means give β = 1 + δ/noise², and its variances 1."""
     model, data = exact_case(0.0, noise=0.02, scale=1 - 8e-4)
     found = ask("stated-variance", model, data, data)
-    with judging(model, 0) as device:
+    with judging(model, 0, Stream.DIAGNOSE) as device:
         weights = encoder.stated_weights(TrainedModel(model, data, data, (), PLAIN, device, 0))
     assert weights.of_variances.value == pytest.approx(1, abs=0.02)
     assert weights.of_means.value == pytest.approx(1 + 8e-4 / 0.02**2, rel=0.01)
@@ -606,7 +607,7 @@ def test_too_few_samples():
     found = ask("importance-samples", model, data).finding
     assert found.number > 0.5
     assert found.further["effective sample size"] < 3
-    with judging(model, 0):
+    with judging(model, 0, Stream.DIAGNOSE):
         by_hand = lb.evaluate(model, data, samples=100).importance_weighted.value
         by_half = lb.evaluate(model, data, samples=50).importance_weighted.value
     assert found.number == pytest.approx(by_hand - by_half, abs=0.4)
@@ -653,7 +654,7 @@ def test_a_linear_layer_that_counts_one_convolution(digits):
     (found,) = lb.diagnose(model, digits.test)
     assert (found.name, found.number, found.further["takes"]) == ("shapes", right, printed)
     assert found.picture().axes
-    with judging(model, 0) as device:
+    with judging(model, 0, Stream.DIAGNOSE) as device:
         assert not any(layer._forward_pre_hooks for layer in model.modules())
         trained = TrainedModel(model, digits.test, None, (), PLAIN, device, 0)
         assert shapes.runs(trained).form

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
+import pyarrow as pa
 import pytest
 import scipy.stats
 import torch
@@ -11,8 +13,8 @@ from torch import nn
 
 import lowerbound as lb
 from lowerbound import evaluation
-from lowerbound.data import Dataset
-from lowerbound.errors import ConfigurationError
+from lowerbound.data import Dataset, Splits
+from lowerbound.errors import ConfigurationError, DataError
 from lowerbound.evaluation import walk
 
 SIGMA = 0.5
@@ -247,3 +249,163 @@ def test_most_active_ranks_by_kl():
     model, W = linear_gaussian()
     result = evaluation.evaluate(model, draw(W, 200), samples=2)
     assert evaluation.most_active(result) == [0, 1]
+
+
+def far() -> tuple[lb.VAE, torch.Tensor]:
+    """A model of rows with layers of ReLU, whose log σ² grows with the distance, and some rows."""
+    x = torch.randn(40, 5) * torch.tensor([0.1, 1.0, 10.0, 1.0, 3.0])
+    posterior = lb.DiagonalGaussian(lb.MLP(5, (16,), 8), 4)
+    likelihood = lb.Gaussian(lb.MLP(4, (16,), 5), (5,), sigma=0.5)
+    scale = lb.Standardise((0.0,) * 5, tuple(x.std(0).tolist()))
+    return lb.VAE(lb.StandardNormal(4), posterior, likelihood, scale), x
+
+
+@pytest.mark.parametrize("posterior", ["diagonal", "full", "flow"])
+def test_scores_fall_with_the_distance_and_stay_finite(posterior):
+    model, x = far()
+    if posterior == "full":
+        model.posterior = lb.FullGaussian(lb.MLP(5, (16,), 14), 4)
+    elif posterior == "flow":
+        model.posterior = lb.FlowPosterior(lb.MLP(5, (16,), 8), 4, features=0, transforms=1)
+    last = torch.full((len(x),), math.inf)
+    for factor in (1, 1e2, 1e4, 1e6, 1e12, 1e20, 1e30):
+        scores = evaluation.example_scores(model, x * factor, samples=4)
+        assert all(column.isfinite().all() for column in scores.values())
+        assert (scores["elbo"] < last).all()
+        last = scores["elbo"]
+    assert evaluation.embed(model, x * 1e30).isfinite().all()
+
+
+def test_far_rows_are_scored_as_in_float64():
+    """The ELBO of a linear model with log σ² = ±a·x, by its formula."""
+    model, x = far()
+    encoder = model.posterior.network = lb.MLP(5, (), 8)
+    with torch.no_grad():
+        encoder.layers[0].weight[4:] = 0  # σ = e^{b/2}, whatever x
+    decoder = model.likelihood.network = lb.MLP(4, (), 5)
+    found = evaluation.example_scores(model, x[:3] * 1e25, samples=2)["elbo"]
+    seen = model.prepare(x[:3] * 1e25)[0].double()
+    e, d = (network.double().layers[0] for network in (encoder, decoder))
+    mean, log_variance = e(seen).chunk(2, -1)
+    kl = lb.divergences.standard_normal_kl_terms(mean, log_variance).sum(1)
+    residual = seen - d(mean)
+    spread = ((d.weight * (0.5 * log_variance).exp().unsqueeze(1)) ** 2).sum((1, 2))
+    normal = 5 * math.log(2 * math.pi * 0.25)
+    exact = -0.5 * ((residual.square().sum(1) + spread) / 0.25 + normal) - kl
+    torch.testing.assert_close(found, exact.detach(), rtol=1e-4, atol=0)
+
+
+def test_a_row_without_a_finite_bound_is_left_out_and_said():
+    model, x = far()
+    x[7] = 3e38  # ∞ once it is divided by its deviation of 0.1
+    result = evaluation.evaluate(model, x, samples=3)
+    assert (result.examples, result.left_out) == (39, [7])
+    assert "39 examples" in str(result)
+    assert "without example 7, " in str(result)
+    kept = torch.cat((x[:7], x[8:]))
+    assert result.elbo.value == pytest.approx(
+        evaluation.evaluate(model, kept, samples=100).elbo.value, abs=2
+    )
+    for measure in (partial(evaluation.anneal, steps=2), evaluation.decompose_kl):
+        with pytest.raises(DataError, match="got example 7 of 40 without"):
+            measure(model, x)
+    x[:] = 3e38
+    with pytest.raises(DataError, match="examples 0, 1, 2 and 37 more of 40 without"):
+        evaluation.evaluate(model, x, samples=3)
+
+
+@pytest.mark.parametrize("count", [0, -1, 10**20])
+def test_numbers_that_no_figure_is_made_from_are_refused(count):
+    model, W = linear_gaussian()
+    data = draw(W, 10)
+    for use in (
+        lambda: evaluation.evaluate(model, data, samples=count),
+        lambda: evaluation.example_scores(model, data, samples=count),
+        lambda: evaluation.gaps(model, data, samples=count),
+        lambda: evaluation.anneal(model, data, steps=count),
+        lambda: evaluation.anneal(model, data, chains=count),
+        lambda: evaluation.bracket(model, count),
+    ):
+        with pytest.raises(ConfigurationError, match="expected at least"):
+            use()
+
+
+class Folded(nn.Module):
+    """x ~ N(|z|, σ²): as likely from z as from −z."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(()))
+
+    def forward(self, z, context=None):
+        return self.weight * z.abs()
+
+
+def blind() -> tuple[lb.VAE, torch.Tensor, torch.Tensor]:
+    """A q that is the right half of p(z|x), nearly; x of the model; and log p(x) by quadrature."""
+    sigma, encoder = 0.1, lb.MLP(1, (), 2)
+    variance = 1 / (1 + 1 / sigma**2)
+    set_linear(
+        encoder,
+        torch.tensor([[variance / sigma**2], [0.0]]),
+        torch.tensor([0.0, math.log(variance)]),
+    )
+    likelihood = lb.Gaussian(Folded(), (1,), sigma=sigma)
+    model = lb.VAE(lb.StandardNormal(1), lb.DiagonalGaussian(encoder, 1), likelihood)
+    x = torch.linspace(1.2, 2.8, 50).unsqueeze(1)
+    z = torch.linspace(-8, 8, 40_001, dtype=torch.float64)
+    log_joint = -0.5 * (z**2 + ((x - z.abs()) / sigma) ** 2) - math.log(2 * math.pi * sigma)
+    return model, x, log_joint.logsumexp(1) + math.log(16 / 40_000)
+
+
+def test_a_bound_that_misses_a_mode_says_that_it_may_and_the_bracket_shows_it():
+    model, x, exact = blind()
+    assert exact.mean().item() == pytest.approx(-2.56, abs=0.3)
+    found = evaluation.evaluate(model, x, samples=1000)
+    annealed = evaluation.anneal(model, x, steps=10)
+    for blind_to in (found.importance_weighted, annealed.evidence):
+        # It lacks log 2 with all its draws worth their number, and rises no more.
+        assert exact.mean().item() - blind_to.value == pytest.approx(math.log(2), abs=0.01)
+    assert found.effective_samples.median > 990
+    assert not found.is_rising
+    assert "blind to modes" in str(found)
+    assert "over examples" in str(found)
+    assert "may miss modes" in str(annealed)
+    gap = evaluation.bracket(model, 40, steps=10).gap
+    assert gap.value - 2 * gap.standard_error > math.log(2)
+
+
+def test_a_bound_that_still_rises_says_by_how_much():
+    model, W = linear_gaussian(posterior_scale=0.4)
+    data = draw(W, 300)
+    found = evaluation.evaluate(model, data, samples=20)
+    ends = [point.bound.value for point in found.curve[-2:]]
+    assert found.rise.value == pytest.approx(ends[1] - ends[0])
+    assert found.is_rising
+    assert "still rising, from k=10 by" in str(found)
+    assert f"{found.rise.value:.2f} ± {found.rise.standard_error:.2f}" in str(found)
+    assert evaluation.evaluate(model, data, samples=1).rise is None
+
+
+def test_the_error_of_reconstructions_is_of_what_was_observed():
+    model, x = far()
+    mean = model.reconstruct(x)
+    error = evaluation.reconstruction_error(model, x)
+    assert error == pytest.approx((mean - x).square().mean().item(), rel=1e-5)
+    split = Splits(Dataset(x[:5]), None, Dataset(x))
+    assert evaluation.reconstruction_error(model, split) == pytest.approx(error)
+    table = lb.data.from_arrays(pa.table({"a": [1.5, None, 0.2] * 8, "b": [2.0, 3.5, -4.0] * 8}))
+    own = lb.recipes.compose(table, latent_dim=1)
+    seen = ~table.x.isnan()
+    squares = (own.reconstruct(table.x) - table.x)[seen].square()
+    assert evaluation.reconstruction_error(own, table) == pytest.approx(squares.mean().item())
+    words = lb.data.from_arrays(pa.table({"a": ["x", "y", "z"] * 8, "b": [0.1, 0.5, -2.0] * 8}))
+    with pytest.raises(ConfigurationError, match="categories in 'a'"):
+        evaluation.reconstruction_error(lb.recipes.compose(words, latent_dim=1), words)
+
+
+def test_walks_along_no_dimension_are_refused():
+    model, _ = linear_gaussian()
+    for dimensions in ((0, 2), (1, 1), (-1, 0)):
+        with pytest.raises(ConfigurationError, match="different dimensions from 0 to 1"):
+            evaluation.manifold(model, torch.zeros(2), dimensions)

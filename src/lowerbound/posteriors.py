@@ -19,6 +19,17 @@ from lowerbound.networks import Univariate, apply, autoregressive_flow
 from lowerbound.parts import NonNegative, Size, part
 
 Context = Float[Tensor, "batch features"] | None
+LOG_VARIANCES = (-80.0, 20.0)
+
+
+def bounded(log_variance: Tensor) -> Tensor:
+    """log σ² between those of which float32 holds 1/σ² and z², for any q gives a bound.
+
+    A network has others for rows far from what it was trained on, and 0·∞ would follow in log q.
+    The gradient is as if there were no limits, so that training finds back.
+    """
+    limited = log_variance.detach().clamp(*LOG_VARIANCES)
+    return limited + (log_variance - log_variance.detach())
 
 
 class Posterior(nn.Module, ABC):
@@ -52,7 +63,7 @@ class DiagonalGaussian(Posterior):
     def forward(self, x: Float[Tensor, "batch ..."], context: Context = None) -> Distribution:
         """q(z|x,c), batch shape (batch,), event shape (latent_dim,)."""
         mean, log_variance = apply(self.network, x, context, (self.outputs,)).chunk(2, -1)
-        return distributions.DiagonalNormal(mean, log_variance)
+        return distributions.DiagonalNormal(mean, bounded(log_variance))
 
 
 @part
@@ -82,7 +93,7 @@ class FullGaussian(Posterior):
         d = self.latent_dim
         numbers = apply(self.network, x, context, (self.outputs,))
         mean, log_diagonal, below = numbers.split((d, d, d * (d - 1) // 2), -1)
-        L = (0.5 * log_diagonal).exp().diag_embed()
+        L = (0.5 * bounded(log_diagonal)).exp().diag_embed()
         L[:, self.rows, self.columns] = below
         return distributions.FullNormal(mean, L)
 
@@ -130,7 +141,7 @@ class FlowPosterior(Posterior):
         d = self.latent_dim
         numbers = apply(self.network, x, context, (self.outputs,))
         mean, log_variance, h = numbers.split((d, d, self.features), -1)
-        base = distributions.DiagonalNormal(mean, log_variance)
+        base = distributions.DiagonalNormal(mean, bounded(log_variance))
         return distributions.Flow(base, self.flow, h if self.features else None)
 
 

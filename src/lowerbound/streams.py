@@ -24,19 +24,17 @@ class Stream(IntEnum):
     SAMPLE = 3
     TRANSFORM = 4
     EVALUATE = 5
-    SCORES = 6
-    POSTERIORS = 7
-    AGGREGATE = 8
-    DECOMPOSE = 9
-    ANNEAL = 10
-    BRACKET = 11
-    GAPS = 12
-    REPORT = 13
-    DIAGNOSE = 14
-    SUBSET = 15
-    ALTERNATIVES = 16
-    DRAWS = 17
-    CALLS = 18
+    AGGREGATE = 6
+    DECOMPOSE = 7
+    ANNEAL = 8
+    BRACKET = 9
+    GAPS = 10
+    REPORT = 11
+    DIAGNOSE = 12
+    SUBSET = 13
+    ALTERNATIVES = 14
+    DRAWS = 15
+    CALLS = 16
 
 
 def key(seed: int, stream: Stream, *place: int) -> int:

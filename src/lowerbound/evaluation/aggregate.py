@@ -10,7 +10,7 @@ disentanglement in VAEs, 2018, arXiv 1802.04942.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -21,7 +21,14 @@ from torch.distributions import Distribution
 from lowerbound.distributions import LOG_2PI, DiagonalNormal, StandardNormal, as_diagonal
 from lowerbound.errors import ConfigurationError, ShapeError
 from lowerbound.evaluation.estimates import Between, Estimate, Figures, estimate
-from lowerbound.evaluation.walk import Progress, held_out, judging, per_example, posteriors
+from lowerbound.evaluation.walk import (
+    Progress,
+    expect_finite,
+    held_out,
+    judging,
+    per_example,
+    posteriors,
+)
 from lowerbound.streams import Stream, generator
 from lowerbound.vae import VAE, Conditioned
 
@@ -62,15 +69,14 @@ def aggregate_kl(
 def log_mixtures(z: Tensor, mean: Tensor, log_variance: Tensor) -> tuple[Tensor, Tensor]:
     """log of the mean of N(zᵢ; μⱼ, diag σⱼ²) over all j, and over j ≠ i; (n,) each."""
     q = DiagonalNormal(mean, log_variance)
-    log_all, log_others = [], []
+    own, peaks, log_others = q.log_prob(z), q.log_prob(mean), []
     for start in range(0, len(z), ROWS):
-        log_q = q.log_probs(z[start : start + ROWS])
-        own = log_q.diagonal(start).clone()
+        # No density is above its peak, except by the rounding of one much narrower than z is large.
+        log_q = q.log_probs(z[start : start + ROWS]).minimum(peaks)
         log_q.diagonal(start).fill_(-math.inf)
         log_others.append(log_q.logsumexp(1))
-        log_all.append(log_others[-1].logaddexp(own))
-    n = len(z)
-    return torch.cat(log_all) - math.log(n), torch.cat(log_others) - math.log(n - 1)
+    others, n = torch.cat(log_others), len(z)
+    return others.logaddexp(own) - math.log(n), others - math.log(n - 1)
 
 
 @torch.no_grad()
@@ -82,6 +88,7 @@ def gaussian_posteriors(model: VAE, data: Any) -> tuple[Tensor, Tensor]:
     """
     batches = [gaussian_parameters(q) for q in posteriors(model, data)]
     mean, log_variance = (torch.cat(column).cpu() for column in zip(*batches, strict=True))
+    expect_finite({"mean": mean, "log_variance": log_variance})
     return mean, log_variance
 
 
@@ -160,11 +167,9 @@ def decompose_kl(
                 f"({type(p).__name__}), on which it may depend: there is no one q(z) to compare "
                 "with it"
             )
-        found = per_example(model, data, _parameters, seed=seed, stream=Stream.POSTERIORS)
-        mean, log_variance = found["mean"], found["log_variance"]
-        z = DiagonalNormal(mean, log_variance).sample()
-        log_p = p.log_prob(z.to(device)).cpu().double()
-    z, mean, log_variance = z.double(), mean.double(), log_variance.double()
+    found = per_example(model, data, _drawn, seed=seed, stream=Stream.DECOMPOSE)
+    expect_finite(found)
+    z, log_p, mean, log_variance = (column.double() for column in found.values())
     log_conditional = DiagonalNormal(mean, log_variance).log_prob(z)
     log_all, log_others = log_mixtures(z, mean, log_variance)
     marginals: list[tuple[Tensor, Tensor]] = []
@@ -191,11 +196,23 @@ def decompose_kl(
     )
 
 
-def _parameters(given: Conditioned) -> dict[str, Tensor]:
-    return dict(zip(("mean", "log_variance"), gaussian_parameters(given.q), strict=True))
+def _drawn(given: Conditioned) -> dict[str, Tensor]:
+    """One draw z of each posterior, log p(z), μ and log σ²."""
+    mean, log_variance = gaussian_parameters(given.q)
+    z = given.q.sample()
+    return {
+        "z": z,
+        "log_p": given.p.log_prob(z),
+        "mean": mean,
+        "log_variance": log_variance.expand_as(mean),
+    }
 
 
 def _between(lower: Tensor, upper: Tensor) -> Between:
-    """The two estimates of a divergence, which is never below 0."""
-    least = estimate(lower)
-    return Between(least if least.value > 0 else Estimate(0.0, 0.0), estimate(upper))
+    """The two estimates of a divergence, which is never below 0.
+
+    Where their noise exceeds their distance they may come out crossed, and are put in order.
+    """
+    low, high = sorted((estimate(lower), estimate(upper)), key=lambda each: each.value)
+    least = low if low.value > 0 else Estimate(0.0, 0.0)
+    return Between(least, replace(high, value=max(high.value, 0.0)))

@@ -25,10 +25,18 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from lowerbound.errors import ConfigurationError
 from lowerbound.evaluation.estimates import Estimate, Figures, estimate
 from lowerbound.evaluation.importance import effective_size
-from lowerbound.evaluation.walk import Progress, chunks, held_out, in_parts, judging, per_example
+from lowerbound.evaluation.walk import (
+    Progress,
+    check_count,
+    chunks,
+    expect_finite,
+    held_out,
+    in_parts,
+    judging,
+    per_example,
+)
 from lowerbound.streams import Stream
 from lowerbound.vae import VAE, Conditioned
 
@@ -43,6 +51,8 @@ STEEPNESS = 4.0
 @dataclass(frozen=True)
 class Annealed(Figures):
     """log p(x) of each example by annealed importance sampling: a lower bound in expectation.
+
+    Chains begin at q(z|x), and may all miss modes of p(z|x) that it misses: `bracket` shows it.
 
     Attributes:
         steps, chains: intermediate steps of β, and chains for each example.
@@ -63,6 +73,7 @@ class Annealed(Figures):
         return "\n".join(
             (
                 f"  {f'annealed, {self.steps:,} steps':<32}{self.evidence:>12.2f} nats",
+                "    a lower bound; its chains may miss modes of p(z|x) that q(z|x) misses",
                 f"  {'  effective chains, median':<32}{self.effective_samples:>12.1f} of "
                 f"{self.chains} ({self.acceptance:.0%} of trajectories accepted)",
             )
@@ -86,10 +97,11 @@ class Bracket(Figures):
     gap: Estimate
 
     def __str__(self) -> str:
-        return (
-            f"  {f'on {self.examples:,} x of the model':<32}{self.lower.value:>12.2f} to "
-            f"{self.upper.value:.2f} nats, {self.gap:.2f} apart"
-        )
+        low, high = sorted((self.lower.value, self.upper.value))
+        gap = Estimate(abs(self.gap.value), self.gap.standard_error)
+        how = "apart" if self.gap.value >= 0 else "crossed, by chance"
+        ends = f"{low:>12.2f} to {high:.2f} nats"
+        return f"  {f'on {self.examples:,} x of the model':<32}{ends}, {gap:.2f} {how}"
 
 
 def anneal(
@@ -119,7 +131,7 @@ def anneal(
         ConfigurationError: too few steps, chains or examples, or a deterministic posterior.
     """
     data = held_out(data)
-    _check(len(data), steps, chains)
+    _check(steps, chains)
     betas = schedule(steps)
     tally = _Tally(progress, len(data) * (_pilots(steps) + (steps - 1) * chains))
 
@@ -130,6 +142,7 @@ def anneal(
         return {"evidence": evidence, "worth": effective_size(log_w), "accepted": accepted}
 
     found = per_example(model, data, measure, seed=seed, stream=Stream.ANNEAL, copies=chains)
+    expect_finite(found)
     return Annealed(
         steps,
         chains,
@@ -159,7 +172,8 @@ def bracket(
     Raises:
         ConfigurationError: as `anneal`.
     """
-    _check(n, steps, chains)
+    check_count("examples to anneal", n, least=2, most=10**6)
+    _check(steps, chains)
     betas = schedule(steps)
     tally = _Tally(progress, n * (_pilots(steps) + 2 * (steps - 1) * chains))
     found: list[Tensor] = []
@@ -173,6 +187,7 @@ def bracket(
             backward, _ = _weights(path, betas[::-1], sizes.flip(0), chains, tally, origin)
             found.append(torch.stack((forward.logsumexp(0), -backward.logsumexp(0))).cpu())
     lower, upper = torch.cat(found, 1)
+    expect_finite({"lower": lower, "upper": upper})
     lower, upper = lower - math.log(chains), upper + math.log(chains)
     return Bracket(n, estimate(lower), estimate(upper), estimate(upper - lower))
 
@@ -187,10 +202,9 @@ def schedule(steps: int) -> list[float]:
     return ((sigmoid - sigmoid[0]) / (sigmoid[-1] - sigmoid[0])).tolist()
 
 
-def _check(n: int, steps: int, chains: int) -> None:
-    for name, least, given in (("step", 1, steps), ("chain", 1, chains), ("example", 2, n)):
-        if given < least:
-            raise ConfigurationError(f"expected at least {least} {name}s to anneal, got {given}")
+def _check(steps: int, chains: int) -> None:
+    check_count("steps to anneal", steps, most=10**5)
+    check_count("chains to anneal", chains, most=10**6)
 
 
 class _Point(NamedTuple):
@@ -296,7 +310,7 @@ def _weights(
     for chunk in chunks(path.model, len(path.x), chains):
         z = path.q.sample((chunk,)) if origin is None else origin.expand(chunk, *origin.shape)
         point = path.at(z)
-        log_w = torch.zeros_like(point.log_ends[0])
+        log_w = torch.zeros_like(point.log_ends[0], dtype=torch.float64)
         for i, (beta, following) in enumerate(pairwise(betas)):
             log_w += (following - beta) * (point.log_ends[1] - point.log_ends[0])
             if i < len(sizes):

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from lowerbound.distributions import has_density
 from lowerbound.divergences import exact_kl, kl_terms
-from lowerbound.errors import ConfigurationError, DataError
 from lowerbound.evaluation.estimates import Estimate, Figures, estimate
 from lowerbound.evaluation.importance import (
     EffectiveSamples,
@@ -19,11 +18,21 @@ from lowerbound.evaluation.importance import (
     effective_samples,
     group_sizes,
 )
-from lowerbound.evaluation.walk import Progress, chunks, held_out, per_example
+from lowerbound.evaluation.walk import (
+    Progress,
+    check_count,
+    chunks,
+    expect_finite,
+    finite,
+    held_out,
+    listed,
+    per_example,
+)
 from lowerbound.streams import Stream
 from lowerbound.vae import VAE, Conditioned
 
 ACTIVE_VARIANCE = 0.01
+RISE = 0.01
 
 
 @dataclass(frozen=True)
@@ -39,14 +48,18 @@ class Evaluation(Figures):
     """What `evaluate` measured: nats per example, unless said otherwise.
 
     Attributes:
-        examples: how many.
+        examples: how many the figures are of.
+        left_out: the numbers, from 0, of those that have no finite bound.
         measures: what the bounds are bounds of, in words.
         reconstruction: −E_q log p(x|z).
         kl: KL(q(z|x) ‖ p(z)); None for a deterministic posterior, as all below.
         elbo: −reconstruction − kl ≤ log p(x).
-        importance_weighted: the bound log (1/k) Σ w, with k = ``samples``; at least the ELBO.
+        importance_weighted: the bound log (1/k) Σ w, with k = ``samples``; at least the ELBO.  It
+            too is blind to modes of p(z|x) that q misses, whatever k and the effective samples.
         effective_samples: what those k draws are worth.
         curve: the bound for 1, …, k draws, from the same draws in disjoint groups.
+        rise: of the bound over the last step of ``curve``, which it lacks at the least, if it still
+            rises; None with one draw.
         bits_per_dimension: of ``importance_weighted``, in the data's units; None where the
             likelihood is no density of the data.
         active_units: latent dimensions whose posterior mean varies by more than 0.01 (its variance
@@ -56,6 +69,7 @@ class Evaluation(Figures):
     """
 
     examples: int
+    left_out: list[int]
     measures: str
     samples: int
     reconstruction: Estimate
@@ -64,11 +78,18 @@ class Evaluation(Figures):
     importance_weighted: Estimate | None
     effective_samples: EffectiveSamples | None
     curve: list[Bound] | None
+    rise: Estimate | None
     bits_per_dimension: Estimate | None
     active_units: int
     latent_dim: int
     kl_per_dimension: list[float] | None
     variance_per_dimension: list[float]
+
+    @property
+    def is_rising(self) -> bool:
+        """Whether more draws would surely raise the bound by more than 0.01 nats."""
+        rise = self.rise
+        return rise is not None and rise.value - 2 * rise.standard_error > RISE
 
     def __str__(self) -> str:
         rows = [
@@ -78,11 +99,23 @@ class Evaluation(Figures):
             (f"importance-weighted, k={self.samples}", self.importance_weighted, "nats"),
             ("  in bits per dimension as kept", self.bits_per_dimension, "bits"),
         ]
-        lines = [f"{self.examples:,} examples; bounds on the {self.measures}"]
+        lines = [
+            f"{self.examples:,} examples; lower bounds on the {self.measures}; ± over examples"
+        ]
+        if self.left_out:
+            lines.append(
+                f"  without {listed(self.left_out)}, of which float64 holds no bound: they are far "
+                "from what the model was trained on, or of probability 0 under it"
+            )
         for name, mean, unit in rows:
             if mean is not None:
                 digits = 4 if unit == "bits" else 2
                 lines.append(f"  {name:<32}{mean:>12.{digits}f} {unit}")
+        if self.importance_weighted is not None:
+            lines.append("    blind to modes of p(z|x) that q(z|x) misses")
+        if self.curve is not None and self.rise is not None and self.is_rising:
+            fewer = self.curve[-2].samples
+            lines.append(f"  {f'  still rising, from k={fewer:,} by':<32}{self.rise:>12.2f} nats")
         if self.effective_samples is not None:
             worth = self.effective_samples
             line = f"  {'  effective samples, median':<32}{worth.median:>12.1f} of {self.samples:,}"
@@ -110,10 +143,9 @@ def evaluate(
     Raises:
         ConfigurationError: ``samples`` is below 1, or there are fewer than two examples, from
             which no standard error could be estimated.
-        DataError: an example has an infinite bound, or none.
+        DataError: fewer than two examples have a finite bound.
     """
-    if samples < 1:
-        raise ConfigurationError(f"expected at least one sample, got {samples}")
+    check_count("samples", samples)
     data = held_out(data)
 
     def measure(given: Conditioned) -> dict[str, Tensor]:
@@ -122,13 +154,17 @@ def evaluate(
         return columns if terms is None else columns | {"kl_terms": terms.expand(len(given.x), -1)}
 
     whole = per_example(model, data, measure, seed=seed, stream=Stream.EVALUATE, progress=progress)
-    _refuse_non_finite(whole)
+    sound = finite(whole)
+    if sound.sum() < 2:
+        expect_finite(whole)
+    whole = {name: column[sound] for name, column in whole.items()}
     estimates = {name: estimate(column) for name, column in whole.items() if column.ndim == 1}
     weighted = estimates.get("importance_weighted")
     variance = whole["mean"].double().var(0)
     terms = whole.get("kl_terms")
     return Evaluation(
-        examples=len(data),
+        examples=int(sound.sum()),
+        left_out=(~sound).nonzero().flatten().tolist(),
         measures=measures(model),
         samples=samples,
         reconstruction=estimates["reconstruction"],
@@ -137,6 +173,7 @@ def evaluate(
         importance_weighted=weighted,
         effective_samples=effective_samples(whole["effective_samples"]) if weighted else None,
         curve=_curve(whole["curve"], samples) if weighted else None,
+        rise=estimate(whole["curve"][:, -2:].diff()[:, 0]) if weighted and samples > 1 else None,
         bits_per_dimension=weighted and bits_per_dimension(model, weighted),
         active_units=int((variance > ACTIVE_VARIANCE).sum()),
         latent_dim=model.latent_dim,
@@ -150,16 +187,6 @@ def _curve(bounds: Tensor, samples: int) -> list[Bound]:
     return [Bound(k, estimate(column)) for k, column in zip(sizes, bounds.T, strict=True)]
 
 
-def _refuse_non_finite(columns: dict[str, Tensor]) -> None:
-    for name, column in columns.items():
-        if not column.isfinite().all():
-            index = int(column.isfinite().logical_not().nonzero()[0, 0])
-            raise DataError(
-                f"expected finite bounds, got {name} = {column[index].tolist()} for example "
-                f"{index}; its values are far from what the model was trained on"
-            )
-
-
 def example_bounds(model: VAE, given: Conditioned, samples: int) -> dict[str, Tensor]:
     """Per example: −E log p(x|z), and with a density q(z|x) also KL, ELBO, and log (1/k) Σ w.
 
@@ -169,11 +196,11 @@ def example_bounds(model: VAE, given: Conditioned, samples: int) -> dict[str, Te
     if not has_density(given.q):
         return {"reconstruction": -given.log_likelihood(given.q.mean)}
     weights, n = WeightSums(samples), len(given.x)
-    log_likelihood, log_ratio = given.x.new_zeros(n), given.x.new_zeros(n)
+    log_likelihood, log_ratio = given.x.new_zeros(2, n, dtype=torch.float64)
     for chunk in chunks(model, n, samples):
         d = given.draws(chunk)
-        log_likelihood = log_likelihood + d.log_likelihood.sum(0)
-        log_ratio = log_ratio + d.log_ratio.sum(0)
+        log_likelihood = log_likelihood + d.log_likelihood.sum(0, dtype=torch.float64)
+        log_ratio = log_ratio + d.log_ratio.sum(0, dtype=torch.float64)
         weights.add(d.log_w)
     exact = exact_kl(given.q, given.p)
     kl = log_ratio / samples if exact is None else exact.expand(n)

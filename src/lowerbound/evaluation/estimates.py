@@ -7,13 +7,17 @@ from typing import Any
 
 from torch import Tensor
 
+LARGE = 1e9
+
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over examples and its standard error.
+    """A mean over examples and its standard error, which is of the choice of examples.
 
     >>> f"{Estimate(-98.7654, 0.25):>8.2f} nats"
     '  -98.77 ± 0.25 nats'
+    >>> f"{Estimate(-0.001, 0.002):.2f}, {Estimate(-2e30, 1e29):.2f}"
+    '0.00 ± 0.00, -2.000e+30 ± 1.000e+29'
     """
 
     value: float
@@ -24,7 +28,11 @@ class Estimate:
         return Estimate(factor * (self.value + offset), abs(factor) * self.standard_error)
 
     def __format__(self, spec: str) -> str:
-        return f"{self.value:{spec}} ± {self.standard_error:.{spec.rpartition('.')[2]}}"
+        width, _, digits = (spec or ".2f").rpartition(".")
+        if abs(self.value) >= LARGE:
+            digits = "3e"
+        value = f"{self.value:z.{digits}}"  # z: a −0.00 is a 0.00
+        return f"{value:{width}} ± {self.standard_error:.{digits}}"
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from lowerbound.distributions import DiagonalNormal, as_diagonal
 from lowerbound.errors import ConfigurationError, ShapeError
 from lowerbound.evaluation.bounds import example_bounds
 from lowerbound.evaluation.estimates import Estimate, Figures, estimate
-from lowerbound.evaluation.walk import Progress, held_out, per_example
+from lowerbound.evaluation.walk import Progress, check_count, expect_finite, held_out, per_example
 from lowerbound.streams import Stream
 from lowerbound.vae import VAE, Conditioned
 
@@ -60,13 +60,13 @@ class Gaps(Figures):
 
     def __str__(self) -> str:
         rows = [
-            (f"log p(x), {self.method}", self.evidence),
-            ("  approximation gap", self.approximation),
+            (f"log p(x) ≥ {self.method}", self.evidence),
+            ("  approximation gap, at least", self.approximation),
             ("ELBO of the best q for each x", self.best_elbo),
             ("  amortisation gap", self.amortisation),
             ("ELBO of the encoder's q", self.elbo),
         ]
-        lines = [f"  {name:<44}{gap:>10.2f} nats" for name, gap in rows]
+        lines = [f"  {name:<48}{gap:>10.2f} nats" for name, gap in rows]
         found = "found" if self.converged else "still rising"
         return "\n".join([*lines, f"  (q* {found} after {self.steps:,} steps)"])
 
@@ -83,7 +83,8 @@ def gaps(
     """The approximation and the amortisation gap of ``data``.
 
     log p(x) is taken from whichever is highest on average: the importance-weighted bound with q, or
-    with q*, or ``annealed``.  All are lower bounds in expectation.
+    with q*, or ``annealed``.  All are lower bounds in expectation, and blind to modes of p(z|x)
+    that q, q* and the chains miss.
 
     Args:
         model: its posterior must be a diagonal Gaussian, the family in which q* is sought.
@@ -97,6 +98,7 @@ def gaps(
         ConfigurationError: another posterior, or fewer than two examples.
         ShapeError: ``annealed`` has not one number for each example.
     """
+    check_count("samples", samples)
     data = held_out(data)
     if annealed is not None and annealed.shape != (len(data),):
         raise ShapeError(
@@ -120,6 +122,7 @@ def gaps(
     found = per_example(
         model, data, measure, seed=seed, stream=Stream.GAPS, copies=2 * DRAWS, progress=progress
     )
+    expect_finite(found)
     elbo, weighted, best_elbo, best_weighted = (
         found[best + name].double() for best in ("", "best_") for name in BOUNDS
     )

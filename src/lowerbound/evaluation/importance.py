@@ -53,23 +53,33 @@ class WeightSums:
 
     def __init__(self, samples: int) -> None:
         self.samples, self.sizes = samples, group_sizes(samples)
-        self._pending: list[Tensor | None] = [None] * len(self.sizes)
-        self._totals: list[Tensor] = [torch.zeros(())] * len(self.sizes)
-        self._squares = torch.tensor(-math.inf)
+        nothing = torch.tensor(-math.inf, dtype=torch.float64)
+        self._pending = [(nothing, 0) for _ in self.sizes]
+        self._totals = [torch.zeros((), dtype=torch.float64) for _ in self.sizes]
+        self._squares = nothing
 
     def add(self, log_w: Tensor) -> None:
         """Count in more draws, (chunk, batch)."""
-        self._squares = self._squares.to(log_w).logaddexp((2 * log_w).logsumexp(0))
-        groups, size = log_w, 1
+        groups, size = log_w.double(), 1
+        self._squares = self._squares.to(log_w.device).logaddexp((2 * groups).logsumexp(0))
         for level, k in enumerate(self.sizes):
-            ratio, size = k // size, k
-            waiting = self._pending[level]
-            rows = groups if waiting is None else torch.cat((waiting, groups))
-            whole = len(rows) // ratio
-            self._pending[level] = rows[whole * ratio :]
-            groups = rows[: whole * ratio].unflatten(0, (whole, ratio)).logsumexp(1)
+            groups, size = self._grouped(level, groups, k // size), k
             bounds = (groups - math.log(k)).sum(0)
             self._totals[level] = self._totals[level].to(bounds) + bounds
+
+    def _grouped(self, level: int, rows: Tensor, size: int) -> Tensor:
+        """log Σ over each whole group of ``size`` rows; what is left waits for more."""
+        waiting, count = self._pending[level]
+        waiting = waiting.to(rows).expand(rows.shape[1:])
+        first, rest = rows.tensor_split([size - count])
+        waiting, count = waiting.logaddexp(first.logsumexp(0)), count + len(first)
+        if count < size:
+            self._pending[level] = waiting, count
+            return rows[:0]
+        groups = len(rest) // size
+        whole, left = rest.tensor_split([groups * size])
+        self._pending[level] = left.logsumexp(0), len(left)
+        return torch.cat((waiting.unsqueeze(0), whole.unflatten(0, (groups, size)).logsumexp(1)))
 
     def curve(self) -> Tensor:
         """E log (1/k) Σ w for each k of ``sizes``, (batch, sizes); the last is of all draws."""

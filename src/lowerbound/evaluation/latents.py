@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from lowerbound.data import as_dataset
+from lowerbound.errors import ConfigurationError
 from lowerbound.evaluation.bounds import Evaluation
-from lowerbound.evaluation.walk import IMAGES_PER_BATCH, Progress, posteriors
+from lowerbound.evaluation.walk import IMAGES_PER_BATCH, Progress, expect_finite, posteriors
 from lowerbound.vae import VAE
 
 
@@ -24,6 +25,9 @@ def embed(
     """Posterior means of all the data, or one draw z ~ q(z|x) each; (n, latent), on the CPU.
 
     ``progress`` is called with the examples done and their number.
+
+    Raises:
+        DataError: some example has no finite code.
     """
     data, codes, done = as_dataset(data, "test"), [], 0
     for q in posteriors(model, data):
@@ -31,7 +35,9 @@ def embed(
         done += len(codes[-1])
         if progress:
             progress(done, len(data))
-    return torch.cat(codes)
+    z = torch.cat(codes)
+    expect_finite({"z": z}, "codes")
+    return z
 
 
 @torch.no_grad()
@@ -48,12 +54,25 @@ def reconstruct(model: VAE, data: Any, *, progress: Progress | None = None) -> T
 
 @torch.no_grad()
 def reconstruction_error(model: VAE, data: Any) -> float:
-    """Mean of (x − y)² over images and pixels, x in [0, 1], y decoded at the posterior's mean."""
-    data, total, n = model.expect(as_dataset(data, "test")), 0.0, 0
+    """Mean of (x − y)² over what was observed, y decoded at the posterior's mean.
+
+    Images and binary values are taken in [0, 1], others in the data's units.
+
+    Raises:
+        ConfigurationError: the data are, or have a column of, categories, which have no distance.
+    """
+    data = model.expect(as_dataset(data, "test")).to("cpu")
+    for field in data.schema:
+        if field.kind in ("categories", "tokens"):
+            raise ConfigurationError(
+                f"expected numbers, whose errors have squares, got {field.kind} in {field.name!r}"
+            )
+    total, count = 0.0, 0
     for x, labels in data.batches(IMAGES_PER_BATCH):
-        error = (model.reconstruct(x, labels).to(x.device) - x)[~x.isnan()] / data.scale
-        total, n = total + error.square().sum(dtype=torch.float64).item(), n + len(error)
-    return total / n
+        observed = ~x.isnan()
+        error = (model.reconstruct(x, labels).cpu() - x)[observed].double() / data.scale
+        total, count = total + error.square().sum().item(), count + error.numel()
+    return total / count
 
 
 def most_active(evaluation: Evaluation) -> list[int]:
@@ -78,6 +97,7 @@ def manifold(
 
     Columns follow the first of ``dimensions`` and rows the second, both upwards in value.
     """
+    _check(model, dimensions)
     n = len(values)
     z = torch.zeros(n, n, model.latent_dim)
     z[..., dimensions[0]] = values
@@ -92,10 +112,18 @@ def traversals(
     label: int | None = None,
 ) -> Tensor:
     """Decoded means along one dimension at a time, the others 0: (dimensions, steps, *shape)."""
+    _check(model, dimensions)
     z = torch.zeros(len(dimensions), len(values), model.latent_dim)
     for row, dimension in enumerate(dimensions):
         z[row, :, dimension] = values
     return _decode(model, z, label)
+
+
+def _check(model: VAE, dimensions: Sequence[int]) -> None:
+    if len(set(dimensions)) < len(dimensions) or not set(dimensions) <= {*range(model.latent_dim)}:
+        raise ConfigurationError(
+            f"expected different dimensions from 0 to {model.latent_dim - 1}, got {dimensions}"
+        )
 
 
 @torch.no_grad()

@@ -11,9 +11,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lowerbound.data import Dataset
+from lowerbound.data import as_dataset
+from lowerbound.errors import ConfigurationError, DataError
 from lowerbound.evaluation.bounds import example_bounds
-from lowerbound.evaluation.walk import held_out, per_example
+from lowerbound.evaluation.walk import IMAGES_PER_BATCH, check_count, held_out, per_example
 from lowerbound.extras import needs
 from lowerbound.streams import Stream
 from lowerbound.vae import VAE, Conditioned
@@ -27,21 +28,29 @@ def example_scores(model: VAE, data: Any, *, samples: int = 10, seed: int = 0) -
     Nats, (n,) each, on the CPU, from ``samples`` draws z ~ q(z|x) per example; with them, its
     effective_samples, and the bound's ``curve`` over `group_sizes` of k, (n, sizes).
     """
+    check_count("samples", samples)
 
     def measure(given: Conditioned) -> dict[str, Tensor]:
         return example_bounds(model, given, samples)
 
-    return per_example(model, held_out(data, least=1), measure, seed=seed, stream=Stream.SCORES)
+    return per_example(model, held_out(data, least=1), measure, seed=seed, stream=Stream.EVALUATE)
 
 
-def grey_entropy(data: Dataset) -> Scores:
+def grey_entropy(data: Any) -> Scores:
     """H(x) = −Σ [x log x + (1 − x) log(1 − x)] of levels in [0, 1], nats per example.
 
     The least that −log p(x|z) can be under a Bernoulli likelihood with grey levels as targets: what
     it has above H(x) is the divergence of the decoder's pixels from the image's own.
+
+    Raises:
+        ConfigurationError: the values are of another kind.
     """
-    x = (data.x.double() / data.scale).flatten(1)
-    return -(torch.xlogy(x, x) + torch.xlogy(1 - x, 1 - x)).sum(1).float()
+    data = as_dataset(data, "test")
+    if data.kind not in ("binary", "grey", "unit"):
+        raise ConfigurationError(f"expected levels in [0, 1] or 0–255, got {data.kind} values")
+    levels = [batch.x.double().flatten(1) / data.scale for batch in data.batches(IMAGES_PER_BATCH)]
+    entropy = [-(torch.xlogy(x, x) + torch.xlogy(1 - x, 1 - x)).nansum(1) for x in levels]
+    return torch.cat(entropy).float()
 
 
 def auroc(inliers: Float[Tensor, " n"], outliers: Float[Tensor, " m"]) -> float:
@@ -49,7 +58,13 @@ def auroc(inliers: Float[Tensor, " n"], outliers: Float[Tensor, " m"]) -> float:
 
     >>> auroc(torch.tensor([0.0, 1.0]), torch.tensor([1.0, 2.0]))
     0.875
+
+    Raises:
+        DataError: scores that are not finite, or none.
     """
+    for scores in (inliers, outliers):
+        if not len(scores) or not scores.isfinite().all():
+            raise DataError(f"expected finite scores, got {scores}")
     roc_auc_score = needs("sklearn.metrics", "learn").roc_auc_score
 
     truth = torch.cat((torch.zeros(len(inliers)), torch.ones(len(outliers))))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import torch
@@ -13,7 +15,7 @@ from torch.distributions import Distribution
 
 from lowerbound.data import Data, as_dataset
 from lowerbound.environment import keep_freed_memory
-from lowerbound.errors import ConfigurationError
+from lowerbound.errors import ConfigurationError, DataError
 from lowerbound.streams import Stream, seeded
 from lowerbound.vae import VAE, Conditioned
 
@@ -34,13 +36,73 @@ def per_example(
 ) -> dict[str, Tensor]:
     """What ``measure`` finds of every example: columns (n, …) by name, on the CPU.
 
-    It is given batches of which ``copies`` codes for each example can be decoded at once.
-    ``progress`` is called with the examples done and their number.
+    It is given batches of which ``copies`` codes for each example can be decoded at once, and
+    examples of which float32 cannot hold what it finds once more in float64.  ``progress`` is
+    called with the examples done and their number.
     """
+
+    def of(x: Tensor, context: Tensor | None) -> Mapping[str, Tensor]:
+        return _again(in_double, measure, x, context, measure(model.given(x, context)))
+
+    @cache
+    def in_double() -> VAE:
+        return copy.deepcopy(model).double()
+
     with judging(model, seed, stream) as device:
-        return columns(
-            model, data, lambda x, c: measure(model.given(x, c)), device, seed, copies, progress
+        return columns(model, data, of, device, seed, copies, progress)
+
+
+def _again(
+    in_double: Callable[[], VAE],
+    measure: Callable[[Conditioned], Mapping[str, Tensor]],
+    x: Tensor,
+    context: Tensor | None,
+    found: Mapping[str, Tensor],
+) -> Mapping[str, Tensor]:
+    """``found`` with what was not finite measured once more by the model in float64."""
+    lost = ~finite(found).to(x.device)
+    if not lost.any():
+        return found
+    try:
+        c = None if context is None else context[lost].double()
+        again = measure(in_double().given(x[lost].double(), c))
+    except RuntimeError:  # of a user's own part that works in float32 alone
+        return found
+    whole = {}
+    for name, column in found.items():
+        whole[name] = column.to(again[name].dtype, copy=True)
+        whole[name][lost.to(column.device)] = again[name]
+    return whole
+
+
+def finite(columns: Mapping[str, Tensor]) -> Tensor:
+    """Which examples have finite numbers in all ``columns``, (n,)."""
+    each = (column.cpu().isfinite().reshape(len(column), -1).all(1) for column in columns.values())
+    return torch.stack(tuple(each)).all(0)
+
+
+def expect_finite(columns: Mapping[str, Tensor], what: str = "bounds") -> None:
+    """Refuse figures that are not all finite.
+
+    Raises:
+        DataError: some example's are not.
+    """
+    lost = (~finite(columns)).nonzero().flatten().tolist()
+    if lost:
+        raise DataError(
+            f"expected examples with finite {what}, got {listed(lost)} of {len(finite(columns)):,} "
+            "without, far from what the model was trained on; leave them out"
         )
+
+
+def listed(numbers: list[int]) -> str:
+    """Numbers of examples in words.
+
+    >>> listed([3]), listed([0, 4, 5, 6])
+    ('example 3', 'examples 0, 4, 5 and 1 more')
+    """
+    first, more = ", ".join(map(str, numbers[:3])), len(numbers) - 3
+    return f"example{'s' * (len(numbers) > 1)} {first}{f' and {more:,} more' if more > 0 else ''}"
 
 
 def columns(
@@ -73,8 +135,22 @@ def held_out(data: Any, least: int = 2) -> Data:
     """
     found = as_dataset(data, "test").to("cpu")
     if len(found) < least:
-        raise ConfigurationError(f"expected at least {least} examples, got {len(found)}")
+        raise ConfigurationError(
+            f"expected at least {least} examples, for a standard error over them, got {len(found)}"
+        )
     return found
+
+
+def check_count(name: str, given: int, least: int = 1, most: int = 10**9) -> None:
+    """Refuse a number of ``name`` that nothing could be made from, or that no machine would end.
+
+    Raises:
+        ConfigurationError: ``given`` is not from ``least`` to ``most``.
+    """
+    if not least <= given <= most:
+        raise ConfigurationError(
+            f"expected at least {least} and at most {most:,} {name}, got {given}"
+        )
 
 
 @contextmanager
