@@ -209,7 +209,7 @@ def test_what_cannot_be_annealed_is_refused():
     for few in ({"steps": 0}, {"chains": 0}):
         with pytest.raises(ConfigurationError, match="expected at least 1"):
             evaluation.anneal(model, draw(W, 5), **few)
-    with pytest.raises(ConfigurationError, match="at least 2 examples"):
+    with pytest.raises(ConfigurationError, match="at least 2 and at most 1,000,000 examples"):
         evaluation.bracket(model, 1)
     model.posterior = lb.Deterministic(lb.MLP(5, (), 2), 2)
     with pytest.raises(ConfigurationError, match="a posterior with a density"):
@@ -394,3 +394,37 @@ def assert_optimal(model: lb.VAE, beta: float, x: torch.Tensor) -> None:
     terms.objective.mean().backward()
     layer = model.likelihood.network.layers[0]
     assert layer.weight.grad.diagonal().abs().max() < 0.05
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_bounds_of_a_divergence_are_in_order_where_it_is_nothing(seed):
+    """All posteriors are nearly the prior, so that noise exceeds the distance of the two."""
+    model, W = linear_gaussian()
+    with torch.no_grad():
+        model.posterior.network.layers[0].weight.mul_(1e-3)
+        model.posterior.network.layers[0].bias.zero_()
+    found = evaluation.decompose_kl(model, draw(W, 60), seed=seed)
+    parts = (found.mutual_information, found.aggregate, found.total_correlation, found.dimensions)
+    for part in (*parts, *found.per_dimension):
+        assert 0 <= part.lower.value <= part.upper.value < 0.01
+    assert "-0.00" not in str(found)
+    assert "-0.00" not in f"{evaluation.Estimate(-0.001, 0.1):>8,.2f}"
+
+
+def test_narrow_posteriors_keep_the_digits_of_the_kls_parts():
+    """σ = e⁻³⁰: no two examples overlap, and each tells all that its log n nats can."""
+    model, W = linear_gaussian()
+    with torch.no_grad():
+        model.posterior.network.layers[0].bias[2:] = -60.0
+    found = evaluation.decompose_kl(model, draw(W, 40))
+    assert found.mutual_information.lower.value == pytest.approx(math.log(40))
+    assert found.aggregate.upper.value == pytest.approx(found.kl.value - math.log(40), rel=1e-6)
+
+
+def test_more_draws_than_memory_holds_are_summed_as_they_come():
+    log_w = torch.randn(1009, 3, dtype=torch.float64)
+    weights = importance.WeightSums(1009)  # a prime number: there are groups of 1 and of all
+    for chunk in log_w.split(100):
+        weights.add(chunk)
+        assert all(waiting.numel() <= 3 for waiting, _ in weights._pending)
+    torch.testing.assert_close(weights.curve()[:, 1], log_w.logsumexp(0) - math.log(1009))

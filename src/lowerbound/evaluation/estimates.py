@@ -29,10 +29,10 @@ class Estimate:
 
     def __format__(self, spec: str) -> str:
         width, _, digits = (spec or ".2f").rpartition(".")
-        if abs(self.value) >= LARGE:
-            digits = "3e"
-        value = f"{self.value:z.{digits}}"  # z: a −0.00 is a 0.00
-        return f"{value:{width}} ± {self.standard_error:.{digits}}"
+        digits, value = "3e" if abs(self.value) >= LARGE else digits, self.value
+        if digits.endswith("f"):
+            value = round(value, int(digits[:-1])) + 0.0  # −0.00 is 0.00
+        return f"{value:{width}.{digits}} ± {self.standard_error:.{digits}}"
 
 
 @dataclass(frozen=True)
