@@ -408,13 +408,14 @@ def test_what_is_no_data_is_refused(x, message):
             lb.evaluate(model(), x)
 
 
-def test_evaluate_takes_a_tensor_and_refuses_infinite_bounds():
+def test_evaluate_takes_a_tensor_and_rows_far_away():
     vae, x = model(), data(40)
     from_tensor = lb.evaluate(vae, x, samples=3)
     assert from_tensor == lb.evaluate(vae, lb.data.Dataset(x), samples=3)
     x[17] = 1e25
-    with pytest.raises(DataError, match="for example 17"):
-        lb.evaluate(vae, x, samples=3)
+    far = lb.evaluate(vae, x, samples=3)
+    assert not far.left_out
+    assert -math.inf < far.elbo.value < -1e45  # more than float32 holds
 
 
 def test_tied_weights_are_checkpointed_and_saved(tmp_path):
