@@ -16,6 +16,7 @@ from lowerbound.data import Dataset
 from lowerbound.objectives import InfoVAE, Objective
 from lowerbound.priors import StandardNormal
 from lowerbound.report.rows import Rows
+from lowerbound.streams import Stream, generator
 from lowerbound.training import Record
 from lowerbound.vae import VAE
 
@@ -247,7 +248,7 @@ def some(data: Dataset, most: int) -> Dataset:
     """At most so many of the data, at random: files are often in the order of their classes."""
     if len(data) <= most:
         return data
-    chosen = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))[:most]
+    chosen = torch.randperm(len(data), generator=generator(0, Stream.SUBSET))[:most]
     return data.subset(chosen.sort().values)
 
 
