@@ -226,6 +226,24 @@ def test_each_planted_fault_of_a_gaussian_kl_is_found(name):
     assert words in finding.sentence
 
 
+@pytest.mark.parametrize(
+    ("factor", "words"),
+    [
+        (1 / LATENT, f"averaged over the {LATENT} latent dimensions"),
+        (2, "lacks its factor ½"),
+        (BATCH / 2, "its factor ½ is there twice"),
+        (1 / BATCH, "averaged over the batch twice"),
+        (0.1, "is 0.1 times what it should be."),
+    ],
+)
+def test_a_kl_alone_is_not_told_of_a_reconstruction(factor, words):
+    (finding,) = lb.diagnose_kl(lambda m, v: factor * kl(m, v), latent_dim=LATENT)
+    assert finding.name == "kl-factor"
+    assert words in finding.sentence
+    assert "econstruction" not in str(finding)
+    assert finding.picture().axes
+
+
 def test_right_kls_are_silent():
     assert lb.diagnose_kl(lambda m, v: kl(m, v)) == []
     assert lb.diagnose_kl(lambda m, v: kl(m, v) * BATCH) == []

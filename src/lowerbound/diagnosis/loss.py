@@ -130,7 +130,7 @@ def diagnose_kl(
         return [found("kl-unknown", left=fit.left, percent=100 * fit.left)]
     (K,), (b,) = fit.formulas, fit.factors
     findings = [_kl_formula(K, scale, pair=pair)] if K.fault else []
-    findings += _of_factor(b, 1.0, [1.0, BATCH], 1, latent_dim)
+    findings += _of_kl_factor(b, latent_dim)
     return findings + _of_constant(fit.constant / abs(b), latent_dim)
 
 
@@ -237,6 +237,19 @@ def _of_factor(
     reasons = (cause_of(weight / each, elements, latent, BATCH) for each in allowed if each)
     reason = next(filter(None, reasons), "")
     return [*findings, found("loss-weight", ratio=weight, beta=beta, reason=reason)]
+
+
+def _of_kl_factor(factor: float, latent: int) -> list[Finding]:
+    """What is wrong with the factor of a KL that stands alone, a mean or a sum over the batch."""
+    findings = [found("kl-sign", factor=factor)] if factor < 0 else []
+    weight = min(abs(factor), abs(factor) / BATCH, key=lambda each: abs(math.log(each)))
+    if near(weight, 1):
+        return findings
+    known = {1 / latent: "mean-over-dimensions", 2.0: "no-half", 0.5: "half-of-kl"}
+    known |= {1 / (BATCH * latent): "mean-over-all-of-kl", 1 / BATCH: "mean-twice"}
+    reasons = (say("weight", r, latent=latent) for value, r in known.items() if near(weight, value))
+    reason = "".join(f": {each}" for each in reasons)
+    return [*findings, found("kl-factor", factor=weight, reason=reason)]
 
 
 def _of_constant(constant: float, latent: int) -> list[Finding]:

@@ -101,6 +101,7 @@ PICTURES: dict[str, Callable[[Measured], Figure]] = {
     "reconstruction-missing": lambda m: _beside(0.0, 1.0, "weight of the reconstruction"),
     "kl-missing": lambda m: _beside(0.0, 1.0, "weight of the KL"),
     "loss-weight": lambda m: _beside(m["ratio"], m["beta"], "weight β of the KL"),
+    "kl-factor": lambda m: _beside(m["factor"], 1.0, "factor"),
     "loss-constant": lambda m: _beside(m["constant"], 0.0, "nats where q is the prior"),
     "draws-deviation": lambda m: _draws(
         m["wanted"], {"yours": m["deviations"], "right": m["wanted"]}
