@@ -70,6 +70,23 @@ def test_a_model_of_the_library_has_no_run(trained, tmp_path):
     assert run.labels(2, "1").tolist() == [1, 1]
 
 
+def test_other_images_are_brought_to_the_size_of_the_runs(tmp_path):
+    images = pytest.importorskip("PIL.Image")
+    rng = np.random.default_rng(0)
+    for folder, size in (("a", (6, 5)), ("b", (9, 7))):
+        (tmp_path / folder).mkdir()
+        for i in range(12):
+            pixels = images.fromarray(rng.integers(0, 256, size, np.uint8))
+            pixels.save(tmp_path / folder / f"{i}.png")
+    source = DataSource(source=str(tmp_path / "a"), crop=(4, 5), resize=(3, 2))
+    settings = {"hidden": 4, "latent_dim": 1, "epochs": 1}
+    description = RunDescription(recipe="mlp", settings=settings, source=source, command="")
+    train(description, tmp_path / "r", callbacks=[])
+    run = Run.open(tmp_path / "r")
+    assert run.data("test").shape == (1, 2, 3)
+    assert run.other(str(tmp_path / "b")).x.shape == (12, 1, 2, 3)
+
+
 def test_other_data_are_taken_by_their_columns_names(tmp_path, caplog):
     x = np.random.default_rng(0).normal([45, 170, 70], [12, 9, 6], (60, 3)).round(2)
 

@@ -76,6 +76,8 @@ class ParquetBlocks:
                 found = [file.metadata.row_group(i) for i in range(file.num_row_groups)]
                 groups = [group.num_rows for group in found]
                 self.packed = max([self.packed, *(group.total_byte_size for group in found)])
+            if min(groups, default=0) < 0:
+                raise DataError(f"{shard}: expected a whole Parquet file, got one that is damaged")
             self.largest = max(self.largest, 8 * max(groups, default=0) * len(self.columns))
             for group, (rows, end) in enumerate(zip(groups, accumulate(groups), strict=True)):
                 if rows:

@@ -155,6 +155,10 @@ def gather(where: str, blocks: Iterable[Raw], most: int, columns: tuple[str, ...
     x, n = np.empty((most, len(columns))), 0
     classes, labels_from = [], None
     for block in blocks:
+        if n + len(block.x) > most:
+            raise DataError(
+                f"{where}: expected {most:,} rows, as it tells of, got more; write it again"
+            )
         x[n : n + len(block.x)] = block.x
         n += len(block.x)
         labels_from = block.labels_from
