@@ -22,6 +22,7 @@ from typer.main import get_command
 import lowerbound as lb
 from lowerbound import cli, recipes
 from lowerbound.cli.recipes import explain_part, explain_recipe
+from lowerbound.files import write_sealed
 
 SMALL = ("--set", "hidden=32", "--set", "epochs=2", "--set", "latent_dim=2")
 
@@ -479,7 +480,12 @@ def test_an_autoencoders_number_is_called_what_it_is(run, tmp_path):
 
 def test_a_finished_run_says_so_when_resumed(run, trained):
     code, _, err = run("train", "--resume", "--out", trained)
-    assert (code, "nothing is left to train" in err) == (0, True)
+    assert (code, "nothing is left to train; for more epochs add --set epochs=4" in err) == (
+        0,
+        True,
+    )
+    code, _, err = run("train", "--resume", "--out", trained, "--set", "hidden=4")
+    assert (code, "expected --resume with --out, and perhaps --set epochs=N" in err) == (2, True)
 
 
 def test_ctrl_c_at_any_moment_of_the_start_is_quiet(tmp_path):
@@ -546,8 +552,9 @@ def test_ctrl_c_at_any_moment_of_the_start_is_quiet(tmp_path):
             2,
             "to hold out, got",
         ),
+        (["train", "mlp", "--data", "digits", "--out", "r", "--device", "meta"], 2, "use cpu"),
         (["evaluate", "nowhere"], 4, "expected a"),
-        (["report", "nowhere"], 4, "expected a"),
+        (["report", "nowhere"], 4, "expected a saved model"),
         (["data", "get", "minst"], 3, "did you mean mnist"),
     ],
 )
@@ -616,7 +623,7 @@ def test_an_evaluation_of_older_weights_is_not_reported(run, tmp_path):
     assert run("evaluate", folder, "--samples", 2)[0] == 0
     path = folder / "evaluation.json"
     stale = json.loads(path.read_text()) | {"weights": "0" * 64, "samples": 2}
-    path.write_text(json.dumps(stale))
+    write_sealed(path, stale)
     assert run("report", folder)[0] == 0
     assert json.loads(path.read_text())["samples"] == 100
 

@@ -23,7 +23,7 @@ from lowerbound.errors import (
     StorageError,
 )
 from lowerbound.streams import Stream
-from lowerbound.training import Callback, TensorBoard, batches, fit, read_history
+from lowerbound.training import Callback, TensorBoard, batches, fit
 
 
 def data(n: int = 203) -> torch.Tensor:
@@ -197,18 +197,6 @@ def test_without_a_bound_the_best_epoch_is_the_one_of_the_best_objective():
     history = fit(vae, x, data(60), objective, settings, callbacks=[])
     values = [record["validation"]["objective"] for record in history]
     assert len(history) == values.index(max(values)) + 3 < 500
-
-
-def test_records_of_autoencoders_with_log_likelihood_for_a_bound_are_read(tmp_path):
-    terms = {"objective": -88.0, "bound": -85.5, "reconstruction": 85.5, "penalty": 2.5}
-    record = {"epoch": 1, "train": terms, "validation": None}
-    bounded = {"epoch": 2, "train": terms | {"kl": 0.0}, "validation": terms}
-    lines = (json.dumps(row) for row in (record, bounded))
-    (tmp_path / "metrics.jsonl").write_text("\n".join(lines))
-    first, second = read_history(tmp_path)
-    rest = {name: value for name, value in terms.items() if name != "bound"}
-    assert first == record | {"train": rest}
-    assert second == bounded | {"validation": rest}
 
 
 def test_the_learning_rate_is_scheduled():

@@ -6,11 +6,15 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import safetensors.torch
 import torch
+
+from lowerbound.errors import ConfigurationError
+from lowerbound.training.processes import joined, local_rank
 
 pytestmark = pytest.mark.slow
 
@@ -102,3 +106,22 @@ def test_a_run_goes_on_after_one_process_was_killed(tmp_path):
     for name, tensor in whole.items():
         assert torch.equal(resumed[name], tensor)
     assert [r["train"] for r in first] == [r["train"] for r in second]
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"WORLD_SIZE": "2"}, "expected RANK and MASTER_ADDR and MASTER_PORT in the environment"),
+        ({"WORLD_SIZE": "0"}, "whole number in the environment's WORLD_SIZE, got '0'"),
+        ({"LOCAL_RANK": "x"}, "whole number in the environment's LOCAL_RANK, got 'x'"),
+        (
+            {"WORLD_SIZE": "2", "RANK": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"},
+            "a RANK below WORLD_SIZE",
+        ),
+    ],
+)
+def test_an_environment_of_half_a_group_is_refused(monkeypatch, environment, message):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with ExitStack() as stack, pytest.raises(ConfigurationError, match=message):
+        stack.enter_context(joined(torch.device("cpu", local_rank())))

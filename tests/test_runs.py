@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +14,11 @@ import pytest
 import torch
 
 import lowerbound as lb
+import lowerbound.training
+from lowerbound import files
 from lowerbound.errors import ConfigurationError, DataError, StorageError
 from lowerbound.runs import DataSource, Run, RunDescription, train
+from lowerbound.training import claimed
 
 
 @pytest.fixture(scope="module")
@@ -54,10 +60,10 @@ def test_an_evaluation_is_of_the_weights_that_are_there(trained, tmp_path):
     path = folder / "evaluation.json"
     kept = json.loads(path.read_text())
     for change in ({"weights": "0" * 64}, {"elbo": 5}):
-        path.write_text(json.dumps(kept | change))
+        edit(path, kept | change)
         assert run.evaluation is None
     del kept["curve"]
-    path.write_text(json.dumps(kept))
+    edit(path, kept)
     assert run.evaluation is None
 
 
@@ -126,6 +132,109 @@ def test_other_data_are_taken_by_their_columns_names(tmp_path, caplog):
         lb.fit(model, renamed, callbacks=[])
 
 
+def test_one_changed_digit_is_noticed(trained, tmp_path):
+    text = (trained / "run.json").read_text()
+    (tmp_path / "run.json").write_text(text.replace('"seed": 3', '"seed": 4'))
+    with pytest.raises(StorageError, match="was changed after it was written"):
+        Run.open(tmp_path).data("test")
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory) -> RunDescription:
+    """Three columns, two epochs of three steps."""
+    path = tmp_path_factory.mktemp("small") / "x.npy"
+    np.save(path, np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32))
+    settings = {"hidden": 4, "latent_dim": 1, "epochs": 2, "batch_size": 20}
+    source = DataSource(source=str(path))
+    return RunDescription(recipe="mlp", settings=settings, source=source, command="a test")
+
+
+def outcome(folder: Path) -> list[str]:
+    """The names of what is there: that of the weights is their SHA-256."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_run_killed_at_any_write_goes_on_and_leaves_nothing_behind(small, tmp_path):
+    """Seven files are written, and each is killed before it takes its place."""
+    train(small, tmp_path / "whole", callbacks=[])
+    whole, replace = outcome(tmp_path / "whole"), os.replace
+    for moment in range(7):
+        folder, calls = tmp_path / str(moment), count()
+
+        def killed(source, target, moment=moment, calls=calls):
+            if next(calls) == moment:
+                os.kill(os.getpid(), signal.SIGKILL)
+            replace(source, target)
+
+        if not (child := os.fork()):
+            files.os.replace = killed
+            train(small, folder, callbacks=[])
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == signal.SIGKILL, moment
+        train(small, folder, callbacks=[], resume=(folder / "run.json").exists())
+        assert outcome(folder) == whole, moment
+
+
+def test_a_start_that_was_killed_may_begin_again(small, tmp_path):
+    folder = tmp_path / "run"
+    small.write(folder)
+    (folder / ".lock").touch()
+    train(small, folder, callbacks=[])
+    with pytest.raises(StorageError, match="holds a run"):
+        train(small, folder, callbacks=[])
+
+
+def test_a_folder_is_trained_into_by_one(small, tmp_path):
+    with claimed(tmp_path / "run"):
+        for resume in (False, True):
+            with pytest.raises(StorageError, match="another process is training"):
+                train(small, tmp_path / "run", resume=resume, callbacks=[])
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_folder_deleted_in_training_is_not_called_trained(small, tmp_path, again):
+    folder = tmp_path / "run"
+
+    class Delete(lb.training.Callback):
+        def epoch(self, model, record):
+            shutil.rmtree(folder, ignore_errors=True)
+            if again:
+                folder.mkdir()
+
+    with pytest.raises(StorageError, match="deleted or moved"):
+        train(small, folder, callbacks=[Delete()])
+    assert list(tmp_path.rglob("*")) == ([folder] if again else [])
+
+
+def test_a_finished_run_may_be_trained_longer(small, tmp_path):
+    longer = small.model_copy(update={"settings": small.settings | {"epochs": 4}})
+    train(longer, tmp_path / "whole", callbacks=[])
+    train(small, tmp_path / "parts", callbacks=[])
+    records = train(longer, tmp_path / "parts", resume=True, callbacks=[])
+    assert len(records) == 4
+    assert outcome(tmp_path / "parts") == outcome(tmp_path / "whole")
+    assert RunDescription.read(tmp_path / "parts").settings["epochs"] == 4
+    with pytest.raises(ConfigurationError, match="at least 4 epochs"):
+        train(small, tmp_path / "parts", resume=True, callbacks=[])
+
+
+def test_an_older_model_is_compared_with_its_checkpoint(trained, tmp_path):
+    folder = shutil.copytree(trained, tmp_path / "run")
+    information = json.loads((folder / "model.json").read_text())
+    edit(folder / "model.json", information)
+    assert Run.open(folder).model is not None
+    information["model"]["transform"]["scale"] = 17.0
+    edit(folder / "model.json", information)
+    with pytest.raises(StorageError, match="describes another model"):
+        _ = Run.open(folder).model
+
+
+def edit(path: Path, values: dict) -> None:
+    """Write ``values`` as one who also removes the seal."""
+    path.write_text(json.dumps({key: value for key, value in values.items() if key != "sha256"}))
+
+
 @pytest.mark.parametrize(
     ("place", "value"),
     [
@@ -148,7 +257,7 @@ def test_a_description_of_other_types_is_refused(trained, tmp_path, place, value
     description = json.loads((trained / "run.json").read_text())
     *above, key = place.split(".")
     (description[above[0]] if above else description)[key] = value
-    (tmp_path / "run.json").write_text(json.dumps(description))
+    edit(tmp_path / "run.json", description)
     with pytest.raises(StorageError, match=rf"run.json: damaged \({place}") as refusal:
         Run.open(tmp_path).data("test")
     assert "\n" not in str(refusal.value)
@@ -157,7 +266,7 @@ def test_a_description_of_other_types_is_refused(trained, tmp_path, place, value
 def test_a_seed_that_is_none_is_refused(trained, tmp_path):
     description = json.loads((trained / "run.json").read_text())
     description["settings"]["seed"] = "three"
-    (tmp_path / "run.json").write_text(json.dumps(description))
+    edit(tmp_path / "run.json", description)
     with pytest.raises(ConfigurationError, match="seed"):
         Run.open(tmp_path).data("test")
 
@@ -165,6 +274,6 @@ def test_a_seed_that_is_none_is_refused(trained, tmp_path):
 def test_changed_data_are_refused(trained, tmp_path):
     description = json.loads((trained / "run.json").read_text())
     description["fingerprints"]["test"] = "0" * 64
-    (tmp_path / "run.json").write_text(json.dumps(description))
+    edit(tmp_path / "run.json", description)
     with pytest.raises(DataError, match="have changed since"):
         Run.open(tmp_path).data("test")

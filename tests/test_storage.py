@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
+import math
 import os
 import re
+import shutil
+import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 
 import lowerbound as lb
 from lowerbound import files
-from lowerbound.errors import StorageError
+from lowerbound.errors import ConfigurationError, LowerboundError, StorageError
+from lowerbound.training import checkpoint, read_history
 
 
 @pytest.fixture
@@ -30,8 +38,11 @@ def small() -> lb.VAE:
 
 
 def edit(folder: Path, **changes) -> None:
+    """Change model.json as one who also removes its seal."""
     path = folder / "model.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    values = json.loads(path.read_text()) | changes
+    del values["sha256"]
+    path.write_text(json.dumps(values))
 
 
 def weights(folder: Path) -> Path:
@@ -87,6 +98,62 @@ def test_who_may_read_a_file_is_the_users_choice(tmp_path, umask, mode):
     assert (tmp_path / "x.json").stat().st_mode & 0o777 == mode
 
 
+def test_a_full_disk_leaves_the_old_model(saved, monkeypatch):
+    before = {path: path.read_bytes() for path in saved.iterdir()}
+
+    def full(number):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(StorageError, match=r"weights-.* cannot be written \(No space left"):
+        lb.save(small(), saved)
+    assert {path: path.read_bytes() for path in saved.iterdir()} == before
+
+
+def test_what_is_not_finite_is_not_saved(saved):
+    before = {path: path.read_bytes() for path in saved.iterdir()}
+    model = small()
+    with pytest.raises(ConfigurationError, match="finite numbers, text"):
+        lb.save(model, saved, loss=math.nan)
+    with pytest.raises(ConfigurationError, match="finite numbers, text"):
+        lb.save(model, saved, codes=torch.zeros(2))
+    with torch.no_grad():
+        model.likelihood.network.layers[0].bias[0] = math.inf
+    with pytest.raises(StorageError, match=r"infinity in likelihood\.network\.layers\.0\.bias"):
+        lb.save(model, saved)
+    assert {path: path.read_bytes() for path in saved.iterdir()} == before
+
+
+def test_a_model_keeps_its_precision(tmp_path):
+    model = small().double()
+    again = lb.load(lb.save(model, tmp_path))
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(again.state_dict()[name], tensor)
+        assert again.state_dict()[name].dtype == tensor.dtype
+
+
+def test_names_that_are_not_utf_8_come_back(tmp_path):
+    name = os.fsdecode(b"caf\xe9.npy")
+    files.write_sealed(tmp_path / "x.json", {"source": name})
+    assert files.read_json(tmp_path / "x.json", "a name")["source"] == name
+
+
+def test_a_second_writer_waits_and_a_killed_one_does_not_keep_it(tmp_path):
+    path = tmp_path / "x"
+    if not (child := os.fork()):
+        with files.locked(tmp_path / f".x{files.HALF}") as file:
+            file.write(b"half")
+            file.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert [p.name for p in tmp_path.iterdir()] == [".x.half"]
+    with ThreadPoolExecutor(4) as pool:
+        contents = [bytes([65 + i]) * 10**6 for i in range(8)]
+        list(pool.map(lambda content: files.write_atomic(path, content), contents))
+    assert path.read_bytes() in contents
+    assert [p.name for p in tmp_path.iterdir()] == ["x"]
+
+
 def nested(folder: Path) -> None:
     (folder / "model.json").write_text("[" * 100_000 + "]" * 100_000)
 
@@ -119,6 +186,43 @@ def impossible_sizes(folder: Path) -> None:
     edit(folder, model=model)
 
 
+def huge_sizes(folder: Path) -> None:
+    model = json.loads((folder / "model.json").read_text())["model"]
+    model["posterior"]["network"]["hidden"] = [10**11]
+    edit(folder, model=model)
+
+
+def many_layers(folder: Path) -> None:
+    model = json.loads((folder / "model.json").read_text())["model"]
+    model["posterior"]["network"]["hidden"] = [1] * 2000
+    edit(folder, model=model)
+
+
+def nest(depth: int) -> list:
+    value: list = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def one_digit(folder: Path) -> None:
+    path = folder / "model.json"
+    path.write_text(re.sub(r'("mean": \[\s*)1.0', r"\g<1>1.5", path.read_text()))
+
+
+def not_a_number(folder: Path) -> None:
+    tensors = safetensors.torch.load_file(weights(folder))
+    tensors["posterior.network.layers.0.bias"][1] = math.nan
+    content = safetensors.torch.save(tensors)
+    weights(folder).write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    edit(folder, weights={"file": weights(folder).name, "sha256": digest})
+
+
+def renamed(folder: Path) -> None:
+    edit(folder, weights={"file": "pipe", "sha256": ""})
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -127,19 +231,31 @@ def impossible_sizes(folder: Path) -> None:
         (lambda f: (f / "model.json").write_text("[]"), "expected a JSON object"),
         (lambda f: (f / "model.json").write_bytes(b"\xff\xfe"), "damaged"),
         (lambda f: edit(f, format=99), "upgrade lowerbound"),
-        (lambda f: edit(f, format="one"), "expected a format number"),
-        (lambda f: edit(f, weights=None), "expected keys"),
+        (lambda f: edit(f, format="one"), r"damaged \(format: "),
+        (lambda f: edit(f, weights=None), r"damaged \(weights: "),
         (lambda f: edit(f, model={"part": "MLP"}), "missing argument"),
         (lambda f: edit(f, model={"part": "StandardNormal", "latent_dim": 2}), "expected a VAE"),
-        (lambda f: edit(f, weights={"file": "../x", "sha256": ""}), "inside the folder"),
-        (lambda f: edit(f, weights={"file": "\0", "sha256": ""}), "inside the folder"),
-        (lambda f: edit(f, weights={"file": "/etc/passwd", "sha256": ""}), "inside the folder"),
+        (lambda f: edit(f, weights={"file": "../x", "sha256": ""}), r"damaged \(weights.file: "),
+        (lambda f: edit(f, weights={"file": "\0", "sha256": ""}), r"damaged \(weights.file: "),
+        (
+            lambda f: edit(f, weights={"file": "/etc/passwd", "sha256": ""}),
+            r"damaged \(weights.file: ",
+        ),
         (lambda f: weights(f).unlink(), "cannot be read"),
         (cut, "expected SHA-256"),
         (flip, "expected SHA-256"),
         (unknown_part, "did you mean Gaussian"),
         (nested, "damaged"),
         (impossible_sizes, "that fit in memory"),
+        (huge_sizes, r"do not fit .*expected numbers of shape \(100000000000,\)"),
+        (many_layers, "which has many more"),
+        (lambda f: edit(f, model={"part": "VAE", "prior": nest(90)}), "input should be"),
+        (lambda f: edit(f, model={"part": "VAE", "prior": nest(200)}), "at most 100 levels"),
+        (lambda f: (f / "model.json").write_text('{"format": 1e999}'), "not a finite number"),
+        (lambda f: (f / "model.json").write_text('{"format": NaN}'), "not a finite number"),
+        (one_digit, "was changed after it was written"),
+        (not_a_number, "expected finite weights in .*, got NaN in posterior.network"),
+        (lambda f: (weights(f).unlink(), os.mkfifo(f / "pipe"), renamed(f)), "a regular file"),
         (other_sizes, "the weights do not fit"),
     ],
 )
@@ -150,14 +266,83 @@ def test_what_cannot_be_read_is_refused(saved, damage, message):
     assert "\n" not in str(refusal.value)
 
 
-def test_a_damaged_checkpoint_is_refused(tmp_path):
-    x = torch.randn(20, 4)
-    training = lb.Training(epochs=1)
-    lb.fit(small(), x, training=training, out=tmp_path, callbacks=[])
-    path = tmp_path / "checkpoint.safetensors"
-    path.write_bytes(path.read_bytes()[:100])
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("kept")
+    return resume(folder, resume=False)
+
+
+def resume(folder: Path, resume: bool = True) -> Path:
+    torch.manual_seed(0)
+    x, training = torch.randn(20, 4), lb.Training(epochs=1, ema=0.9)
+    lb.fit(small(), x, training=training, out=folder, resume=resume, callbacks=[])
+    return folder
+
+
+def without_optimizer(tensors, state):
+    del tensors["optimizer"]
+
+
+def of_one_number(tensors, state):
+    tensors["average"]["0"] = tensors["average"]["0"].ravel()[:1]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (without_optimizer, "damaged in its part optimizer: m/0: .* got nothing"),
+        (of_one_number, r"damaged in its part average: 0: .* got numbers of shape \(1,\)"),
+        (lambda tensors, state: state.update(step="x"), r"damaged \(step: "),
+        (lambda tensors, state: state.update(history=[5]), r"damaged \(history.0: "),
+        (lambda tensors, state: state.update(history=[{}]), r"damaged \(0.epoch: field required"),
+        (lambda tensors, state: state.update(settings={}), "expected the model that"),
+    ],
+)
+def test_a_checkpoint_that_lacks_something_is_refused(kept, tmp_path, damage, message):
+    folder = shutil.copytree(kept, tmp_path / "run")
+    tensors, state = checkpoint.read(folder)
+    damage(tensors, state)
+    checkpoint.write(folder, tensors, state)
+    with pytest.raises(LowerboundError, match=message):
+        resume(folder)
+
+
+@pytest.mark.parametrize("place", [100, -1])
+def test_a_damaged_checkpoint_is_refused(kept, tmp_path, place):
+    folder = shutil.copytree(kept, tmp_path / "run")
+    path = folder / "checkpoint.safetensors"
+    content = bytearray(path.read_bytes())
+    path.write_bytes(content[:100])
     with pytest.raises(StorageError, match="damaged"):
-        lb.fit(small(), x, training=training, out=tmp_path, resume=True, callbacks=[])
+        resume(folder)
+    content[place] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(LowerboundError, match=r"damaged|no checkpoint|expected"):
+        resume(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: "{}", r"damaged \(0.epoch: field required"),
+        (lambda text: "null", r"damaged \(0: "),
+        (lambda text: "[" * 10**5, "damaged"),
+        (lambda text: text + text, "a record for each epoch"),
+        (lambda text: re.sub(r'"objective": -\d', '"objective": -9', text), "file was changed"),
+        (lambda text: text.replace('"objective"', '"other"'), "among the terms"),
+        (lambda text: re.sub(r'"objective": -\d', '"objective": NaN, "x": 1', text), "finite"),
+    ],
+)
+def test_metrics_that_were_changed_are_refused(kept, tmp_path, change, message):
+    folder = shutil.copytree(kept, tmp_path / "run")
+    path = folder / "metrics.jsonl"
+    before = path.read_text()
+    path.write_text(change(before))
+    with pytest.raises(StorageError, match=message) as refusal:
+        read_history(folder)
+    assert "\n" not in str(refusal.value)
+    resume(folder)
+    assert path.read_text() == before
 
 
 def test_information_is_kept(saved):

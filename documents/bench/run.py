@@ -16,9 +16,8 @@ from documents.bench.bench import Bench
 from documents.bench.page import shown, write_pages
 from documents.bench.result import Result
 from documents.bench.system import SYSTEMS, System, order
-from lowerbound import storage
 from lowerbound.errors import StorageError
-from lowerbound.files import write_json
+from lowerbound.files import read_json, write_json
 
 RESULT_FILE = "result.json"
 FORMAT = 2
@@ -75,7 +74,7 @@ def _folder(out: Path, system: System) -> Path:
 
 def _refuse_to_mix(path: Path, *, quick: bool) -> None:
     """A smoke run does not replace the figures of a full one."""
-    if quick and path.exists() and not storage.read_json(path, "a result")["quick"]:
+    if quick and path.exists() and not read_json(path, "a result")["quick"]:
         raise StorageError(
             f"expected a folder without full results for a smoke run, got {path}; choose another "
             "--out"
@@ -88,7 +87,7 @@ def results(out: Path) -> list[dict[str, Any]]:
     for id in sorted(SYSTEMS, key=order):
         path = _folder(out, SYSTEMS[id]) / RESULT_FILE
         if path.exists():
-            result = storage.read_json(path, "a result")
+            result = read_json(path, "a result")
             if result.get("format") != FORMAT:
                 raise StorageError(
                     f"{path}: made by another version of lowerbound; choose another --out, or "

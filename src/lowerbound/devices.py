@@ -19,7 +19,7 @@ def choose(device: str | torch.device | None, index: int = 0) -> torch.device:
         chosen = torch.device(device)
         if chosen.type == "cuda" and chosen.index is None:
             chosen = torch.device("cuda", index)
-        torch.empty(0, device=chosen)
+        torch.empty(0, device=chosen).tolist()  # which the device called meta cannot
     except (RuntimeError, AssertionError, NotImplementedError):
         raise ConfigurationError(
             f"expected a device that torch can use here, got {str(device)!r}; "

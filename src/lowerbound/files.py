@@ -1,31 +1,215 @@
-"""Writing files so that a reader, or a crash, never sees half of one."""
+"""Files that are written whole, and read with limits.
+
+A reader, a crash, a full disk or a second writer never leaves half a file behind: what is written
+replaces what was there before, or nothing happens.
+"""
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import hashlib
 import json
+import math
 import os
-import secrets
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+
+import pydantic
+
+from lowerbound.errors import ConfigurationError, StorageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+T = TypeVar("T")
+HALF = ".half"
+SEAL = "sha256"
+MAX_JSON_BYTES, MAX_JSON_DEPTH = 64 * 2**20, 100
+NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
 
 
 def write_atomic(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path``: all of it on disk, or what was there before."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Not by tempfile, whose files are their owner's alone, whatever the user's umask is.
-    half = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    """Write ``content`` to ``path``: all of it on disk, or what was there before.
+
+    What a killed write left is taken up by the next one to the same path.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    half = path.with_name(f".{path.name}{HALF}")
     try:
-        with half.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(half, path)
-    except BaseException:
-        half.unlink(missing_ok=True)
-        raise
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with locked(half) as file:
+            try:
+                file.truncate(0)
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+                os.replace(half, path)
+            except BaseException:
+                half.unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        raise StorageError(
+            f"{path}: cannot be written ({error.strerror or error}); make room or choose another "
+            "place, and try again"
+        ) from None
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool = True) -> Iterator[BinaryIO]:
+    """The file at ``path``, made if need be, while no other process has it.
+
+    The lock ends with the process, however that ends.
+
+    Raises:
+        BlockingIOError: another process has it, and ``wait`` is not set.
+    """
+    while True:
+        with path.open("ab") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except OSError as error:
+                if error.errno not in NO_LOCKS:  # of file systems, some of clusters among them
+                    raise
+            if is_at(file, path):  # not if who had it before has moved or deleted it
+                yield file
+                return
+
+
+def is_at(file: BinaryIO, path: Path) -> bool:
+    """Whether the open ``file`` is the one at ``path``."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except OSError:
+        return False
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as indented JSON, atomically.  NaN and infinity are refused."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    write_atomic(path, (text + "\n").encode())
+    """Write ``value`` as indented JSON, atomically.
+
+    Raises:
+        ConfigurationError: it holds what JSON cannot, such as NaN or an array.
+    """
+    # A lone surrogate, as in file names that are not UTF-8, is written as its escape.
+    write_atomic(path, f"{to_json(value, indent=2)}\n".encode(errors="backslashreplace"))
+
+
+def write_sealed(path: Path, values: Mapping[str, Any]) -> None:
+    """Write a JSON object with the SHA-256 of all that is in it, which `read_json` checks."""
+    write_json(path, {**values, SEAL: _seal(json.loads(to_json(values)))})
+
+
+def to_json(value: Any, indent: int | None = None) -> str:
+    """``value`` as JSON text.
+
+    Raises:
+        ConfigurationError: it holds what JSON cannot, such as NaN or an array.
+    """
+    try:
+        return json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigurationError(
+            "expected finite numbers, text, and lists and dictionaries of them, which a file can "
+            f"hold, got others ({error})"
+        ) from None
+
+
+def read_json(path: Path, what: str) -> dict[str, Any]:
+    """A JSON object from a file that holds ``what``, as it was sealed if it was.
+
+    Raises:
+        StorageError: the file is missing, too large, no JSON object, or was changed.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise StorageError(f"{path}: expected a regular file with {what}")
+        if status.st_size > MAX_JSON_BYTES:
+            raise StorageError(f"{path}: expected at most {MAX_JSON_BYTES} bytes of JSON")
+        content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        missing = f"no {path.name} there" if path.parent.is_dir() else "no such folder"
+        raise StorageError(f"expected {what} in {path.parent}, got {missing}") from None
+    except StorageError:
+        raise
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{path}: cannot be read ({error})") from None
+    value = parse_json(path, content)
+    if not isinstance(value, dict):
+        raise StorageError(f"{path}: expected a JSON object, got {type(value).__name__}")
+    if SEAL in value and value[SEAL] != (found := _seal(value)):
+        raise StorageError(
+            f"{path}: was changed after it was written (expected SHA-256 {value[SEAL]}, got "
+            f"{found}); restore the file"
+        )
+    return value
+
+
+def parse_json(path: Path, text: str | bytes) -> Any:
+    """JSON that stands in the file at ``path``: of finite numbers, and not too deep.
+
+    Raises:
+        StorageError: it is something else.
+    """
+    try:
+        value = json.loads(text, parse_float=_finite, parse_constant=_finite)
+    except (ValueError, RecursionError) as error:
+        raise StorageError(f"{path}: cannot be read ({error}); the file is damaged") from None
+    level = [value]
+    for _ in range(MAX_JSON_DEPTH):
+        level = [inner for outer in level for inner in _members(outer)]
+    if level:
+        raise StorageError(
+            f"{path}: expected JSON of at most {MAX_JSON_DEPTH} levels; the file is damaged"
+        )
+    return value
+
+
+def validated(path: Path, schema: type[T], value: Any) -> T:
+    """``value``, read from the file at ``path``, as ``schema`` says.
+
+    Raises:
+        StorageError: it is something else.
+    """
+    try:
+        return pydantic.TypeAdapter(schema).validate_python(value)
+    except pydantic.ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        place = ".".join(map(str, problem["loc"]))
+        reason = problem["msg"][0].lower() + problem["msg"][1:]
+        raise StorageError(f"{path}: damaged ({place}: {reason})") from None
+
+
+def hash_tensors(text: str, tensors: Mapping[str, Tensor]) -> bytes:
+    """The SHA-256 of ``text`` and of ``tensors``: their names, types, shapes and values."""
+    import torch
+
+    digest = hashlib.sha256(text.encode())
+    for name, tensor in tensors.items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.digest()
+
+
+def _seal(values: dict[str, Any]) -> str:
+    """The SHA-256 of all values but the seal itself."""
+    values = {name: value for name, value in values.items() if name != SEAL}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _members(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is not a finite number")
+    return number

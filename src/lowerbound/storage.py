@@ -1,34 +1,52 @@
 """A model ⇄ a folder: ``model.json`` (what it is) and safetensors (its weights).  No pickle.
 
-``model.json`` names the weights file and its SHA-256, and is written last, so that a crash leaves
-the old model or the new one.
+``model.json`` names the weights file and its SHA-256, holds a SHA-256 of itself, and is written
+last, so that a crash leaves the old model or the new one.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import pydantic
 import safetensors
 import safetensors.torch
 import torch
+from torch import Tensor
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 import lowerbound
 
 # Their parts must be registered for `load` to find them.
 from lowerbound import context, devices, likelihoods, networks, posteriors, priors, transforms  # noqa: F401
 from lowerbound.errors import ConfigurationError, StorageError
-from lowerbound.files import write_atomic, write_json
+from lowerbound.files import HALF, read_json, to_json, validated, write_atomic, write_sealed
 from lowerbound.parts import build, describe
 from lowerbound.vae import VAE
 
 FORMAT = 1
 MODEL_FILE = "model.json"
-MAX_JSON_BYTES = 64 * 2**20
+SPARE_PARAMETERS = 1000
+
+
+class WeightsFile(pydantic.BaseModel):
+    """The weights' file in ``model.json``."""
+
+    file: Annotated[str, pydantic.Field(pattern=r"^[\w-][\w.-]*$", max_length=200)]
+    sha256: str
+
+
+class Information(pydantic.BaseModel, extra="allow"):
+    """What `load` needs of ``model.json``; `save` is given the rest."""
+
+    format: Annotated[int, pydantic.Field(ge=1)]
+    model: dict[str, Any]
+    weights: WeightsFile
+    versions: dict[str, str]
 
 
 def save(model: VAE, folder: str | Path, **information: Any) -> Path:
@@ -37,29 +55,30 @@ def save(model: VAE, folder: str | Path, **information: Any) -> Path:
     ``information`` (the data's fingerprint, metrics, …) goes into ``model.json`` as it is.
 
     Raises:
-        ConfigurationError: a part of the model is not registered.
+        ConfigurationError: a part of the model is not registered, or ``information`` holds what
+            JSON cannot.
+        StorageError: a weight is not finite, or the folder cannot be written to.
     """
     folder = Path(folder)
-    description = describe(model)
     # Tied weights are saved once for each name.
     tensors = {name: t.detach().cpu().clone() for name, t in model.state_dict().items()}
+    refuse_non_finite(tensors, f"to save in {folder}", "train with a lower learning_rate")
     weights = safetensors.torch.save(tensors)
     digest = hashlib.sha256(weights).hexdigest()
     name = f"weights-{digest[:16]}.safetensors"
+    values = {
+        "format": FORMAT,
+        "versions": {"lowerbound": lowerbound.__version__, "torch": torch.__version__},
+        "model": describe(model),
+        "weights": {"file": name, "sha256": digest},
+        **information,
+    }
+    to_json(values)  # refuses what could not be written, before anything is
     write_atomic(folder / name, weights)
-    write_json(
-        folder / MODEL_FILE,
-        {
-            "format": FORMAT,
-            "versions": {"lowerbound": lowerbound.__version__, "torch": torch.__version__},
-            "model": description,
-            "weights": {"file": name, "sha256": digest},
-            **information,
-        },
-    )
-    for old in folder.glob("weights-*.safetensors"):
+    write_sealed(folder / MODEL_FILE, values)
+    for old in (*folder.glob("weights-*.safetensors"), *folder.glob(f".weights-*{HALF}")):
         if old.name != name:
-            old.unlink()
+            old.unlink(missing_ok=True)
     return folder
 
 
@@ -75,81 +94,134 @@ def load(folder: str | Path, device: str | torch.device | None = "cpu") -> VAE:
     """
     folder, device = Path(folder), devices.choose(device)
     information = read_information(folder)
-    try:
-        model = build(information["model"])
-    except ConfigurationError as error:
-        raise StorageError(f"{folder / MODEL_FILE}: {error}") from None
-    except (RuntimeError, TypeError) as error:
-        raise StorageError(
-            f"{folder / MODEL_FILE}: expected parts and sizes that fit in memory "
-            f"({str(error).splitlines()[0]:.100}); the file is damaged"
-        ) from None
-    if not isinstance(model, VAE):
-        raise StorageError(f"{folder / MODEL_FILE}: expected a VAE, got {type(model).__name__}")
     tensors = _read_weights(folder, information["weights"])
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        raise StorageError(f"{folder}: the weights do not fit the model: {reason}") from None
+    _refuse_misfit(folder, information["model"], tensors)
+    model = _built(folder, information["model"])
+    refuse_other_shapes(model.state_dict(), tensors, _misfit(folder))
+    own = {**dict(model.named_parameters(remove_duplicate=False)), **dict(model.named_buffers())}
+    for name, tensor in tensors.items():
+        own[name].data = own[name].data.to(tensor.dtype)
+    model.load_state_dict(tensors)
     return model.to(device).eval()
 
 
 def read_information(folder: str | Path) -> dict[str, Any]:
-    """The contents of ``model.json``, checked for its format."""
+    """The contents of ``model.json``, checked for what `load` needs.
+
+    Raises:
+        StorageError: there is none, or it is damaged, or of a newer format.
+    """
     path = Path(folder) / MODEL_FILE
     information = read_json(path, "a saved model")
-    newest = information.get("format")
-    if not isinstance(newest, int) or newest < 1:
-        raise StorageError(f"{path}: expected a format number, got {newest!r}; the file is damaged")
+    newest = validated(path, Information, information).format
     if newest > FORMAT:
         raise StorageError(
             f"{path}: expected format {FORMAT} or older, got {newest}; upgrade lowerbound "
             f"(this is {lowerbound.__version__})"
         )
-    weights = information.get("weights")
-    if "model" not in information or not isinstance(weights, dict):
-        raise StorageError(f"{path}: expected keys 'model' and 'weights'; the file is damaged")
     return information
 
 
-def read_json(path: Path, what: str) -> dict[str, Any]:
-    """A JSON object from a file that holds ``what``.
+def refuse_non_finite(tensors: Mapping[str, Tensor], where: str, remedy: str) -> None:
+    """Raises StorageError: a tensor holds NaN or infinity."""
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            what = "NaN" if tensor.isnan().any() else "infinity"
+            raise StorageError(f"expected finite weights {where}, got {what} in {name}; {remedy}")
 
-    Raises:
-        StorageError: the file is missing, too large, or no JSON object.
-    """
+
+def refuse_other_shapes(
+    expected: Mapping[str, Tensor], found: Mapping[str, Tensor], refusal: str
+) -> None:
+    """Raises StorageError: names, shapes or the kinds of numbers are not the ``expected`` ones."""
+
+    def told(tensors: Mapping[str, Tensor], name: str) -> str:
+        if name not in tensors:
+            return "nothing"
+        kind = "numbers" if tensors[name].is_floating_point() else str(tensors[name].dtype)
+        return f"{kind} of shape {tuple(tensors[name].shape)}"
+
+    for name in sorted(expected.keys() | found.keys()):
+        wanted, got = told(expected, name), told(found, name)
+        if wanted != got:
+            raise StorageError(f"{refusal}: {name}: expected {wanted}, got {got}")
+
+
+def _refuse_misfit(folder: Path, description: Any, tensors: Mapping[str, Tensor]) -> None:
+    """Compare the sizes of a model, before it takes any memory, with those of its weights."""
     try:
-        if path.stat().st_size > MAX_JSON_BYTES:
-            raise StorageError(f"{path}: expected at most {MAX_JSON_BYTES} bytes of JSON")
-        value = json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        missing = f"no {path.name} there" if path.parent.is_dir() else "no such folder"
-        raise StorageError(f"expected {what} in {path.parent}, got {missing}") from None
-    except (ValueError, OSError, RecursionError) as error:
-        raise StorageError(f"{path}: cannot be read ({error}); the file is damaged") from None
-    if not isinstance(value, dict):
-        raise StorageError(f"{path}: expected a JSON object, got {type(value).__name__}")
-    return value
+        with torch.device("meta"), _at_most(2 * len(tensors) + SPARE_PARAMETERS, folder):
+            planned = _built(folder, description).state_dict()
+    except StorageError as error:
+        if error.__cause__ is None:
+            raise
+        return  # perhaps a part of the user's own, which reads its numbers as it is made
+    refuse_other_shapes(planned, tensors, _misfit(folder))
 
 
-def _read_weights(folder: Path, weights: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-    name, digest = str(weights.get("file")), weights.get("sha256")
-    if not re.fullmatch(r"[\w-][\w.-]*", name):
-        raise StorageError(f"{folder}: expected weights inside the folder, got {name!r}")
+def _misfit(folder: Path) -> str:
+    return f"{folder}: the weights do not fit the model"
+
+
+@contextmanager
+def _at_most(count: int, folder: Path) -> Iterator[None]:
+    """No more parameters are made inside the ``with``."""
+    made = 0
+
+    def register(module: Any, name: str, parameter: Any) -> None:
+        nonlocal made
+        made += 1
+        if made > count:
+            raise StorageError(f"{_misfit(folder)}, which has many more")
+
+    hook = register_module_parameter_registration_hook(register)
     try:
-        content = (folder / name).read_bytes()
+        yield
+    finally:
+        hook.remove()
+
+
+def _built(folder: Path, description: Any) -> VAE:
+    """The model of that description, with weights of its own."""
+    path = folder / MODEL_FILE
+    try:
+        model = build(description)
+    except ConfigurationError as error:
+        raise StorageError(f"{path}: {error}") from None
+    except StorageError:
+        raise
+    except Exception as error:  # whatever a constructor makes of arguments that are none
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise StorageError(
+            f"{path}: expected parts and sizes that fit in memory and together ({reason:.100}); "
+            "the file is damaged"
+        ) from error
+    if not isinstance(model, VAE):
+        raise StorageError(f"{path}: expected a VAE, got {type(model).__name__}")
+    return model
+
+
+def _read_weights(folder: Path, weights: Mapping[str, Any]) -> dict[str, Tensor]:
+    path, digest = folder / weights["file"], weights["sha256"]
+    try:
+        if path.exists() and not path.is_file():
+            raise StorageError(f"{path}: expected a regular file; restore it, or train again")
+        content = path.read_bytes()
+    except StorageError:
+        raise
     except OSError as error:
         raise StorageError(
-            f"{folder / name}: cannot be read ({error.strerror}); restore the file, or train again"
+            f"{path}: cannot be read ({error.strerror}); restore the file, or train again"
         ) from None
     found = hashlib.sha256(content).hexdigest()
     if found != digest:
         raise StorageError(
-            f"{folder / name}: the file is damaged (expected SHA-256 {digest}, got {found}); "
+            f"{path}: the file is damaged (expected SHA-256 {digest}, got {found}); "
             "restore it, or train again"
         )
     try:
-        return safetensors.torch.load(content)
+        tensors = safetensors.torch.load(content)
     except safetensors.SafetensorError as error:
-        raise StorageError(f"{folder / name}: not a safetensors file ({error})") from None
+        raise StorageError(f"{path}: not a safetensors file ({error})") from None
+    refuse_non_finite(tensors, f"in {path}", "restore the file, or train again")
+    return tensors

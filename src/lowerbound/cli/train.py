@@ -102,14 +102,16 @@ def train(
     from lowerbound.training import Callback, ProgressBar, TensorBoard
 
     if resume:
-        given = recipe or data or set_ or labels or folder or on_disk
+        more = recipes.parse(set_ or [])
+        given = recipe or data or labels or folder or on_disk or more.keys() - {"epochs"}
         given = given or header or crop or resize or skip_broken
         if given or test is not None or validation != 0.1:
             raise ConfigurationError(
-                "expected --resume with --out alone, as recipe, data and settings are those that "
-                "the run began with"
+                "expected --resume with --out, and perhaps --set epochs=N for more of them, as "
+                "recipe, data and other settings are those that the run began with"
             )
-        description = runs.RunDescription.read(out)
+        begun = runs.RunDescription.read(out)
+        description = begun.model_copy(update={"settings": begun.settings | more})
     elif recipe is None or data is None:
         raise ConfigurationError(
             "expected a recipe and --data, as in: lowerbound train mlp --data mnist --out "

@@ -17,6 +17,7 @@ from lowerbound.compression.exact_vae import ExactVAE
 from lowerbound.compression.file_format import WORD, Header, pack, unpack
 from lowerbound.compression.layout import Layout, layout_of
 from lowerbound.errors import DataError, StorageError
+from lowerbound.files import hash_tensors
 from lowerbound.parts import describe
 from lowerbound.vae import VAE
 
@@ -154,11 +155,7 @@ def as_data(model: VAE, x: np.ndarray | torch.Tensor) -> torch.Tensor:
 
 def fingerprint(model: VAE) -> bytes:
     """SHA-256 of the model's description and weights."""
-    digest = hashlib.sha256(json.dumps(describe(model), sort_keys=True).encode())
-    for name, tensor in model.state_dict().items():
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
-    return digest.digest()
+    return hash_tensors(json.dumps(describe(model), sort_keys=True), model.state_dict())
 
 
 def block_sizes(examples: int, largest: int) -> list[int]:

@@ -15,11 +15,11 @@ import pydantic
 import torch
 
 import lowerbound
-from lowerbound import storage
 from lowerbound.data import Dataset, Splits, Stored, load
 from lowerbound.data.reading import Options
 from lowerbound.data.stored import Progress
-from lowerbound.errors import ConfigurationError, DataError, StorageError
+from lowerbound.errors import ConfigurationError, DataError
+from lowerbound.files import SEAL, read_json, validated, write_sealed
 from lowerbound.training import Training
 
 RUN_FILE = "run.json"
@@ -107,19 +107,19 @@ class RunDescription(pydantic.BaseModel, frozen=True, extra="forbid"):
         """The description in ``folder``.
 
         Raises:
-            StorageError: there is none, or it is damaged.
+            StorageError: there is none, or it is damaged, or was changed.
         """
         what = (
             "a run (as made by lowerbound train; beside another model, name its data with --data)"
         )
-        values = storage.read_json(folder / RUN_FILE, what)
-        try:
-            return cls.model_validate(values)
-        except pydantic.ValidationError as error:
-            problem = error.errors(include_url=False)[0]
-            place = ".".join(map(str, problem["loc"]))
-            reason = problem["msg"][0].lower() + problem["msg"][1:]
-            raise StorageError(f"{folder / RUN_FILE}: damaged ({place}: {reason})") from None
+        path = folder / RUN_FILE
+        values = read_json(path, what)
+        values.pop(SEAL, None)
+        return validated(path, cls, values)
+
+    def write(self, folder: Path) -> None:
+        """Write ``run.json`` into ``folder``."""
+        write_sealed(folder / RUN_FILE, self.model_dump(mode="json"))
 
     @property
     def seed(self) -> int:

@@ -20,9 +20,10 @@ from lowerbound.data.formats import options_of
 from lowerbound.data.reading import Options
 from lowerbound.errors import ConfigurationError, DataError, StorageError
 from lowerbound.evaluation import Evaluation
-from lowerbound.files import write_json
+from lowerbound.files import SEAL, read_json, write_sealed
 from lowerbound.runs.description import RUN_FILE, Reading, RunDescription
 from lowerbound.training import CHECKPOINT_FILE, METRICS_FILE, Record, read_history
+from lowerbound.training.checkpoint import state_of
 from lowerbound.vae import VAE
 
 log = logging.getLogger("lowerbound")
@@ -83,7 +84,27 @@ class Run:
                 f"expected a finished run, got {folder}, which was stopped before its end; go on "
                 f"with: lowerbound train --resume --out {folder}"
             )
+        self._compare_with_checkpoint()
         return storage.load(folder, self.device)
+
+    def _compare_with_checkpoint(self) -> None:
+        """Raises StorageError: a model.json without a seal is not of the model that was trained."""
+        saved, information = state_of(self.folder), self.information
+        if saved is None:
+            return
+        if SEAL not in information and saved["settings"].get("model") != information["model"]:
+            raise StorageError(
+                f"{self.folder / storage.MODEL_FILE}: was changed after it was written, as "
+                f"{CHECKPOINT_FILE} describes another model; restore the file"
+            )
+        kept = information.get("training")
+        epochs = kept.get("epochs") if isinstance(kept, dict) else None
+        if isinstance(epochs, int) and len(saved["history"]) > epochs:
+            log.info(
+                "%s: the model is that of %d epochs, and training for more was stopped; finish it "
+                "with: lowerbound train --resume --out %s",
+                *(self.folder, epochs, self.folder),
+            )
 
     @property
     def title(self) -> str:
@@ -212,7 +233,7 @@ class Run:
         path = self.folder / EVALUATION_FILE
         if not path.exists():
             return None
-        figures = storage.read_json(path, "an evaluation")
+        figures = read_json(path, "an evaluation")
         if figures.get("weights") != self.information["weights"]["sha256"]:
             return None
         try:
@@ -224,4 +245,4 @@ class Run:
         """Write what was measured on the whole test split to ``evaluation.json``."""
         weights = self.information["weights"]["sha256"]
         kept = {"data": "test", "seed": seed, "weights": weights, **evaluation.as_dict()}
-        write_json(self.folder / EVALUATION_FILE, kept)
+        write_sealed(self.folder / EVALUATION_FILE, kept)

@@ -5,16 +5,24 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from lowerbound import devices, storage
-from lowerbound.errors import LowerboundError, StorageError
-from lowerbound.files import write_json
+from lowerbound.errors import StorageError
+from lowerbound.files import HALF
 from lowerbound.recipes import prepare
 from lowerbound.runs.description import RUN_FILE, Reading, RunDescription
-from lowerbound.training import CHECKPOINT_FILE, Callback, Record, fit
+from lowerbound.training import (
+    CHECKPOINT_FILE,
+    LOCK_FILE,
+    Callback,
+    ProgressBar,
+    Record,
+    fit,
+)
 from lowerbound.training.processes import joined, local_rank
 from lowerbound.vae import VAE
 
@@ -47,26 +55,42 @@ def train(
         if processes.is_first:
             announce(splits.summary())
             announce(f"{description.recipe}: {_summary(experiment.model)}")
-            if resume and (folder / storage.MODEL_FILE).exists():
-                announce("the run is finished already: nothing is left to train")
-            if not resume:
-                write_json(folder / RUN_FILE, description.completed(splits).model_dump(mode="json"))
-        try:
-            return fit(
-                experiment.model,
-                splits.train,
-                splits.validation,
-                experiment.objective,
-                experiment.training,
-                out=folder,
-                resume=resume and (folder / CHECKPOINT_FILE).exists(),
-                callbacks=callbacks,
-                device=device,
+        watching = [ProgressBar()] if callbacks is None else callbacks
+        begin = _Begin(description.completed(splits), folder, resume, announce)
+        return fit(
+            experiment.model,
+            splits.train,
+            splits.validation,
+            experiment.objective,
+            experiment.training,
+            out=folder,
+            resume=resume and (folder / CHECKPOINT_FILE).exists(),
+            callbacks=[begin, *watching],
+            device=device,
+        )
+
+
+@dataclass
+class _Begin(Callback):
+    """Writes ``run.json`` once training may begin in its folder."""
+
+    description: RunDescription
+    folder: Path
+    resume: bool
+    announce: Callable[[str], None]
+
+    def start(self, model: VAE, epochs: int, steps: int, step: int) -> None:
+        if not self.resume:
+            self.description.write(self.folder)
+            return
+        before, settings = RunDescription.read(self.folder), self.description.settings
+        if before.settings != settings:
+            before.model_copy(update={"settings": settings}).write(self.folder)
+        if step >= epochs * steps:
+            self.announce(
+                "the run is finished already: nothing is left to train; for more epochs add "
+                f"--set epochs={2 * epochs}"
             )
-        except LowerboundError:
-            if processes.is_first and not (folder / CHECKPOINT_FILE).exists():
-                (folder / RUN_FILE).unlink(missing_ok=True)  # nothing was begun
-            raise
 
 
 def _summary(model: VAE) -> str:
@@ -78,15 +102,23 @@ def _summary(model: VAE) -> str:
 
 
 def refuse_occupied(folder: Path) -> None:
-    """Raises StorageError: ``folder`` holds something, or cannot be made."""
-    if (folder / RUN_FILE).exists():
+    """Raises StorageError: ``folder`` holds something, or cannot be made.
+
+    What a start left that was killed before its first checkpoint may be there.
+    """
+    begun = (folder / RUN_FILE).exists()
+    if begun and any((folder / name).exists() for name in (CHECKPOINT_FILE, storage.MODEL_FILE)):
         raise StorageError(
             f"expected a new folder, got {folder}, which holds a run; choose another, or go on "
             f"with it: lowerbound train --resume --out {folder}"
         )
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    left = {LOCK_FILE, RUN_FILE, *(["tensorboard"] if begun else [])}
+    if folder.exists() and (
+        not folder.is_dir()
+        or any(path.name not in left and path.suffix != HALF for path in folder.iterdir())
+    ):
         raise StorageError(f"expected a new or empty folder, got {folder}; choose another")
-    above = next(parent for parent in folder.absolute().parents if parent.exists())
+    above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not above.is_dir() or not os.access(above, os.W_OK):
         reason = "may not be written to" if above.is_dir() else "is a file"
         raise StorageError(

@@ -24,11 +24,13 @@ from lowerbound.errors import (
     NonFiniteLoss,
     StorageError,
 )
+from lowerbound.files import to_json
 from lowerbound.objectives import ELBO, Objective, Terms
 from lowerbound.parts import describe
 from lowerbound.streams import Stream
 from lowerbound.training import batches, checkpoint
 from lowerbound.training.callbacks import Callback, ProgressBar, Record
+from lowerbound.training.claim import Claim, claimed
 from lowerbound.training.processes import Processes, joined, local_rank
 from lowerbound.training.settings import Training
 from lowerbound.training.signals import StopRequest, stop_requests
@@ -70,7 +72,8 @@ def fit(
     Raises:
         NonFiniteLoss: a term became NaN or infinite; the last good checkpoint stays.
         Interrupted: Ctrl-C or SIGTERM; the step was finished, and saved if there is ``out``.
-        StorageError: ``out`` holds a run and ``resume`` is not set, or there is none to resume.
+        StorageError: ``out`` holds a run and ``resume`` is not set, or there is none to resume, or
+            another process trains into it, or it is deleted meanwhile or cannot be written to.
     """
     if isinstance(train, Splits) and validation is None:
         validation = train.validation
@@ -134,16 +137,17 @@ class _Run:
     # The loop.
 
     def go(self, stop: StopRequest, *, resume: bool) -> list[Record]:
-        self._begin(resume=resume)
-        for callback in self.callbacks:
-            callback.start(self.model, self.training.epochs, self.steps, self.state.step)
-        try:
-            while not self._finished():
-                self._epoch(stop)
-        finally:
+        with self._claimed(resume=resume) as self.claim:
+            self._begin(resume=resume)
             for callback in self.callbacks:
-                callback.end()
-        self._end()
+                callback.start(self.model, self.training.epochs, self.steps, self.state.step)
+            try:
+                while not self._finished():
+                    self._epoch(stop)
+            finally:
+                for callback in self.callbacks:
+                    callback.end()
+            self._end()
         return self.state.history
 
     def leave(self) -> None:
@@ -209,6 +213,7 @@ class _Run:
             "validation": self._validate(epoch),
             "seconds": round(state.seconds, 3),
         }
+        self._refuse_non_finite(state.sums, self._place(state.step - 1))
         state.sums = {}
         state.history.append(record)
         if self.training.patience is not None and state.best_epoch() == epoch:
@@ -243,16 +248,29 @@ class _Run:
 
     # Beginning, saving, ending.
 
-    def _begin(self, *, resume: bool) -> None:
+    def _claimed(self, *, resume: bool) -> AbstractContextManager[Claim | None]:
+        """The folder for this run alone, once all that can be refused without it was."""
         if self.out is None:
             if resume:
                 raise ConfigurationError("expected out, the folder to resume from, got none")
-            return
+            return nullcontext()
         if self.out.exists() and not self.out.is_dir():
             raise StorageError(f"expected a folder, got {self.out}, which is a file")
-        settings = self._settings()  # refuses what could not be saved, before any work
+        if resume and not self.out.exists():
+            raise StorageError(f"expected a folder to resume from, got no {self.out}")
+        to_json(self._settings())  # refuses what could not be saved, before any work
+        return claimed(self.out) if self.processes.is_first else nullcontext()
+
+    def _begin(self, *, resume: bool) -> None:
+        if self.out is None:
+            return
         if resume:
-            self.state.restore(self.out, settings, self.device)
+            self.state.restore(self.out, self._settings(), self.device)
+            if self.training.epochs * self.steps < self.state.step:
+                raise ConfigurationError(
+                    f"expected at least {-(-self.state.step // self.steps)} epochs, which "
+                    f"{self.out} has begun, got {self.training.epochs}"
+                )
             if not self.processes.is_first:
                 self.state.sums = {name: 0 * value for name, value in self.state.sums.items()}
         elif (self.out / checkpoint.CHECKPOINT_FILE).exists():
@@ -290,13 +308,13 @@ class _Run:
 
     def _save(self) -> None:
         self.saved_at = time.monotonic()
-        self._refuse_non_finite(
-            dict(self.model.named_parameters()), self._place(self.state.step - 1)
-        )
+        place = self._place(self.state.step - 1)
+        self._refuse_non_finite(self.model.state_dict(), place)
         if self.out is None:
             return
         sums = {name: self.processes.sum(v.clone()).item() for name, v in self.state.sums.items()}
-        if self.processes.is_first:
+        if self.claim is not None:
+            self.claim.expect()
             self.state.save(self.out, self._settings(), sums)
 
     def _stopped_where(self) -> str:
@@ -309,7 +327,8 @@ class _Run:
     def _end(self) -> None:
         kept = self.state.settle()
         self.model.eval()
-        if self.out is not None and self.processes.is_first:
+        if self.out is not None and self.claim is not None:
+            self.claim.expect()
             storage.save(
                 self.model,
                 self.out,
@@ -318,6 +337,7 @@ class _Run:
                 data={"name": self.train.name, "sha256": self.train.fingerprint},
                 metrics=kept,
             )
+            self.claim.expect()
         self.processes.wait()
 
     # Helpers.

@@ -11,6 +11,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from lowerbound.errors import ConfigurationError
+
+TORCHRUN = ("RANK", "MASTER_ADDR", "MASTER_PORT")
+
 
 @dataclass(frozen=True)
 class Processes:
@@ -36,20 +40,42 @@ class Processes:
             dist.barrier()
 
 
+def _number(name: str, default: int) -> int:
+    """A whole number in the environment."""
+    text = os.environ.get(name, str(default))
+    if not text.isdecimal() or (name == "WORLD_SIZE" and int(text) < 1):
+        raise ConfigurationError(
+            f"expected a whole number in the environment's {name}, got {text!r}; unset it to train "
+            "in one process"
+        )
+    return int(text)
+
+
 def local_rank() -> int:
     """This process's number on its machine, which is that of its GPU."""
-    return int(os.environ.get("LOCAL_RANK", "0"))
+    return _number("LOCAL_RANK", 0)
 
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[Processes]:
-    """The group that torchrun's environment describes, set up for the ``with``."""
-    world = int(os.environ.get("WORLD_SIZE", "1"))
+    """The group that torchrun's environment describes, set up for the ``with``.
+
+    Raises:
+        ConfigurationError: the environment describes a part of a group.
+    """
+    world = _number("WORLD_SIZE", 1)
     if world == 1:
         yield Processes()
         return
     already = dist.is_initialized()
     if not already:
+        missing = [name for name in TORCHRUN if name not in os.environ]
+        if missing or _number("RANK", 0) >= world:
+            raise ConfigurationError(
+                f"expected {' and '.join(missing) or 'a RANK below WORLD_SIZE'} in the "
+                f"environment, as WORLD_SIZE={world} is there; start with torchrun, or unset "
+                "WORLD_SIZE to train in one process"
+            )
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield Processes(dist.get_rank(), world)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -11,15 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lowerbound.errors import ConfigurationError, StorageError
-from lowerbound.files import write_atomic
-from lowerbound.training import checkpoint
+from lowerbound import storage
+from lowerbound.errors import ConfigurationError
+from lowerbound.training import checkpoint, history
 from lowerbound.training.adam import Adam
 from lowerbound.training.averaging import WeightAverage
 from lowerbound.training.callbacks import Record
 from lowerbound.training.settings import Training
-
-METRICS_FILE = "metrics.jsonl"
 
 
 class State:
@@ -51,8 +47,8 @@ class State:
         return nullcontext() if self.average is None else self.average.swapped_in()
 
     def best_epoch(self) -> int:
-        """The epoch of the best validation so far, by `criterion`; 0 before the first."""
-        values = [criterion(record["validation"]) for record in self.history]
+        """The epoch of the best validation so far, by `history.criterion`; 0 before the first."""
+        values = [history.criterion(record["validation"]) for record in self.history]
         return 1 + values.index(max(values)) if values else 0
 
     def keep_best(self) -> None:
@@ -71,12 +67,6 @@ class State:
 
     def save(self, folder: Path, settings: dict[str, Any], sums: dict[str, float]) -> None:
         """Write the checkpoint, and the history as JSON lines."""
-        tensors = {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state(),
-            "average": {} if self.average is None else self.average.state(),
-            "best": self.best,
-        }
         state = {
             "step": self.step,
             "seconds": self.seconds,
@@ -84,68 +74,48 @@ class State:
             "history": self.history,
             "settings": settings,
         }
-        checkpoint.write(folder, tensors, state)
-        self._write_history(folder)
+        checkpoint.write(folder, self._groups() | {"best": self.best}, state)
+        history.write_history(folder, self.history)
 
     def restore(self, folder: Path, settings: dict[str, Any], device: torch.device) -> None:
         """Take up what `save` wrote.
 
         Raises:
             ConfigurationError: it was written under other ``settings``.
+            StorageError: it is damaged.
         """
-        tensors, state = checkpoint.read(folder, device)
+        tensors, state = checkpoint.read(folder)
         for name, value in settings.items():
-            if state["settings"][name] != value:
+            before = state["settings"].get(name)
+            if before != value:
                 raise ConfigurationError(
                     f"expected the {name} that {folder} was started with, "
-                    f"{_difference(state['settings'][name], value)}; "
-                    "resume with the same, or start in a new folder"
+                    f"{_difference(before, value)}; resume with the same, or start in a new folder"
                 )
+        path = folder / checkpoint.CHECKPOINT_FILE
+        self.best = {name: tensor.to(device) for name, tensor in tensors.get("best", {}).items()}
+        groups = self._groups() | {"best": self.model.state_dict() if self.best else {}}
+        for group, members in groups.items():
+            found = tensors.get(group, {})
+            storage.refuse_other_shapes(members, found, f"{path}: damaged in its part {group}")
         self.model.load_state_dict(tensors["model"])
         self.optimizer.restore(tensors["optimizer"])
         if self.average is not None:
             self.average.restore(tensors["average"])
-        self.best = tensors.get("best", {})
         self.step, self.seconds = state["step"], state["seconds"]
-        self.history = [_of_today(record) for record in state["history"]]
+        self.history = history.checked(path, state["history"])
         self.sums = {
             name: torch.tensor(value, dtype=torch.float64, device=device)
-            for name, value in _without_false_bound(state["sums"]).items()
+            for name, value in state["sums"].items()
         }
-        self._write_history(folder)
+        history.write_history(folder, self.history)
 
-    def _write_history(self, folder: Path) -> None:
-        lines = "".join(json.dumps(record) + "\n" for record in self.history)
-        write_atomic(folder / METRICS_FILE, lines.encode())
-
-
-def criterion(terms: dict[str, float]) -> float:
-    """What the best epoch has the most of: the bound, or where there is none the objective."""
-    return terms.get("bound", terms["objective"])
-
-
-def read_history(folder: Path) -> list[Record]:
-    """The records of the run in ``folder``, from its ``metrics.jsonl``.
-
-    Raises:
-        StorageError: the file is missing or damaged.
-    """
-    try:
-        lines = (folder / METRICS_FILE).read_text().splitlines()
-        return [_of_today(json.loads(line)) for line in lines]
-    except (OSError, ValueError) as error:
-        raise StorageError(f"{folder / METRICS_FILE}: cannot be read ({error})") from None
-
-
-def _of_today(record: Record) -> Record:
-    """A record of any version; autoencoders' once had log p(x|z) in place of a bound."""
-    splits = {name: record[name] for name in ("train", "validation") if record.get(name)}
-    return record | {name: _without_false_bound(terms) for name, terms in splits.items()}
-
-
-def _without_false_bound(terms: dict[str, float]) -> dict[str, float]:
-    false = "kl" not in terms and terms.get("bound") == -terms.get("reconstruction", math.nan)
-    return {name: value for name, value in terms.items() if not (false and name == "bound")}
+    def _groups(self) -> dict[str, dict[str, Tensor]]:
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state(),
+            "average": {} if self.average is None else self.average.state(),
+        }
 
 
 def _difference(before: Any, now: Any) -> str:

@@ -1,0 +1,85 @@
+"""The records of a run, an epoch each: ``metrics.jsonl``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import pydantic
+from typing_extensions import TypedDict
+
+from lowerbound.errors import StorageError
+from lowerbound.files import MAX_JSON_BYTES, parse_json, to_json, validated, write_atomic
+from lowerbound.training import checkpoint
+from lowerbound.training.callbacks import Record
+
+METRICS_FILE = "metrics.jsonl"
+
+
+def write_history(folder: Path, history: list[Record]) -> None:
+    """Write ``metrics.jsonl``."""
+    lines = "".join(f"{to_json(record)}\n" for record in history)
+    write_atomic(folder / METRICS_FILE, lines.encode())
+
+
+def read_history(folder: Path) -> list[Record]:
+    """The records of the run in ``folder``, from its ``metrics.jsonl``.
+
+    Raises:
+        StorageError: the file is missing or damaged, or its checkpoint knows other records.
+    """
+    path = folder / METRICS_FILE
+    try:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise StorageError(f"{path}: expected at most {MAX_JSON_BYTES} bytes of records")
+        lines = path.read_bytes().splitlines()
+    except StorageError:
+        raise
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be read ({error.strerror or error})") from None
+    found = [parse_json(path, line) for line in lines]
+    records = checked(path, found)
+    saved = checkpoint.state_of(folder)
+    if saved is not None and saved["history"][: len(found)] != found:
+        raise StorageError(
+            f"{path}: expected the records that {checkpoint.CHECKPOINT_FILE} has, got others; "
+            "the file was changed: write it anew with lowerbound train --resume"
+        )
+    return records
+
+
+def checked(path: Path, records: Any) -> list[Record]:
+    """Records that stand in the file at ``path``.
+
+    Raises:
+        StorageError: they are no records of an epoch each.
+    """
+    validated(path, list[_Record], records)
+    if [record["epoch"] for record in records] != list(range(1, len(records) + 1)):
+        raise StorageError(f"{path}: damaged (expected a record for each epoch from 1 on)")
+    return list(records)
+
+
+def criterion(terms: dict[str, float]) -> float:
+    """What the best epoch has the most of: the bound, or where there is none the objective."""
+    return terms.get("bound", terms["objective"])
+
+
+def _with_objective(terms: dict[str, float]) -> dict[str, float]:
+    if "objective" not in terms:
+        raise ValueError("expected the objective among the terms")
+    return terms
+
+
+_Terms = Annotated[dict[str, pydantic.FiniteFloat], pydantic.AfterValidator(_with_objective)]
+
+
+class _Record(TypedDict):
+    __pydantic_config__ = pydantic.ConfigDict(strict=True)  # type: ignore[misc]
+
+    epoch: int
+    step: pydantic.PositiveInt
+    learning_rate: pydantic.FiniteFloat
+    train: _Terms
+    validation: _Terms | None
+    seconds: pydantic.NonNegativeFloat
