@@ -725,6 +725,20 @@ def test_compress_and_decompress(run, coded, tmp_path):
     assert (told["file"], told["images"]) == (str(tmp_path / "x.npy"), 300)
 
 
+def test_compress_of_one_image_and_of_others_than_the_model_knows(run, coded, tmp_path):
+    model, file = coded
+    np.save(tmp_path / "one.npy", np.load(tmp_path / "x.npy")[:1])
+    code, out, err = run("compress", model, tmp_path / "one.npy")
+    assert (code, "bits per dimension" in out) == (0, True), err
+    assert (tmp_path / "one.npy.lb").exists()
+    noise = np.random.default_rng(0).integers(0, 2, (40, 8, 8), np.uint8)
+    np.save(tmp_path / "noise.npy", noise)
+    code, out, _ = run("compress", model, tmp_path / "noise.npy")
+    assert (code, "does not know such images, which are deflated" in out) == (0, True)
+    assert run("decompress", model, tmp_path / "noise.npy.lb", "--out", tmp_path / "y.npy")[0] == 0
+    assert np.array_equal(np.load(tmp_path / "y.npy"), noise)
+
+
 def test_compress_refuses_what_it_should(run, coded, tmp_path):
     model, file = coded
     for arguments, status, message in (

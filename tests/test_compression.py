@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+import zlib
 
 import constriction
 import numpy as np
@@ -71,8 +72,13 @@ def test_the_file_is_as_large_as_the_bound_says(trained, digits):
     assert np.array_equal(decompress(trained, made.content), digits)
 
 
+@pytest.fixture
+def never_deflated(monkeypatch):
+    monkeypatch.setattr(zlib, "compress", lambda *_: bytes(10**6))
+
+
 @pytest.mark.parametrize("name", GREY)
-def test_grey_levels(name):
+def test_grey_levels(never_deflated, name):
     vae = model(name)
     x = np.random.default_rng(1).integers(0, 256, (30, 8, 8), np.uint8)
     made = compress(vae, x)
@@ -90,7 +96,7 @@ def test_grey_levels(name):
         ("Categorical", lb.StandardNormal(LATENT), 256, "d7bb8d920002c864"),
     ],
 )
-def test_files_are_the_same_in_every_version(name, prior, levels, digest):
+def test_files_are_the_same_in_every_version(never_deflated, name, prior, levels, digest):
     vae = model(name, prior=prior)
     with torch.no_grad():
         for tensor in vae.parameters():
@@ -317,7 +323,8 @@ def signed(content: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("place", "value", "message"),
     [
-        (7, b"\x02", "upgrade lowerbound"),
+        (7, b"\x03", "upgrade lowerbound"),
+        (7, b"\x02", "not what was encoded"),
         (8, b"\0", "compressed with"),
         (72, b"|O\0\0", "makes no sense"),
         (72, b"<f4\xff", "makes no sense"),
@@ -446,7 +453,7 @@ def test_a_broken_network_is_named(trained):
         compress(broken, binary(3))
 
 
-def test_a_stack_that_runs_dry_is_refused(monkeypatch):
+def test_data_whose_codes_run_dry_are_deflated(monkeypatch):
     few = np.ones(3, np.uint32)
     monkeypatch.setattr("lowerbound.compression.codec._initial_words", lambda *_: few)
     broad = model(
@@ -454,8 +461,33 @@ def test_a_stack_that_runs_dry_is_refused(monkeypatch):
         prior=lb.StandardNormal(50),
         likelihood=lb.Bernoulli(lb.MLP(50, (), 64), SHAPE),
     )
-    with pytest.raises(DataError, match="more bits for their codes than there are"):
-        compress(broad, binary(3))
+    made = compress(broad, binary(3))
+    assert (made.method, made.initial_bits) == ("deflate", 0)
+    assert np.array_equal(decompress(broad, made.content), binary(3))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float64])
+def test_what_a_model_does_not_know_takes_no_more_than_itself(dtype):
+    """Noise under a model that is sure of its pixels' levels."""
+    vae = model("DiscretisedLogistic")
+    with torch.no_grad():
+        vae.likelihood.network.layers[-1].weight.zero_()
+        vae.likelihood.network.layers[-1].bias.fill_(-5.0)
+    x = np.random.default_rng(0).integers(0, 256, (50, *SHAPE)).astype(dtype)
+    made = compress(vae, x)
+    assert made.method == "deflate"
+    assert len(made.content) < x.nbytes + 200
+    again = decompress(vae, made.content)
+    assert (again.dtype, again.tobytes()) == (x.dtype, x.tobytes())
+
+
+def test_a_forged_deflated_file_is_refused():
+    vae = model("DiscretisedLogistic")
+    x = np.zeros((3, *SHAPE), np.uint8)
+    header, _ = file_format.unpack(compress(vae, x).content)
+    for forged in (zlib.compress(b"1" * 10**6), zlib.compress(b"few"), b"no", b""):
+        with pytest.raises(StorageError, match="not what was encoded"):
+            decompress(vae, file_format.pack_deflated(header, forged))
 
 
 def test_progress_reaches_the_end(made):

@@ -11,7 +11,7 @@ import typer
 
 from lowerbound.cli.options import Json, Quiet
 from lowerbound.cli.output import note, print_json, progress, show
-from lowerbound.errors import ConfigurationError, StorageError
+from lowerbound.errors import ConfigurationError, DataError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from lowerbound import VAE
 
 SUFFIX = ".lb"
+UNLIKELY = -0.05  # of the −ELBO below which no file of data that the model knows can be
+DEFLATED = {"deflate": ", which are deflated as that takes less", "bits-back": ""}
 Folder = Annotated[Path, typer.Argument(help="The folder of the model, which both sides need.")]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Replace an existing file.")]
 
@@ -55,26 +57,33 @@ def compress(
     with progress("compressing") as advance:
         made = compression.compress(model, array, progress=advance)
     speed = made.examples / (time.perf_counter() - started)
-    write_atomic(target, made.content)
     with progress("measuring the ELBO") as advance:
         bound = _negative_elbo(model, array, advance)
+    write_atomic(target, made.content)
+    over = None if bound is None else made.nats_per_example / bound - 1
+    bits = None if bound is None else bound / (made.dimensions * math.log(2))
     figures = {
         "file": str(target),
         "bytes_before": array.nbytes,
         "bytes": len(made.content),
         "images": made.examples,
+        "method": made.method,
         "bits_per_dimension": made.bits_per_dimension,
-        "negative_elbo_bits_per_dimension": bound / (made.dimensions * math.log(2)),
-        "over_negative_elbo": made.nats_per_example / bound - 1,
+        "negative_elbo_bits_per_dimension": bits,
+        "over_negative_elbo": over,
         "initial_bits": made.initial_bits,
         "images_per_second": speed,
     }
+    elbo = "infinite" if bits is None else f"{bits:>8.4f} bits per dimension"
+    if made.method == "deflate" or over is None or over < UNLIKELY:
+        elbo += f"; the model does not know such images{DEFLATED[made.method]}"
+    else:
+        elbo += f" (the file is {over:+.2%})"
     show(
         figures,
         f"{file}: {array.nbytes:,} → {len(made.content):,} bytes in {target}\n"
-        f"  {'size':<22}{figures['bits_per_dimension']:>8.4f} bits per dimension\n"
-        f"  {'−ELBO':<22}{figures['negative_elbo_bits_per_dimension']:>8.4f} bits per dimension "
-        f"(the file is {figures['over_negative_elbo']:+.2%})\n"
+        f"  {'size':<22}{made.bits_per_dimension:>8.4f} bits per dimension\n"
+        f"  {'−ELBO':<22}{elbo}\n"
         f"  {'initial bits':<22}{made.initial_bits:>8,}\n"
         f"  {'images/s':<22}{speed:>8,.0f}",
         json,
@@ -121,14 +130,20 @@ def decompress(
         note(f"wrote {target}: {array.dtype} {array.shape}, {speed:,.0f} images/s")
 
 
-def _negative_elbo(model: VAE, array: np.ndarray, advance: Callable[[int, int], None]) -> float:
-    """−ELBO of the images, nats each."""
+def _negative_elbo(
+    model: VAE, array: np.ndarray, advance: Callable[[int, int], None]
+) -> float | None:
+    """−ELBO of the images, nats each; None where it is infinite."""
     from lowerbound import compression, evaluation
 
     x = compression.as_data(model, array)
-    found = evaluation.evaluate(model, x, samples=1, progress=advance)
-    assert found.elbo is not None
-    return -found.elbo.value
+    if len(x) == 1:
+        x = x.repeat(2, *[1] * (x.ndim - 1))  # `evaluate` wants two, for its standard errors
+    try:
+        found = evaluation.evaluate(model, x, samples=1, progress=advance)
+    except DataError:
+        return None
+    return None if found.elbo is None else -found.elbo.value
 
 
 def _restored(file: Path) -> Path:

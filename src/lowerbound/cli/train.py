@@ -103,9 +103,8 @@ def train(
 
     if resume:
         more = recipes.parse(set_ or [])
-        given = recipe or data or labels or folder or on_disk or more.keys() - {"epochs"}
-        given = given or header or crop or resize or skip_broken
-        if given or test is not None or validation != 0.1:
+        given = (recipe, data, labels, folder, on_disk, header, crop, resize, skip_broken)
+        if any(given) or more.keys() - {"epochs"} or test is not None or validation != 0.1:
             raise ConfigurationError(
                 "expected --resume with --out, and perhaps --set epochs=N for more of them, as "
                 "recipe, data and other settings are those that the run began with"

@@ -8,13 +8,14 @@ import math
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 
 from lowerbound.compression.coders import Stack, families
 from lowerbound.compression.exact_vae import ExactVAE
-from lowerbound.compression.file_format import WORD, Header, pack, unpack
+from lowerbound.compression.file_format import WORD, Header, pack, pack_deflated, unpack
 from lowerbound.compression.layout import Layout, layout_of
 from lowerbound.errors import DataError, StorageError
 from lowerbound.files import hash_tensors
@@ -33,6 +34,8 @@ class Compressed:
 
     Attributes:
         content: the file.
+        method: ``"bits-back"``, or ``"deflate"`` where that takes less, as the model does not know
+            such data.
         examples: how many it holds.
         dimensions: elements of one example.
         initial_bits: bits that were there before the first example, for its code to be taken from;
@@ -40,6 +43,7 @@ class Compressed:
     """
 
     content: bytes
+    method: Literal["bits-back", "deflate"]
     examples: int
     dimensions: int
     initial_bits: int
@@ -64,7 +68,8 @@ def compress(
     levels 0–255 for a likelihood of those, laid out in any way that `lowerbound.data` reads.  The
     prior must be a StandardNormal, a GaussianMixture or a VampPrior, and the posterior a
     DiagonalGaussian.  The networks run on the CPU in exact arithmetic, so that the bytes can be
-    decoded with any number of threads and on other machines.
+    decoded with any number of threads and on other machines.  Data that the model does not know
+    are deflated where that takes less, so that no file is larger than the data and a header.
 
     ``progress`` is called with the examples done and their total.
 
@@ -78,29 +83,20 @@ def compress(
         raise DataError("expected no negative zeros, which cannot be kept; add 0.0 to the data")
     identity = fingerprint(model)
     initial = _initial_words(identity, exact.taken * exact.block)
-    stack = Stack(initial, seal=True)
-    done = 0
-    for block in _blocks(symbols, exact.block):
-        if exact.coder(len(block)).push(stack, block.ravel().astype(np.int32)) < FEWEST_WORDS:
-            raise DataError(
-                "expected data like those the model was trained on, got some that would need more "
-                "bits for their codes than there are; train the model on such data"
-            )
-        stack.encode_reverse(_check(block), CHECK)
-        done += len(block)
-        if progress:
-            progress(done, len(symbols))
-    words = stack.get_compressed()
-    overlap = min(len(initial), len(words))
-    kept = int(np.cumprod(initial[:overlap] == words[:overlap]).sum())
+    words = _coded(exact, symbols, initial, progress)
+    deflated = zlib.compress(array.tobytes(), 9)
+    examples, dimensions = len(symbols), math.prod(exact.shape)
+    kept = 0
+    if words is not None:
+        overlap = min(len(initial), len(words))
+        kept = int(np.cumprod(initial[:overlap] == words[:overlap]).sum())
     data = hashlib.sha256(array.tobytes()).digest()
     header = Header(identity, data, layout, exact.grid.bits, exact.block, kept)
-    return Compressed(
-        pack(header, words[kept:]),
-        len(symbols),
-        math.prod(exact.shape),
-        WORD_BITS * (len(initial) - kept),
-    )
+    if words is None or words[kept:].nbytes > len(deflated):
+        content = pack_deflated(header._replace(initial=0), deflated)
+        return Compressed(content, "deflate", examples, dimensions, 0)
+    initial_bits = WORD_BITS * (len(initial) - kept)
+    return Compressed(pack(header, words[kept:]), "bits-back", examples, dimensions, initial_bits)
 
 
 def decompress(model: VAE, content: bytes, *, progress: Progress | None = None) -> np.ndarray:
@@ -110,7 +106,7 @@ def decompress(model: VAE, content: bytes, *, progress: Progress | None = None) 
         StorageError: the bytes were damaged, or made with another model.
         DataError: the array would not fit in memory.
     """
-    header, words = unpack(content)
+    header, payload = unpack(content)
     identity = fingerprint(model)
     if header.model != identity:
         raise StorageError(
@@ -120,8 +116,10 @@ def decompress(model: VAE, content: bytes, *, progress: Progress | None = None) 
     layout, exact = header.layout, ExactVAE(model, header.grid_bits)
     if not layout.fits(exact.shape) or header.block != exact.block:
         raise StorageError("the file's header does not fit the model; compress the data again")
+    if isinstance(payload, bytes):
+        return _inflated(header, payload)
     initial = _initial_words(identity, exact.taken * exact.block)
-    stack = Stack(np.concatenate([initial[: header.initial], words]))
+    stack = Stack(np.concatenate([initial[: header.initial], payload]))
     symbols = np.empty((layout.shape[0], *exact.shape), np.uint8)
     done = 0
     for block in reversed(_blocks(symbols, exact.block)):
@@ -173,6 +171,34 @@ def block_sizes(examples: int, largest: int) -> list[int]:
         sizes.append(min(largest, 1 + done // 4, examples - done))
         done += sizes[-1]
     return sizes
+
+
+def _coded(
+    exact: ExactVAE, symbols: np.ndarray, initial: np.ndarray, progress: Progress | None
+) -> np.ndarray | None:
+    """The stack's words; None for data that need more bits for their codes than there are."""
+    stack, done = Stack(initial, seal=True), 0
+    for block in _blocks(symbols, exact.block):
+        if exact.coder(len(block)).push(stack, block.ravel().astype(np.int32)) < FEWEST_WORDS:
+            return None
+        stack.encode_reverse(_check(block), CHECK)
+        done += len(block)
+        if progress:
+            progress(done, len(symbols))
+    return stack.get_compressed()
+
+
+def _inflated(header: Header, deflated: bytes) -> np.ndarray:
+    """The array, whose size is that of the header and no more."""
+    dtype, shape = np.dtype(header.layout.dtype), header.layout.shape
+    try:
+        content = zlib.decompressobj().decompress(deflated, dtype.itemsize * math.prod(shape))
+        array = np.frombuffer(content, dtype).reshape(shape).copy()
+    except (zlib.error, ValueError):
+        raise _differs() from None
+    if hashlib.sha256(content).digest() != header.data:
+        raise _differs()
+    return array
 
 
 def _symbols(

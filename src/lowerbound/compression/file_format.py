@@ -1,10 +1,10 @@
-r"""The file: a header, the words of the stack, and a checksum of both.
+r"""The file: a header, what holds the data, and a checksum of both.
 
 =========  ======  ==========================================================================
 offset     bytes
 =========  ======  ==========================================================================
 0          7       ``LBVAE\\r\\n``
-7          1       version of the format, 1
+7          1       what holds the data: 1 the stack, 2 DEFLATE
 8          32      SHA-256 of the model's description and weights
 40         32      SHA-256 of the array's bytes
 72         4       dtype of the array, as NumPy writes it, padded with zero bytes
@@ -14,7 +14,7 @@ offset     bytes
 80         4       initial words that lie below those stored
 84         1       rank r of the array
 85         8 r     its shape
-…          4 w     the stack, 32-bit words, the top last
+…                  the stack, 32-bit words, the top last; or the array's bytes (RFC 1950)
 −32        32      SHA-256 of everything before it
 =========  ======  ==========================================================================
 
@@ -34,7 +34,8 @@ from lowerbound.compression.layout import DTYPES, Layout
 from lowerbound.data.conversion import check_memory
 from lowerbound.errors import StorageError
 
-MAGIC, VERSION = b"LBVAE\r\n", 1
+MAGIC = b"LBVAE\r\n"
+STACK, DEFLATE = 1, 2
 FIXED = struct.Struct("<7sB32s32s4sBBHIB")
 DIGEST = 32
 WORD = np.dtype("<u4")
@@ -55,15 +56,24 @@ class Header(NamedTuple):
 
 def pack(header: Header, words: np.ndarray) -> bytes:
     """The file's bytes, of its header and the stack's words (w,)."""
+    return _pack(header, STACK, words.astype(WORD).tobytes())
+
+
+def pack_deflated(header: Header, deflated: bytes) -> bytes:
+    """The file's bytes, of its header and the deflated array."""
+    return _pack(header, DEFLATE, deflated)
+
+
+def _pack(header: Header, kind: int, payload: bytes) -> bytes:
     model, data, (dtype, shape, white), *sizes = header
     name = dtype.encode()
-    content = FIXED.pack(MAGIC, VERSION, model, data, name, white, *sizes, len(shape))
-    content += struct.pack(f"<{len(shape)}Q", *shape) + words.astype(WORD).tobytes()
+    content = FIXED.pack(MAGIC, kind, model, data, name, white, *sizes, len(shape))
+    content += struct.pack(f"<{len(shape)}Q", *shape) + payload
     return content + hashlib.sha256(content).digest()
 
 
-def unpack(content: bytes) -> tuple[Header, np.ndarray]:
-    """The header, and the stack's words, uint32 of shape (w,).
+def unpack(content: bytes) -> tuple[Header, np.ndarray | bytes]:
+    """The header, and the stack's words, uint32 of shape (w,), or the deflated array.
 
     Raises:
         StorageError: another kind of file, a newer one, or one that was damaged or cut off.
@@ -77,19 +87,22 @@ def unpack(content: bytes) -> tuple[Header, np.ndarray]:
             "the file is damaged or incomplete: its checksum does not match; get it again"
         )
     try:
-        _, version, model, data, name, white, *sizes, rank = FIXED.unpack_from(body)
-        if version != VERSION:
+        _, kind, model, data, name, white, *sizes, rank = FIXED.unpack_from(body)
+        if kind not in (STACK, DEFLATE):
             raise StorageError(
-                f"expected format {VERSION} of compressed files, got {version}; upgrade lowerbound"
+                f"expected format {STACK} or {DEFLATE} of compressed files, got {kind}; upgrade "
+                "lowerbound"
             )
         shape = struct.unpack_from(f"<{rank}Q", body, FIXED.size)
-        words = np.frombuffer(body, WORD, offset=FIXED.size + 8 * rank).astype(np.uint32)
+        payload = body[FIXED.size + 8 * rank :]
+        words = np.frombuffer(payload if kind == STACK else b"", WORD).astype(np.uint32)
         layout = Layout(name.rstrip(b"\0").decode("ascii"), shape, white)
         header = Header(model, data, layout, *sizes)
         known = layout.dtype in DTYPES and white in (1, 255) and header.grid_bits in GRID_BITS
-        if not (known and header.block and rank in RANKS and all(shape) and any(words[-1:])):
+        filled = any(words[-1:]) or kind == DEFLATE
+        if not (known and header.block and rank in RANKS and all(shape) and filled):
             raise ValueError
     except (struct.error, ValueError):
         raise StorageError("the file's header makes no sense; compress the data again") from None
     check_memory(math.prod(shape) * np.dtype(layout.dtype).itemsize, "the file")
-    return header, words
+    return header, words if kind == STACK else payload
