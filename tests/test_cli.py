@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from typer.main import get_command
 
@@ -726,13 +727,18 @@ def test_compress_and_decompress(run, coded, tmp_path):
 
 
 def test_compress_of_one_image_and_of_others_than_the_model_knows(run, coded, tmp_path):
-    model, file = coded
+    model, _ = coded
     np.save(tmp_path / "one.npy", np.load(tmp_path / "x.npy")[:1])
     code, out, err = run("compress", model, tmp_path / "one.npy")
     assert (code, "bits per dimension" in out) == (0, True), err
     assert (tmp_path / "one.npy.lb").exists()
     noise = np.random.default_rng(0).integers(0, 2, (40, 8, 8), np.uint8)
     np.save(tmp_path / "noise.npy", noise)
+    sure = lb.load(model)
+    with torch.no_grad():
+        for weight in sure.likelihood.network.parameters():
+            weight.mul_(5)
+    lb.save(sure, model)
     code, out, _ = run("compress", model, tmp_path / "noise.npy")
     assert (code, "does not know such images, which are deflated" in out) == (0, True)
     assert run("decompress", model, tmp_path / "noise.npy.lb", "--out", tmp_path / "y.npy")[0] == 0

@@ -89,14 +89,17 @@ def test_grey_levels(never_deflated, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "prior", "levels", "digest"),
+    ("name", "prior", "levels", "expected"),
     [
-        ("Bernoulli", lb.StandardNormal(LATENT), 2, "2d546dfb444eb885"),
-        ("Bernoulli", lb.GaussianMixture(LATENT, 4), 2, "3889968b532898d3"),
-        ("Categorical", lb.StandardNormal(LATENT), 256, "d7bb8d920002c864"),
+        ("Bernoulli", lb.StandardNormal(LATENT), 2, "3db7ad61c53bea49"),
+        ("Bernoulli", lb.GaussianMixture(LATENT, 4), 2, "b9a12c36ddd5a94d"),
+        ("Categorical", lb.StandardNormal(LATENT), 256, "86b9cc65ae449efe"),
     ],
 )
-def test_files_are_the_same_in_every_version(never_deflated, name, prior, levels, digest):
+def test_files_are_the_same_in_every_version(monkeypatch, name, prior, levels, expected):
+    """But for the model's fingerprint, which depends on how its description is written."""
+    monkeypatch.setattr("lowerbound.compression.codec.fingerprint", lambda model: bytes(32))
+    monkeypatch.setattr(zlib, "compress", lambda *_: bytes(10**6))
     vae = model(name, prior=prior)
     with torch.no_grad():
         for tensor in vae.parameters():
@@ -104,7 +107,7 @@ def test_files_are_the_same_in_every_version(never_deflated, name, prior, levels
             tensor.copy_((numbers / 200).view(tensor.shape))
     x = (np.arange(40 * 64) ** 2 % 257 % levels).astype(np.uint8).reshape(40, 8, 8)
     content = compress(vae, x).content
-    assert hashlib.sha256(content).hexdigest()[:16] == digest
+    assert hashlib.sha256(content).hexdigest()[:16] == expected
     assert np.array_equal(decompress(vae, content), x)
 
 
