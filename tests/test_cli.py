@@ -204,7 +204,7 @@ def test_evaluate(run, trained):
     assert values["importance_weighted"]["value"] >= values["elbo"]["value"]
     kept = json.loads((trained / "evaluation.json").read_text())
     weights = json.loads((trained / "model.json").read_text())["weights"]["sha256"]
-    assert kept == values | {"weights": weights}
+    assert kept == values | {"weights": weights, "sha256": kept["sha256"]}
 
 
 @pytest.mark.slow
