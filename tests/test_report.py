@@ -14,11 +14,12 @@ from PIL import Image
 from scipy.stats import ks_2samp
 
 import lowerbound as lb
-from lowerbound import recipes
+from lowerbound import plots, recipes
 from lowerbound.data import Dataset
 from lowerbound.plots import DPI
 from lowerbound.plots.style import number
 from lowerbound.report import codes, images, tables, write_report
+from lowerbound.report.build import picture
 from lowerbound.report.outcome import Outcome
 from lowerbound.report.rows import apart
 from lowerbound.report.sections import SECTIONS
@@ -103,6 +104,20 @@ def test_pictures_have_one_size_of_letters(page):
     assert "max-width: max(100%, 0.75 * var(--w" in page
 
 
+def test_pictures_of_images_are_exact_and_charts_are_small():
+    images = np.random.default_rng(0).integers(0, 256, (6, 3, 8, 8), np.uint8)
+    for shown in (images[:, :1], images):
+        figure = plots.samples(shown)
+        png, width, _ = picture(figure)
+        whole = np.asarray(Image.open(io.BytesIO(plots.png_bytes(figure))).convert("RGB"))
+        kept = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+        assert kept.shape[1] == round(width * DPI / 96)
+        inked = whole[:, (whole < 255).any((0, 2))]
+        np.testing.assert_array_equal(kept[:, (kept < 255).any((0, 2))], inked)
+    chart = plots.latent_scatter(np.random.default_rng(0).normal(size=(500, 2)))
+    assert len(picture(chart)[0]) < 0.6 * len(plots.png_bytes(chart))
+
+
 def test_nothing_is_wider_than_the_page(page):
     """What may not wrap stands in a box of its own that scrolls."""
     style = page[page.index("<style>") : page.index("</style>")]
@@ -175,8 +190,8 @@ def test_a_conditional_model_shows_every_class():
     found = outcome(PICTURES, conditional=True, latent_dim=2)
     few = Outcome(found.model, PICTURES.take(2), found.evaluation, found.history)
     assert few.class_names == ["a", "b", "c"]
-    for picture in (images.class_samples, codes.class_traversals):
-        written = {text.get_text() for text in picture(few).axes[0].texts}
+    for show in (images.class_samples, codes.class_traversals):
+        written = {text.get_text() for text in show(few).axes[0].texts}
         assert {"a", "b", "c"} <= written
     rows = outcome(TABLE, conditional=True).rows
     assert np.bincount(rows.generated_labels).tolist() == [2500, 2500]

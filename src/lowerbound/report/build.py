@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
 from PIL import Image, ImageChops
 
 import lowerbound
@@ -160,7 +161,7 @@ def _draw(
         if isinstance(shown.content, Table):
             section |= {"header": shown.content.header, "rows": shown.content.rows}
         else:
-            png, width, height = cropped(plots.png_bytes(shown.content))
+            png, width, height = picture(shown.content)
             write_atomic(out / f"{shown.name}.png", png)
             section |= {"data": data_uri(png), "width": width, "height": height}
         drawn.append(section)
@@ -170,12 +171,18 @@ def _draw(
     return drawn
 
 
-def cropped(png: bytes) -> tuple[bytes, int, int]:
-    """A picture without the white at its sides, and its size in a page's pixels."""
-    image = Image.open(io.BytesIO(png)).convert("RGB")
+def picture(figure: Figure) -> tuple[bytes, int, int]:
+    """A figure as a PNG without the white at its sides, and its size in a page's pixels.
+
+    Of at most 256 colours, which makes it less than half as large, unless that would change an
+    image that it shows.
+    """
+    image = Image.open(io.BytesIO(plots.png_bytes(figure))).convert("RGB")
     inked = ImageChops.difference(image, Image.new("RGB", image.size, "white")).getbbox()
     left, right = (inked[0], inked[2]) if inked else (0, image.width)
     kept = image.crop((max(0, left - MARGIN), 0, min(image.width, right + MARGIN), image.height))
+    if kept.getcolors(256) or not any(axes.images for axes in figure.axes):
+        kept = kept.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     buffer = io.BytesIO()
     kept.save(buffer, "PNG", optimize=True, dpi=(plots.DPI, plots.DPI))
     width, height = (round(size * 96 / plots.DPI) for size in kept.size)

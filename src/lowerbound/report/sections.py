@@ -93,7 +93,9 @@ def behind(s: Outcome) -> str:
     """What is drawn behind codes."""
     if s.has_normal_prior:
         return " The circles are the prior's, at 1σ and 2σ."
-    return " Grey points are draws from the prior." if s.trains_prior else ""
+    if not s.trains_prior:
+        return ""
+    return " Grey points are draws from the prior, which spread wider than means do."
 
 
 def walked(s: Outcome) -> str:
