@@ -457,6 +457,13 @@ def test_columns_that_span_decades_are_logarithmic(values, kind):
     assert inside > 0.99
 
 
+def test_powers_are_apart():
+    scale = Scale("symlog", -2e4, 3e4, whole=False, threshold=600.0)
+    assert scale.powers() == [-1e4, -1e3, 0.0, 1e3, 1e4]
+    counts = Scale("symlog", 0.0, 1e8, whole=True, threshold=1.0)
+    assert counts.powers() == [0, 1e2, 1e4, 1e6, 1e8]
+
+
 def test_pairs_and_marginals_show_every_dimension():
     z = RNG.normal(size=(80, 4))
     names = [f"z[{i}]" for i in range(4)]

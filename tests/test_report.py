@@ -212,7 +212,7 @@ def test_nearest_training_images():
     assert index.tolist() == [4400, 7]
     assert distance.tolist() == pytest.approx([0.01, 0.01], rel=1e-4)
     found = outcome(PICTURES, train=PICTURES)
-    assert images.closeness(found)[1] == 0  # the test images are training images
+    assert images.closeness(found)[2] == 0  # the test images are training images
     assert "nearest of 60 training images" in captions(found)["nearest"]
 
 

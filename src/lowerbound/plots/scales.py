@@ -9,11 +9,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.scale import SymmetricalLogTransform
 from matplotlib.ticker import (
+    FixedLocator,
     FuncFormatter,
     LogLocator,
     MaxNLocator,
     NullLocator,
-    SymmetricalLogLocator,
 )
 
 from lowerbound.plots.style import Array, minus
@@ -80,6 +80,18 @@ class Scale:
             edges = symlog.inverted().transform(np.linspace(ends[0], ends[1], bins + 1))
         return np.unique(np.floor(edges)) - 0.5 if self.whole else edges
 
+    def powers(self) -> list[float]:
+        """0 and powers of ten of both signs, an eighth of a symlog axis apart or more."""
+        top = int(np.floor(np.log10(max(-self.low, self.high, self.threshold))))
+        sizes = [10.0**power for power in range(top, top - 8, -1)]
+        symlog, kept = SymmetricalLogTransform(10, self.threshold, 1), [0.0]
+        ends = symlog.transform(np.array([self.low, self.high]))
+        for value in (sign * size for size in sizes for sign in (1, -1)):
+            gaps = np.abs(symlog.transform(np.array(kept)) - symlog.transform(np.array([value])))
+            if self.low <= value <= self.high and gaps.min() > (ends[1] - ends[0]) / 8:
+                kept.append(value)
+        return sorted(kept)
+
     def apply(self, axes: Axes, axis: Literal["x", "y"]) -> None:
         """Give one axis of a panel this scale, with few ticks in plain numbers."""
         chosen = axes.xaxis if axis == "x" else axes.yaxis
@@ -94,9 +106,7 @@ class Scale:
             chosen.set_major_locator(LogLocator(numticks=4))
         else:
             getattr(axes, f"set_{axis}scale")("symlog", linthresh=self.threshold)
-            locator = SymmetricalLogLocator(base=10, linthresh=self.threshold)
-            locator.set_params(numticks=4)
-            chosen.set_major_locator(locator)
+            chosen.set_major_locator(FixedLocator(self.powers()))
         chosen.set_minor_locator(NullLocator())
         chosen.set_major_formatter(FuncFormatter(lambda value, _: power(value)))
 

@@ -68,13 +68,15 @@ def neighbours(outcome: Outcome) -> Figure:
     return plots.reconstructions(pairs, labels=labels, value_range=outcome.value_range)
 
 
-def closeness(outcome: Outcome) -> tuple[float, float]:
-    """The median difference of samples, and of test images, from the nearest training image."""
+def closeness(outcome: Outcome) -> list[float]:
+    """The median difference from the nearest training image.
+
+    Of samples, of reconstructions of test images, and of these themselves.
+    """
     assert outcome.train is not None
-    samples, test = outcome.sampled(SAMPLES, mean=True), outcome.data.take(COMPARED).x
-    near = (nearest(x, outcome.train.x)[1].median().item() for x in (samples, test))
-    first, second = (distance / contrast(outcome) for distance in near)
-    return first, second
+    test = outcome.data.take(COMPARED)
+    of = (outcome.sampled(SAMPLES, mean=True), outcome.reconstructed(test), test.x)
+    return [nearest(x, outcome.train.x)[1].median().item() / contrast(outcome) for x in of]
 
 
 def contrast(outcome: Outcome) -> float:
