@@ -143,8 +143,25 @@ def test_csv_names_that_are_numbers_are_told_from_examples(tmp_path, caplog):
 
 
 @pytest.mark.parametrize(
+    ("first", "spread", "named"),
+    [
+        ([0, 1], 0.5, True),  # pandas' names of columns without names
+        ([0.5, 1], 0.5, False),
+        ([2019, 2020, 2021], 0.5, True),
+        ([900.5, 950.2], 0.5, True),
+        (['"3"', '"1"'], 0.5, True),
+    ],
+)
+def test_csv_few_columns(tmp_path, first, spread, named):
+    rows = np.random.default_rng(0).normal(0, spread, (20, len(first))).round(3) + 0.0004
+    table = "\n".join(",".join(map(str, row)) for row in [first, *rows])
+    assert len(read(csv(tmp_path, table))) == 21 - named
+
+
+@pytest.mark.parametrize(
     "rows",
     [
+        [[9e6, 9.1e6, 9.3e6], *([i * 1e5, i * 1.01e5, i * 1.03e5] for i in range(20, 1, -1))],
         np.random.default_rng(1).normal(5, 2, (30, 4)).round(1),  # of no order
         np.sort(np.random.default_rng(2).random((30, 6)).round(3)),  # each in order
         [[i, 2 * i, 3 * i] for i in range(1, 30)],  # the first below all others

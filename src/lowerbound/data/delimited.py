@@ -135,7 +135,8 @@ def _layout(path: Path, reading: Reading) -> Layout:
     rows = [[field.strip() for field in _fields(path, text, delimiter)] for text in below]
     rows = [row for row in rows if len(row) == len(first)]
     longest = max(map(len, [line, *below]))
-    named = _is_header(path, first, rows, reading)
+    quoted = line.count('"') == 2 * len(first) and not any('"' in text for text in below)
+    named = _is_header(path, first, rows, reading, quoted=quoted and bool(below))
     return Layout(
         names=first if named else tuple(map(str, range(len(first)))),
         named=named,
@@ -146,11 +147,13 @@ def _layout(path: Path, reading: Reading) -> Layout:
     )
 
 
-def _is_header(path: Path, first: tuple[str, ...], rows: list[list[str]], reading: Reading) -> bool:
-    """Whether the first line names the columns; a guess is told."""
+def _is_header(
+    path: Path, first: tuple[str, ...], rows: list[list[str]], reading: Reading, *, quoted: bool
+) -> bool:
+    """Whether the first line names the columns, as if it alone is quoted; a guess is told."""
     if reading.header is not None:
         return reading.header
-    if reading.columns is not None and set(reading.columns) <= set(first):
+    if quoted or (reading.columns is not None and set(reading.columns) <= set(first)):
         return True
     named, sure = names_columns(first, rows)
     shown = ", ".join(first[:SHOWN]) + (", …" if len(first) > SHOWN else "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 
@@ -11,14 +12,16 @@ TRUTH = ("true", "false")
 FEWEST_COUNTED = 4
 FEWEST_SPACED = 5
 FEWEST_ROWS = 5
+FAR, MOSTLY, TINY = 10, 0.8, 1e-300
 
 
 def names_columns(first: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[bool, bool]:
     """Whether ``first`` holds names, and whether that is beyond doubt.
 
     A word above numbers is a name.  A word that its own column repeats is a value, and so are words
-    or numbers that occur twice in the line.  Numbers are names where they rise or fall throughout
-    and are far from the rows below, or are evenly spaced as no row is, or count the columns.
+    or numbers that occur twice in the line.  Numbers are names where they count the columns, or
+    rise or fall throughout and are evenly spaced as no row is, or are far from the rows below, or
+    alone are whole, unless the rows rise or fall as they do.
 
     >>> names_columns(["age", "height"], [["41", "170"]])
     (True, True)
@@ -47,10 +50,11 @@ def names_columns(first: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[
         if not any(numeric):
             return True, False
     places = [j for j, number in enumerate(numeric) if number or not rows]
-    return _numbers_name(
-        numbers([[first[j] for j in places]])[0],
-        numbers([[row[j] for j in places] for row in rows]).reshape(len(rows), len(places)),
-    ), False
+    above = [first[j] for j in places]
+    below = [[row[j] for j in places] for row in rows]
+    whole = all(map(str.isdigit, above)) and not any(map(str.isdigit, chain(*below)))
+    values = numbers(below).reshape(len(rows), len(places))
+    return _numbers_name(numbers([above])[0], values, whole=whole), False
 
 
 def is_value(field: str) -> bool:
@@ -83,21 +87,29 @@ def numbers(rows: Sequence[Sequence[str]]) -> np.ndarray:
     )
 
 
-def _numbers_name(first: np.ndarray, rows: np.ndarray) -> bool:
-    """Whether numbers are names, as years, wavelengths or counts of the columns are."""
-    counted = any(np.array_equal(first, np.arange(len(first)) + start) for start in (0, 1))
-    if counted and len(first) >= FEWEST_COUNTED:
+def _numbers_name(first: np.ndarray, rows: np.ndarray, *, whole: bool) -> bool:
+    """Whether numbers are names, as years, wavelengths or counts of the columns are.
+
+    ``whole``: they are written as whole numbers, and none of the rows' is.
+    """
+    n, many = len(first), len(rows) >= FEWEST_ROWS
+    counted = any(np.array_equal(first, np.arange(n) + start) for start in (0, 1))
+    if counted and (n >= FEWEST_COUNTED or (n > 1 and whole and many)):
         return not any(np.array_equal(np.sort(row), first) for row in rows)
     steps = np.diff(first)
-    if len(first) < 2 or not (np.all(steps > 0) or np.all(steps < 0)):
+    if n < 2 or not (np.all(steps > 0) or np.all(steps < 0)):
         return False
-    if len(rows) >= FEWEST_ROWS:
-        low, high = np.fmin.reduce(rows), np.fmax.reduce(rows)
-        if np.all((first < 2 * low - high) | (first > 2 * high - low)):
-            return True
-    if len(first) < FEWEST_SPACED:
+    spaced = bool(_is_even(first[None]).all()) and not _is_even(rows).any()
+    if spaced and n >= FEWEST_SPACED:
+        return True
+    if not many:
         return False
-    return bool(_is_even(first[None]).all()) and not _is_even(rows).any()
+    low, high = np.fmin.reduce(rows), np.fmax.reduce(rows)
+    beyond = np.fmin.reduce(np.maximum(low - first, first - high) / np.maximum(high - low, TINY))
+    alike = np.mean(np.all(np.diff(rows) * steps[0] > 0, axis=1))  # rows in the same order
+    if beyond > 1 and spaced and n > 2:
+        return True
+    return bool(beyond > FAR or ((beyond > 1 or whole) and alike < MOSTLY))
 
 
 def _is_even(rows: np.ndarray) -> np.ndarray:
