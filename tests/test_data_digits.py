@@ -11,7 +11,7 @@ import torch
 
 import lowerbound as lb
 from lowerbound.data import Dataset, as_dataset, from_arrays, load, read
-from lowerbound.errors import ConfigurationError, DataError
+from lowerbound.errors import ConfigurationError, DataError, ShapeError
 
 RNG = np.random.default_rng(0)
 N = 120
@@ -116,6 +116,7 @@ def test_kinds_are_told_from_the_numbers_as_they_came():
     assert from_arrays(np.array([[0.5, 1 + 1e-12]])).kind == "real"
     assert from_arrays(np.array([[3, 2**24]])).kind == "counts"
     assert from_arrays(np.array([[3, 2**24 + 1]])).kind == "real"
+    assert from_arrays(np.array([[1e-50, 2e-50]])).kind == "real"
 
 
 @pytest.mark.parametrize("form", ["array", "frame", "npy"])
@@ -136,8 +137,9 @@ def test_numbers_that_float64_does_not_tell_apart_are_refused(tmp_path, form):
 def test_rounding_of_a_constant_is_not_scaled_up():
     x = np.stack([NORMAL[:, 0], 0.3 + np.where(NORMAL[:, 1] > 0, 5.6e-17, 0)], 1)
     assert lb.Standardise.of(from_arrays(x)).deviation[1] == 1
-    with pytest.raises(ConfigurationError, match="above 1e-150 in size"):
-        lb.Standardise.of(from_arrays(1e-170 * NORMAL))
+    for size in (1e-170, 1e170):
+        with pytest.raises(ConfigurationError, match=r"from 1e-150 to 1e\+150 in size"):
+            lb.Standardise.of(Dataset(torch.from_numpy(size * NORMAL)))
 
 
 def test_a_model_that_does_not_centre_refuses_what_it_would_round():
@@ -148,6 +150,9 @@ def test_a_model_that_does_not_centre_refuses_what_it_would_round():
     for name in ("far from 0", "below", "tiny", "large"):
         with pytest.raises(DataError, match=r"transform=Standardise.of\(data\)"):
             lb.fit(vae(), FAR[name], training=lb.Training(epochs=1), callbacks=[])
+    mixed = np.stack([abs(FAR["tiny"][:, 0]), RNG.random(N)], 1)
+    with pytest.raises(DataError, match="got column 0"):
+        lb.fit(lb.recipes.mlp(from_arrays(mixed)).model, mixed, callbacks=[])
     data, once = from_arrays(FAR["below"]), lb.Training(epochs=1)
     lb.fit(vae(transform=lb.Standardise.of(data)), data, training=once, callbacks=[])
     lb.fit(vae(), NORMAL, training=once, callbacks=[])
@@ -184,6 +189,8 @@ def test_whatever_holds_numbers_goes_where_tensors_go(given):
     lb.fit(model, given, given, training=lb.Training(epochs=1), callbacks=[])
     codes = model.embed(given).tolist()
     torch.testing.assert_close(model.decode(codes), model.decode(torch.tensor(codes)))
+    with pytest.raises(ShapeError, match=r"codes of shape \('\*batch', 1\), got \(120, 2\)"):
+        model.decode(x)
 
 
 def test_complex_numbers_are_refused_where_tensors_go():
@@ -226,6 +233,8 @@ def test_what_is_masked_is_missing():
     assert from_arrays(np.ma.MaskedArray(NORMAL)).observed is None
     holes = np.ma.MaskedArray(np.where(np.arange(N) == 3, np.nan, NORMAL.T).T, mask)
     assert from_arrays(holes, missing=True).observed.sum() == 2 * N - 3
+    with pytest.raises(DataError, match="got a masked one in row 5, column 1"):
+        from_arrays(list(masked))
     listed = from_arrays([[1, None], [2, 3.5]], missing=True)
     assert listed.observed.tolist() == [[True, False], [True, True]]
 
@@ -279,3 +288,8 @@ def test_labels_of_any_type(labels, classes):
 def test_labels_that_would_lose_something_are_refused(labels, message):
     with pytest.raises(DataError, match=message):
         from_arrays(NORMAL[:3], labels)
+
+
+def test_known_sets_do_not_stay_on_disk():
+    with pytest.raises(ConfigurationError, match="digits: expected the path of a file"):
+        load("digits", on_disk=True)

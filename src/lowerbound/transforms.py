@@ -47,6 +47,11 @@ class Values(Protocol):
         """Their mean and variance; see `data.moments`."""
 
 
+def floating(x: Tensor) -> Tensor:
+    """x in float32, or in float64 if it is."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 class Transform(ABC):
     """What a transform is."""
 
@@ -85,7 +90,7 @@ class Identity(Transform):
     output: ClassVar[Output] = "continuous"
 
     def __call__(self, x: Tensor) -> Tensor:
-        return x if x.is_floating_point() else x.float()
+        return floating(x)
 
     def inverse(self, x: Tensor) -> Tensor:
         return x
@@ -122,7 +127,7 @@ class Scale(Transform):
         return cls(values.scale)
 
     def __call__(self, x: Tensor) -> Tensor:
-        return x.float() / self.maximum
+        return floating(x) / self.maximum
 
     def inverse(self, x: Tensor) -> Tensor:
         return x * self.maximum
@@ -230,13 +235,15 @@ class Standardise(Transform):
         """By the moments of ``values``; columns that do not vary are only centred.
 
         Raises:
-            ConfigurationError: numbers so small that float64 does not hold their squares.
+            ConfigurationError: numbers so small or large that float64 does not hold their squares.
         """
         mean, constant = values.moments.mean, values.moments.constant()
-        if (constant & (mean != 0) & (mean.abs() < SMALLEST)).any():
+        wrong = constant & (mean != 0) & (mean.abs() < SMALLEST)
+        wrong |= ~values.moments.variance().isfinite()
+        if wrong.any():
             raise ConfigurationError(
-                f"expected columns of numbers above {SMALLEST:g} in size in {values.name}, got "
-                f"a mean of {mean[constant & (mean != 0)].abs().min():.3g}; rescale the data"
+                f"expected columns of numbers from {SMALLEST:g} to {1 / SMALLEST:g} in size in "
+                f"{values.name}, got a mean of {mean[wrong][0].item():.3g}; rescale the data"
             )
         deviation = values.moments.variance().sqrt().masked_fill(constant, 1.0)
         return cls(tuple(mean.tolist()), tuple(deviation.tolist()))
@@ -251,7 +258,7 @@ class Standardise(Transform):
     def __call__(self, x: Tensor) -> Tensor:
         mean, deviation = self._figures(x)
         centred = (x.double() - mean) / deviation
-        return centred.to(torch.promote_types(x.dtype, torch.float32))
+        return centred.to(floating(x).dtype)
 
     def inverse(self, x: Tensor) -> Tensor:
         mean, deviation = self._figures(x)

@@ -214,7 +214,7 @@ class VAE(nn.Module):
                 f"{data.name}: expected numbers that float32 tells apart once they are "
                 f"transformed, got column {j} (counted from 0) of mean {mean[j].item():.6g} and "
                 f"deviation {deviation[j].item():.3g} under {type(self.transform).__name__}; give "
-                "the VAE transform=Standardise.of(data), as the recipes do"
+                "the VAE transform=Standardise.of(data), or rescale that column"
             )
 
     def draws(
@@ -300,6 +300,10 @@ class VAE(nn.Module):
     def decode(self, z: Any, context: Any = None) -> Tensor:
         """The mean of p(x|z) for codes z, (*batch, latent), in data units: (*batch, *shape)."""
         z = self._here(z).to(self._parameter.dtype)
+        if z.shape[-1:] != (self.latent_dim,):
+            raise ShapeError(
+                f"expected codes of shape {('*batch', self.latent_dim)}, got {tuple(z.shape)}"
+            )
         return self.transform.inverse(self.likelihood(z, self.features(context)).mean)
 
     @torch.no_grad()

@@ -147,6 +147,8 @@ def from_arrays(
             )
         raw = read_frame(x, labels, name, missing=missing)
     else:
+        if isinstance(x, list | tuple) and any(isinstance(row, np.ma.MaskedArray) for row in x):
+            x = np.ma.stack(x)
         array = real_numbers(to_array(x, name), name)
         mask = None if observed is None else to_array(observed, name).astype(bool)
         if isinstance(x, np.ma.MaskedArray):

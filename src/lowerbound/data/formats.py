@@ -107,7 +107,7 @@ def load(
     """
     check_seed(seed)
     reading = Reading(**how)
-    if source in known():
+    if isinstance(source, str) and source in known():
         reading.check((), str(source), "a known data set, which has its own")
         if on_disk:
             raise ConfigurationError(
@@ -155,7 +155,7 @@ def read(
 
 def options_of(source: str | Path) -> tuple[str, ...]:
     """The options of `load` and `read` that choose how to read, those that ``source`` has."""
-    if source in known():
+    if isinstance(source, str) and source in known():
         return ()
     path = _existing(source)
     return (FORMATS.get(_format(path)) or _refuse(path)).options
@@ -189,6 +189,11 @@ def is_large(source: str | Path) -> bool:
 
 def _existing(source: str | Path) -> Path:
     """A path with a regular file or a folder."""
+    if not isinstance(source, str | os.PathLike):
+        raise ConfigurationError(
+            f"expected a known data set, or the path of a file or folder, got a "
+            f"{type(source).__name__}; data.from_arrays takes arrays and data frames"
+        )
     path = Path(os.path.expanduser(source))
     try:
         mode = os.stat(path if str(source) else "").st_mode

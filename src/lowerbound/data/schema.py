@@ -3,7 +3,7 @@
 ========== =====================================================================
 binary     only 0 and 1, or only 0 and 255
 grey       levels 0–255, of one channel or several
-unit       numbers in [0, 1]
+unit       numbers in [0, 1], the largest above 10⁻⁶
 real       any numbers; dates are days since 1970
 positive   numbers above 0
 counts     whole numbers from 0 to 2²⁴; larger ones are times, places or names: real
@@ -26,7 +26,7 @@ from lowerbound.errors import ConfigurationError, DataError, near
 
 Kind = Literal["binary", "grey", "unit", "real", "positive", "counts", "categories", "tokens"]
 AT_ONCE = 2**16
-MOST_COUNTED = 2**24
+MOST_COUNTED, LEAST_UNIT = 2**24, 1e-6
 NAMED = ("categories", "tokens")
 
 
@@ -85,7 +85,7 @@ class Values:
             return "real"
         if self.whole and self.high <= MOST_COUNTED:
             return "counts"
-        return "unit" if self.high <= 1 else "real"
+        return "unit" if LEAST_UNIT < self.high <= 1 else "real"
 
 
 @dataclass(frozen=True)

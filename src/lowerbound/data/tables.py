@@ -220,14 +220,14 @@ def _numbers(where: Path | str, column: Any, name: str) -> tuple[np.ndarray, tup
         return instants.cast("int64").cast("float64").to_numpy() / MICROSECONDS_A_DAY, ()
     if pa.types.is_dictionary(column.type):
         whole = column.unify_dictionaries().combine_chunks()
-        values = whole.dictionary.to_pylist()
+        values = [None if v is None else str(v) for v in whole.dictionary.to_pylist()]
         named = [value for value in values if value is not None]
         number = {value: i for i, value in enumerate(named)}
-        places = [number.get(value, np.nan) for value in values]
+        places = [np.nan if value is None else number[value] for value in values]
         codes = np.array(whole.indices.cast("float64").to_numpy(zero_copy_only=False))
         known = ~np.isnan(codes)
         codes[known] = np.array(places)[codes[known].astype(int)]
-        return codes, tuple(map(str, named))
+        return codes, tuple(named)
     if is_text(column.type):
         column = column.cast("large_string")
         names = pc.unique(column).drop_null().sort()
