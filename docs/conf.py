@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
-from typing import Any
+import subprocess
+import sys
+from typing import Any, ClassVar
 
-from docutils.nodes import SkipNode
+from docutils.nodes import SkipNode, literal_block
+from docutils.parsers.rst import Directive
 from latex2mathml.converter import convert
 
 import lowerbound
@@ -52,7 +56,21 @@ def escape(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[s
             lines[i] = re.sub(r"(``.*?``)|([*|])", lambda m: m[1] or "\\" + m[2], line)
 
 
+class Help(Directive):
+    """What a command says of itself."""
+
+    has_content: ClassVar[bool] = False
+    optional_arguments: ClassVar[int] = 2
+
+    def run(self) -> list[literal_block]:
+        words = [sys.executable, "-m", "lowerbound", *self.arguments, "--help"]
+        environment = os.environ | {"COLUMNS": "80"}
+        told = subprocess.run(words, env=environment, check=True, capture_output=True, text=True)
+        return [literal_block(told.stdout, told.stdout, language="text")]
+
+
 def setup(app: Any) -> None:
-    """Register the renderer, and the reading of docstrings before napoleon's."""
+    """Register the renderer, helps, and the reading of docstrings before napoleon's."""
+    app.add_directive("help", Help)
     app.connect("autodoc-process-docstring", escape, priority=900)
     app.add_html_math_renderer("mathml", (inline, None), (block, None))

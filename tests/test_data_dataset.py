@@ -350,3 +350,16 @@ def test_one_example_cannot_be_split():
 )
 def test_bands_may_be_the_last_axis(shape, kept):
     assert from_arrays(np.random.default_rng(0).random(shape)).shape == kept
+
+
+def test_data_show_in_notebooks_as_their_summary_and_columns():
+    fields = (Field("a<b", "real"), Field("colour", "categories", categories=("red", "blue")))
+    data = Dataset(torch.tensor([[1.5, 0.0], [-2.0, 1.0]]), schema=fields, name="R&D")
+    shown = data._repr_html_()
+    assert shown.startswith("<pre>R&amp;D: 2 rows of 2 values, 1 real, 1 categories</pre><table>")
+    assert "<td>a&lt;b</td><td>real</td><td></td>" in shown
+    assert "<td>colour</td><td>categories</td><td>red, blue</td>" in shown
+    assert Splits(data, None, data)._repr_html_().endswith("; 2 for test</pre>")
+    wide = Dataset(torch.randn(3, 30), schema=tuple(Field(f"c{i}", "real") for i in range(30)))
+    assert "<td>c19</td>" in wide._repr_html_()
+    assert "<td>and 10 more</td>" in wide._repr_html_()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from html import escape
 
 import pyarrow as pa
 import pytest
@@ -136,6 +137,7 @@ def test_grey_levels_under_bernoulli_have_no_bits_per_dimension_and_say_so():
     assert result.bits_per_dimension is None
     assert "binarised" in result.measures
     assert "binarised" in str(result)
+    assert result._repr_html_() == f"<pre>{escape(str(result))}</pre>"
 
 
 def test_an_autoencoder_has_a_reconstruction_and_nothing_else():

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
 import signal
+import sys
+import types
 
 import pytest
 import safetensors
 import torch
+from rich.console import Console
 from torch import nn
 
 import lowerbound as lb
@@ -23,7 +27,14 @@ from lowerbound.errors import (
     StorageError,
 )
 from lowerbound.streams import Stream
-from lowerbound.training import Callback, TensorBoard, batches, fit
+from lowerbound.training import (
+    Callback,
+    ProgressBar,
+    TensorBoard,
+    batches,
+    callbacks,
+    fit,
+)
 
 
 def data(n: int = 203) -> torch.Tensor:
@@ -440,3 +451,36 @@ def test_what_is_part_of_a_run_stays_when_it_is_resumed(tmp_path, begun, resumed
     fit(model(), x, x, training=quick(**begun), out=tmp_path, callbacks=[])
     with pytest.raises(ConfigurationError, match=message):
         fit(model(), x, x, training=quick(**resumed), out=tmp_path, resume=True, callbacks=[])
+
+
+LONG = {"bound": -123456.78, "reconstruction": 120000.12, "kl": 3456.66}
+
+
+def test_an_epoch_is_one_line_of_a_file(capsys):
+    record = {"epoch": 1234, "step": 1, "train": LONG, "validation": LONG}
+    bar = ProgressBar()
+    bar.start(None, 1, 1, 0)
+    bar.epoch(None, record)
+    bar.end()
+    assert capsys.readouterr().err.splitlines() == [
+        "epoch 1234: −bound 123456.78 = reconstruction 120000.12 + KL 3456.66; validation 123456.78"
+    ]
+
+
+def test_a_notebook_has_a_bar_that_needs_no_widgets(monkeypatch):
+    class Bar:
+        def __init__(self, total):
+            self.total, self.shown, self.progress = total, 0, 0
+            bars.append(self)
+
+        def display(self):
+            self.shown += 1
+
+    bars = []
+    display = types.SimpleNamespace(ProgressBar=Bar, display=lambda *shown: None)
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(display=display))
+    monkeypatch.setattr(callbacks, "Console", functools.partial(Console, force_jupyter=True))
+    fit(model(), data(100), training=quick())
+    (bar,) = bars
+    assert (bar.total, bar.shown, bar.progress) == (6, 1, 6)

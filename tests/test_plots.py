@@ -695,3 +695,8 @@ def test_nothing_is_clipped_at_the_edges(figure):
     canvas = pixels(figure())
     border = np.concatenate([canvas[0], canvas[-1], canvas[:, 0], canvas[:, -1]])
     assert (border == 255).all()
+
+
+def test_figures_show_as_pictures_in_notebooks():
+    for figure in (plots.samples(RNG.random((4, 1, 8, 8))), plots.kl_per_dimension(np.ones(3))):
+        assert figure._repr_png_() == plots.png_bytes(figure)

@@ -61,7 +61,7 @@ def options(
     show_help(ctx)
 
 
-def run(commands: typer.Typer = app, name: str | None = None) -> NoReturn:
+def run(commands: typer.Typer = app, name: str = "lowerbound") -> NoReturn:
     """Run the command line, called ``name``; exit with 0, or with the error's own code."""
     signal.signal(signal.SIGINT, _stop)
     show_notes()

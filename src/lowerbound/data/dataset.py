@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +19,7 @@ from lowerbound.data.conversion import check_finite, is_finite
 from lowerbound.data.moments import Moments
 from lowerbound.data.schema import Field, Kind, Schema, Values
 from lowerbound.errors import ConfigurationError, DataError
+from lowerbound.notebooks import Summarised
 
 
 class Batch(NamedTuple):
@@ -39,7 +40,7 @@ class Batch(NamedTuple):
         return Batch(self.x.to(device), None if self.context is None else self.context.to(device))
 
 
-class Data(ABC):
+class Data(Summarised):
     """Examples of one shape, with or without class labels.
 
     Attributes:
@@ -78,10 +79,6 @@ class Data(ABC):
     @abstractmethod
     def _rows(self, index: Tensor, name: str) -> Dataset:
         """The examples at ``index``, which was checked."""
-
-    @abstractmethod
-    def summary(self) -> str:
-        """One line: how many examples of which shape, which values, which classes."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.summary()})"
@@ -353,7 +350,7 @@ Train = TypeVar("Train", bound=Data, default=Dataset)
 
 
 @dataclass(frozen=True, eq=False)
-class Splits(Generic[Train]):
+class Splits(Summarised, Generic[Train]):
     """The three parts of a data set, all of one shape and dtype, and of the same fields.
 
     Raises:

@@ -10,6 +10,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Literal
 
 from lowerbound.evaluation import Estimate
+from lowerbound.notebooks import Printed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,7 +52,7 @@ def say(row: str, part: str, **values: Any) -> str:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Finding(Printed):
     """Something that is wrong, in plain words.
 
     Attributes:

@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
+from lowerbound.notebooks import Printed
+
 LARGE = 1e9
 
 
@@ -44,7 +46,7 @@ class Between:
 
 
 @dataclass(frozen=True)
-class Figures:
+class Figures(Printed):
     """What results have in common."""
 
     def as_dict(self) -> dict[str, Any]:

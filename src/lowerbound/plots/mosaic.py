@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from lowerbound.plots.labels import shortened, text_width, thinned
-from lowerbound.plots.style import DPI, LINE, WIDTH, Array
+from lowerbound.plots.style import DPI, LINE, WIDTH, Array, Picture
 
 GAP = 3  # pixels between images
 PAD = 9  # pixels between an image and its label, and at the figure's edge
@@ -140,7 +140,7 @@ def on_page(pixels: Array, left: int, top: int, bottom: int) -> Axes:
     height, width, _ = pixels.shape
     full_height = bottom + height + top
     left += max(0, PAGE - left - width - PAD) // 2
-    figure = Figure(figsize=(WIDTH, (full_height + HAIR) / DPI))
+    figure = Picture(figsize=(WIDTH, (full_height + HAIR) / DPI))
     axes = figure.add_axes(
         (
             (left + HAIR) / PAGE,

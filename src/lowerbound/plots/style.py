@@ -68,9 +68,16 @@ def save(figure: Figure, path: str | os.PathLike[str], dpi: float | None = None)
     return path
 
 
+class Picture(Figure):
+    """A figure that shows as a picture in notebooks, whatever pyplot's backend is."""
+
+    def _repr_png_(self) -> bytes:
+        return png_bytes(self)
+
+
 def new_figure(height: float) -> Figure:
     """An empty figure of the page's width and this many inches high."""
-    return Figure(figsize=(WIDTH, height), layout="constrained")
+    return Picture(figsize=(WIDTH, height), layout="constrained")
 
 
 def one_panel(height: float, **labels: str) -> tuple[Figure, Axes]:

@@ -72,40 +72,66 @@ class _Speed(ProgressColumn):
 
 
 class ProgressBar(Callback):
-    """A bar over all steps, and a line per epoch; without a terminal, the lines alone."""
+    """A bar over all steps and a line per epoch; the lines alone where nobody looks on."""
 
     def __init__(self) -> None:
         self.console = Console(stderr=True, highlight=False)
-        self.bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            _Speed(),
-            TimeRemainingColumn(),
-            console=self.console,
-            disable=not self.console.is_terminal,
-            auto_refresh=False,
-        )
         self.refreshed = 0.0
 
     def start(self, model: VAE, epochs: int, steps: int, step: int) -> None:
-        self.bar.start()
-        self.task = self.bar.add_task("training", total=epochs * steps, completed=step)
+        self.bar = _InNotebook() if self.console.is_jupyter else _InTerminal(self.console)
+        self.bar.begin(epochs * steps, step)
 
     def step(self, model: VAE, step: int, loss: float) -> None:
         now = time.monotonic()
         if now - self.refreshed > 0.2:
             self.refreshed = now
-            self.bar.update(
-                self.task, completed=step, description=f"loss {loss:8.2f}", refresh=True
-            )
+            self.bar.move(step, f"loss {loss:8.2f}")
 
     def epoch(self, model: VAE, record: Record) -> None:
-        self.bar.update(self.task, completed=record["step"], refresh=True)
-        self.console.print(format_record(record))
+        self.bar.move(record["step"])
+        # Not wrapped, so that each epoch is a line of a file, too.
+        self.console.print(format_record(record), soft_wrap=True)
 
     def end(self) -> None:
         self.bar.stop()
+
+
+class _InTerminal(Progress):
+    def __init__(self, console: Console) -> None:
+        super().__init__(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            _Speed(),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+            auto_refresh=False,
+        )
+
+    def begin(self, total: int, done: int) -> None:
+        self.start()
+        self.add_task("training", total=total, completed=done)
+
+    def move(self, done: int, text: str | None = None) -> None:
+        self.update(self.task_ids[0], completed=done, description=text, refresh=True)
+
+
+class _InNotebook:
+    """IPython's own, which needs no widgets."""
+
+    def begin(self, total: int, done: int) -> None:
+        from IPython.display import ProgressBar
+
+        self.bar = ProgressBar(total)
+        self.bar.display()
+
+    def move(self, done: int, text: str | None = None) -> None:
+        self.bar.progress = done
+
+    def stop(self) -> None:
+        pass
 
 
 class TensorBoard(Callback):
