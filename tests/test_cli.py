@@ -64,6 +64,28 @@ def test_help_needs_no_torch():
     assert "Train a RECIPE" in shown.stdout
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+def test_letters_that_a_terminal_lacks_are_shown_by_others(encoding):
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    code = (
+        "from lowerbound.cli.output import print_json, show_every_letter\n"
+        "show_every_letter()\n"
+        "print('\\u2212ELBO \\u2192 \\u0142')\n"
+        "print_json('\\u2212')"
+    )
+    command = [sys.executable, "-c", code]
+    shown = subprocess.run(command, env=environment, check=True, capture_output=True)
+    assert shown.stdout.splitlines() == [b"-ELBO -> \\u0142", b'"\\u2212"']
+
+
+def test_docstrings_that_python_leaves_out_are_not_needed():
+    command = [sys.executable, "-OO", "-m", "lowerbound", "recipes", "mlp"]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    shown = subprocess.run(command, env=environment, check=True, capture_output=True)
+    assert shown.stdout.startswith(b"mlp")
+    assert not shown.stderr
+
+
 def test_version(run):
     code, out, _ = run("--version")
     assert (code, out.split()[0]) == (0, "lowerbound")

@@ -14,7 +14,7 @@ import typer
 import lowerbound
 from lowerbound.cli import compress, data, diagnose, evaluate, inspect, recipes, train
 from lowerbound.cli.command import Group, UsageError, register, sentence, show_help
-from lowerbound.cli.output import show_notes
+from lowerbound.cli.output import show_every_letter, show_notes
 from lowerbound.cli.settings import WithSettings
 from lowerbound.errors import LowerboundError
 
@@ -64,6 +64,7 @@ def options(
 def run(commands: typer.Typer = app, name: str = "lowerbound") -> NoReturn:
     """Run the command line, called ``name``; exit with 0, or with the error's own code."""
     signal.signal(signal.SIGINT, _stop)
+    show_every_letter()
     show_notes()
     try:
         commands(prog_name=name, standalone_mode=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import json
 import logging
 import sys
@@ -17,11 +19,31 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 log = logging.getLogger("lowerbound")
+PLAIN = "lowerbound.plain"
+LETTERS = {"−": "-", "–": "-", "…": "...", "→": "->", "≥": ">=", "≤": "<=", "‖": "||", "∞": "inf"}
+LETTERS |= {"×": "x", "±": "+-", "·": "*", "²": "^2", "σ": "sigma", "β": "beta", "≈": "~"}
 
 
 def print_json(value: Any) -> None:
     """Figures for programs, on standard output."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    plain = not (sys.stdout.encoding or "").lower().startswith("utf")
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=plain, allow_nan=False))
+
+
+def show_every_letter() -> None:
+    """Let no letter that a terminal's encoding lacks stop what was done: show it by others."""
+    codecs.register_error(PLAIN, _in_plain_letters)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=PLAIN)
+
+
+def _in_plain_letters(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    letters = error.object[error.start : error.end]
+    shown = (LETTERS.get(x, x.encode("ascii", "backslashreplace").decode()) for x in letters)
+    return "".join(shown), error.end
 
 
 def show(value: Any, text: str, as_json: bool) -> None:
