@@ -23,6 +23,12 @@ def univariate_gaussian_kl(
 ) -> Tensor:
     """KL(N(μ₁, σ₁²) ‖ N(μ₂, σ₂²)) = log(σ₂/σ₁) + (σ₁² + (μ₁ − μ₂)²) / (2σ₂²) − ½, elementwise.
 
+    Args:
+        mean_1: μ₁.
+        sigma_1: σ₁ > 0.
+        mean_2: μ₂.
+        sigma_2: σ₂ > 0; all four of one shape, or broadcast to it.
+
     >>> one = torch.tensor(1.0)
     >>> univariate_gaussian_kl(0 * one, one, 0 * one, one).item()
     0.0
@@ -37,6 +43,10 @@ def univariate_gaussian_kl(
 def standard_normal_kl_terms(mean: Tensor, log_variance: Tensor) -> Tensor:
     """KL(N(μᵢ, σᵢ²) ‖ N(0, 1)) = ½ (σᵢ² + μᵢ² − 1 − log σᵢ²), for each dimension i.
 
+    Args:
+        mean: μ.
+        log_variance: log σ², of the same shape, which is the result's too.
+
     Source: Kingma & Welling, Auto-Encoding Variational Bayes, 2013, appendix B, arXiv 1312.6114.
     """
     return 0.5 * (log_variance.exp() + mean**2 - 1 - log_variance)
@@ -48,6 +58,12 @@ def diagonal_gaussian_kl_terms(
     """KL(N(μ₁ᵢ, σ₁ᵢ²) ‖ N(μ₂ᵢ, σ₂ᵢ²)) for each dimension i, from log-variances.
 
     ½ (log σ₂² − log σ₁² + σ₁²/σ₂² + (μ₁ − μ₂)²/σ₂² − 1)
+
+    Args:
+        mean_1: μ₁.
+        log_variance_1: log σ₁².
+        mean_2: μ₂.
+        log_variance_2: log σ₂²; all four of one shape, or broadcast to it.
     """
     return 0.5 * (
         log_variance_2
@@ -66,7 +82,11 @@ def full_gaussian_kl(
 ) -> Float[Tensor, "*batch"]:
     """KL(N(μ₁, Σ₁) ‖ N(μ₂, Σ₂)) = ½ [tr Σ₂⁻¹Σ₁ + (μ₂−μ₁)ᵀ Σ₂⁻¹ (μ₂−μ₁) − d + log |Σ₂|/|Σ₁|].
 
-    Shapes: covariances (*batch, d, d), symmetric and positive definite.
+    Args:
+        mean_1: μ₁, (*batch, d).
+        covariance_1: Σ₁, (*batch, d, d), symmetric and positive definite.
+        mean_2: μ₂, (*batch, d).
+        covariance_2: Σ₂, as Σ₁.
     """
     L_1, L_2 = torch.linalg.cholesky(covariance_1), torch.linalg.cholesky(covariance_2)
     return cholesky_gaussian_kl(mean_1, L_1, mean_2, L_2)
@@ -81,6 +101,12 @@ def cholesky_gaussian_kl(
     """KL(N(μ₁, L₁L₁ᵀ) ‖ N(μ₂, L₂L₂ᵀ)), from lower triangular Cholesky factors.
 
     tr Σ₂⁻¹Σ₁ = ‖L₂⁻¹L₁‖², (μ₂−μ₁)ᵀ Σ₂⁻¹ (μ₂−μ₁) = ‖L₂⁻¹(μ₂−μ₁)‖², and log |Σ| = 2 Σᵢ log Lᵢᵢ.
+
+    Args:
+        mean_1: μ₁, (*batch, d).
+        L_1: L₁, (*batch, d, d).
+        mean_2: μ₂, (*batch, d).
+        L_2: L₂, (*batch, d, d).
     """
     difference = (mean_2 - mean_1).unsqueeze(-1)
     L_1 = L_1.expand(*difference.shape[:-2], *L_1.shape[-2:])
@@ -96,7 +122,10 @@ def _log_diagonal(L: Tensor) -> Tensor:
 def monte_carlo_kl(q: Distribution, p: Distribution, samples: int) -> tuple[Tensor, Tensor]:
     """KL(q ‖ p) ≈ mean of log q(z) − log p(z) over z ~ q, and its standard error; in nats.
 
-    Shapes: both have q's batch shape.
+    Args:
+        q: drawn from.
+        p: over the same space.
+        samples: how many z, at least two; both results have q's batch shape.
     """
     z = q.sample((samples,))
     log_ratio = q.log_prob(z) - p.log_prob(z)
@@ -153,6 +182,8 @@ def kl(q: Distribution, p: Distribution, z: Tensor, log_q: Tensor | None = None)
 
 def gaussian_total_correlation(covariance: Float[Tensor, "*batch d d"]) -> Float[Tensor, "*batch"]:
     """KL(N(μ, Σ) ‖ ∏ᵢ N(μᵢ, Σᵢᵢ)) = ½ (Σᵢ log Σᵢᵢ − log |Σ|): how far dimensions depend.
+
+    ``covariance`` is Σ, (*batch, d, d), symmetric and positive definite.
 
     Source: Watanabe, Information theoretical analysis of multivariate correlation, 1960.
     """

@@ -43,14 +43,21 @@ class Posterior(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x: Float[Tensor, "batch ..."], context: Context = None) -> Distribution:
-        """q(z|x,c), batch shape (batch,), event shape (latent_dim,)."""
+        """q(z|x,c), batch shape (batch,), event shape (latent_dim,).
+
+        Args:
+            x: prepared, (batch, *shape).
+            context: features c, (batch, context_dim); None in a model without context.
+        """
 
 
 @part
 class DiagonalGaussian(Posterior):
     """q(z|x) = N(μ(x), diag σ²(x)).
 
-    ``network`` returns 2 × latent_dim numbers per example: the mean μ, then log σ².
+    Args:
+        network: from x, (batch, *shape), to 2 × latent_dim numbers: the mean μ, then log σ².
+        latent_dim: dimensions of z.
 
     Source: Kingma & Welling, Auto-Encoding Variational Bayes, 2013, arXiv 1312.6114.
     """
@@ -61,7 +68,6 @@ class DiagonalGaussian(Posterior):
         self.outputs = 2 * latent_dim
 
     def forward(self, x: Float[Tensor, "batch ..."], context: Context = None) -> Distribution:
-        """q(z|x,c), batch shape (batch,), event shape (latent_dim,)."""
         mean, log_variance = apply(self.network, x, context, (self.outputs,)).chunk(2, -1)
         return distributions.DiagonalNormal(mean, bounded(log_variance))
 
@@ -70,8 +76,10 @@ class DiagonalGaussian(Posterior):
 class FullGaussian(Posterior):
     """q(z|x) = N(μ(x), L(x) L(x)ᵀ): the dimensions of z may be correlated given x.
 
-    ``network`` returns latent_dim (latent_dim + 3)/2 numbers per example: μ, then 2 log Lᵢᵢ, then
-    the elements of L below its diagonal, row by row.
+    Args:
+        network: from x, (batch, *shape), to latent_dim (latent_dim + 3)/2 numbers: μ, then
+            2 log Lᵢᵢ, then the elements of L below its diagonal, row by row.
+        latent_dim: dimensions of z.
 
     Source: Kingma & Welling, An introduction to variational autoencoders, 2019, section 2.5.1,
     arXiv 1906.02691.
@@ -89,7 +97,6 @@ class FullGaussian(Posterior):
         self.register_buffer("columns", columns, persistent=False)
 
     def forward(self, x: Float[Tensor, "batch ..."], context: Context = None) -> Distribution:
-        """q(z|x,c), batch shape (batch,), event shape (latent_dim,)."""
         d = self.latent_dim
         numbers = apply(self.network, x, context, (self.outputs,))
         mean, log_diagonal, below = numbers.split((d, d, d * (d - 1) // 2), -1)
@@ -102,11 +109,12 @@ class FullGaussian(Posterior):
 class FlowPosterior(Posterior):
     """q(z|x) = f(·; h(x)) of N(μ(x), diag σ²(x)), with f an inverse autoregressive flow.
 
-    ``network`` returns 2 latent_dim + ``features`` numbers per example: μ, log σ², then h.  Drawing
-    z and the density of a z just drawn are one pass through the masked networks.  The density of
-    any other z inverts f, in latent_dim passes one after the other.
+    Drawing z and the density of a z just drawn are one pass through the masked networks.  The
+    density of any other z inverts f, in latent_dim passes one after the other.
 
     Args:
+        network: from x, (batch, *shape), to 2 × latent_dim + features numbers: μ, log σ², then h.
+        latent_dim: dimensions of z.
         features: width of h(x), which the flow is given.
         transforms: masked networks, one after the other.
         hidden: widths of the layers of each.
@@ -137,7 +145,6 @@ class FlowPosterior(Posterior):
         )
 
     def forward(self, x: Float[Tensor, "batch ..."], context: Context = None) -> Distribution:
-        """q(z|x,c), batch shape (batch,), event shape (latent_dim,)."""
         d = self.latent_dim
         numbers = apply(self.network, x, context, (self.outputs,))
         mean, log_variance, h = numbers.split((d, d, self.features), -1)
@@ -149,10 +156,11 @@ class FlowPosterior(Posterior):
 class BottomUpPosterior(Posterior):
     """q(z|x) = q(z₁|x) q(z₂|z₁) … q(z_L|z_{L−1}) over the concatenation z = (z₁, …, z_L).
 
-    ``layers`` are posteriors themselves, the first of x and each further one of the layer below.
-
     Args:
-        layers: each layer's posterior given the one below.
+        layers: posteriors themselves, the first of x and each further one of the layer below.
+
+    Raises:
+        ConfigurationError: fewer than two layers.
 
     Source: Burda, Grosse & Salakhutdinov, 2015, arXiv 1509.00519.
     """
@@ -163,7 +171,6 @@ class BottomUpPosterior(Posterior):
         self.latent_dim = sum(self.sizes)
 
     def forward(self, x: Float[Tensor, "batch ..."], context: Context = None) -> Distribution:
-        """q(z|x,c), batch shape (batch,), event shape (latent_dim,)."""
         first, *others = self.layers
         conditionals = [Conditional(layer, context=context) for layer in others]
         return Chain(first(x, context), conditionals, self.sizes, top_down=False)
@@ -173,11 +180,13 @@ class BottomUpPosterior(Posterior):
 class TopDownPosterior(Posterior):
     """q(z|x) = q(z_L|x) q(z_{L−1}|z_L, x) … q(z₁|z₂, x) over the concatenation z = (z₁, …, z_L).
 
-    ``network`` takes x to features h, (batch, any).  ``layers`` are posteriors, from z₁'s to z_L's:
-    the last is called with h, and each other one with h and, as its context, the layer above.
-
     Args:
-        layers: each layer's posterior given the one above.
+        network: from x, (batch, *shape), to features h, (batch, any).
+        layers: posteriors, from z₁'s to z_L's: the last is called with h, and each other one with
+            h and, as its context, the layer above.
+
+    Raises:
+        ConfigurationError: fewer than two layers.
 
     Source: Tomczak & Welling, VAE with a VampPrior, 2017, arXiv 1705.07120; so drawn, each layer's
     KL to the prior is in closed form given its parents.
@@ -190,14 +199,13 @@ class TopDownPosterior(Posterior):
         self.latent_dim = sum(self.sizes)
 
     def forward(self, x: Float[Tensor, "batch ..."], context: Context = None) -> Distribution:
-        """q(z|x,c), batch shape (batch,), event shape (latent_dim,)."""
         h = self._features(x, context)
         *others, top = self.layers
         conditionals = [Conditional(layer, h, context) for layer in reversed(others)]
         return Chain(top(h, context), conditionals, self.sizes, top_down=True)
 
     def top(self, x: Float[Tensor, "batch ..."], context: Context = None) -> Distribution:
-        """q(z_L|x,c), batch shape (batch,), event shape that of z_L."""
+        """q(z_L|x,c) of x and ``context``, batch shape (batch,), event shape that of z_L."""
         return self.layers[-1](self._features(x, context), context)
 
     def _features(self, x: Tensor, context: Tensor | None) -> Tensor:
@@ -216,7 +224,9 @@ def _sizes(layers: tuple[nn.Module, ...]) -> list[int]:
 class Deterministic(Posterior):
     """q(z|x) = δ(z − f(x)): the encoder of a plain autoencoder.
 
-    ``network`` returns latent_dim numbers per example.
+    Args:
+        network: from x, (batch, *shape), to the code, (batch, latent_dim).
+        latent_dim: dimensions of z.
     """
 
     def __init__(self, network: nn.Module, latent_dim: Size) -> None:
@@ -225,5 +235,4 @@ class Deterministic(Posterior):
         self.outputs = latent_dim
 
     def forward(self, x: Float[Tensor, "batch ..."], context: Context = None) -> Distribution:
-        """δ(z − f(x,c)), batch shape (batch,), event shape (latent_dim,)."""
         return distributions.Delta(apply(self.network, x, context, (self.outputs,)))

@@ -38,7 +38,10 @@ class Prior(nn.Module, ABC):
 class ConditionalGaussian(Prior):
     """p(z|c) = N(μ(c), diag σ²(c)): another place in the latent space for each context.
 
-    ``network`` takes the context and returns 2 × latent_dim numbers: the mean μ, then log σ².
+    Args:
+        network: from the context, (batch, context_dim), to 2 × latent_dim numbers: the mean μ,
+            then log σ².
+        latent_dim: dimensions of z.
 
     Source: Sohn, Lee & Yan, Learning structured output representation using deep conditional
     generative models, 2015.
@@ -90,6 +93,7 @@ class GaussianMixture(Prior):
     """p(z) = Σₖ πₖ N(z; μₖ, diag σₖ²), all learned, whatever the context.
 
     Args:
+        latent_dim: dimensions of z.
         components: K, the number of Gaussians.
 
     Sources: Dilokthanakul et al., 2016, arXiv 1611.02648; Jiang et al., Variational deep embedding,
@@ -117,12 +121,12 @@ class GaussianMixture(Prior):
 class VampPrior(Prior):
     """p(z) = (1/K) Σₖ q(z|uₖ): the model's own posterior, mixed over K learned pseudo-inputs uₖ.
 
-    With context, p(z|c) = (1/K) Σₖ q(z|uₖ, c), which takes K encodings for each example.  ``shape``
-    is that of one x, and the uₖ are like prepared x; `start_at` puts them on data.  `VAE` gives the
-    prior its posterior, which stays the model's and is saved and counted once; for another
-    posterior, build another VAE.
+    With context, p(z|c) = (1/K) Σₖ q(z|uₖ, c), which takes K encodings for each example.  The uₖ
+    are like prepared x; `start_at` puts them on data.  `VAE` gives the prior its posterior, which
+    stays the model's and is saved and counted once; for another posterior, build another VAE.
 
     Args:
+        shape: of one x.
         components: K, of which a recipe takes no more than there are examples.
 
     Source: Tomczak & Welling, VAE with a VampPrior, 2017, arXiv 1705.07120.  There the uₖ are also
@@ -180,13 +184,14 @@ class VampPrior(Prior):
 class FlowPrior(Prior):
     """p(z) or p(z|c): a masked autoregressive flow takes z to N(0, I).
 
-    A density is one pass through the ``transforms`` masked networks; a draw takes latent_dim
-    passes.  ``context_dim`` is the width of the context, 0 for none.
+    A density is one pass through the masked networks; a draw takes latent_dim passes.
 
     Args:
+        latent_dim: dimensions of z.
         transforms: masked networks, one after the other.
         hidden: widths of the layers of each.
         univariate: what each does to one dimension of z.
+        context_dim: width of the context, 0 for none.
 
     Sources: Papamakarios, Pavlakou & Murray, Masked autoregressive flow, 2017, arXiv 1705.07057;
     splines: Durkan et al., 2019, arXiv 1906.04032; as a prior: Chen et al., Variational lossy
@@ -232,12 +237,10 @@ class FlowPrior(Prior):
 class HierarchicalPrior(Prior):
     """p(z) = p(z_L) p(z_{L−1}|z_L) … p(z₁|z₂) over the concatenation z = (z₁, …, z_L).
 
-    ``top`` is the prior p(z_L).  ``layers``, from z₁'s to z_{L−1}'s, take the layer above as their
-    x: ``DiagonalGaussian(MLP(50, (100, 100), 200), 100)`` is p(z₁|z₂) = N(μ(z₂), diag σ²(z₂)).
-
     Args:
-        top: the prior of the uppermost layer.
-        layers: each layer's distribution given the one above.
+        top: the prior p(z_L) of the uppermost layer.
+        layers: p(z₁|z₂) to p(z_{L−1}|z_L), posteriors that take the layer above as their x:
+            ``DiagonalGaussian(MLP(50, (100, 100), 200), 100)`` is N(μ(z₂), diag σ²(z₂)).
 
     Source: Burda, Grosse & Salakhutdinov, 2015, arXiv 1509.00519.
     """
@@ -255,7 +258,10 @@ class HierarchicalPrior(Prior):
             self.latent_dim = sum(self.sizes)
 
     def bind(self, posterior: nn.Module, shape: tuple[int, ...]) -> None:
-        """Give a VampPrior at the top the posterior of the top layer."""
+        """Give a VampPrior at the top, if there is one, the ``posterior`` of the top layer.
+
+        ``shape`` is that of one x.
+        """
         if not hasattr(self.top, "bind"):
             return
         if not hasattr(posterior, "top"):

@@ -106,12 +106,21 @@ class Conditioned:
 class VAE(nn.Module):
     """p(x, z) = p(z) p(x|z) with an approximate posterior q(z|x).
 
-    ``transform`` takes data as it is kept (grey levels as uint8, say) to what the parts see, and
-    ``context`` takes class labels to features; every part is then given c.  ``columns`` are the
-    names of a table's columns: other data are taken by them.
-
     The parts, `draws` and the objectives work on prepared tensors, as `prepare` returns them.
     `encode`, `embed`, `decode`, `reconstruct` and `sample` take and return data.
+
+    Args:
+        prior: p(z).
+        posterior: q(z|x), over as many dimensions as the prior.
+        likelihood: p(x|z); its ``shape`` is that of one x.
+        transform: from data as they are kept (grey levels as uint8, say) to what the parts see.
+        context: from class labels to features c, which every part is then given too; None makes
+            an unconditional model.
+        columns: names of a table's columns; other data are taken by them.
+
+    Raises:
+        ShapeError: prior and posterior are over different latent spaces.
+        ConfigurationError: a posterior without ``latent_dim`` or a likelihood without ``shape``.
 
     >>> from lowerbound import MLP, Bernoulli, DiagonalGaussian, StandardNormal
     >>> model = VAE(
@@ -227,15 +236,23 @@ class VAE(nn.Module):
     ) -> Draws:
         """k draws z ~ q(z|x) for each prepared x, with log p(x|z), log w, and the KL.
 
-        With ``seen`` they are from q(z|x̃), x̃ what the encoder sees of x: any q gives a bound.
         In training mode a likelihood that tracks its batches takes this one in.
+
+        Args:
+            x: as `prepare` returns it.
+            k: draws for each example.
+            context: features, as `prepare` returns them; None in a model without context.
+            seen: x̃, what the encoder sees of x: z is from q(z|x̃), and any q gives a bound.
         """
         return self.given(x, context, seen=seen).draws(k)
 
     def given(
         self, x: Tensor, context: Tensor | None = None, *, seen: Tensor | None = None
     ) -> Conditioned:
-        """What `draws` draws from, for codes by parts or from elsewhere."""
+        """What `draws` draws from, with the same x, ``context`` and ``seen``.
+
+        For codes by parts or from elsewhere.
+        """
         q = self.posterior(x if seen is None else seen, context)
         return Conditioned(x, q, self.prior(context), partial(self._log_likelihood, x, context))
 
@@ -246,9 +263,9 @@ class VAE(nn.Module):
         return p.log_prob(x)
 
     def prepare(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """Data (batch, *shape) and labels (batch,) as the tensors that the parts see.
+        """Data x, (batch, *shape), as the tensors that the parts see.
 
-        Labels are ignored by a model without context.
+        ``context`` are class labels, (batch,), which a model without context ignores.
 
         Raises:
             ShapeError: x has another shape than the model's.
@@ -289,7 +306,12 @@ class VAE(nn.Module):
         """The posterior q(z|x) of data x, transformed without noise.
 
         As everywhere that data go in, x is a tensor of any type, or whatever `data.as_dataset`
-        takes: an array, a frame, a data set in memory.  Labels come as any whole numbers.
+        takes: an array, a frame, a data set in memory.  ``context`` are class labels, (batch,), of
+        any whole numbers, which a conditional model needs.
+
+        Raises:
+            ShapeError: x has another shape than the model's.
+            ConfigurationError: a conditional model was given no labels, or wrong ones.
         """
         if not is_plain(x):
             x = in_memory(self.expect(as_dataset(x))).x
@@ -298,7 +320,10 @@ class VAE(nn.Module):
         return self.posterior(x, self.features(context))
 
     def decode(self, z: Any, context: Any = None) -> Tensor:
-        """The mean of p(x|z) for codes z, (*batch, latent), in data units: (*batch, *shape)."""
+        """The mean of p(x|z) for codes z, (*batch, latent), in data units: (*batch, *shape).
+
+        ``context`` are class labels, as in `encode`.
+        """
         z = self._here(z).to(self._parameter.dtype)
         if z.shape[-1:] != (self.latent_dim,):
             raise ShapeError(
@@ -308,18 +333,21 @@ class VAE(nn.Module):
 
     @torch.no_grad()
     def embed(self, x: Any, context: Any = None) -> Float[Tensor, "batch latent"]:
-        """The posterior's mean for data x, see `encode`."""
+        """The posterior's mean for data x and labels ``context``, see `encode`."""
         return self.encode(x, context).mean
 
     @torch.no_grad()
     def reconstruct(self, x: Any, context: Any = None) -> Tensor:
-        """The decoder's mean at the posterior's mean, in the data's units, (batch, *shape)."""
+        """The decoder's mean at the posterior's mean, in the data's units, (batch, *shape).
+
+        x and ``context`` are as in `encode`.
+        """
         return self.decode(self.embed(x, context), context)
 
     def joint(
         self, n: int, context: Float[Tensor, "n features"] | None = None
     ) -> tuple[Float[Tensor, "n latent"], Distribution]:
-        """n draws z ~ p(z), and p(x|z) of prepared x at each."""
+        """n draws z ~ p(z), and p(x|z) of prepared x at each, given ``context`` features."""
         z = draw(self.prior(context), n)
         return z, self.likelihood(z, context)
 

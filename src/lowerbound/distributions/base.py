@@ -21,7 +21,10 @@ class Unvalidated(Distribution):
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
 
     def noise(self, sample_shape: Any, like: Tensor) -> Tensor:
-        """Standard normal noise of the shape of a sample."""
+        """Standard normal noise of the shape that a sample of ``sample_shape`` has.
+
+        Its type and device are those of ``like``.
+        """
         shape = self._extended_shape(sample_shape)
         return torch.randn(shape, dtype=like.dtype, device=like.device)
 

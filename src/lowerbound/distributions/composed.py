@@ -18,7 +18,10 @@ from lowerbound.errors import ConfigurationError
 
 
 class Delta(Unvalidated):
-    """All mass at one point: the posterior of a plain autoencoder.  It has no density."""
+    """All mass at one ``value``, (*batch, latent): a plain autoencoder's posterior.
+
+    It has no density.
+    """
 
     support = constraints.real_vector
     has_rsample = True
@@ -53,10 +56,14 @@ ELEMENTS = 2**24
 
 
 class Mixture(Unvalidated):
-    """Σₖ πₖ pₖ(z), from log πₖ, (*batch, K), and the pₖ as one distribution of that batch shape.
+    """Σₖ πₖ pₖ(z).
 
     Unlike torch's MixtureSameFamily, it takes memory for a bounded number of samples at a time, not
     for all of them with all K components.
+
+    Args:
+        log_weights: log πₖ, (*batch, K).
+        components: the pₖ as one distribution of batch shape (*batch, K).
     """
 
     support = constraints.real_vector
@@ -103,8 +110,12 @@ class Mixture(Unvalidated):
 class Flow(Unvalidated):
     """z = f(ε) with ε ~ ``base``: log p(z) = log base(ε) − log |∂f/∂ε|.
 
-    ``flow`` is a module from ``features``, (*batch, features) or None, to the transform f.  The
-    density of a z costs the inversion of f, unless it is asked for with the draw.
+    The density of a z costs the inversion of f, unless it is asked for with the draw.
+
+    Args:
+        base: over vectors, (*batch, latent).
+        flow: a module from the features to the transform f.
+        features: (*batch, features), or None.
     """
 
     support = constraints.real_vector
@@ -124,7 +135,7 @@ class Flow(Unvalidated):
         return self.rsample_and_log_prob(sample_shape)[0]
 
     def rsample_and_log_prob(self, sample_shape: Any = Size()) -> tuple[Tensor, Tensor]:
-        """Draws z and log p(z), in one pass through f."""
+        """Draws z, of ``sample_shape``, and log p(z), in one pass through f."""
         noise = self.base.rsample(sample_shape)
         with self._full_precision(noise):
             z, log_volume = self.transform.call_and_ladj(noise)
@@ -195,9 +206,13 @@ def _(q: Unflattened, p: Unflattened) -> Tensor:
 class Conditional:
     """p(child | parent): ``layer``, called with parents as its x, and with the context.
 
-    With ``features`` of the data the layer is called with these instead, and the parents stand
-    before the context.  Both have a row for each example; parents, (*samples, batch, parent), have
-    a row for each sample of it.
+    With features the layer is called with these instead, and the parents stand before the context.
+    Parents, (*samples, batch, parent), have a row for each sample of an example.
+
+    Args:
+        layer: a posterior, such as `DiagonalGaussian`.
+        features: of the data, (batch, features), or None.
+        context: (batch, context_dim), or None.
     """
 
     layer: nn.Module
@@ -226,8 +241,12 @@ class Conditional:
 class Chain(Unvalidated):
     """p(z₁, …, z_L) over the concatenation of the layers, from the first drawn and conditionals.
 
-    Bottom-up, p(z₁) p(z₂|z₁) … p(z_L|z_{L−1}); with ``top_down``, p(z_L) p(z_{L−1}|z_L) … p(z₁|z₂).
-    ``sizes`` are those of z₁, …, z_L, the order of the concatenation in both.
+    Args:
+        first: the distribution of the layer that is drawn first.
+        conditionals: of each further layer given the one before, in the order drawn.
+        sizes: the dimensions of z₁, …, z_L, whose order is always that of the concatenation.
+        top_down: whether it is p(z_L) p(z_{L−1}|z_L) … p(z₁|z₂), not p(z₁) p(z₂|z₁) …
+            p(z_L|z_{L−1}).
     """
 
     support = constraints.real_vector
@@ -267,7 +286,10 @@ class Chain(Unvalidated):
         return self.log_prob_per_layer(value).sum(-1)
 
     def log_prob_per_layer(self, value: Tensor) -> Tensor:
-        """log p of each layer given its parents, z₁ first, (*samples, *batch, layers)."""
+        """log p of each layer given its parents, z₁ first, (*samples, *batch, layers).
+
+        ``value`` is z, (*samples, *batch, latent).
+        """
         drawn = self._split(value)
         log_p = [self.first.log_prob(drawn[0])]
         for child, (parents, z) in zip(self.conditionals, itertools.pairwise(drawn), strict=True):

@@ -16,9 +16,9 @@ LINEAR = 40.0  # log(1 + e^l) = l from here on, to the last digit of float64
 
 
 class Bernoulli(torch.distributions.Bernoulli):
-    """log p(b) = b l − log(1 + e^l), from the logits l.
+    """log p(b) = b l − log(1 + e^l), from the logits l; its arguments are those of torch's own.
 
-    torch's own takes twice the time, and keeps no digit of log(1 − p) ≈ −e^l where l is far below
+    That one takes twice the time, and keeps no digit of log(1 − p) ≈ −e^l where l is far below
     0, as in most pixels of an image on black; here white ones lose them, by at most 10⁻⁶ nats each.
     """
 
@@ -29,8 +29,8 @@ class Bernoulli(torch.distributions.Bernoulli):
 class ContinuousBernoulli(Unvalidated):
     """p(x) = exp(η x − A(η)) on [0, 1], with A(η) = log((e^η − 1)/η), elementwise in η.
 
-    The natural parameter η is the logit.  torch's own version clamps λ = sigmoid(η) in float32,
-    which bounds η by about ±16; dark pixels want η ≈ −500.  Here every η is exact.
+    The natural parameters η are the ``logits``.  torch's own version clamps λ = sigmoid(η) in
+    float32, which bounds η by about ±16; dark pixels want η ≈ −500.  Here every η is exact.
 
     Source: Loaiza-Ganem & Cunningham, The continuous Bernoulli, 2019, arXiv 1907.06845.
     """
@@ -75,7 +75,7 @@ class ContinuousBernoulli(Unvalidated):
         return torch.where(small, series, exact)
 
     def rsample(self, sample_shape: Any = Size()) -> Tensor:
-        """x = 1 + log(u + (1 − u) e^−η)/η for η > 0, mirrored for η < 0.
+        """x = 1 + log(u + (1 − u) e^−η)/η for η > 0, mirrored for η < 0; u ~ U(0, 1).
 
         Near 0, u + η u(1 − u)/2 + η² u(1 − u)(1 − 2u)/6 + ….
         """
@@ -98,9 +98,14 @@ class ContinuousBernoulli(Unvalidated):
 
 
 class StudentT(Unvalidated):
-    """p(x) ∝ (1 + (x − μ)²/(νσ²))^(−(ν + 1)/2), elementwise in μ, log σ and ν > 1.
+    """p(x) ∝ (1 + (x − μ)²/(νσ²))^(−(ν + 1)/2), elementwise.
 
     Its mean is μ and its variance σ² ν/(ν − 2), infinite where ν ≤ 2.
+
+    Args:
+        location: μ.
+        log_scale: log σ, of a shape that broadcasts with μ's.
+        degrees: ν > 1, likewise.
     """
 
     support = constraints.real

@@ -17,7 +17,7 @@ from lowerbound.distributions.base import Unvalidated, log_gamma_draw, log_risin
 
 
 class Poisson(Unvalidated):
-    """P(k) = μ^k e^−μ/k!, in log μ.
+    """P(k) = μ^k e^−μ/k!, from ``log_mean`` = log μ.
 
     log P(k) is −∞ where μ exceeds the largest number of log μ's dtype, as float32's log μ > 88.7
     does.  Its gradient by log μ is k − μ, with μ at most that number: finite, so that a sample of
@@ -51,10 +51,14 @@ class Poisson(Unvalidated):
 
 
 class NegativeBinomial(Unvalidated):
-    """P(k) = Γ(k + r)/(Γ(r) k!) (r/(r + μ))^r (μ/(r + μ))^k, in log μ and log r.
+    """P(k) = Γ(k + r)/(Γ(r) k!) (r/(r + μ))^r (μ/(r + μ))^k, elementwise.
 
     The Poisson distribution whose rate is drawn from a Gamma distribution of mean μ and shape r:
     its variance is μ + μ²/r, and it becomes the Poisson distribution as the dispersion r grows.
+
+    Args:
+        log_mean: log μ.
+        log_dispersion: log r, of a shape that broadcasts with log μ's.
     """
 
     support = constraints.nonnegative_integer
@@ -92,9 +96,11 @@ class NegativeBinomial(Unvalidated):
 
 
 class ZeroInflated(Unvalidated):
-    """0 with probability π, else a draw of ``counts``; elementwise in the logit of π.
+    """0 with probability π, else a draw of P′: P(k) = π [k = 0] + (1 − π) P′(k), elementwise.
 
-    P(0) = π + (1 − π) P′(0), and P(k) = (1 − π) P′(k) for k > 0.
+    Args:
+        logits: of π.
+        counts: P′.
     """
 
     support = constraints.nonnegative_integer
@@ -138,7 +144,7 @@ class GreyDistribution(Unvalidated, ABC):
 
 
 class GreyLevels(GreyDistribution):
-    """A categorical distribution over the levels, from logits of shape (*batch, L)."""
+    """A categorical distribution over the L levels, from ``logits`` of shape (*batch, L)."""
 
     def __init__(self, logits: Tensor) -> None:
         self.logits, self.levels = logits, logits.shape[-1]
@@ -171,9 +177,14 @@ class GreyLevels(GreyDistribution):
 
 
 class BetaBinomial(GreyDistribution):
-    """k of n = L − 1 with a probability drawn from Beta(α, β), elementwise in log α and log β.
+    """k of n = L − 1 with a probability drawn from Beta(α, β), elementwise.
 
     P(k) = C(n, k) B(k + α, n − k + β)/B(α, β).
+
+    Args:
+        log_alpha: log α.
+        log_beta: log β, of the same shape.
+        levels: L.
     """
 
     def __init__(self, log_alpha: Tensor, log_beta: Tensor, levels: int = 256) -> None:
@@ -233,12 +244,17 @@ FINEST = -16.0
 
 
 class DiscretisedLogistic(GreyDistribution):
-    """P(k) = σ(b) − σ(a) with a, b = ((k ∓ ½)/(L − 1) − μ)/s, elementwise in μ and log s.
+    """P(k) = σ(b) − σ(a) with a, b = ((k ∓ ½)/(L − 1) − μ)/s, elementwise.
 
     The first level takes all that lies below its upper edge, and the last all above its lower one,
     so that the probabilities sum to 1.  σ(b) − σ(a) = σ(b) σ(−a) (1 − e^(a − b)), and the logarithm
     of this product is exact however far the level lies from μ.  Scales below e⁻¹⁶, at which it all
     lies in one level, are taken as that.
+
+    Args:
+        location: μ, in the values' units, where black is 0 and white 1.
+        log_scale: log s, of the same shape.
+        levels: L.
 
     Source: Kingma et al. 2016, arXiv 1606.04934; the ends: Salimans et al. 2017, arXiv 1701.05517.
     """
@@ -280,7 +296,7 @@ class DiscretisedLogistic(GreyDistribution):
         return torch.where(narrow, log_width - width / 2, exact)
 
     def sample(self, sample_shape: Any = Size()) -> Tensor:
-        """The level in which μ + s log u/(1 − u) falls."""
+        """The level in which μ + s log u/(1 − u) falls, u ~ U(0, 1)."""
         shape = self._extended_shape(sample_shape)
         u = torch.rand(shape, dtype=torch.float64, device=self.location.device)
         k = self.index(self.location + self.log_scale.exp() * torch.logit(u))
@@ -295,7 +311,7 @@ class DiscretisedLogistic(GreyDistribution):
         return (self.moment(2) - self.moment(1) ** 2).clamp(min=0).to(self.location.dtype)
 
     def moment(self, power: int) -> Tensor:
-        """E k^p = Σ_j ((j + 1)^p − j^p) P(k > j), in the values' units, in float64.
+        """E k^p = Σ_j ((j + 1)^p − j^p) P(k > j), p = ``power``, in the values' units, in float64.
 
         A level at a time, so that memory does not grow with them.
         """
@@ -307,7 +323,11 @@ class DiscretisedLogistic(GreyDistribution):
 
 
 class LogisticMixture(GreyDistribution):
-    """P(k) = Σᵢ πᵢ Pᵢ(k), Pᵢ discretised logistics; ``components`` and logits are (*batch, i).
+    """P(k) = Σᵢ πᵢ Pᵢ(k), Pᵢ discretised logistics, elementwise.
+
+    Args:
+        logits: of the πᵢ, (*batch, i).
+        components: the Pᵢ, of the same shape.
 
     Source: Salimans, Karpathy, Chen & Kingma, PixelCNN++, 2017, arXiv 1701.05517.
     """

@@ -16,7 +16,7 @@ from lowerbound.distributions.base import Unvalidated
 class Nominal(Unvalidated):
     """P(k) = softmax(logits)ₖ of K categories without an order, by their numbers 0 … K − 1.
 
-    Categories have no mean; the likeliest one stands in its place.
+    ``logits`` are (*batch, K).  Categories have no mean; the likeliest one stands in its place.
     """
 
     support = constraints.nonnegative_integer
@@ -43,8 +43,11 @@ class Nominal(Unvalidated):
 class Joint(Unvalidated):
     """p(x) = ∏ᶠ pᶠ(xᶠ) over the observed elements of a row x, (*batch, columns).
 
-    ``fields`` are independent distributions; ``columns`` has the columns of each.  An element
-    that is NaN is missing: it is summed, or integrated, out, and adds 0 to log p(x).
+    An element that is NaN is missing: it is summed, or integrated, out, and adds 0 to log p(x).
+
+    Args:
+        fields: independent distributions.
+        columns: the numbers of the columns of each.
     """
 
     def __init__(self, fields: Sequence[Distribution], columns: Sequence[Sequence[int]]) -> None:

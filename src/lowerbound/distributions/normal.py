@@ -18,7 +18,7 @@ from lowerbound.divergences import (
 
 
 class Normal(torch.distributions.Normal):
-    """N(μ, σ²) elementwise, from μ and log σ²."""
+    """N(μ, σ²) elementwise, from ``mean`` = μ and ``log_variance`` = log σ², of one shape."""
 
     def __init__(self, mean: Tensor, log_variance: Tensor) -> None:
         self.loc, self.log_variance = mean, log_variance
@@ -41,7 +41,7 @@ class Normal(torch.distributions.Normal):
         return -0.5 * self.deviance(value)
 
     def deviance(self, value: Tensor) -> Tensor:
-        """−2 log p(x) = (x − μ)²/σ² + log σ² + log 2π."""
+        """−2 log p(x) = (x − μ)²/σ² + log σ² + log 2π, of the ``value`` x."""
         squared = (value - self.loc) ** 2 * (-self.log_variance).exp()
         return squared + self.log_variance + LOG_2PI
 
@@ -68,7 +68,7 @@ def _(q: Normal, p: Normal) -> Tensor:
 
 
 class DiagonalNormal(Independent):  # type: ignore[type-arg]
-    """N(μ, diag σ²) over vectors, from mean and log-variance of shape (*batch, latent)."""
+    """N(μ, diag σ²) over vectors, from ``mean`` and ``log_variance``, (*batch, latent) each."""
 
     base_dist: Normal
 
@@ -97,7 +97,7 @@ class DiagonalNormal(Independent):  # type: ignore[type-arg]
         return -0.5 * self.base_dist.deviance(value).sum(-1)
 
     def log_probs(self, value: Tensor) -> Tensor:
-        """log N(z; μₖ, diag σₖ²) of each z, (*, latent), under all K, a vector: (*, K), float64.
+        """log N(z; μₖ, diag σₖ²) of each ``value`` z under all K of the batch: (*, K), float64.
 
         Σ (z − μ)²/σ² = z²·(1/σ²) − 2 z·(μ/σ²) + Σ μ²/σ² makes all pairs a product of matrices.  The
         three sums may nearly cancel, which in float64 leaves an error near 10⁻¹⁶ Σ z²/σ².
@@ -137,7 +137,12 @@ def as_diagonal(q: Distribution) -> DiagonalNormal | None:
 
 
 class FullNormal(Unvalidated):
-    """N(μ, L Lᵀ) over vectors, from μ, (*batch, d), and lower triangular L, (*batch, d, d)."""
+    """N(μ, L Lᵀ) over vectors.
+
+    Args:
+        mean: μ, (*batch, d).
+        L: lower triangular, (*batch, d, d).
+    """
 
     support = constraints.real_vector
     has_rsample = True
@@ -167,7 +172,10 @@ class FullNormal(Unvalidated):
         return self.mean + (self.L @ noise.unsqueeze(-1)).squeeze(-1)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """−½ (‖L⁻¹(z − μ)‖² + d log 2π) − Σᵢ log Lᵢᵢ; samples are columns of one solve."""
+        """−½ (‖L⁻¹(z − μ)‖² + d log 2π) − Σᵢ log Lᵢᵢ of the ``value`` z, (*samples, *batch, d).
+
+        Samples are columns of one solve.
+        """
         difference = value - self.mean
         samples = difference.shape[: difference.ndim - self.mean.ndim]
         columns = difference.reshape(-1, *self.mean.shape).movedim(0, -1)
@@ -192,7 +200,11 @@ class OptimalNormal(Unvalidated):
     """N(μ, σ*²) elementwise, with σ*² = mean (x − μ)² of the batch that `log_prob` is given.
 
     At σ* the derivative of the mean log p(x|z) by σ is zero, so the ELBO's gradient may take σ* as
-    a constant.  Draws, of which no x is known, have the variance ``running_variance``.
+    a constant.
+
+    Args:
+        mean: μ.
+        running_variance: of draws, of which no x is known; a number.
 
     Source: Rybkin, Daniilidis & Levine, Simple and effective VAE training with calibrated
     decoders, 2020, arXiv 2006.13202.

@@ -47,6 +47,14 @@ def aggregate_kl(
     posteriors of the other n − 1 examples; the upper by all n, its own among them, which is the KL
     of the sample's own mixture.
 
+    Args:
+        mean: μ(x) of each example.
+        log_variance: log σ²(x) of each example.
+        seed: of the draws z.
+
+    Returns:
+        The two bounds, nats.
+
     Source: Hoffman & Johnson, ELBO surgery: yet another way to carve up the variational evidence
     lower bound, 2016.
 
@@ -81,7 +89,7 @@ def log_mixtures(z: Tensor, mean: Tensor, log_variance: Tensor) -> tuple[Tensor,
 
 @torch.no_grad()
 def gaussian_posteriors(model: VAE, data: Any) -> tuple[Tensor, Tensor]:
-    """μ and log σ² of q(z|x) for all the data, (n, latent) each, on the CPU.
+    """μ and log σ² of the ``model``'s q(z|x) for all the ``data``, (n, latent) each, on the CPU.
 
     Raises:
         ConfigurationError: the posterior is not a diagonal Gaussian.
@@ -152,6 +160,12 @@ def decompose_kl(
     """The parts of the KL over ``data``, all of whose posteriors make up q(z).
 
     Takes time in n² × latent dimensions, and memory in n.
+
+    Args:
+        model: its posterior must be a diagonal Gaussian, its prior the same for all examples.
+        data: the examples.
+        seed: of the draws z.
+        progress: called with the latent dimensions done and their number.
 
     Raises:
         ConfigurationError: the posterior is no diagonal Gaussian, the prior takes a context, or

@@ -166,8 +166,16 @@ def bracket(
     """How far annealing is from log p(x), on ``n`` pairs z ~ p(z), x ~ p(x|z) of the model's own.
 
     Given x, such a z is an exact draw from p(z|x).  The path run backwards from it gives weights
-    with mean 1/p(x), so that minus the log of their mean is an *upper* bound in expectation.  A
-    conditional model takes n ``labels``.
+    with mean 1/p(x), so that minus the log of their mean is an *upper* bound in expectation.
+
+    Args:
+        model: as in `anneal`.
+        n: pairs, at least two.
+        labels: class numbers, (n,), which a conditional model takes.
+        steps: as in `anneal`.
+        chains: for each x.
+        seed: of the pairs and of all noise.
+        progress: called with trajectories done and their number, of both directions.
 
     Raises:
         ConfigurationError: as `anneal`.

@@ -37,7 +37,7 @@ RISE = 0.01
 
 @dataclass(frozen=True)
 class Bound:
-    """The importance-weighted bound with k = ``samples``."""
+    """The importance-weighted bound with k = ``samples``, nats."""
 
     samples: int
     bound: Estimate
@@ -51,6 +51,7 @@ class Evaluation(Figures):
         examples: how many the figures are of.
         left_out: the numbers, from 0, of those that have no finite bound.
         measures: what the bounds are bounds of, in words.
+        samples: draws z ~ q(z|x) for each example.
         reconstruction: −E_q log p(x|z).
         kl: KL(q(z|x) ‖ p(z)); None for a deterministic posterior, as all below.
         elbo: −reconstruction − kl ≤ log p(x).
@@ -64,6 +65,7 @@ class Evaluation(Figures):
             likelihood is no density of the data.
         active_units: latent dimensions whose posterior mean varies by more than 0.01 (its variance
             over the data; Burda et al. 2015).
+        latent_dim: dimensions of z.
         kl_per_dimension: mean KL of each latent dimension; None where q or p does not factorise.
         variance_per_dimension: of the posterior mean, over the data.
     """
@@ -138,7 +140,13 @@ def evaluate(
 
     The reconstruction and the ELBO are averages over those draws.  The model is judged in
     evaluation mode, on the device it is on; torch's generators are left as they were.
-    ``progress`` is called with the examples done and their number.
+
+    Args:
+        model: its bounds also need a posterior with a density.
+        data: the examples, whatever `data.as_dataset` takes; of `Splits` the test set.
+        samples: k, the draws for each example, at least 1.
+        seed: of all noise: the draws, and what the transform adds.
+        progress: called with the examples done and their number.
 
     Raises:
         ConfigurationError: ``samples`` is below 1, or there are fewer than two examples, from

@@ -14,7 +14,7 @@ LARGE = 1e9
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over examples and its standard error, which is of the choice of examples.
+    """A mean over examples, ``value``, and its ``standard_error``, of the choice of examples.
 
     >>> f"{Estimate(-98.7654, 0.25):>8.2f} nats"
     '  -98.77 ± 0.25 nats'
@@ -39,7 +39,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Between:
-    """What lies, in expectation, between two estimates."""
+    """What lies, in expectation, between two estimates, ``lower`` and ``upper``."""
 
     lower: Estimate
     upper: Estimate

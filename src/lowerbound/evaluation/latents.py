@@ -22,9 +22,13 @@ from lowerbound.vae import VAE
 def embed(
     model: VAE, data: Any, *, sample: bool = False, progress: Progress | None = None
 ) -> Tensor:
-    """Posterior means of all the data, or one draw z ~ q(z|x) each; (n, latent), on the CPU.
+    """Posterior means of all the ``data``, (n, latent), on the CPU.
 
-    ``progress`` is called with the examples done and their number.
+    Args:
+        model: whose posterior is taken.
+        data: the examples, whatever `data.as_dataset` takes; of `Splits` the test set.
+        sample: one draw z ~ q(z|x) of each instead of the mean.
+        progress: called with the examples done and their number.
 
     Raises:
         DataError: some example has no finite code.
@@ -42,7 +46,13 @@ def embed(
 
 @torch.no_grad()
 def reconstruct(model: VAE, data: Any, *, progress: Progress | None = None) -> Tensor:
-    """The decoder's mean at each posterior's mean, in the data's units, (n, *shape), on the CPU."""
+    """The decoder's mean at each posterior's mean, in the data's units, (n, *shape), on the CPU.
+
+    Args:
+        model: whose posterior and likelihood are taken.
+        data: the examples, as in `embed`.
+        progress: called with the examples done and their number.
+    """
     data, found, done = model.expect(as_dataset(data, "test")), [], 0
     for x, labels in data.batches(IMAGES_PER_BATCH):
         found.append(model.reconstruct(x, labels).cpu())
@@ -54,7 +64,7 @@ def reconstruct(model: VAE, data: Any, *, progress: Progress | None = None) -> T
 
 @torch.no_grad()
 def reconstruction_error(model: VAE, data: Any) -> float:
-    """Mean of (x − y)² over what was observed, y decoded at the posterior's mean.
+    """Mean of (x − y)² over what the ``data`` observe, y the ``model``'s reconstruction of x.
 
     Images and binary values are taken in [0, 1], others in the data's units.
 
@@ -76,7 +86,10 @@ def reconstruction_error(model: VAE, data: Any) -> float:
 
 
 def most_active(evaluation: Evaluation) -> list[int]:
-    """Latent dimensions by KL (or, without one, by the variance of their mean), largest first."""
+    """Latent dimensions by KL (or, without one, by the variance of their mean), largest first.
+
+    The figures are those of an ``evaluation`` by `evaluate`.
+    """
     score = evaluation.kl_per_dimension or evaluation.variance_per_dimension
     return sorted(range(len(score)), key=lambda i: -score[i])
 
@@ -95,7 +108,14 @@ def manifold(
 ) -> Tensor:
     """Decoded means on a grid over two dimensions, others 0: (rows, columns, *shape), on the CPU.
 
-    Columns follow the first of ``dimensions`` and rows the second, both upwards in value.
+    Args:
+        model: whose decoder is taken.
+        values: (steps,) that each of the two dimensions takes.
+        dimensions: columns follow the first and rows the second, both upwards in value.
+        label: the class number of all, which a conditional model takes.
+
+    Raises:
+        ConfigurationError: the model has no such dimensions.
     """
     _check(model, dimensions)
     n = len(values)
@@ -111,7 +131,17 @@ def traversals(
     values: Tensor,
     label: int | None = None,
 ) -> Tensor:
-    """Decoded means along one dimension at a time, the others 0: (dimensions, steps, *shape)."""
+    """Decoded means along one dimension at a time, the others 0: (dimensions, steps, *shape).
+
+    Args:
+        model: whose decoder is taken.
+        dimensions: those that are walked along.
+        values: (steps,) that each takes.
+        label: the class number of all, which a conditional model takes.
+
+    Raises:
+        ConfigurationError: the model has no such dimensions.
+    """
     _check(model, dimensions)
     z = torch.zeros(len(dimensions), len(values), model.latent_dim)
     for row, dimension in enumerate(dimensions):

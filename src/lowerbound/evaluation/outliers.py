@@ -25,8 +25,14 @@ Scores = Float[Tensor, " n"]
 def example_scores(model: VAE, data: Any, *, samples: int = 10, seed: int = 0) -> dict[str, Tensor]:
     """Each example's reconstruction, kl, elbo and importance_weighted, as `evaluate` averages them.
 
-    Nats, (n,) each, on the CPU, from ``samples`` draws z ~ q(z|x) per example; with them, its
-    effective_samples, and the bound's ``curve`` over `group_sizes` of k, (n, sizes).
+    Nats, (n,) each, on the CPU; with them, its effective_samples, and the bound's ``curve`` over
+    numbers of draws, each dividing the next, (n, sizes).
+
+    Args:
+        model: as in `evaluate`.
+        data: the examples, as in `evaluate`.
+        samples: draws z ~ q(z|x) for each.
+        seed: of all noise.
     """
     check_count("samples", samples)
 
@@ -37,7 +43,7 @@ def example_scores(model: VAE, data: Any, *, samples: int = 10, seed: int = 0) -
 
 
 def grey_entropy(data: Any) -> Scores:
-    """H(x) = −Σ [x log x + (1 − x) log(1 − x)] of levels in [0, 1], nats per example.
+    """H(x) = −Σ [x log x + (1 − x) log(1 − x)] of ``data`` in [0, 1], nats per example, (n,).
 
     The least that −log p(x|z) can be under a Bernoulli likelihood with grey levels as targets: what
     it has above H(x) is the divergence of the decoder's pixels from the image's own.
@@ -55,6 +61,10 @@ def grey_entropy(data: Any) -> Scores:
 
 def auroc(inliers: Float[Tensor, " n"], outliers: Float[Tensor, " m"]) -> float:
     """P(score of an outlier > score of an inlier) + ½ P(equal): the area under the ROC curve.
+
+    Args:
+        inliers: the scores of the examples that belong, higher where they look stranger.
+        outliers: the scores of those that do not.
 
     >>> auroc(torch.tensor([0.0, 1.0]), torch.tensor([1.0, 2.0]))
     0.875

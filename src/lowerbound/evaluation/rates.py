@@ -43,6 +43,13 @@ def rate_distortion(
     Models of one architecture that were trained with several β trace its curve: each has the least
     D + βR, so that −1/β is the slope of R(D) there.
 
+    Args:
+        models: by their names.
+        data: the examples, as in `evaluate`.
+        samples: draws z ~ q(z|x) for each.
+        seed: of all noise.
+        progress: called with the examples done, of all models, and their number.
+
     Source: Alemi et al., Fixing a broken ELBO, 2018, arXiv 1711.00464.
 
     Raises:

@@ -49,6 +49,13 @@ class Likelihood(nn.Module, ABC):
 
     They come in blocks, (batch, numbers, *shape), as maps do.  ``takes`` are the kinds of data that
     the likelihood can be trained on, each with its transform; they follow from ``support``.
+
+    Args:
+        network: from z, (batch, latent), to θ; of a conditional model also from the context.
+        shape: of one x, such as (1, 28, 28).
+
+    Raises:
+        ShapeError: when it is called, if the network returns another number of elements.
     """
 
     support: ClassVar[Support]
@@ -83,7 +90,7 @@ class Likelihood(nn.Module, ABC):
         z: Float[Tensor, "*batch latent"],
         context: Float[Tensor, "... features"] | None = None,
     ) -> Distribution:
-        """p(x|z,c), batch shape that of z, event shape ``shape``."""
+        """p(x|z,c) of z and ``context`` c, batch shape that of z, event shape ``shape``."""
         d = len(self.shape)
         theta = apply(self.network, z, context, (self.numbers, *self.shape), z.ndim - 1)
         elements = self.elements(theta.movedim(-1 - d, -1))

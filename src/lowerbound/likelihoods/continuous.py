@@ -22,10 +22,14 @@ MOMENTUM = 0.05
 
 @part
 class Bernoulli(Likelihood):
-    """p(x|z) = ∏ᵢ pᵢ^xᵢ (1 − pᵢ)^(1 − xᵢ); ``network`` returns the logits log pᵢ/(1 − pᵢ).
+    """p(x|z) = ∏ᵢ pᵢ^xᵢ (1 − pᵢ)^(1 − xᵢ).
 
     On grey levels x ∈ [0, 1] this is no density.  There, log p(x|z) is the mean of log p(b|z) over
     binarised images b ~ Bernoulli(x), so the ELBO bounds the evidence of the *binarised* image.
+
+    Args:
+        network: from z, (batch, latent), to the logits log pᵢ/(1 − pᵢ), (batch, *shape).
+        shape: of one x.
     """
 
     support: ClassVar[Support] = "binary"
@@ -36,7 +40,11 @@ class Bernoulli(Likelihood):
 
 @part
 class ContinuousBernoulli(Likelihood):
-    """p(x|z) = ∏ᵢ exp(ηᵢ xᵢ − A(ηᵢ)) on [0, 1]; ``network`` returns the natural parameters η.
+    """p(x|z) = ∏ᵢ exp(ηᵢ xᵢ − A(ηᵢ)) on [0, 1].
+
+    Args:
+        network: from z, (batch, latent), to the natural parameters η, (batch, *shape).
+        shape: of one x.
 
     Source: Loaiza-Ganem & Cunningham, The continuous Bernoulli, 2019, arXiv 1907.06845.
     """
@@ -50,9 +58,11 @@ class ContinuousBernoulli(Likelihood):
 
 @part
 class Gaussian(Likelihood):
-    """p(x|z) = ∏ᵢ N(xᵢ; μᵢ, σ²) with one σ for all elements; ``network`` returns μ.
+    """p(x|z) = ∏ᵢ N(xᵢ; μᵢ, σ²) with one σ for all elements, in the units of prepared x.
 
     Args:
+        network: from z, (batch, latent), to μ, (batch, *shape).
+        shape: of one x.
         sigma: a number above 0 (fixed), ``"learned"`` (one parameter), or ``"optimal"``: the σ that
             maximises the likelihood of each training batch, its running value being used
             afterwards.
@@ -107,11 +117,13 @@ class Gaussian(Likelihood):
 
 @part
 class StudentT(Likelihood):
-    """p(x|z) = ∏ᵢ t(xᵢ; μᵢ, σᵢ, νᵢ): heavy tails, which outliers pull less; ``network`` returns μ.
+    """p(x|z) = ∏ᵢ t(xᵢ; μᵢ, σᵢ, νᵢ): heavy tails, which outliers pull less.
 
     σ is a parameter for each element of x, the same for all z.
 
     Args:
+        network: from z, (batch, latent), to μ, (batch, *shape).
+        shape: of one x.
         degrees: ν, a number above 1 so that there is a mean, or ``"learned"``: a parameter for each
             element, above 2 so that there is a variance too.
 

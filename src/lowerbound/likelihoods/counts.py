@@ -15,7 +15,12 @@ from lowerbound.parts import part
 
 @part
 class Poisson(Likelihood):
-    """p(x|z) = ∏ᵢ μᵢ^xᵢ e^−μᵢ/xᵢ!; ``network`` returns log μ."""
+    """p(x|z) = ∏ᵢ μᵢ^xᵢ e^−μᵢ/xᵢ!.
+
+    Args:
+        network: from z, (batch, latent), to log μ, (batch, *shape).
+        shape: of one x.
+    """
 
     support: ClassVar[Support] = "counts"
 
@@ -25,9 +30,13 @@ class Poisson(Likelihood):
 
 @part
 class NegativeBinomial(Likelihood):
-    """p(x|z) = ∏ᵢ NB(xᵢ; μᵢ, rᵢ), of variance μᵢ + μᵢ²/rᵢ; ``network`` returns log μ.
+    """p(x|z) = ∏ᵢ NB(xᵢ; μᵢ, rᵢ), of variance μᵢ + μᵢ²/rᵢ.
 
     The dispersion r is a parameter for each element of x, the same for all z.
+
+    Args:
+        network: from z, (batch, latent), to log μ, (batch, *shape).
+        shape: of one x.
 
     Source: Lopez et al., A deep generative model for gene expression profiles from single-cell RNA
     sequencing, 2017, arXiv 1709.02082 (there with each cell's total as a factor of μ).
@@ -45,9 +54,13 @@ class NegativeBinomial(Likelihood):
 
 @part
 class ZeroInflatedNegativeBinomial(Likelihood):
-    """p(x|z) = ∏ᵢ πᵢ [xᵢ = 0] + (1 − πᵢ) NB(xᵢ; μᵢ, rᵢ); ``network`` returns log μ, logit π.
+    """p(x|z) = ∏ᵢ πᵢ [xᵢ = 0] + (1 − πᵢ) NB(xᵢ; μᵢ, rᵢ).
 
     π is the probability that a count was lost; r is as in `NegativeBinomial`.
+
+    Args:
+        network: from z, (batch, latent), to log μ, then the logits of π, (batch, 2, *shape).
+        shape: of one x.
 
     Source: as of `NegativeBinomial`.
     """

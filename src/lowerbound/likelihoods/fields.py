@@ -19,11 +19,11 @@ from lowerbound.parts import NonNegative, part
 
 @part
 class Nominal(Likelihood):
-    """p(x|z) = ∏ᵢ softmax(θᵢ)ₓᵢ, x the number of one of ``categories``, which have names.
-
-    ``network`` returns θ, a number for each category.
+    """p(x|z) = ∏ᵢ softmax(θᵢ)ₓᵢ, x the number of one of K categories, which have names.
 
     Args:
+        network: from z, (batch, latent), to θ, a number for each category, (batch, K, *shape).
+        shape: of one x.
         categories: their names.
     """
 
@@ -41,13 +41,16 @@ class Nominal(Likelihood):
 class Heterogeneous(nn.Module):
     """p(x|z) = ∏ᶠ pᶠ(xᶠ|z) over the observed elements: each group of fields has its own family.
 
-    x is a row, (batch, columns), with NaN where an element is missing.  ``columns`` has the numbers
-    of the k columns of each of the ``families``, which are likelihoods of shape (k,) with
-    `networks.Given` as their network; ``network`` returns what they take, one after the other.
+    x is a row, (batch, columns), with NaN where an element is missing.
 
     Args:
-        families: a likelihood for each group of fields.
-        columns: the numbers of each group's columns.
+        network: from z, (batch, latent), to what the families take, one after the other.
+        families: a likelihood for each group of fields, of shape (k,) for k columns, with
+            `networks.Given` as its network.
+        columns: the numbers of each group's columns, which together are all of them.
+
+    Raises:
+        ConfigurationError: families and columns that do not fit each other.
 
     Source: Nazábal, Olmos, Ghahramani & Valera, Handling incomplete heterogeneous data using VAEs,
     2018, arXiv 1807.03653.
@@ -123,7 +126,7 @@ class Heterogeneous(nn.Module):
         z: Float[Tensor, "*batch latent"],
         context: Float[Tensor, "... features"] | None = None,
     ) -> Distribution:
-        """p(x|z,c), batch shape that of z, event shape (columns,)."""
+        """p(x|z,c) of z and ``context`` c, batch shape that of z, event shape (columns,)."""
         theta = apply(self.network, z, context, (self.outputs,), z.ndim - 1)
         groups = zip(self.families, theta.split(self.widths, -1), strict=True)
         return distributions.Joint([family(numbers) for family, numbers in groups], self.columns)

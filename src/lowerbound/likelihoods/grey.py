@@ -13,7 +13,13 @@ from lowerbound.parts import Size, part
 
 
 class GreyLikelihood(Likelihood):
-    """A probability of each of ``levels`` grey levels k/(levels − 1)."""
+    """A probability of each of L grey levels k/(L − 1).
+
+    Args:
+        network: as in `Likelihood`.
+        shape: of one x.
+        levels: L, from black to white.
+    """
 
     support: ClassVar[Support] = "grey"
 
@@ -24,9 +30,11 @@ class GreyLikelihood(Likelihood):
 
 @part
 class Categorical(GreyLikelihood):
-    """p(x|z) = ∏ᵢ Categorical(xᵢ): ``network`` returns the logits of all levels.
+    """p(x|z) = ∏ᵢ Categorical(xᵢ), of L grey levels.
 
     Args:
+        network: from z, (batch, latent), to the logits of all levels, (batch, L, *shape).
+        shape: of one x.
         levels: the grey levels, from black to white.
     """
 
@@ -44,9 +52,10 @@ class Categorical(GreyLikelihood):
 class DiscretisedLogistic(GreyLikelihood):
     """p(x|z) = ∏ᵢ P(xᵢ), the mass of a logistic distribution in the bin of each grey level.
 
-    ``network`` returns the location μ, in units of x, and log s of the scale.
-
     Args:
+        network: from z, (batch, latent), to the location μ, in units of x, then log s of the
+            scale, (batch, 2, *shape).
+        shape: of one x.
         levels: the grey levels, from black to white.
 
     Source: Kingma et al., Improving variational inference with inverse autoregressive flow, 2016,
@@ -64,11 +73,13 @@ class DiscretisedLogistic(GreyLikelihood):
 class LogisticMixture(GreyLikelihood):
     """p(x|z) = ∏ᵢ Σⱼ πⱼ Pⱼ(xᵢ), Pⱼ discretised logistics, with π, μ and s of each element's own.
 
-    ``network`` returns ``components`` logits of π, then as many locations μ, then as many log s.
     Channels are independent given z; PixelCNN++, where the mixture is from, conditions them.
 
     Args:
-        components: logistics in the mixture of each element.
+        network: from z, (batch, latent), to J logits of π, then J locations μ, then J log s,
+            (batch, 3J, *shape).
+        shape: of one x.
+        components: J, the logistics in the mixture of each element.
         levels: the grey levels, from black to white.
 
     Source: Salimans, Karpathy, Chen & Kingma, PixelCNN++, 2017, arXiv 1701.05517.
@@ -92,9 +103,9 @@ class LogisticMixture(GreyLikelihood):
 class BetaBinomial(GreyLikelihood):
     """p(x|z) = ∏ᵢ P(255 xᵢ), P(k) = C(255, k) B(k + α, 255 − k + β)/B(α, β).
 
-    ``network`` returns log α and log β.
-
     Args:
+        network: from z, (batch, latent), to log α, then log β, (batch, 2, *shape).
+        shape: of one x.
         levels: the grey levels, from black to white.
 
     Source as a likelihood of grey levels: Townsend, Bird & Barber, Practical lossless compression

@@ -19,7 +19,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 def activated(
     layer: Callable[[int, int], nn.Module], n_in: int, n_out: int, activation: Activation
 ) -> list[nn.Module]:
-    """``layer`` of n_out features, and its activation after it.
+    """``layer`` from n_in to n_out features, and its activation after it.
 
     ``"gated"`` is a ⊙ sigmoid(b), from a layer of twice as many features (a, b).
 

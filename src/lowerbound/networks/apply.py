@@ -19,10 +19,16 @@ def apply(
 ) -> Tensor:
     """The network's output for each example, reshaped to (*batch, *shape).
 
-    ``x`` has ``batch_ndim`` batch dimensions, which the network sees as one: codes z of shape
-    (samples, batch, latent) go through as samples × batch rows, their context (batch, features)
-    repeated to match.  Half-precision output, as autocast makes it, is returned in float32:
-    log-densities need the digits.
+    Half-precision output, as autocast makes it, is returned in float32: log-densities need the
+    digits.
+
+    Args:
+        network: called with rows, and with their context where there is one.
+        x: (*batch, …).
+        context: (batch, features), repeated to match; or None.
+        shape: of what the network returns for one example.
+        batch_ndim: the batch dimensions of x, which the network sees as one: codes z of shape
+            (samples, batch, latent) go through as samples × batch rows.
 
     Raises:
         ShapeError: the network returned another number of elements.

@@ -19,16 +19,22 @@ from lowerbound.parts import NonNegative, Size, part
 class Convolutional(nn.Module):
     """Convolutions with an activation after each, then linear layers.
 
-    ``shape`` is (channels, height, width) of the input.  The context, if there is one, is appended
-    to the flattened maps.  ``out_features=None`` leaves the last linear layer out.
+    The context, if there is one, is appended to the flattened maps.
 
     Args:
+        shape: (channels, height, width) of the input.
         channels: of the maps after each convolution.
+        out_features: numbers that it returns for each example; None leaves the last linear layer
+            out.
         hidden: widths of the linear layers that follow.
         kernel_size: of each convolution.
         stride: of each convolution; 2 halves the maps.
         padding: zeros around the maps of each convolution.
         activation: after each convolution and each linear layer but the last.
+        context_dim: width of the context, 0 for none.
+
+    Raises:
+        ShapeError: nothing of the image is left after one of the convolutions.
 
     >>> Convolutional((1, 28, 28), (16, 32), 4, kernel_size=3, stride=1, padding=0).maps
     (32, 24, 24)
@@ -78,9 +84,21 @@ class Convolutional(nn.Module):
 class Deconvolutional(nn.Module):
     """Linear layers, then transposed convolutions: the mirror of `Convolutional`.
 
-    ``shape`` is (channels, height, width) of the output; ``channels`` are those of the maps from
-    the code outwards, so that (32, 16) mirrors an encoder of (16, 32).  The last layer is linear:
-    it returns logits, or whatever the likelihood takes.
+    The last layer is linear: it returns logits, or whatever the likelihood takes.
+
+    Args:
+        in_features: dimensions of z.
+        channels: of the maps from the code outwards: (32, 16) mirrors an encoder of (16, 32).
+        shape: (channels, height, width) of the output.
+        hidden: widths of the linear layers that come first.
+        kernel_size: of each convolution.
+        stride: of each convolution; 2 doubles the maps.
+        padding: of the convolutions that these mirror.
+        activation: after each layer but the last.
+        context_dim: width of the context, 0 for none.
+
+    Raises:
+        ShapeError: images of ``shape`` are too small for the convolutions that these mirror.
     """
 
     def __init__(

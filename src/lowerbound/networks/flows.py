@@ -25,7 +25,15 @@ def autoregressive_flow(
     Each of ``transforms`` layers takes yᵢ to gᵢ(yᵢ; y₁, …, yᵢ₋₁, features), in turn forwards and
     backwards through the dimensions; g is affine, or a monotonic rational-quadratic spline.  Its
     Jacobian is triangular.  The transform is one pass through masked networks, its inverse as many
-    as there are dimensions; with ``coupling``, where the second half depends on the first alone, 2.
+    as there are dimensions.
+
+    Args:
+        dimensions: of the vectors.
+        transforms: layers.
+        hidden: widths of the layers of each one's masked network.
+        univariate: g.
+        coupling: the second half depends on the first alone, so that the inverse is 2 passes.
+        context_dim: width of the features, 0 for none.
 
     Sources: Papamakarios, Pavlakou & Murray, Masked autoregressive flow, 2017, arXiv 1705.07057;
     splines: Durkan et al., Neural spline flows, 2019, arXiv 1906.04032; coupling: Dinh et al. 2016,

@@ -14,6 +14,11 @@ class GaussianHeads(nn.Module):
     """μ = mean(h) and log σ = std(h), two linear layers on features h = network(x).
 
     Returns μ, then log σ² = 2 std(h), as `DiagonalGaussian` takes them.
+
+    Args:
+        network: from x, and the context if there is one, to h, (batch, in_features).
+        in_features: the width of h.
+        latent_dim: dimensions of z.
     """
 
     def __init__(self, network: nn.Module, in_features: Size, latent_dim: Size) -> None:
@@ -60,9 +65,14 @@ class Given(nn.Module):
 class FieldInputs(nn.Module):
     """``network`` of a row's fields, as numbers that a network takes well.
 
-    ``categories`` has for each column the number of its categories, which are taken one-hot, or 0
-    for a number; the columns ``counts`` are taken as log(1 + x).  A missing element, NaN, is 0
-    throughout, and with ``missing`` the network is also told which elements are observed.
+    A missing element, NaN, is 0 throughout.
+
+    Args:
+        network: from (batch, width), with `width` as below.
+        categories: for each column the number of its categories, which are taken one-hot, or 0
+            for a number.
+        counts: the columns that are taken as log(1 + x).
+        missing: whether the network is also told which elements are observed.
     """
 
     def __init__(
@@ -79,7 +89,10 @@ class FieldInputs(nn.Module):
 
     @staticmethod
     def width(categories: tuple[int, ...], *, missing: bool) -> int:
-        """The numbers that ``network`` is given for each row."""
+        """The numbers that ``network`` is given for each row.
+
+        ``categories`` and ``missing`` are as above.
+        """
         return sum(max(1, k) for k in categories) + missing * len(categories)
 
     def forward(

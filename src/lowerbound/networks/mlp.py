@@ -20,8 +20,11 @@ class MLP(nn.Module):
     there is one, is appended to the input.
 
     Args:
+        in_features: numbers of one input, without the context.
         hidden: widths of the layers between the first and the last; none makes it linear.
-        activation: after each of them.
+        out_features: numbers that it returns for each example.
+        activation: after each layer but the last.
+        context_dim: width of the context, 0 for none.
 
     >>> sum(p.numel() for p in MLP(784, (512,), 40).parameters())
     422440
