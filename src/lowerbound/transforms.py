@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Literal, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -256,21 +257,18 @@ class Standardise(Transform):
             )
 
     def __call__(self, x: Tensor) -> Tensor:
-        mean, deviation = self._figures(x)
+        mean, deviation = torch.from_numpy(self._figures).to(x.device)
         centred = (x.double() - mean) / deviation
         return centred.to(floating(x).dtype)
 
     def inverse(self, x: Tensor) -> Tensor:
-        mean, deviation = self._figures(x)
+        mean, deviation = torch.from_numpy(self._figures).to(x.device)
         brought = x.double() * deviation + mean
         return brought if self._is_wide else brought.to(x.dtype)
 
-    def _figures(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        mean, deviation = (
-            torch.tensor(figures, dtype=torch.float64, device=x.device)
-            for figures in (self.mean, self.deviation)
-        )
-        return mean, deviation
+    @cached_property
+    def _figures(self) -> np.ndarray:
+        return np.array([self.mean, self.deviation])
 
     @cached_property
     def _is_wide(self) -> bool:

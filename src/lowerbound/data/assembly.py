@@ -41,7 +41,7 @@ def assemble(parts: Parts, source: str, name: str, *, missing: bool = False) -> 
     masks = {part: _observed(raw, missing=missing) for part, raw in parts.items()}
     converted = {part: _converted(raw, masks[part]) for part, raw in parts.items()}
     dtype = functools.reduce(torch.promote_types, (x.dtype for x, _ in converted.values()))
-    kind = functools.reduce(operator.or_, (values for _, values in converted.values())).kind
+    known = functools.reduce(operator.or_, (values for _, values in converted.values()))
     gaps = any(mask is not None for mask in masks.values())
     labels, classes = _number(source, parts)
     found = {
@@ -51,15 +51,18 @@ def assemble(parts: Parts, source: str, name: str, *, missing: bool = False) -> 
             name if part in ("all", "train") else f"{name} {part}",
             classes,
             parts[part].schema(
-                kind, tuple(x.shape[1:]), _kinds(x) if gaps or parts[part].categories else None
+                known.kind,
+                tuple(x.shape[1:]),
+                _kinds(x) if gaps or parts[part].categories else None,
             ),
             parts[part].labels_from,
             missing=gaps,
         )
         for part, (x, _) in converted.items()
     }
-    for part, data in found.items():
-        check_resolution(data, parts[part].where)
+    if known.is_vast:
+        for part, data in found.items():
+            check_resolution(data, parts[part].where)
     return found
 
 

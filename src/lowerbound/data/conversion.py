@@ -190,7 +190,7 @@ def check_resolution(data: Numbers, where: str) -> None:
     Raises:
         DataError: there is one.
     """
-    if max(-data.values.low, data.values.high) < 2**53:
+    if not data.values.is_vast:
         return
     moments = data.moments
     lost = (moments.mean.abs() >= 2**53) & (moments.n > 1) & moments.constant()

@@ -75,6 +75,11 @@ class Values:
         )
 
     @property
+    def is_vast(self) -> bool:
+        """Whether float64 does not hold every whole number of their size."""
+        return max(-self.low, self.high) >= 2**53
+
+    @property
     def kind(self) -> Kind:
         """The most particular kind that they could be, but for those that must be declared."""
         if self.tops:
