@@ -35,6 +35,7 @@ from lowerbound.training import (
     callbacks,
     fit,
 )
+from lowerbound.training.adam import Adam
 
 
 def data(n: int = 203) -> torch.Tensor:
@@ -153,7 +154,9 @@ def test_fit_is_adam_on_the_mean_objective():
     x, ours, by_hand = data(120), model(), model()
     settings = quick(epochs=2, batch_size=40, clip_norm=0.5, seed=4)
     fit(ours, x, training=settings, callbacks=[])
-    optimizer = torch.optim.Adam(by_hand.parameters(), lr=1e-3)
+    scales = [by_hand.likelihood.log_sigma]
+    others = [p for p in by_hand.parameters() if p is not scales[0]]
+    optimizer = torch.optim.Adam([{"params": others}, {"params": scales, "lr": 1e-2}], lr=1e-3)
     step = 0
     for epoch in range(2):
         for batch in in_epoch(x, 40, seed=4, epoch=epoch):
@@ -165,6 +168,21 @@ def test_fit_is_adam_on_the_mean_objective():
             optimizer.step()
             step += 1
     torch.testing.assert_close(parameters(ours), parameters(by_hand))
+
+
+def test_a_shared_sigma_arrives_in_three_hundred_steps():
+    """One column z + 0.1 ε beside its copy: σ moves tenfold, as 0.001 a step would not arrive."""
+    x = torch.randn(640, 1) + 0.1 * torch.randn(640, 2)
+    experiment = lb.recipes.mlp(x, latent_dim=2, hidden=(32,), epochs=60, learning_rate=3e-3)
+    fit(experiment.model, x, training=experiment.training, callbacks=[])
+    assert 0.07 < experiment.model.likelihood.log_sigma.exp() < 0.2
+
+
+def test_weight_decay_leaves_scales_alone():
+    sigma, weight = (nn.Parameter(torch.ones(())) for _ in range(2))
+    sigma.grad = weight.grad = torch.zeros(())
+    Adam([sigma, weight], weight_decay=0.5, scales=[sigma]).step(0.1)
+    assert (sigma.item(), weight.item()) == (1, pytest.approx(0.95))
 
 
 def test_averaged_weights_follow_their_recursion():

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from functools import partial
 
+import numpy as np
 import pytest
+import scipy.stats
 import torch
 
 import lowerbound as lb
 from lowerbound import recipes
-from lowerbound.data import Dataset
+from lowerbound.data import Dataset, Field
 from lowerbound.errors import ConfigurationError
 from lowerbound.parts import REGISTRY
 from lowerbound.report.outcome import Outcome
@@ -55,6 +57,78 @@ def test_the_likelihood_fits_the_values_and_is_a_density_of_them(data, likelihoo
     assert isinstance(model.likelihood, likelihood)
     assert isinstance(model.transform, transform)
     assert model.is_density
+
+
+COLUMNS = torch.tensor([0.5, 3.0, 40.0, 2000.0])
+STARTS = {name: torch.rand(400, 1, 4, 4) ** torch.arange(1, 5) for name in GREY_LIKELIHOODS}
+STARTS |= {
+    "Poisson": torch.poisson(COLUMNS.expand(400, 4)),
+    "NegativeBinomial": torch.poisson(COLUMNS.expand(400, 4)),
+    "ZeroInflatedNegativeBinomial": torch.poisson(COLUMNS.expand(400, 4)),
+    "Gaussian": 3 * torch.randn(400, 4) + COLUMNS,
+    "StudentT": 3 * torch.randn(400, 4) + COLUMNS,
+    "ContinuousBernoulli": torch.rand(400, 4) ** torch.tensor([0.1, 1.0, 3.0, 30.0]),
+    "Bernoulli": (torch.rand(400, 4) < torch.tensor([0.01, 0.2, 0.5, 0.97])).float(),
+    "Nominal": None,
+}
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_each_likelihood_starts_at_the_datas_moments_whatever_z(name):
+    x = STARTS[name]
+    if name == "Nominal":
+        shares = torch.tensor([0.1, 0.2, 0.7])
+        codes = torch.arange(3).repeat_interleave(torch.tensor([40, 80, 280])).float()
+        named = Field("c", "categories", categories=("a", "b", "c"))
+        data = Dataset(codes.unsqueeze(1), schema=(named,))
+        likelihood = recipes.compose(data, 2).likelihood
+        p = likelihood(torch.randn(50, 2)).fields[0].base_dist
+        torch.testing.assert_close(p.logits.softmax(-1).mean((0, 1)), shares, atol=0.03, rtol=0)
+        return
+    x = (255 * x).to(torch.uint8) if x.ndim == 4 else x
+    model = recipes.compose(Dataset(x), 2, likelihood=name)
+    x = model.transform.noiseless(x)
+    p = model.likelihood(torch.randn(50, 2))
+    mean, variance = p.mean.mean(0).detach(), p.base_dist.variance.mean(0).detach()
+    scale = x.std(0).clamp(min=0.01)
+    wanted = x.mean(0)
+    assert ((mean - wanted).abs() < 0.5 * scale + 0.1 * wanted.abs()).all()
+    if name not in ("Bernoulli", "ContinuousBernoulli", "StudentT", "Poisson"):
+        assert (variance / scale**2).log().abs().max() < 1.5
+
+
+@pytest.mark.parametrize("recipe", [recipes.mlp, recipes.convolutional])
+def test_images_start_at_the_mean_image_or_its_mean(recipe):
+    levels = (torch.rand(200, 1, 8, 8) * torch.linspace(5, 250, 8)).to(torch.uint8)
+    model = recipe(levels, latent_dim=2, likelihood="Bernoulli").model
+    found, wanted = model.sample(200, seed=0, mean=True).mean(0), levels.float().mean(0)
+    if recipe is recipes.convolutional:
+        found, wanted = found.mean(), wanted.mean()
+    torch.testing.assert_close(found, wanted, atol=20, rtol=0.1)
+
+
+def test_counts_without_structure_are_known_in_two_hundred_steps():
+    """Poisson(200), whose entropy is 5.9 bits."""
+    mean = 200 * np.array([0.5, 1, 2, 1, 1])
+    x = np.random.default_rng(0).poisson(mean, (600, 5))
+    truth = -scipy.stats.poisson(mean).logpmf(x).mean() / math.log(2)
+    experiment = recipes.mlp(x, latent_dim=2, hidden=(16,), epochs=40, learning_rate=3e-3)
+    lb.fit(experiment.model, x, training=experiment.training, callbacks=[])
+    found = lb.evaluate(experiment.model, x, samples=100).bits_per_dimension
+    assert found.value == pytest.approx(truth, abs=0.05)
+
+
+def test_a_likelihood_made_by_hand_stays_as_it_was_made():
+    network = lb.MLP(2, (), 4)
+    network.layers[0].bias.data.fill_(5.0)
+    recipes.compose(COUNTS, 2, likelihood=lb.Poisson(network, (4,)))
+    assert (network.layers[0].bias == 5).all()
+
+
+def test_few_examples_are_passed_over_until_there_are_a_thousand_steps():
+    assert recipes.mlp(COUNTS, hidden=(4,)).training.epochs == 1000
+    assert recipes.mlp(torch.zeros(7000, 1), hidden=(4,)).training.epochs == 20
+    assert recipes.mlp(COUNTS, hidden=(4,), epochs=3).training.epochs == 3
 
 
 @pytest.mark.parametrize("name", GREY_LIKELIHOODS)
@@ -104,7 +178,9 @@ def test_counts_are_scored_as_they_are_and_encoded_by_their_logarithms(name):
     x, _ = model.prepare(COUNTS.x)
     assert torch.equal(x, COUNTS.x)
     encoder = model.posterior.network
-    assert torch.equal(encoder(x), encoder.network(torch.log1p(COUNTS.x)))
+    logs = torch.log1p(COUNTS.x)
+    standardised = (logs - logs.mean(0)) / logs.std(0, correction=0)
+    torch.testing.assert_close(encoder(x), encoder.network(standardised))
     result = lb.evaluate(model, COUNTS, samples=3)
     assert result.measures == "log-probability of x"
     bound = -result.importance_weighted.value / (4 * math.log(2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -50,6 +51,8 @@ class Linear(Schedule):
 class Cyclical(Schedule):
     """β rises from 0 to ``final`` in the first ``ratio`` of each period, then stays.
 
+    After training, at t = ∞, it is ``final``.
+
     Args:
         period: epochs of a cycle, above 0.
         ratio: the part of a cycle in which β rises, above 0 and at most 1.
@@ -72,4 +75,6 @@ class Cyclical(Schedule):
             )
 
     def __call__(self, t: float) -> float:
+        if math.isinf(t):
+            return self.final
         return self.final * min((t % self.period) / (self.ratio * self.period), 1.0)

@@ -7,12 +7,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 
 from lowerbound.errors import ConfigurationError
-from lowerbound.networks import apply
+from lowerbound.networks import apply, set_output
 from lowerbound.parts import Size
 from lowerbound.transforms import (
     Binary,
@@ -80,6 +81,24 @@ class Likelihood(nn.Module, ABC):
     def outputs(self) -> int:
         """The numbers that ``network`` returns for one code."""
         return self.numbers * math.prod(self.shape)
+
+    @property
+    def scales(self) -> list[nn.Parameter]:
+        """What is the same for all z, such as σ, in logarithms, which `fit` moves faster."""
+        return list(self.parameters(recurse=False))
+
+    @torch.no_grad()
+    def start(self, x: Float[Tensor, "n ..."]) -> None:
+        """Start at the p(x) that fits prepared examples ``x`` best of those that ignore z."""
+        if (theta := self.constant(x)) is not None:
+            set_output(self.network, theta.movedim(-1, 0))
+
+    def constant(self, x: Float[Tensor, "n ..."]) -> Tensor | None:
+        """θ, (*shape, numbers), that fits ``x`` for all z; what has no part in θ is set.
+
+        NaN marks what is missing.  None leaves the network as it is.
+        """
+        return None
 
     @abstractmethod
     def elements(self, theta: Float[Tensor, "*batch numbers"]) -> Distribution:

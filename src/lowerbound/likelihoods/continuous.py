@@ -12,12 +12,15 @@ from torch.distributions import Distribution, Normal
 from lowerbound import distributions
 from lowerbound.errors import ConfigurationError
 from lowerbound.likelihoods.base import Likelihood, Shape, Support, Takes
+from lowerbound.likelihoods.moments import moments, natural_parameter, quartiles, shrunk_mean
 from lowerbound.parts import part
 from lowerbound.transforms import Dequantise, Identity
 
 Sigma = float | Literal["learned", "optimal"]
 
 MOMENTUM = 0.05
+LEAST_SIGMA = 1e-3
+QUARTILE = 0.765  # of t with 3 degrees of freedom
 
 
 @part
@@ -33,6 +36,9 @@ class Bernoulli(Likelihood):
     """
 
     support: ClassVar[Support] = "binary"
+
+    def constant(self, x: Tensor) -> Tensor:
+        return torch.logit(shrunk_mean(x, towards=0.5)).unsqueeze(-1)
 
     def elements(self, theta: Tensor) -> Distribution:
         return distributions.Bernoulli(logits=theta.squeeze(-1), validate_args=False)
@@ -51,6 +57,9 @@ class ContinuousBernoulli(Likelihood):
 
     support: ClassVar[Support] = "continuous"
     takes: ClassVar[Takes] = {"grey": Dequantise, "unit": Identity}
+
+    def constant(self, x: Tensor) -> Tensor:
+        return natural_parameter(shrunk_mean(x, towards=0.5)).unsqueeze(-1)
 
     def elements(self, theta: Tensor) -> Distribution:
         return distributions.ContinuousBernoulli(theta.squeeze(-1))
@@ -89,6 +98,15 @@ class Gaussian(Likelihood):
         elif sigma == "optimal":
             self.register_buffer("running_variance", torch.ones(()))
             self.register_buffer("batches", torch.zeros(()))
+
+    def constant(self, x: Tensor) -> Tensor:
+        mean, variance = moments(x)
+        pooled = variance.mean().clamp(min=LEAST_SIGMA**2)
+        if self.sigma == "learned":
+            self.log_sigma.fill_(0.5 * pooled.log())
+        elif self.sigma == "optimal":
+            self.running_variance.fill_(pooled)
+        return mean.unsqueeze(-1)
 
     def elements(self, theta: Tensor) -> Distribution:
         mean = theta.squeeze(-1)
@@ -145,6 +163,13 @@ class StudentT(Likelihood):
         self.log_sigma = nn.Parameter(torch.zeros(shape))
         if degrees == "learned":
             self.log_excess = nn.Parameter(torch.zeros(shape))  # log(ν − 2)
+
+    def constant(self, x: Tensor) -> Tensor:
+        low, middle, high = quartiles(x)
+        sigma = (high - low) / (2 * QUARTILE)
+        spread = moments(x)[1].sqrt().clamp(min=LEAST_SIGMA)
+        self.log_sigma.copy_(torch.where(sigma > LEAST_SIGMA, sigma, spread).log())
+        return middle.unsqueeze(-1)
 
     def elements(self, theta: Tensor) -> Distribution:
         location = theta.squeeze(-1)

@@ -10,6 +10,7 @@ from torch.distributions import Distribution
 
 from lowerbound import distributions
 from lowerbound.likelihoods.base import Likelihood, Shape, Support
+from lowerbound.likelihoods.moments import count_moments, shrunk_mean
 from lowerbound.parts import part
 
 
@@ -23,6 +24,9 @@ class Poisson(Likelihood):
     """
 
     support: ClassVar[Support] = "counts"
+
+    def constant(self, x: Tensor) -> Tensor:
+        return count_moments(x)[0].unsqueeze(-1)
 
     def elements(self, theta: Tensor) -> Distribution:
         return distributions.Poisson(theta.squeeze(-1))
@@ -48,6 +52,11 @@ class NegativeBinomial(Likelihood):
         super().__init__(network, shape)
         self.log_dispersion = nn.Parameter(torch.zeros(shape))
 
+    def constant(self, x: Tensor) -> Tensor:
+        log_mean, log_dispersion = count_moments(x)
+        self.log_dispersion.copy_(log_dispersion)
+        return log_mean.unsqueeze(-1)
+
     def elements(self, theta: Tensor) -> Distribution:
         return distributions.NegativeBinomial(theta.squeeze(-1), self.log_dispersion)
 
@@ -71,6 +80,12 @@ class ZeroInflatedNegativeBinomial(Likelihood):
     def __init__(self, network: nn.Module, shape: Shape) -> None:
         super().__init__(network, shape)
         self.log_dispersion = nn.Parameter(torch.zeros(shape))
+
+    def constant(self, x: Tensor) -> Tensor:
+        lost = shrunk_mean((x == 0).double(), towards=1.0) / 2
+        log_mean, log_dispersion = count_moments(x, lost)
+        self.log_dispersion.copy_(log_dispersion)
+        return torch.stack((log_mean, lost.logit()), -1)
 
     def elements(self, theta: Tensor) -> Distribution:
         log_mean, logits = theta.unbind(-1)

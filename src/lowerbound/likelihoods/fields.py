@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import ClassVar
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -13,7 +14,7 @@ from lowerbound import distributions
 from lowerbound.data import Data
 from lowerbound.errors import ConfigurationError, DataError
 from lowerbound.likelihoods.base import Likelihood, Shape, Support
-from lowerbound.networks import apply
+from lowerbound.networks import apply, set_output
 from lowerbound.parts import NonNegative, part
 
 
@@ -32,6 +33,11 @@ class Nominal(Likelihood):
     def __init__(self, network: nn.Module, shape: Shape, categories: tuple[str, ...]) -> None:
         super().__init__(network, shape)
         self.categories, self.numbers = categories, len(categories)
+
+    def constant(self, x: Tensor) -> Tensor:
+        categories = torch.arange(self.numbers, device=x.device)
+        times = (x.unsqueeze(-1) == categories).sum(0).double()
+        return (times + 1 / self.numbers).log()
 
     def elements(self, theta: Tensor) -> Distribution:
         return distributions.Nominal(theta)
@@ -120,6 +126,17 @@ class Heterogeneous(nn.Module):
         """The support of each group of columns."""
         supports = (family.support for family in self.families)
         return tuple(zip(self.columns, supports, strict=True))  # type: ignore[arg-type]
+
+    @torch.no_grad()
+    def start(self, x: Float[Tensor, "n columns"]) -> None:
+        """Start at the p(x) that fits prepared examples ``x`` best of those that ignore z."""
+        groups = zip(self.families, self.columns, self.widths, strict=True)
+        parts = [
+            x.new_zeros(width) if theta is None else theta.movedim(-1, 0).flatten()
+            for family, group, width in groups
+            for theta in (family.constant(x[:, list(group)]),)  # type: ignore[operator]
+        ]
+        set_output(self.network, torch.cat(parts))
 
     def forward(
         self,

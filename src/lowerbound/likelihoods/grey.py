@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from lowerbound import distributions
 from lowerbound.distributions import GreyDistribution
 from lowerbound.likelihoods.base import Likelihood, Shape, Support
+from lowerbound.likelihoods.moments import moments, shrunk_mean
 from lowerbound.parts import Size, part
+
+
+def location_and_scale(x: Tensor, levels: int) -> tuple[Tensor, Tensor]:
+    """Mean of each element, and the scale s of a logistic distribution of its variance π² s²/3."""
+    mean, variance = moments(x)
+    return mean, (3 * variance).sqrt().clamp(min=0.5 / levels) / math.pi
 
 
 class GreyLikelihood(Likelihood):
@@ -44,6 +53,15 @@ class Categorical(GreyLikelihood):
         super().__init__(network, shape, levels)
         self.numbers = levels
 
+    def constant(self, x: Tensor) -> Tensor:
+        """Each element's frequencies, as if it had one more value, drawn as those of all are."""
+        level = (x.double() * (self.levels - 1)).round().long().flatten(1)
+        elements = torch.arange(level.shape[1], device=x.device) * self.levels
+        times = torch.bincount((level + elements).flatten(), minlength=self.levels * len(elements))
+        times = times.view(*self.shape, self.levels).double()
+        every = times.flatten(0, -2).sum(0) + 1
+        return (times + every / every.sum()).log()
+
     def elements(self, theta: Tensor) -> GreyDistribution:
         return distributions.GreyLevels(theta)
 
@@ -63,6 +81,10 @@ class DiscretisedLogistic(GreyLikelihood):
     """
 
     numbers = 2
+
+    def constant(self, x: Tensor) -> Tensor:
+        mean, scale = location_and_scale(x, self.levels)
+        return torch.stack((mean, scale.log()), -1)
 
     def elements(self, theta: Tensor) -> GreyDistribution:
         location, log_scale = theta.unbind(-1)
@@ -93,6 +115,14 @@ class LogisticMixture(GreyLikelihood):
         super().__init__(network, shape, levels)
         self.components, self.numbers = components, 3 * components
 
+    def constant(self, x: Tensor) -> Tensor:
+        """Logistics of the data's scale side by side, so that each has a part to play."""
+        mean, scale = (value.unsqueeze(-1) for value in location_and_scale(x, self.levels))
+        k = torch.arange(self.components, dtype=mean.dtype, device=mean.device)
+        location = mean + scale * torch.logit((k + 0.5) / self.components)
+        equal, log_scale = torch.zeros_like(location), scale.log().expand_as(location)
+        return torch.cat((equal, location, log_scale), -1)
+
     def elements(self, theta: Tensor) -> GreyDistribution:
         logits, location, log_scale = theta.chunk(3, -1)
         logistics = distributions.DiscretisedLogistic(location, log_scale, self.levels)
@@ -113,6 +143,14 @@ class BetaBinomial(GreyLikelihood):
     """
 
     numbers = 2
+
+    def constant(self, x: Tensor) -> Tensor:
+        """By the moments: the variance is p (1 − p) (s + n)/((s + 1) n), p the mean, s = α + β."""
+        n, p = self.levels - 1, shrunk_mean(x, towards=0.5)
+        binomial, variance = p * (1 - p), moments(x)[1]
+        total = n * (binomial - variance) / (n * variance - binomial).clamp(min=1e-3 * binomial)
+        total = total.clamp(0.1, 1e3)
+        return torch.stack(((p * total).log(), ((1 - p) * total).log()), -1)
 
     def elements(self, theta: Tensor) -> GreyDistribution:
         log_alpha, log_beta = theta.unbind(-1)

@@ -11,6 +11,7 @@ from lowerbound.networks.flows import Univariate, autoregressive_flow
 from lowerbound.networks.heads import FieldInputs, GaussianHeads, Given, Leading
 from lowerbound.networks.log_counts import LogCounts
 from lowerbound.networks.mlp import MLP
+from lowerbound.networks.output import set_output
 
 __all__ = [
     "ACTIVATIONS",
@@ -27,4 +28,5 @@ __all__ = [
     "activated",
     "apply",
     "autoregressive_flow",
+    "set_output",
 ]

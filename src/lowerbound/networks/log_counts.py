@@ -11,16 +11,22 @@ from lowerbound.parts import part
 
 @part
 class LogCounts(nn.Module):
-    """``network`` of log(1 + x): counts that span decades, in numbers that a network takes well.
+    """``network`` of log(1 + x), standardised: counts that span decades, as it takes them well.
 
+    ``mean`` and ``deviation`` are those of log(1 + x), for each column, or one for all elements.
     A negative x, as a pseudo-input can become, is taken for 0.
 
     Source: Lopez et al. 2017, arXiv 1709.02082.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        mean: tuple[float, ...] = (0.0,),
+        deviation: tuple[float, ...] = (1.0,),
+    ) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.mean, self.deviation = network, mean, deviation
 
     def forward(
         self,
@@ -28,4 +34,5 @@ class LogCounts(nn.Module):
         context: Float[Tensor, "batch features"] | None = None,
     ) -> Tensor:
         logs = torch.log1p(x.clamp(min=0))
+        logs = (logs - logs.new_tensor(self.mean)) / logs.new_tensor(self.deviation)
         return self.network(logs) if context is None else self.network(logs, context)

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lowerbound.context import Labels
 from lowerbound.data import Data, as_dataset
@@ -36,6 +36,8 @@ FITTING = {
     "categories": "Nominal",
 }
 """The likelihood of ``likelihood="auto"`` for each kind of values."""
+
+SAMPLE_ROWS, SAMPLE_ELEMENTS = 10_000, 2**23
 
 DENSE = partial(MLP, hidden=(512,))
 
@@ -91,6 +93,8 @@ def compose(
     p_z = named_prior(prior, sizes, data)
     q = with_network(posterior, network, sizes, observed.inputs, observed.encoder)
     model = VAE(p_z, q, p_x, observed.transform, context, data.columns)
+    if isinstance(observed.likelihood, Mapping):
+        start_likelihood(model, data)
     start_at_data(model, data)
     return model
 
@@ -242,7 +246,7 @@ def observe(data: Data, likelihood: Part = "auto", transform: Part = None) -> Ob
             f"{kind} values in {data.name}; {remedy}"
         )
     brought = asked or takes[kind].of(data)
-    wrap = LogCounts if isinstance(brought, Counts) else _itself
+    wrap = _log_counts(data) if isinstance(brought, Counts) else _itself
     return Observation(chosen, brought, math.prod(data.shape), wrap)
 
 
@@ -253,6 +257,15 @@ def _transform(asked: Part, data: Data) -> Transform | None:
         return description
     cls: Any = registered(description.get("part"))
     return cls.of(data) if len(description) == 1 else complete(description)
+
+
+def _log_counts(data: Data) -> Callable[[nn.Module], nn.Module]:
+    """Encoders of log(1 + x), standardised: by column, or in images as one."""
+    logs = sample(data, Counts()).double().log1p()
+    rows = logs if logs.ndim == 2 else logs.reshape(-1, 1)
+    deviation, mean = torch.std_mean(rows, 0, correction=0)
+    deviation = torch.where(deviation > 0, deviation, 1.0)
+    return partial(LogCounts, mean=tuple(mean.tolist()), deviation=tuple(deviation.tolist()))
 
 
 def _itself(network: nn.Module) -> nn.Module:
@@ -311,6 +324,24 @@ def start_at_data(model: VAE, data: Data) -> None:
             seed = int(torch.randint(2**62, ()))
             x, _ = next(data.batches(prior.components, seed=seed, device="cpu"))
             prior.start_at(model.transform.noiseless(x))
+
+
+def start_likelihood(model: VAE, data: Data) -> None:
+    """Have p(x|z) start at what p(x) is near in ``data``."""
+    if hasattr(model.likelihood, "start"):
+        model.likelihood.start(sample(data, model.transform))  # type: ignore[operator]
+
+
+def sample(data: Data, transform: Transform) -> Tensor:
+    """x of all examples, or of as many as tell their moments, transformed without noise."""
+    wanted = max(1, min(SAMPLE_ROWS, SAMPLE_ELEMENTS // math.prod(data.shape)))
+    batches, found = [], 0
+    for x, _ in data.batches(min(wanted, 1000), seed=0, device="cpu"):
+        batches.append(transform.noiseless(x))
+        found += len(x)
+        if found >= wanted:
+            break
+    return torch.cat(batches)
 
 
 def labels_of(data: Data) -> Labels:

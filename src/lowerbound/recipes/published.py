@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lowerbound.data import Data, as_dataset
@@ -26,11 +26,15 @@ from lowerbound.recipes.compose import (
     named_prior,
     observe,
     start_at_data,
+    start_likelihood,
     with_network,
 )
 from lowerbound.recipes.settings import merged
 from lowerbound.training import Training
 from lowerbound.vae import VAE
+
+LEAST_STEPS = 1000
+"""Few examples are passed over more often than `Training` says, unless epochs are set."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,10 @@ class Recipe:
         chosen, training = self.merged(settings)
         data = as_dataset(data)
         objective = chosen.pop("objective")
+        if "epochs" not in {**self.training, **settings}:
+            steps = -(-len(data) // training.batch_size)
+            epochs = max(training.epochs, -(-LEAST_STEPS // steps))
+            training = replace(training, epochs=epochs)
         model = self.model(data, **chosen)
         return Experiment(model, complete(objective, examples=len(data)), training)
 
@@ -116,13 +124,15 @@ def two_layers(
         return DiagonalGaussian(MLP(inputs, (width, width), 2 * outputs, "tanh"), outputs)
 
     decoder = Leading(MLP(d_1, (wide, wide), pixels, "tanh"), d_1)
-    return VAE(
+    model = VAE(
         HierarchicalPrior(StandardNormal(d_2), (gaussian(d_2, narrow, d_1),)),
         BottomUpPosterior((gaussian(pixels, wide, d_1), gaussian(d_1, narrow, d_2))),
         complete(observed.likelihood, network=decoder, shape=data.shape),
         observed.transform,
         columns=data.columns,
     )
+    start_likelihood(model, data)
+    return model
 
 
 def two_layers_top_down(
@@ -159,6 +169,8 @@ def two_layers_top_down(
         observed.likelihood, network(width, width, activation="gated"), sizes, d_1 + d_2
     )
     model = VAE(p_z, q, p_x, observed.transform, columns=data.columns)
+    if isinstance(observed.likelihood, Mapping):
+        start_likelihood(model, data)
     start_at_data(model, data)
     return model
 

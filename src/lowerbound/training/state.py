@@ -23,7 +23,8 @@ class State:
 
     def __init__(self, model: nn.Module, training: Training) -> None:
         self.model, self.clip_norm = model, training.clip_norm
-        self.optimizer = Adam(model.parameters(), training.weight_decay)
+        scales = [p for module in model.modules() for p in getattr(module, "scales", ())]
+        self.optimizer = Adam(model.parameters(), training.weight_decay, scales)
         self.average = None if training.ema is None else WeightAverage(model, training.ema)
         self.step = 0
         self.seconds = 0.0

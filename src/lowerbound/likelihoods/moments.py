@@ -1,0 +1,50 @@
+"""What likelihoods start at: the moments of each element of examples (n, *shape)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lowerbound.distributions import ContinuousBernoulli
+
+
+def moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance of the elements that are observed, which NaN are not, in float64."""
+    x = x.double()
+    n = (~x.isnan()).sum(0).clamp(min=1)
+    mean = x.nansum(0) / n
+    return mean, (x - mean).square().nansum(0) / n
+
+
+def shrunk_mean(x: Tensor, towards: float) -> Tensor:
+    """The mean, as if one more example had the value ``towards``."""
+    n = (~x.isnan()).sum(0)
+    return (x.double().nansum(0) + towards) / (n + 1)
+
+
+def quartiles(x: Tensor) -> Tensor:
+    """The three quartiles of each element, (3, *shape); 0 where none was observed."""
+    at = torch.tensor((0.25, 0.5, 0.75), dtype=x.dtype)
+    return x.nanquantile(at, 0).nan_to_num()
+
+
+def natural_parameter(mean: Tensor) -> Tensor:
+    """η of the continuous Bernoulli of this mean, by bisection."""
+    low, high = torch.full_like(mean, -1e4), torch.full_like(mean, 1e4)
+    for _ in range(60):
+        eta = (low + high) / 2
+        below = ContinuousBernoulli(eta).mean < mean
+        low, high = torch.where(below, eta, low), torch.where(below, high, eta)
+    return eta
+
+
+def count_moments(x: Tensor, lost: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
+    """log μ and log r of negative binomials of these moments, a share ``lost`` of x being 0 besides.
+
+    r is at most 100 μ, where the variance exceeds the Poisson distribution's by 1 %.
+    """
+    mean, variance = moments(x)
+    square = (variance + mean**2) / (1 - lost)
+    mean = shrunk_mean(x, towards=0.5) / (1 - lost)
+    excess = torch.maximum(square - mean**2 - mean, mean / 100)
+    return mean.log(), 2 * mean.log() - excess.log()
