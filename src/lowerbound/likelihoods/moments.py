@@ -39,12 +39,13 @@ def natural_parameter(mean: Tensor) -> Tensor:
 
 
 def count_moments(x: Tensor, lost: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
-    """log μ and log r of negative binomials of these moments, a share ``lost`` of x being 0 besides.
+    """log μ and log r of negative binomials of these moments, but a share ``lost`` of x, all 0.
 
     r is at most 100 μ, where the variance exceeds the Poisson distribution's by 1 %.
     """
     mean, variance = moments(x)
-    square = (variance + mean**2) / (1 - lost)
-    mean = shrunk_mean(x, towards=0.5) / (1 - lost)
-    excess = torch.maximum(square - mean**2 - mean, mean / 100)
+    square, mean = (variance + mean**2) / (1 - lost), mean / (1 - lost)
+    variance = square - mean**2
+    mean = mean.clamp(min=0.5 / (len(x) + 1))  # as good as half a count seen
+    excess = torch.maximum(variance - mean, mean / 100)
     return mean.log(), 2 * mean.log() - excess.log()
