@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import mpmath
@@ -14,7 +15,7 @@ from torch.distributions import Distribution
 import lowerbound as lb
 from lowerbound import distributions
 from lowerbound.distributions.base import log_gamma_draw, log_rising
-from lowerbound.errors import NonFiniteLoss
+from lowerbound.errors import DataError, NonFiniteLoss
 
 LEVELS = torch.arange(256, dtype=torch.float64) / 255
 EXTREME = [-80.0, -20.0, -3.0, 0.0, 2.0, 10.0, 80.0]
@@ -335,3 +336,114 @@ def test_a_learned_dispersion_finds_the_datas():
 def test_degrees_without_a_mean_are_refused(degrees):
     with pytest.raises(lb.errors.ConfigurationError, match="degrees above 1"):
         lb.StudentT(torch.nn.Identity(), (2,), degrees)
+
+
+OUTSIDE = {
+    "bits as if they were 0 and 255": (lb.Bernoulli, lb.Binary(), [[0.0, 1.0]], "only 0 and 255"),
+    "normals as bits": (lb.Bernoulli, lb.Identity(), [[-0.3, 0.7]], "numbers from 0 to 1"),
+    "levels as shares": (lb.Bernoulli, lb.Identity(), [[0.0, 255.0]], "numbers from 0 to 1"),
+    "fractions as counts": (lb.Poisson, lb.Counts(), [[0.5, 3.0]], "whole numbers from 0"),
+    "fractions, not told": (lb.NegativeBinomial, lb.Identity(), [[0.5, 3.0]], "whole numbers"),
+    "negative counts": (lb.Poisson, lb.Counts(), [[-1.0, 3.0]], "whole numbers from 0"),
+    "reals as levels": (lb.Gaussian, lb.Dequantise(), [[-0.3, 0.7]], "whole numbers from 0 to 255"),
+    "16 bits as 8": (lb.Gaussian, lb.Dequantise(), [[0.0, 300.0]], "whole numbers from 0 to 255"),
+    "shares as levels": (lb.BetaBinomial, lb.Scale(), [[0.2, 0.7]], "whole numbers from 0 to 255"),
+    "reals in [0, 1]": (
+        lb.ContinuousBernoulli,
+        lb.Identity(),
+        [[-0.3, 0.7]],
+        "numbers from 0 to 1",
+    ),
+}
+INSIDE = [
+    (lb.Bernoulli, lb.Binary(), [[0.0, 255.0]]),
+    (lb.Bernoulli, lb.Binary(1.0), [[0.0, 1.0]]),
+    (lb.Bernoulli, lb.Scale(), [[3.0, 200.0]]),
+    (lb.Bernoulli, lb.Identity(), [[0.2, 1.0]]),
+    (lb.Gaussian, lb.Identity(), [[-0.2, 1.0]]),
+    (lb.Poisson, lb.Counts(), [[0.0, 3.0]]),
+]
+
+
+def by_hand(likelihood: type, transform: lb.transforms.Transform) -> lb.VAE:
+    decoder = lb.MLP(1, (), 2 * likelihood.numbers)
+    posterior = lb.DiagonalGaussian(lb.MLP(2, (), 2), 1)
+    return lb.VAE(lb.StandardNormal(1), posterior, likelihood(decoder, (2,)), transform)
+
+
+@pytest.mark.parametrize("kind", OUTSIDE)
+def test_data_outside_the_support_of_a_model_made_by_hand_are_refused(kind):
+    likelihood, transform, rows, wanted = OUTSIDE[kind]
+    model, x = by_hand(likelihood, transform), torch.tensor(rows * 4)
+    for use in (lambda: lb.fit(model, x, callbacks=[]), lambda: lb.evaluate(model, x)):
+        with pytest.raises(DataError, match=f"expected {wanted}.*; recipes.compose"):
+            use()
+
+
+@pytest.mark.parametrize(("likelihood", "transform", "rows"), INSIDE)
+def test_data_in_the_support_are_taken(likelihood, transform, rows):
+    lb.evaluate(by_hand(likelihood, transform), torch.tensor(rows * 4), samples=1)
+
+
+@pytest.mark.parametrize(("scale", "warned"), [(1.0, 0), (15.0, 1), (1e-3, 1)])
+def test_reals_that_nothing_scales_are_said_once_where_they_are_trained(caplog, scale, warned):
+    x = scale * torch.randn(8, 2)
+    lb.fit(by_hand(lb.Gaussian, lb.Identity()), x, training=lb.Training(epochs=1), callbacks=[])
+    assert [record.getMessage().count("Standardise.of") for record in caplog.records] == [
+        1
+    ] * warned
+
+
+ENDS = [
+    *itertools.product(["StudentT"], [-80.0, 0.0, 80.0], [1.01, 2.5, 1e8, 1e30], [0.0, 1.0, 1e20]),
+    *itertools.product(
+        ["NegativeBinomial"], [-80.0, 10.0], [-700.0, 0.0, 80.0, 900.0], [0, 1, 1e8]
+    ),
+    *itertools.product(["BetaBinomial"], [-80.0, 20.0, 80.0], [-80.0, 0.0, 80.0], [0, 100, 255]),
+]
+
+
+def exact_at_ends(name: str, a: float, b: float, x: float) -> mpmath.mpf:
+    log, gamma = mpmath.log, mpmath.loggamma
+    if name == "StudentT":
+        t = mpmath.mpf(x) / mpmath.exp(a)
+        b = mpmath.mpf(b)
+        normaliser = gamma((b + 1) / 2) - gamma(b / 2)
+        return normaliser - log(b * mpmath.pi) / 2 - a - (b + 1) / 2 * mpmath.log1p(t * t / b)
+    a, b = mpmath.exp(a), mpmath.exp(b)
+    if name == "NegativeBinomial":
+        rising = gamma(x + b) - gamma(b) - gamma(x + 1)
+        return rising + b * log(b / (b + a)) + x * log(a / (b + a))
+    each = gamma(x + a) - gamma(a) + gamma(255 - x + b) - gamma(b)
+    return log(mpmath.binomial(255, x)) + each - gamma(255 + a + b) + gamma(a + b)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", ["StudentT", "NegativeBinomial", "BetaBinomial"])
+def test_at_the_ends_of_numbers_densities_are_exact_and_have_gradients(name, dtype):
+    """mpmath's value, with 500 digits, of what float32 and float64 can hold of the parameters."""
+    for _, *numbers in (row for row in ENDS if row[0] == name):
+        a, b, x = (torch.tensor(number, dtype=dtype) for number in numbers)
+        a.requires_grad_(), b.requires_grad_()
+        if name == "StudentT":
+            p = distributions.StudentT(torch.zeros((), dtype=dtype), a, b)
+        else:
+            p = getattr(distributions, name)(a, b)
+        log_p = p.log_prob(x / 255 if name == "BetaBinomial" else x)
+        with mpmath.workdps(500):
+            exact = float(exact_at_ends(name, a.item(), b.item(), x.item()))
+        assert log_p.item() == pytest.approx(exact, rel=1e-5, abs=1e-4), numbers
+        gradients = torch.autograd.grad(log_p, (a, b))
+        assert all(gradient.isfinite() for gradient in gradients), numbers
+
+
+def test_the_students_density_is_flat_at_its_mode():
+    x = torch.zeros(3, requires_grad=True)
+    distributions.StudentT(torch.zeros(3), torch.zeros(3), torch.full((3,), 4.0)).log_prob(
+        x
+    ).sum().backward()
+    assert torch.equal(x.grad, torch.zeros(3))
+
+
+def test_after_training_a_cyclical_weight_is_its_last():
+    assert lb.Cyclical(final=0.3)(math.inf) == 0.3

@@ -50,6 +50,9 @@ class Terms:
         known = {name: term for name, term in ours.items() if term is not None}
         return {"objective": self.objective, **known, **self.others}
 
+    def __getitem__(self, name: str) -> Tensor:
+        return self.named()[name]
+
 
 class Objective(ABC):
     """What `fit` maximises."""

@@ -19,6 +19,7 @@ from lowerbound.data.assembly import in_memory, is_plain
 from lowerbound.data.columns import by_name
 from lowerbound.divergences import kl
 from lowerbound.errors import ConfigurationError, DataError, ShapeError
+from lowerbound.likelihoods.support import check_support
 from lowerbound.parts import part
 from lowerbound.streams import Stream, seeded
 from lowerbound.transforms import Identity, Transform
@@ -191,7 +192,8 @@ class VAE(nn.Module):
 
         Raises:
             ConfigurationError: elements are missing, and the likelihood cannot leave them out.
-            DataError: categories are not those that the model was made for, or a column is missing.
+            DataError: categories are not those that the model was made for, a column is missing, or
+                the likelihood gives such values no probability.
         """
         data = by_name(data, self.columns)
         if data.missing and not getattr(self.likelihood, "takes_missing", False):
@@ -201,6 +203,7 @@ class VAE(nn.Module):
             )
         if hasattr(self.likelihood, "expect"):
             self.likelihood.expect(data)  # type: ignore[operator]
+        check_support(self.likelihood, self.transform, data)
         return data
 
     def expect_digits(self, data: Data) -> None:

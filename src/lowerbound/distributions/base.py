@@ -71,10 +71,17 @@ def log_rising(a: Tensor, n: Tensor | float) -> Tensor:
         + _stirling_remainder(last)
         - _stirling_remainder(first)
     )
-    # The eight factors, paired from both ends: (a + j)(a + 7 − j) = a (a + 7) + j (7 − j).
-    u, v = a * (a + 7), (a + n) * (a + n + 7)
-    shift = (u / v) * ((u + 6) / (v + 6)) * ((u + 10) / (v + 10)) * ((u + 12) / (v + 12))
-    return stirling + shift.log()
+    # The eight factors, in two groups of ratios, which neither overflow nor vanish.
+    b = a + n
+    low, high = (
+        (a + i)
+        / (b + i)
+        * ((a + i + 1) / (b + i + 1))
+        * ((a + 6 - i) / (b + 6 - i))
+        * ((a + 7 - i) / (b + 7 - i))
+        for i in (0, 2)
+    )
+    return stirling + low.log() + high.log()
 
 
 def _stirling_remainder(a: Tensor) -> Tensor:

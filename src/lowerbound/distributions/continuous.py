@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from lowerbound.distributions.base import Unvalidated, log_gamma_draw, log_rising
 
+MOST_DEGREES = 1e100  # where t is the Gaussian, to the last digit of float64
 LINEAR = 40.0  # log(1 + e^l) = l from here on, to the last digit of float64
 
 
@@ -117,10 +118,15 @@ class StudentT(Unvalidated):
         super().__init__(self.location.shape, validate_args=False)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        nu = self.degrees
-        squared = ((value - self.location) * (-self.log_scale).exp()) ** 2
-        normaliser = log_rising(nu / 2, 0.5).to(nu.dtype) - 0.5 * (math.pi * nu).log()
-        return normaliser - self.log_scale - 0.5 * (nu + 1) * torch.log1p(squared / nu)
+        nu = self.degrees.double().clamp(max=MOST_DEGREES)
+        log_scale, distance = self.log_scale.double(), (value.double() - self.location).abs()
+        at_mode = distance == 0
+        # log t², t² = (x − μ)²/(νσ²), which itself may exceed the largest number
+        log_t2 = 2 * torch.where(at_mode, 1.0, distance).log() - 2 * log_scale - nu.log()
+        tail = torch.where(at_mode, 0.0, F.softplus(log_t2, threshold=LINEAR))
+        normaliser = log_rising(nu / 2, 0.5) - 0.5 * (math.pi * nu).log()
+        log_p = normaliser - log_scale - 0.5 * (nu + 1) * tail
+        return log_p.to(self.location.dtype)
 
     def sample(self, sample_shape: Any = Size()) -> Tensor:
         """μ + σ ε √(ν/2g), ε ~ N(0, 1), g ~ Gamma(ν/2, 1)."""

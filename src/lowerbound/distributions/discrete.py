@@ -50,6 +50,9 @@ class Poisson(Unvalidated):
         return self.mean
 
 
+LARGEST = 600.0  # of log r, whose r and 1/r are float64 numbers; beyond it is the Poisson
+
+
 class NegativeBinomial(Unvalidated):
     """P(k) = Γ(k + r)/(Γ(r) k!) (r/(r + μ))^r (μ/(r + μ))^k, elementwise.
 
@@ -68,7 +71,8 @@ class NegativeBinomial(Unvalidated):
         super().__init__(self.log_mean.shape, validate_args=False)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        k, log_r = value.double(), self.log_dispersion.double()
+        k, log_dispersion = value.double(), self.log_dispersion.double()
+        log_r = log_dispersion.clamp(-LARGEST, LARGEST)
         log_odds = self.log_mean.double() - log_r  # of μ/(r + μ)
         r = log_r.exp()
         log_p = (
@@ -76,6 +80,7 @@ class NegativeBinomial(Unvalidated):
             - torch.lgamma(k + 1)
             + r * F.logsigmoid(-log_odds)
             + k * F.logsigmoid(log_odds)
+            + (k > 0) * (log_dispersion - log_r).clamp(max=0)  # P(k) ∝ r of the smallest r
         )
         return log_p.to(self.log_mean.dtype)
 

@@ -25,6 +25,7 @@ from lowerbound.errors import (
     StorageError,
 )
 from lowerbound.files import to_json
+from lowerbound.likelihoods.support import warn_of_scale
 from lowerbound.objectives import ELBO, Objective, Terms
 from lowerbound.parts import describe
 from lowerbound.streams import Stream
@@ -116,6 +117,7 @@ class _Run:
     ) -> None:
         train = model.expect(train)
         model.expect_digits(train)
+        warn_of_scale(model.likelihood, model.transform, train)
         validation = None if validation is None else model.expect(validation)
         if training.patience is not None and validation is None:
             raise ConfigurationError(
