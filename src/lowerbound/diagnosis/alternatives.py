@@ -26,12 +26,12 @@ from lowerbound.networks import MLP
 from lowerbound.streams import Stream, seed_noise
 from lowerbound.transforms import Identity, Standardise, Transform
 
-HIDDEN = 256
-STEPS = 500
+HIDDEN = 128
+STEPS = 200
 BATCH = 128
-LEARNING_RATE = 3e-3
-SHARED_RATE = 0.05
-"""Of the two shared numbers.  Adam moves each by half of the rate at a step, on average: by 12 in
+LEARNING_RATE = 6e-3
+SHARED_RATE = 0.1
+"""Of the two shared numbers.  Adam moves each by half of the rate at a step, on average: by 10 in
 all, while at the decoder's rate σ could not fall below half of where it starts.
 """
 DRAWS = 10

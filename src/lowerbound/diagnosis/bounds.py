@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from lowerbound.data import Dataset
 from lowerbound.diagnosis.codes import difference
+from lowerbound.diagnosis.encoder import expect_as_stated
 from lowerbound.diagnosis.finding import Measured, NotChecked, say
-from lowerbound.diagnosis.thresholds import GAP, LEAST_GAP, OVERFITTING, RISE, surely_above
+from lowerbound.diagnosis.held_out import other_data
+from lowerbound.diagnosis.thresholds import (
+    GAP,
+    LAST,
+    LEARNING,
+    LEAST_GAP,
+    OVERFITTING,
+    RISE,
+    VANISHED,
+    surely_above,
+)
 from lowerbound.diagnosis.trained import SAMPLES, TrainedModel, subset
 from lowerbound.evaluation import estimate
 from lowerbound.evaluation.importance import effective_size
@@ -28,6 +40,8 @@ def overfitting(trained: TrainedModel) -> Measured:
     """The ELBO on training data less that on held-out data, with its standard error."""
     if trained.training is None:
         raise NotChecked("no-training-data")
+    if other_data(trained).form:
+        raise NotChecked("other-data")
     known, new = _elbo(trained, trained.training), _elbo(trained, trained.held_out)
     gap = difference(known, new)
     stop = ""
@@ -55,6 +69,7 @@ def _elbo(trained: TrainedModel, data: Dataset) -> Tensor:
 
 def bound_gap(trained: TrainedModel) -> Measured:
     """The importance-weighted bound less the ELBO: at least this is KL(q(z|x) ‖ p(z|x))."""
+    expect_as_stated(trained)
     log_w = trained.held_out_log_weights
     elbo, tighter = log_w.mean(0), importance_weighted(log_w)
     gap = estimate(tighter - elbo)
@@ -73,6 +88,7 @@ def importance_samples(trained: TrainedModel) -> Measured:
 
     ESS = (Σ w)²/Σ w² of k weights, between 1 and k (Kong 1992).
     """
+    expect_as_stated(trained)
     log_w = trained.held_out_log_weights
     rise = estimate(importance_weighted(log_w) - importance_weighted(log_w, SAMPLES // 2))
     return Measured(
@@ -89,6 +105,24 @@ def importance_samples(trained: TrainedModel) -> Measured:
 def importance_weighted(log_w: Tensor, k: int = SAMPLES) -> Tensor:
     """log (1/k) Σ w of each example, (n,): its mean over groups of k draws of log w (…, n)."""
     return torch.stack([each.logsumexp(0) - math.log(k) for each in log_w.split(k)]).mean(0)
+
+
+def still_learning(trained: TrainedModel) -> Measured:
+    """What the bound of the training data won over the last tenth of the epochs."""
+    kept = [e for e in trained.history if "bound" in e["train"]]
+    if len(kept) < 2:
+        raise NotChecked("no-course")
+    epochs = [e["epoch"] for e in kept]
+    bounds = [e["train"]["bound"] for e in kept]
+    last = max(1, round(LAST * len(bounds)))
+    won = bounds[-1] - bounds[-1 - last]
+    return Measured(
+        "" if won > max(LEARNING * trained.kl.value, VANISHED) else None,
+        won=won,
+        last=f"epoch {epochs[-1]}" if last == 1 else f"last {last} epochs",
+        epoch=np.array(epochs, float),
+        course=np.array(bounds),
+    )
 
 
 def _over_samples(log_w: Tensor) -> dict[int, float]:

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from lowerbound.diagnosis import thresholds
+from lowerbound.diagnosis.encoder import expect_as_stated
+from lowerbound.diagnosis.families import gaussian
 from lowerbound.diagnosis.finding import TABLE, Measured, NotChecked, fill
-from lowerbound.diagnosis.likelihood import decoder_noise, gaussian
+from lowerbound.diagnosis.likelihood import decoder_noise
 from lowerbound.diagnosis.thresholds import surely_above
 from lowerbound.diagnosis.trained import TrainedModel, subset
 from lowerbound.evaluation import Estimate, estimate
@@ -42,6 +44,7 @@ def collapsed_dimensions(trained: TrainedModel) -> Measured:
     is far from both sides in practice: 10⁻⁴ where a dimension is unused, 0.1 to 1 where it is used.
     The codes of an autoencoder are points; there it is `CONSTANT` of the largest.
     """
+    expect_as_stated(trained)
     q = trained.codes
     variance = q.mean.double().var(0)
     if trained.is_autoencoder:
@@ -130,6 +133,7 @@ def holes(trained: TrainedModel) -> Measured:
     and never above the truth, however few the data; fewer data only see less.  In the same way
     E_q[log r(z) − log p(z)] = KL(q(z) ‖ p(z)) − KL(q(z) ‖ r) is below the KL.
     """
+    expect_as_stated(trained)
     held_out, prior, log_p = _codes_and_prior(trained)
     if trained.training is None:
         fitted, held_out = held_out.tensor_split([len(held_out) // 2])

@@ -9,11 +9,12 @@ from torch import Tensor
 
 from lowerbound.data import Dataset, from_arrays
 from lowerbound.data.columns import by_name
-from lowerbound.diagnosis.bounds import bound_gap, importance_samples, overfitting
+from lowerbound.diagnosis.bounds import bound_gap, importance_samples, overfitting, still_learning
 from lowerbound.diagnosis.codes import collapsed_dimensions, holes, vanishing_kl
-from lowerbound.diagnosis.encoder import clipped_heads, kl_weight, stated_variance
+from lowerbound.diagnosis.encoder import clipped_heads, kl_formula, kl_weight, stated_variance
 from lowerbound.diagnosis.finding import Check, Finding, Measured, check
-from lowerbound.diagnosis.likelihood import decoder_noise, likelihood_fit
+from lowerbound.diagnosis.held_out import labels, other_data
+from lowerbound.diagnosis.likelihood import decoder_noise, likelihood_fit, reconstruction
 from lowerbound.diagnosis.shapes import runs
 from lowerbound.diagnosis.thresholds import FEWEST
 from lowerbound.diagnosis.trained import TrainedModel
@@ -26,20 +27,32 @@ from lowerbound.vae import VAE
 
 CHECKS: dict[str, Callable[[TrainedModel], Measured]] = {
     "shapes": runs,
+    "other-data": other_data,
+    "labels": labels,
     "collapsed-dimensions": collapsed_dimensions,
     "vanishing-kl": vanishing_kl,
     "holes": holes,
     "decoder-noise": decoder_noise,
     "likelihood": likelihood_fit,
+    "reconstruction": reconstruction,
     "clipped-heads": clipped_heads,
     "kl-weight": kl_weight,
     "stated-variance": stated_variance,
+    "kl-formula": kl_formula,
     "bound-gap": bound_gap,
     "importance-samples": importance_samples,
     "overfitting": overfitting,
+    "still-learning": still_learning,
 }
 
-OF_CODES = ("shapes", "collapsed-dimensions", "vanishing-kl", "holes")
+OF_CODES = (
+    "shapes",
+    "other-data",
+    "reconstruction",
+    "collapsed-dimensions",
+    "vanishing-kl",
+    "holes",
+)
 """All that an autoencoder has an answer to: it has no bound, its σ weights nothing, and its codes
 are points."""
 

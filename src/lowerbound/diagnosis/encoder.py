@@ -1,142 +1,91 @@
 """What was the encoder trained to minimise, and can its outputs take any value?
 
-Where the encoder minimises E_q[−log p(x|z)] + β KL(q(z|x) ‖ p(z)) over its parameters, the
-derivative is 0 along any direction in which they can move.  Two of them every encoder has: to scale
-its means, μ → (1 + t) μ, and to shift its log-variances, log σ² → log σ² + t.  So along each
+An encoder at rest at E_q[−log p(x|z)] + β KL(q(z|x) ‖ p(z)) shows its β along any direction in
+which its outputs can move: to scale its means, say, or to shift its log-variances,
 
     β = −(d/dt E[−log p(x|z)]) / (d/dt KL),
 
-both derivatives averaged over the training data.  An objective with a weighted KL gives the same β
-twice.  Where the two disagree, the variance that q states is not the one it was trained with.
+both derivatives averaged over the training data.  Where it is not at rest, `readings` asks what
+else it may have been trained as.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import product
 
 import torch
-from torch import Tensor
 
 from lowerbound.diagnosis import thresholds
-from lowerbound.diagnosis.finding import Measured, NotChecked
-from lowerbound.diagnosis.formulas import cause_of, near
-from lowerbound.diagnosis.thresholds import surely_above
-from lowerbound.diagnosis.trained import TrainedModel, once
-from lowerbound.distributions import DiagonalNormal, as_diagonal
-from lowerbound.divergences import kl as divergence
-from lowerbound.evaluation import Estimate, columns, estimate
+from lowerbound.diagnosis.families import unfit
+from lowerbound.diagnosis.finding import Measured, NotChecked, say
+from lowerbound.diagnosis.formulas import WRONG_KLS, cause_of
+from lowerbound.diagnosis.readings import DRAWN, Reading, derivatives, explanation, stated
+from lowerbound.diagnosis.trained import TrainedModel
+from lowerbound.distributions import as_diagonal
+from lowerbound.divergences import standard_normal_kl_terms
 from lowerbound.objectives import ELBO
-
-PAIRS = 8
-"""Pairs of noise ε, −ε for each example: a pair's odd terms cancel, which are most of the noise."""
-
-DRAWN: dict[str, Callable[[Tensor], Tensor]] = {
-    "exp(½ h) ε": lambda h: h,
-    "exp(h) ε": lambda h: 2 * h,
-    "0.1 exp(h) ε": lambda h: 2 * (h + math.log(0.1)),
-    "exp(¼ h) ε": lambda h: h / 2,
-    "exp(−½ h) ε": lambda h: -h,
-}
-"""The noise that z may have been drawn with, and its log-variance, by the encoder's second output
-h; first, as q states it."""
-
-PAID: dict[str, Callable[[Tensor], Tensor]] = {
-    "log σ² = h": lambda h: h,
-    "log σ² = 2h": lambda h: 2 * h,
-}
-"""The log-variance that the KL may have been computed for; first, as q states it."""
-
-Reading = tuple[str, str]
-"""What h may have been: a key of `DRAWN` and one of `PAID`."""
-
-READINGS: list[Reading] = list(product(DRAWN, PAID))
-
-
-@dataclass(frozen=True)
-class Weights:
-    """β as the means and as the variances have it, and the ratio of the second to the first."""
-
-    of_means: Estimate
-    of_variances: Estimate
-    ratio: Estimate
-
-    @property
-    def bars(self) -> dict[str, float]:
-        """Both, by what they were read off."""
-        return {"means": self.of_means.value, "variances": self.of_variances.value}
-
-    def explain(self, wanted: float) -> bool:
-        """Whether both are as near to the weight wanted as those of an explanation are."""
-        means, variances = math.log(thresholds.MEANS_NEAR), math.log(thresholds.VARIANCES_NEAR)
-        return near(self.of_means.value, wanted, means) and near(
-            self.of_variances.value, wanted, variances
-        )
-
-    def are_another(self, wanted: float) -> bool:
-        """Whether both are surely off the one wanted, to the same side, and not from each other.
-
-        An encoder that is not at rest yet has two that differ.
-        """
-        sides = {_side(each, wanted) for each in (self.of_means, self.of_variances)}
-        alike = min(self.bars.values()) > 0 and not _side(self.ratio, 1.0)
-        return len(sides) == 1 and 0 not in sides and alike
 
 
 def kl_weight(trained: TrainedModel) -> Measured:
-    """β as it can be read off the encoder's variances, where its means agree.
-
-    The variances are sharper.  Where the two disagree, `stated_variance` says why.
-    """
-    found, wanted = _readable_weights(trained), trained.last_beta
-    beta, form, answer, reason = found.of_variances, None, "answer", ""
-    if found.are_another(wanted):
-        if explained(trained, wanted):
-            answer = "explained"
-        else:
-            elements, latent = math.prod(trained.model.shape), trained.model.latent_dim
-            close = thresholds.WEIGHT_CLOSE
-            form, reason = "", cause_of(beta.value / wanted, elements, latent, tolerance=close)
+    """The KL's weight that the encoder is at rest with, where it is not the objective's."""
+    reading, measured = _reading(trained)
+    wanted = trained.last_beta
+    if reading is None or reading.beta == wanted:
+        return Measured(None, "answer" if reading is None else "explained", **measured)
+    elements, latent = math.prod(trained.model.shape), trained.model.latent_dim
+    factor = reading.beta / wanted
+    reason = cause_of(factor, elements, latent, tolerance=thresholds.WEIGHT_CLOSE)
+    is_none = not reason and factor < thresholds.NO_WEIGHT
     return Measured(
-        form,
-        answer,
-        by_variances=beta,
-        by_means=found.of_means,
-        wanted=wanted,
-        digits=max(3, 3 - math.floor(math.log10(wanted))),
-        reason=reason,
-        readings={"as stated": found.bars},
+        "none" if is_none else "", beta=reading.beta, reason=reason, kl=trained.kl.value, **measured
     )
 
 
 def stated_variance(trained: TrainedModel) -> Measured:
-    """Whether q's variance is the one it was trained with, and else what its numbers mean.
-
-    Asked where β by the variances is off.  That by the means alone tells little: where q is narrow,
-    means that are a thousandth too large change it by their own size.
-    """
-    found, wanted = _readable_weights(trained), trained.last_beta
-    if not _side(found.of_variances, wanted):
-        return Measured(ratio=found.ratio)
-    explanation = explained(trained, wanted)
-    if explanation is None:
-        return Measured(None, "unexplained", ratio=found.ratio)
-    (drawn, paid), better = explanation
+    """Whether z was drawn, and the KL computed, with the variance that q states."""
+    reading, measured = _reading(trained)
+    if reading is None or Reading(reading.beta) == reading or reading.paid in WRONG_KLS:
+        return Measured(None, "answer" if reading is None else "explained", **measured)
     h = trained.codes.variance.double().log()
+    ratio = (DRAWN[reading.drawn](h) / (h / 2).exp()).clamp(min=1e-30).log().mean().exp()
+    better = derivatives(trained, reading)
     return Measured(
         "",
-        ratio=found.ratio,
-        drawn=drawn,
-        paid=paid,
-        deviation=(0.5 * (DRAWN[drawn](h) - h)).mean().exp().item(),
-        by_means=found.of_means,
-        by_variances=found.of_variances,
-        read_by_means=better.of_means,
-        read_by_variances=better.of_variances,
-        wanted=wanted,
-        readings={"as stated": found.bars, f"μ + {drawn}, {paid}": better.bars},
+        drawn=reading.drawn,
+        paid=reading.paid,
+        deviation=ratio.item() if DRAWN[reading.drawn](h).any() else 0.0,
+        read_by_means=better.beta(0),
+        read_by_variances=better.beta(2),
+        **measured
+        | {
+            "readings": measured["readings"]
+            | {
+                f"μ + {reading.drawn}, {reading.paid}": {
+                    "means": better.beta(0).value,
+                    "variances": better.beta(2).value,
+                }
+            }
+        },
+    )
+
+
+def kl_formula(trained: TrainedModel) -> Measured:
+    """Whether the KL was computed by its formula."""
+    reading, measured = _reading(trained)
+    if reading is None or reading.paid not in WRONG_KLS:
+        return Measured(None, "answer" if reading is None else "explained", **measured)
+    sigma = torch.linspace(0.1, 3, 100, dtype=torch.float64)
+    mean, s = torch.full_like(sigma, 0.5), 2 * sigma.log()
+    at = torch.tensor(0.5), torch.tensor(2 * math.log(2.0))
+    wrong = WRONG_KLS[reading.paid]
+    return Measured(
+        "of-an-encoder",
+        fault=say("formula", reading.paid),
+        value=wrong(*at).item(),
+        exact=standard_normal_kl_terms(*at).item(),
+        x=sigma,
+        lines={"as trained": wrong(mean, s), "exact": standard_normal_kl_terms(mean, s)},
+        xlabel="σ, where μ = 0.5",
     )
 
 
@@ -160,91 +109,48 @@ def clipped_heads(trained: TrainedModel) -> Measured:
     )
 
 
-def _readable_weights(trained: TrainedModel) -> Weights:
-    """The weights as stated.
+def explained(trained: TrainedModel) -> Reading | None:
+    """What the encoder was trained as, if not as stated; None too where that cannot be told."""
+    try:
+        return _reading(trained)[0]
+    except NotChecked:
+        return None
+
+
+def expect_as_stated(trained: TrainedModel) -> None:
+    """Refuse to judge by draws of q, where others were trained with.
 
     Raises:
-        NotChecked: they cannot be read off the encoder.
+        NotChecked: the encoder was trained with another variance than q states.
+    """
+    reading = explained(trained)
+    if reading and reading != Reading(reading.beta) and reading.paid not in WRONG_KLS:
+        raise NotChecked("other-reading")
+
+
+def _reading(trained: TrainedModel) -> tuple[Reading | None, dict[str, object]]:
+    """What the encoder was trained as, if not as stated, and what its outputs say as stated.
+
+    Raises:
+        NotChecked: that cannot be told.
     """
     objective = trained.objective
+    if unfit(trained)[0] == "no-probability":
+        raise NotChecked("other-likelihood")
     plain = isinstance(objective, ELBO) and not objective.free_bits and not objective.corruption
     if not plain or not 0 < trained.last_beta < math.inf:
         raise NotChecked("other-objective")
     if trained.train is None:
         raise NotChecked("no-training-data")
-    nats = trained.kl.value
-    if nats <= thresholds.VANISHED:
-        raise NotChecked("no-information", kl=nats)
-    if trained.won_last > thresholds.LEARNING * nats:
-        raise NotChecked("still-learning")
-    if as_diagonal(trained.posterior) is None:
+    if trained.is_autoencoder or as_diagonal(trained.posterior) is None:
         raise NotChecked("no-diagonal")
-    return stated_weights(trained)
-
-
-def _side(beta: Estimate, wanted: float) -> int:
-    """1 where a weight is surely off, above what is wanted, −1 where below, and else 0."""
-    off = thresholds.WEIGHT_OFF
-    return surely_above(beta, wanted * off) - surely_above(beta.scaled(-1), -wanted / off)
-
-
-@once
-def stated_weights(trained: TrainedModel) -> Weights:
-    """β if q is what it says it is."""
-    return weights(trained, READINGS[0])
-
-
-def explained(trained: TrainedModel, wanted: float) -> tuple[Reading, Weights] | None:
-    """The reading of h that explains the encoder, that of the nearest β by the variances.
-
-    None where none does, or h is what q says it is.
-    """
-    found = [(reading, weights(trained, reading)) for reading in READINGS]
-    nearest = min(
-        (each for each in found if each[1].explain(wanted)),
-        key=lambda each: abs(math.log(each[1].of_variances.value / wanted)),
-        default=None,
-    )
-    return None if nearest is None or nearest[0] == READINGS[0] else nearest
-
-
-def weights(trained: TrainedModel, reading: Reading) -> Weights:
-    """β by both derivatives over the training data."""
-    assert trained.train is not None
-    drawn, paid = DRAWN[reading[0]], PAID[reading[1]]
-
-    def derivatives(x: Tensor, context: Tensor | None) -> dict[str, Tensor]:
-        """Of −log p(x|z) and the KL by the means' scale, then by h's shift: (batch, 4)."""
-        given = trained.model.given(x, context)
-        q = as_diagonal(given.q)
-        assert q is not None
-        mean, h = q.mean.detach(), q.log_variance.expand_as(q.mean).detach()
-        total = torch.zeros(4, len(x)).to(mean)
-        for _ in range(PAIRS):
-            noise = torch.randn_like(mean)
-            with torch.enable_grad():
-                m, v = mean.clone().requires_grad_(), h.clone().requires_grad_()
-                z = m + torch.stack((noise, -noise)) * (0.5 * drawn(v)).exp()
-                loss = -given.log_likelihood(z).mean(0)
-                paid_for = divergence(DiagonalNormal(m, paid(v)), given.p, z)
-                by_m, by_v = torch.autograd.grad(loss.sum(), (m, v), retain_graph=True)
-                kl_by_m, kl_by_v = torch.autograd.grad(paid_for.sum(), (m, v))
-            total += torch.stack((by_m * mean, kl_by_m * mean, by_v, kl_by_v)).sum(-1) / PAIRS
-        return {"derivatives": total.T}
-
-    found = columns(trained.model, trained.train, derivatives, trained.device, trained.seed)
-    loss_m, kl_m, loss_v, kl_v = found["derivatives"].double().T
-    by_mean, residual_mean = _ratio(loss_m, kl_m)
-    by_variance, residual_variance = _ratio(loss_v, kl_v)
-    quotient = by_variance.value / by_mean.value
-    relative = residual_variance / by_variance.value - residual_mean / by_mean.value
-    error = abs(quotient) * estimate(relative).standard_error
-    return Weights(by_mean, by_variance, Estimate(quotient, error))
-
-
-def _ratio(loss: Tensor, divergence: Tensor) -> tuple[Estimate, Tensor]:
-    """−mean(loss)/mean(divergence) with its standard error, and what each example adds to it."""
-    below = divergence.mean()
-    value = (-loss.mean() / below).item()
-    residual = -(loss + value * divergence) / below
-    return Estimate(value, estimate(residual).standard_error), residual
+    wanted, found = trained.last_beta, stated(trained)
+    means, variances = found.beta(0), found.beta(2)
+    return explanation(trained), {
+        "by_means": means,
+        "by_variances": variances,
+        "wanted": wanted,
+        "rest": found.unrest(wanted),
+        "digits": max(3, 3 - math.floor(math.log10(wanted))),
+        "readings": {"as stated": {"means": means.value, "variances": variances.value}},
+    }

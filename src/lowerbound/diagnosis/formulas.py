@@ -167,6 +167,8 @@ def cause_of(
             batch * elements: "mean-over-all",
             1 / (batch * latent): "mean-over-dimensions-and-batch",
         }
+    if factor <= 0:
+        return ""
     nearest = min(known, key=lambda value: abs(math.log(factor / value)))
     if not near(factor, nearest, tolerance):
         return ""

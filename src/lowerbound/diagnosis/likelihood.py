@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent, Normal
 
-from lowerbound import likelihoods
 from lowerbound.diagnosis.alternatives import STEPS, alternatives, bits_of_alternatives
+from lowerbound.diagnosis.encoder import expect_as_stated
+from lowerbound.diagnosis.families import family_of, gaussian, unfit
 from lowerbound.diagnosis.finding import Measured, NotChecked, say
-from lowerbound.diagnosis.thresholds import BETTER, NOISE_OFF, SURE, surely_above
+from lowerbound.diagnosis.thresholds import BETTER, NOISE_OFF, SURE, WORSE, surely_above
 from lowerbound.diagnosis.trained import TrainedModel, once
-from lowerbound.distributions import OptimalNormal
-from lowerbound.evaluation import Estimate, columns, estimate, prepared_batches
+from lowerbound.evaluation import Estimate, columns, estimate
+from lowerbound.evaluation.walk import IMAGES_PER_BATCH
 
 
 def likelihood_fit(trained: TrainedModel) -> Measured:
@@ -21,11 +22,16 @@ def likelihood_fit(trained: TrainedModel) -> Measured:
 
     See `alternatives` for what is trained to compare.
     """
+<<<<<<< HEAD
     x, _ = next(prepared_batches(trained.model, trained.test, trained.device, trained.seed))
     kind, family = trained.test.kind, _family(trained)
     is_binary = bool(((x == 0) | (x == 1)).all())
     seen = "binarised" if is_binary and kind != "binary" else kind
     form, share = _unfit(family, x, is_binary=is_binary, of_points=is_binary and kind == "binary")
+=======
+    form, share, seen = unfit(trained)
+    family = family_of(trained)
+>>>>>>> 864c250 (Diagnosis: what an encoder was trained as is told by what more training wins as each; other held-out data, other labels, reconstructions worse than the mean and unfinished trainings are told; a judgement of it on sound and faulty systems)
     names = list(alternatives(trained.test))
     if not form and (family not in names or len(names) == 1):
         return Measured(family=family, seen=seen)
@@ -39,7 +45,7 @@ def likelihood_fit(trained: TrainedModel) -> Measured:
         best = next(name for name in ranked if name != family)
         saved = estimate(bits[family] - bits[best])
         if surely_above(saved, BETTER):
-            form = "better-for-counts" if kind == "counts" else "better"
+            form = "better-for-counts" if trained.test.kind == "counts" else "better"
     return Measured(
         form,
         "compared" if means else "not-compared",
@@ -57,24 +63,32 @@ def likelihood_fit(trained: TrainedModel) -> Measured:
     )
 
 
-def _family(trained: TrainedModel) -> str:
-    """What p(x|z) is, elementwise: by the likelihood's own name, or by what it returns."""
-    own, p = type(trained.model.likelihood).__name__, trained.likelihood
-    if hasattr(likelihoods, own):
-        return own
-    return "Gaussian" if gaussian(p) is not None else type(_elements(p)).__name__
+def reconstruction(trained: TrainedModel) -> Measured:
+    """The squared error of reconstructions, over that of one x for all: training's mean.
 
-
-def _unfit(family: str, x: Tensor, *, is_binary: bool, of_points: bool) -> tuple[str | None, float]:
-    """What form of finding a family is for such data, and the share of elements it does not fit."""
-    outside = ((x < 0) | (x > 1)).double().mean().item()
-    if family in ("Bernoulli", "ContinuousBernoulli") and outside:
-        return "no-probability" if family == "Bernoulli" else "no-density", outside
-    if family == "Bernoulli" and not is_binary:
-        return "soft-targets", ((x > 0) & (x < 1)).double().mean().item()
-    if family in ("Gaussian", "ContinuousBernoulli") and of_points:
-        return "density-of-points", 1.0
-    return None, 0.0
+    Both in the data's units over each element's deviation, so that no column outweighs others.
+    """
+    if trained.train is None:
+        raise NotChecked("no-training-data")
+    data, model = trained.train, trained.model
+    if data.kind in ("categories", "mixed") or data.observed is not None:
+        raise NotChecked("no-mean")
+    x = data.x.flatten(1).double()
+    centre, deviation = x.mean(0), x.std(0)
+    used = deviation > 0
+    errors = [
+        (model.reconstruct(*batch) - batch.x).flatten(1).cpu()
+        for batch in data.batches(IMAGES_PER_BATCH, device=trained.device)
+    ]
+    relative = torch.cat(errors).double()[:, used] / deviation[used]
+    constant = (x - centre)[:, used] / deviation[used]
+    of_each, of_mean = relative.square().mean(1), constant.square().mean(1)
+    worse = estimate(of_each - WORSE * of_mean)
+    return Measured(
+        "" if surely_above(worse, 0) else None,
+        ratio=(of_each.mean() / of_mean.mean()).item(),
+        errors={"reconstructions": of_each, "the mean": of_mean},
+    )
 
 
 def _listed(bits: dict[str, float]) -> str:
@@ -92,6 +106,7 @@ def decoder_noise(trained: TrainedModel) -> Measured:
     """
     if gaussian(trained.likelihood) is None:
         raise NotChecked("no-gaussian")
+    expect_as_stated(trained)
 
     def of(x: Tensor, context: Tensor | None) -> dict[str, Tensor]:
         z = trained.model.posterior(x, context).sample()
@@ -118,13 +133,3 @@ def decoder_noise(trained: TrainedModel) -> Measured:
         lost=size * (0.5 * (squared.value - 1) - math.log(ratio)),
         elements=size,
     )
-
-
-def gaussian(p: Distribution) -> Distribution | None:
-    """The elementwise Gaussian in p(x|z), if that is what it is."""
-    elements = _elements(p)
-    return elements if isinstance(elements, Normal | OptimalNormal) else None
-
-
-def _elements(p: Distribution) -> Distribution:
-    return p.base_dist if isinstance(p, Independent) else p

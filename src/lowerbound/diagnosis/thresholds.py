@@ -40,9 +40,10 @@ is more than deeper networks usually win."""
 CLIPPED = 0.02
 """Share of outputs that are exactly 0 from which a head is clipped: a linear one gives none."""
 
-LEARNING = 0.1
-"""Share of the KL that the last epoch of a training may win before its encoder is taken to be at
-rest.  Models of MNIST that were trained for 20 epochs won 0.004 to 0.08, one of 2 epochs 0.5."""
+LAST, LEARNING = 0.1, 0.1
+"""Share of a training, its last epochs, and share of the KL that the bound may win in them.  Models
+of MNIST that were trained for 20 epochs won 0.004 to 0.08 of it in the last, one of 2 epochs 0.5.
+"""
 
 WEIGHT_OFF = 1.5
 """Factor by which the β that the encoder was trained with may differ from the objective's.  The
@@ -52,12 +53,23 @@ training moves a good model's by a tenth to a third."""
 WEIGHT_CLOSE = 0.25
 """Logarithm of the factor within which a weight is put down to a known fault."""
 
-VARIANCES_NEAR = 1.5
-"""Factor within which the variances' β must come to the one wanted for another reading of the
-variances to explain the encoder."""
+NO_WEIGHT = 0.01
+"""Share of the objective's weight below which there was none, or one of the wrong sign."""
 
-MEANS_NEAR = 1.8
-"""The same for the means' β, which training settles later; less than a lost factor of 2."""
+UNREST = 0.05
+"""Nats that an encoder may win along its outputs' own directions before it is asked what else it
+was trained as.  Sound models are at 0.01 to 0.04, also before their training's end."""
+
+EXPLAINED = 4.0
+"""How many times less a model must win by more training as it was trained than as is stated, for
+that to be what it was trained as.  Known faults are told by factors of 10 and more; models that
+were not trained to their end win by all readings alike."""
+
+UNLIKE = 0.05
+"""Difference of the distribution functions of training and held-out data, beyond that of chance."""
+
+WORSE = 1.1
+"""Squared error of reconstructions over that of the mean of all x that makes a finding."""
 
 LEAST_GAP = 1.0
 """Nats below which no gap is a finding, so that a code of few nats gives no false alarm."""

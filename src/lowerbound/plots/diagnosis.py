@@ -58,6 +58,12 @@ PICTURES: dict[str, Callable[[Measured], Figure]] = {
         {"takes": m["takes"], "is given": m["given"]} if "given" in m else {"passed": 0},
         "features",
     ),
+    "other-data": lambda m: score_histograms(
+        {m["shown"]: dict(zip(("training", "held out"), m["samples"], strict=True))}, xlabel="value"
+    ),
+    "labels": lambda m: _bars(
+        {"training": m["known"].value, "held out": m["new"].value}, "nats that another label costs"
+    ),
     "collapsed-dimensions": lambda m: kl_per_dimension(
         m["height"], active=m["active"], criterion=m["criterion"], unit=m["height_unit"]
     ),
@@ -81,6 +87,9 @@ PICTURES: dict[str, Callable[[Measured], Figure]] = {
         if m["bits"]
         else _bars({"without density": 100 * m["share"]}, "% of elements of x")
     ),
+    "reconstruction": lambda m: score_histograms(
+        {"squared error, in variances": m["errors"]}, xlabel="mean over the elements of x"
+    ),
     "clipped-heads": lambda m: score_histograms(
         {head: {"held out": outputs.flatten()} for head, outputs in m["outputs"].items()},
         xlabel="output of the encoder",
@@ -91,6 +100,9 @@ PICTURES: dict[str, Callable[[Measured], Figure]] = {
     "importance-samples": _over_samples,
     "overfitting": lambda m: score_histograms(
         {"ELBO of each example": m["elbo_of_each"]}, xlabel=m["nats"]
+    ),
+    "still-learning": lambda m: curves(
+        m["epoch"], {"bound on training data": m["course"]}, xlabel="epoch", ylabel=m["nats"]
     ),
     "reconstruction-formula": _function,
     "kl-formula": _function,

@@ -1,0 +1,162 @@
+"""Are the held-out data, and their labels, like those that the model was trained on?
+
+Two samples of a number are compared by the largest difference d of their distribution functions
+(Kolmogorov–Smirnov), which no unit and no tail of the data changes.  By chance it exceeds
+√(½ (1/n + 1/m) log(2/α)) with probability α at most (for large n and m; Smirnov 1939).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lowerbound.data import Dataset
+from lowerbound.diagnosis.codes import difference
+from lowerbound.diagnosis.finding import Measured, NotChecked
+from lowerbound.diagnosis.thresholds import SURE, UNLIKE, VANISHED, surely_above
+from lowerbound.diagnosis.trained import TrainedModel, once
+from lowerbound.evaluation import columns, estimate
+
+COMPARED = 1000
+"""Most elements of x that are compared, at random."""
+
+BY_CHANCE = 0.001
+"""Chance that any of the differences of two samples from one source is found."""
+
+DIRECTIONS = 50
+"""Most directions of the joint distribution: one for every ten examples it is fitted to."""
+
+DRAWS = 5
+"""Draws of z for each example and label."""
+
+
+@once
+def other_data(trained: TrainedModel) -> Measured:
+    """Elements whose held-out distribution differs from training's, and how they hang together.
+
+    The latter by the distance of each example from a Gaussian copula, which is fitted to half of
+    the training data and asked of the other half and of the held-out data.
+    """
+    if trained.training is None or trained.train is None:
+        raise NotChecked("no-training-data")
+    known, new = (data.x.flatten(1).double() for data in (trained.train, trained.test))
+    chosen = torch.randperm(known.shape[1])[:COMPARED].sort().values
+    known, new, tests = known[:, chosen], new[:, chosen], len(chosen) + 1
+    each, chance = _difference(known, new), _chance(len(known), len(new), tests)
+    odd, worst = each > chance + UNLIKE, int(each.argmax())
+    fitted, kept = known.tensor_split([len(known) // 2])
+    near, far = (_distances(fitted, x) for x in (kept, new))
+    joint = _difference(near, far).max().item()
+    together = joint > _chance(len(kept), len(new), tests) + UNLIKE
+    alike = (_difference(new[:, [worst]].expand_as(new), known) < chance).nonzero().flatten()
+    name = _name(trained.test, int(chosen[worst]))
+    hint = ""
+    if odd.any() and len(alike):
+        other = _name(trained.test, int(chosen[alike[0]]))
+        hint = f" It is distributed as {other} is in training."
+    return Measured(
+        "elements" if odd.any() else "together" if together else None,
+        odd=int(odd.sum()),
+        total=len(chosen),
+        largest=each[worst].item(),
+        joint=joint,
+        worst=name,
+        known=_quartiles(known[:, worst]),
+        new=_quartiles(new[:, worst]),
+        hint=hint,
+        shown=name if odd.any() else "distance from the training data",
+        samples=(known[:, worst], new[:, worst]) if odd.any() else (near[:, 0], far[:, 0]),
+    )
+
+
+def _name(data: Dataset, i: int) -> str:
+    """An element of x, as a user knows it."""
+    if len(data.shape) == 1:
+        return f"column {data.columns[i] if data.columns else i}"
+    return f"element {tuple(map(int, np.unravel_index(i, data.shape)))}"
+
+
+def _quartiles(x: Tensor) -> str:
+    low, middle, high = x[~x.isnan()].quantile(torch.tensor([0.25, 0.5, 0.75]).double()).tolist()
+    return f"{middle:.4g} ({low:.4g} to {high:.4g})".replace("-", "−")
+
+
+def _chance(n: int, m: int, tests: int) -> float:
+    """The largest difference that chance makes in so many of them."""
+    return math.sqrt(0.5 * (1 / n + 1 / m) * math.log(2 * tests / BY_CHANCE))
+
+
+def _difference(a: Tensor, b: Tensor) -> Tensor:
+    """Of the distribution functions of the columns of a, (n, d), and b, (m, d): (d,)."""
+    both = torch.cat((a, b)).nan_to_num(nan=math.inf)
+    steps = torch.cat((torch.full_like(a, 1 / len(a)), torch.full_like(b, -1 / len(b))))
+    values, order = both.sort(0)
+    differences = steps.gather(0, order).cumsum(0).abs()
+    last = torch.ones_like(values, dtype=torch.bool)
+    last[:-1] = values[1:] != values[:-1]
+    return torch.where(last, differences, 0.0).amax(0)
+
+
+def _distances(fitted: Tensor, x: Tensor) -> Tensor:
+    """Distances of x, (m, 2), within and from the first directions of the fitted data.
+
+    Both are in their normal scores, Φ⁻¹ of each element's distribution function, so that scales
+    and tails do not matter.
+    """
+    fitted, x = _scores(fitted, fitted), _scores(fitted, x)
+    centre = fitted.mean(0)
+    k = max(1, min(DIRECTIONS, fitted.shape[1], len(fitted) // 10))
+    _, s, directions = torch.linalg.svd(fitted - centre, full_matrices=False)
+    scale = (s[:k] / math.sqrt(len(fitted))).clamp(min=1e-3)
+    along = (x - centre) @ directions[:k].mT
+    rest = (x - centre - along @ directions[:k]).square().sum(1)
+    return torch.stack((rest, (along / scale).square().sum(1)), 1)
+
+
+def _scores(fitted: Tensor, x: Tensor) -> Tensor:
+    """Φ⁻¹ of the fitted distribution functions, ties in their middle; 0 where missing."""
+    ordered = fitted.nan_to_num(nan=math.inf).sort(0).values.mT.contiguous()
+    values = x.nan_to_num(nan=0.0).mT.contiguous()
+    below = torch.searchsorted(ordered, values)
+    upto = torch.searchsorted(ordered, values, right=True)
+    share = ((below + upto) / 2 + 0.5) / (len(fitted) + 1)
+    return torch.where(x.isnan(), 0.0, torch.special.ndtri(share.mT.double()))
+
+
+def labels(trained: TrainedModel) -> Measured:
+    """What each example's label tells the model: the ELBO with it less that with another one."""
+    if trained.model.context is None:
+        raise NotChecked("no-context")
+    if trained.train is None:
+        raise NotChecked("no-training-data")
+    of_known, of_new = (_told(trained, data) for data in (trained.train, trained.test))
+    known, new, form = estimate(of_known), estimate(of_new), None
+    if known.value + SURE * known.standard_error < VANISHED:
+        form = "say-nothing"
+    elif surely_above(known, VANISHED) and surely_above(difference(0.5 * of_known, of_new), 0):
+        form = "other"
+    return Measured(form, known=known, new=new)
+
+
+def _told(trained: TrainedModel, data: Dataset) -> Tensor:
+    """The ELBO with the label less that with another one, (n,), by the same noise."""
+    assert data.labels is not None
+    classes = int(data.labels.max()) + 1
+    if classes < 2:
+        raise NotChecked("no-context")
+    others = (data.labels + torch.randint(1, classes, data.labels.shape)) % classes
+
+    def elbo(labels: Tensor) -> Tensor:
+        def of(x: Tensor, context: Tensor | None) -> dict[str, Tensor]:
+            return {"elbo": trained.model.draws(x, DRAWS, context).log_w.mean(0)}
+
+        torch.manual_seed(trained.seed)
+        return columns(
+            trained.model, dataclasses.replace(data, labels=labels), of, trained.device, DRAWS
+        )["elbo"].double()
+
+    return elbo(data.labels) - elbo(others)

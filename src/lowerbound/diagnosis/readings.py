@@ -1,0 +1,199 @@
+"""What an encoder's outputs μ and h may have been trained as, and which of it they are at rest at.
+
+An encoder that minimised E[−log p(x|z)] + β KL, with z = μ + σ(h) ε, is where no change of it
+helps.  Read as anything else, it would move.  At a first look, by three directions for each latent
+dimension: to scale μ, to shift it, and to shift h, the first two by a deviation of q.  For good, by
+some more steps of training: the loss as stated wins by them, and the loss as the encoder was
+trained with does not.  A model that is not trained to its end wins whatever it is read as.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lowerbound.diagnosis.formulas import WRONG_KLS
+from lowerbound.diagnosis.thresholds import EXPLAINED, UNREST, VANISHED, WEIGHT_OFF, surely_above
+from lowerbound.diagnosis.trained import TrainedModel, once
+from lowerbound.distributions import DiagonalNormal, as_diagonal
+from lowerbound.divergences import kl
+from lowerbound.evaluation import Estimate, columns, estimate
+from lowerbound.priors import StandardNormal
+from lowerbound.vae import VAE, Conditioned
+
+PAIRS = 3
+"""Pairs of noise ε, −ε for each example: a pair's odd terms cancel, which are most of the noise."""
+
+STEPS, BATCH, LEARNING_RATE = 100, 128, 1e-3
+"""Of the training in `won`: enough to tell 3 nats that are won from 0.05, and a few seconds."""
+
+TRIED = 3
+"""The readings, those nearest to rest at the first look, that are trained."""
+
+DRAWN: dict[str, Callable[[Tensor], Tensor]] = {
+    "exp(½ h) ε": lambda h: (h / 2).exp(),
+    "exp(h) ε": torch.exp,
+    "0.1 exp(h) ε": lambda h: 0.1 * h.exp(),
+    "0.1 exp(½ h) ε": lambda h: 0.1 * (h / 2).exp(),
+    "exp(¼ h) ε": lambda h: (h / 4).exp(),
+    "exp(−½ h) ε": lambda h: (-h / 2).exp(),
+    "no noise": lambda h: 0 * h,
+}
+"""The noise that z may have been drawn with, and its deviation; first, as q states it."""
+
+PAID: dict[str, Callable[[Tensor], Tensor]] = {
+    "log σ² = h": lambda h: h,
+    "log σ² = 2h": lambda h: 2 * h,
+}
+"""The log-variance that the KL may have been computed for; first, as q states it."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """z = μ + ``drawn``, and a KL of weight ``beta``: that of ``paid``, or of `WRONG_KLS`."""
+
+    beta: float
+    drawn: str = next(iter(DRAWN))
+    paid: str = next(iter(PAID))
+
+    def loss(
+        self, given: Conditioned, mean: Tensor, h: Tensor, noise: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """E[−log p(x|z)] over ``noise`` and its negative, and the KL, (batch,) each."""
+        z = mean + torch.stack((noise, -noise)) * DRAWN[self.drawn](h)
+        if self.paid in PAID:
+            paid = kl(DiagonalNormal(mean, PAID[self.paid](h)), given.p, z)
+        else:
+            paid = WRONG_KLS[self.paid](mean, h).sum(-1)
+        return -given.log_likelihood(z).mean(0), paid
+
+
+@dataclass(frozen=True)
+class Derivatives:
+    """Those of E[−log p(x|z)], and of the KL, for each example, (n, 3, latent)."""
+
+    likelihood: Tensor
+    divergence: Tensor
+
+    def beta(self, direction: int) -> Estimate:
+        """The weight with which both balance along one of the three directions."""
+        loss, paid = (each[:, direction].sum(1) for each in (self.likelihood, self.divergence))
+        below = paid.mean()
+        value = (-loss.mean() / below).item()
+        return Estimate(value, estimate(-(loss + value * paid) / below).standard_error)
+
+    @property
+    def nearest_beta(self) -> float:
+        """The weight with which they balance best along all."""
+        loss, paid = self.likelihood.mean(0), self.divergence.mean(0)
+        return -((loss * paid).sum() / paid.square().sum()).item()
+
+    def unrest(self, beta: float) -> float:
+        """½ Σ (derivative of the loss)², nats: what steps of 1 against it win where q is at rest.
+
+        Along these directions the loss then has curvatures of about 1.
+        """
+        return 0.5 * (self.likelihood + beta * self.divergence).mean(0).square().sum().item()
+
+
+def derivatives(trained: TrainedModel, reading: Reading) -> Derivatives:
+    """Over the training data, along μ → (1 + t σ/rms μ) μ, μ → μ + t σ and h → h + t."""
+    assert trained.train is not None
+
+    def of(x: Tensor, context: Tensor | None) -> dict[str, Tensor]:
+        given, mean, h = _outputs(trained.model, x, context)
+        total = torch.zeros(2, 3, *mean.shape, device=mean.device)
+        for _ in range(PAIRS):
+            noise = torch.randn_like(mean)
+            with torch.enable_grad():
+                m, v = mean.clone().requires_grad_(), h.clone().requires_grad_()
+                for i, term in enumerate(reading.loss(given, m, v, noise)):
+                    by_m, by_v = torch.autograd.grad(term.sum(), (m, v), retain_graph=True)
+                    by_m = by_m * (h / 2).exp()
+                    total[i] += torch.stack((by_m * mean, by_m, by_v)) / PAIRS
+        likelihood, divergence = total.movedim(2, 1)
+        return {"likelihood": likelihood, "divergence": divergence, "mean": mean}
+
+    torch.manual_seed(trained.seed)
+    found = columns(trained.model, trained.train, of, trained.device)
+    spread = found["mean"].double().square().mean(0).sqrt().clamp(min=1e-9)
+    unit = torch.stack((spread, torch.ones_like(spread), torch.ones_like(spread)))
+    return Derivatives(found["likelihood"].double() / unit, found["divergence"].double() / unit)
+
+
+def _outputs(model: VAE, x: Tensor, context: Tensor | None) -> tuple[Conditioned, Tensor, Tensor]:
+    """The model given x, and the means and log-variances of q."""
+    given = model.given(x, context)
+    q = as_diagonal(given.q)
+    assert q is not None
+    return given, q.mean, q.log_variance.expand_as(q.mean)
+
+
+def won(trained: TrainedModel, reading: Reading) -> Tensor:
+    """Nats that each training example's loss wins by more training as ``reading`` has it, (n,)."""
+    assert trained.train is not None
+    model, data = copy.deepcopy(trained.model), trained.train
+
+    def loss(x: Tensor, context: Tensor | None) -> Tensor:
+        given, mean, h = _outputs(model, x, context)
+        likelihood, divergence = reading.loss(given, mean, h, torch.randn_like(mean))
+        return likelihood + reading.beta * divergence
+
+    def measured() -> Tensor:
+        torch.manual_seed(trained.seed)
+        found = columns(model, data, lambda x, c: {"loss": loss(x, c)}, trained.device)
+        return found["loss"].double()
+
+    before = measured()
+    optimizer = torch.optim.Adam(model.parameters(), LEARNING_RATE)
+    with torch.enable_grad():
+        for _ in range(STEPS):
+            rows = torch.randint(len(data), (BATCH,))
+            labels = None if data.labels is None else data.labels[rows].to(trained.device)
+            x, context = model.prepare(data.x[rows].to(trained.device), labels)
+            optimizer.zero_grad()
+            loss(x, context).mean().backward()
+            optimizer.step()
+    return before - measured()
+
+
+@once
+def stated(trained: TrainedModel) -> Derivatives:
+    """If q is what it says it is, and the objective what it is said to be."""
+    return derivatives(trained, Reading(trained.last_beta))
+
+
+@once
+def explanation(trained: TrainedModel) -> Reading | None:
+    """What the encoder was trained as, where that is not what is stated.
+
+    Of the readings nearest to rest, the first as which the loss surely wins less than a
+    `EXPLAINED`-th of what it wins as stated.
+    """
+    wanted = trained.last_beta
+    if stated(trained).unrest(wanted) < UNREST:
+        return None
+    as_stated = won(trained, Reading(wanted))
+    if not surely_above(estimate(as_stated), VANISHED):
+        return None
+    unrest = {r: derivatives(trained, r).unrest(wanted) for r in _others(trained)}
+    beta = stated(trained).nearest_beta
+    if not 1 / WEIGHT_OFF < beta / wanted < WEIGHT_OFF:
+        unrest[Reading(beta)] = stated(trained).unrest(beta)
+    for reading in sorted(unrest, key=unrest.__getitem__)[:TRIED]:
+        if surely_above(estimate(as_stated - EXPLAINED * won(trained, reading)), 0):
+            return reading
+    return None
+
+
+def _others(trained: TrainedModel) -> list[Reading]:
+    """Those that are not the stated one, of the same weight."""
+    beta = trained.last_beta
+    found = [Reading(beta, drawn, paid) for drawn in DRAWN for paid in PAID][1:]
+    if isinstance(trained.model.prior, StandardNormal):
+        found += [Reading(beta, paid=paid) for paid in WRONG_KLS]
+    return found
