@@ -1,6 +1,7 @@
 """Judges `diagnose` by models that are sound, and by models with a known fault.
 
-A model is trained once and kept in ``--cache``; what is said of it is found afresh at each run.
+A model is trained once and kept in ``--cache``; what is said of it is found afresh at each run, and
+takes the place of what was said before in results/diagnosis.json and its table in the docs.
 """
 
 from __future__ import annotations
@@ -17,20 +18,21 @@ from typing import Any
 import harness
 import torch
 from judged import System
+from page import table
 from systems import FAULTY, SOUND
 
 from lowerbound.diagnosis import Finding
 
+Row = dict[str, Any]
+
 HALVES = ("tuned on", "held back")
-SEVERITIES = ("fault", "warning", "note")
 HELD_BACK = 3
 """One of so many systems is judged again, with other data, sizes and seeds."""
-QUICK = (31, 57)
+QUICK = ("150 rows", "two columns swapped")
 
 
-def diagnosed(system: System, half: int, cache: Path) -> tuple[list[Finding], float, float]:
-    """What is said of a system, and the seconds that training and diagnosis took."""
-    started = time.process_time()
+def diagnosed(system: System, half: int, cache: Path) -> list[Finding]:
+    """What is said of a system."""
     judged = system.make(half)
     kept = cache / f"{system.kind}, {system.name}, {half}.pt".replace("/", "∕")
     if kept.exists():
@@ -39,35 +41,52 @@ def diagnosed(system: System, half: int, cache: Path) -> tuple[list[Finding], fl
     else:
         history = list(judged.fit())
         torch.save((judged.model.state_dict(), history), kept)
-    trained = time.process_time()
-    findings = lb.diagnose(judged.model, judged.test, judged.train, history, judged.objective)
-    return findings, trained - started, time.process_time() - trained
+    return lb.diagnose(judged.model, judged.test, judged.train, history, judged.objective)
 
 
-def judge(system: System, half: int, cache: Path) -> dict[str, Any]:
+def judge(system: System, half: int, cache: Path) -> Row:
     """A row: what was found, and whether that is right."""
-    findings, *seconds = diagnosed(system, half, cache)
-    named = [f for f in findings if f.name in system.causes]
-    right = any(system.words in f.sentence for f in named)
+    started = time.process_time()
+    findings = diagnosed(system, half, cache)
     faults = [f for f in findings if f.severity == "fault"]
-    others = [f.name for f in faults if f.name not in system.causes]
-    is_right = right if system.causes else not faults
-    row = {
-        "kind": system.kind,
-        "name": system.name,
-        "half": HALVES[half],
-        "right": is_right,
-        "other faults": others,
-        "findings": {f.name: f.severity for f in findings},
-    }
+    others = [f for f in faults if f.name not in system.causes]
+    right = [f for f in findings if f.name in system.causes and system.words in f.sentence]
+    is_right = bool(right) if system.causes else not faults
     told = ", ".join(f"{f.severity} {f.name}" for f in findings)
-    took = " + ".join(f"{s:.1f}" for s in seconds)
+    seconds = time.process_time() - started
     mark = "✓" if is_right else "✗"
-    print(f"{mark} {system.kind}: {system.name}, {HALVES[half]} ({took} s): {told}", flush=True)
-    if not is_right or others:
-        for f in findings if system.causes else faults:
-            print(f"    {f.severity}: {f.sentence}", flush=True)
-    return row
+    print(
+        f"{mark} {system.kind}: {system.name}, {HALVES[half]} ({seconds:.0f} s): {told}", flush=True
+    )
+    for f in findings if system.causes and not is_right else others:
+        print(f"    {f.severity}: {f.sentence}", flush=True)
+    return {
+        "kind": system.kind,
+        "half": half,
+        "right": is_right,
+        "other faults": [f.name for f in others],
+        "warnings": [f.name for f in findings if f.severity == "warning"],
+        "seconds": seconds,
+    }
+
+
+def tables(rows: list[Row]) -> str:
+    """Of sound systems, their faults and warnings; of the others, how many were found."""
+    parts = []
+    for systems, header, counts in (
+        (SOUND, ["sound models", "models", "faults", "warnings"], ("other faults", "warnings")),
+        (FAULTY, ["fault", "models", "found", "other faults"], ("right", "other faults")),
+    ):
+        cells = []
+        kinds = dict.fromkeys(system.kind for system in systems)
+        groups = {kind: [r for r in rows if r["kind"] == kind] for kind in kinds}
+        every = [r for group in groups.values() for r in group]
+        groups |= {name: [r for r in every if r["half"] == h] for h, name in enumerate(HALVES)}
+        for name, group in groups.items():
+            numbers = [len(group), *(sum(bool(r[c]) for r in group) for c in counts)]
+            cells.append([name, *map(str, numbers)])
+        parts.append(table(header, cells))
+    return "\n\n".join(parts)
 
 
 def main() -> None:
@@ -75,25 +94,27 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="a folder for the trained models")
     parser.add_argument("--half", type=int, choices=(0, 1), help="only the first, or the second")
     parser.add_argument("--only", default="", help="kinds or names with this in them")
-    parser.add_argument("--quick", action="store_true", help="check that it runs: a few systems")
+    parser.add_argument("--quick", action="store_true", help="check that it runs: two systems")
     told = parser.parse_args()
     cache = told.cache or Path(tempfile.mkdtemp())
     cache.mkdir(parents=True, exist_ok=True)
-    started, rows = time.process_time(), []
+    path = harness.HERE / "results" / "diagnosis.json"
+    rows: dict[str, Row] = harness.read("diagnosis")["rows"] if path.exists() else {}
+    if told.quick:
+        rows = {}
     for i, system in enumerate([*SOUND, *FAULTY]):
-        if told.only not in f"{system.kind}: {system.name}" or (told.quick and i not in QUICK):
+        name = f"{system.kind}: {system.name}"
+        if told.only not in name or (told.quick and system.name not in QUICK):
             continue
-        halves = (0,) if told.quick or i % HELD_BACK else (0, 1)
-        rows += [judge(system, half, cache) for half in halves if told.half in (half, None)]
-    seconds = time.process_time() - started
-    sound = {s.kind for s in SOUND}
-    for half in HALVES:
-        for name, of in (("sound", True), ("faulty", False)):
-            some = [r for r in rows if r["half"] == half and (r["kind"] in sound) == of]
-            print(f"{half}, {name}: {sum(r['right'] for r in some)} of {len(some)} right")
-    print(f"{seconds:.0f} s")
-    if told.half is None and not told.only and not told.quick:
-        harness.write("diagnosis", {"rows": rows, "seconds": seconds, **harness.machine()})
+        for half in (0,) if told.quick or i % HELD_BACK else (0, 1):
+            if told.half in (half, None):
+                rows[f"{name}, {HALVES[half]}"] = judge(system, half, cache)
+                if not told.quick:
+                    harness.write("diagnosis", {"rows": rows, **harness.machine()})
+    text = tables(list(rows.values()))
+    print(text)
+    if not told.quick:
+        path.with_suffix(".md").write_text(text + "\n")
 
 
 if __name__ == "__main__":

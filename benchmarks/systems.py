@@ -43,7 +43,8 @@ SOUND = [
             "digits": by_recipe(digits, (1797, 900), epochs=(20, 60), hidden=(64, 128)),
             "digits, 2 epochs": by_recipe(digits, (1797, 1797), epochs=(2, 4), hidden=32),
             "mnist": by_recipe(mnist, (4000, 3000), epochs=(8, 12), hidden=(256, 128)),
-            "mnist, wide": by_recipe(mnist, (2000, 2500), epochs=5, hidden=512, latent_dim=(50, 30)),
+            "mnist, wide": by_recipe(mnist, (2000, 2500), epochs=5, hidden=512,
+                                     latent_dim=(50, 30)),
             "mnist, Bernoulli": by_recipe(mnist, (4000, 5000), epochs=10, hidden=128,
                                           likelihood="Bernoulli", latent_dim=(10, 2)),
             "mnist, Gaussian": by_recipe(mnist, (3000, 2000), epochs=10, hidden=128,
@@ -103,7 +104,8 @@ SOUND = [
             "200 digits": by_recipe(digits, (240, 200), epochs=(20, 10), hidden=16),
         },
         "conditional": {
-            "digits": by_recipe(black, (1797, 1000), epochs=30, conditional=True, latent_dim=(4, 8)),
+            "digits": by_recipe(black, (1797, 1000), epochs=30, conditional=True,
+                                latent_dim=(4, 8)),
             "mnist": by_recipe(mnist, (3000, 4000), epochs=8, conditional=True, hidden=128),
             "clusters": by_recipe(clusters, (1500, 800), epochs=40, conditional=True, latent_dim=2,
                                   hidden=64),
@@ -196,7 +198,7 @@ FAULTY = [
             "table": on_table(Loop(weight=0.0)), "digits": on_digits(Loop(weight=0.0))}),
         ("KL of the wrong sign", WEIGHT, "sign", {
             "digits": on_digits(Loop(weight=-1.0)), "table": on_table(Loop(weight=-1.0))}),
-        ("reconstruction of the wrong sign", ("baseline",), "", {
+        ("reconstruction of the wrong sign", ("reconstruction",), "", {
             "digits": on_digits(Loop(reconstruction=-1.0, steps=300)),
             "table": on_table(Loop(reconstruction=-1.0, steps=300))}),
         ("ReLU on the heads", ("clipped-heads",), "", {
@@ -204,7 +206,8 @@ FAULTY = [
         ("collapse", ("collapsed-dimensions",), "weights the KL", {
             "σ² = D/2": by_recipe(mnist, (2000, 1500), epochs=4, hidden=64, likelihood="Gaussian",
                                   likelihood__sigma=20.0),
-            "β = 100": by_recipe(black, (1797, 1200), epochs=10, hidden=64, objective__beta=100.0)}),
+            "β = 100": by_recipe(black, (1797, 1200), epochs=10, hidden=64,
+                                 objective__beta=100.0)}),
         ("σ far off", ("decoder-noise",), "", {
             "large, digits": by_recipe(digits, (1797, 1500), epochs=20, hidden=64,
                                        likelihood="Gaussian", likelihood__sigma=1.0),

@@ -16,7 +16,16 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 @pytest.mark.parametrize(
     "name",
-    ["training", "time_to_result", "threads", "evaluation", "growth", "start", "compression"],
+    [
+        "training",
+        "time_to_result",
+        "threads",
+        "evaluation",
+        "growth",
+        "start",
+        "compression",
+        "diagnosis",
+    ],
 )
 def test_the_quick_form_runs(name):
     done = subprocess.run(

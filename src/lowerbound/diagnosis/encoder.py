@@ -12,6 +12,7 @@ else it may have been trained as.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 
@@ -47,25 +48,18 @@ def stated_variance(trained: TrainedModel) -> Measured:
     if reading is None or Reading(reading.beta) == reading or reading.paid in WRONG_KLS:
         return Measured(None, "answer" if reading is None else "explained", **measured)
     h = trained.codes.variance.double().log()
-    ratio = (DRAWN[reading.drawn](h) / (h / 2).exp()).clamp(min=1e-30).log().mean().exp()
     better = derivatives(trained, reading)
+    means, variances = better.beta(0), better.beta(2)
+    bars = {"means": means.value, "variances": variances.value}
+    measured["readings"][f"μ + {reading.drawn}, {reading.paid}"] = bars
     return Measured(
         "",
         drawn=reading.drawn,
         paid=reading.paid,
-        deviation=ratio.item() if DRAWN[reading.drawn](h).any() else 0.0,
-        read_by_means=better.beta(0),
-        read_by_variances=better.beta(2),
-        **measured
-        | {
-            "readings": measured["readings"]
-            | {
-                f"μ + {reading.drawn}, {reading.paid}": {
-                    "means": better.beta(0).value,
-                    "variances": better.beta(2).value,
-                }
-            }
-        },
+        deviation=(DRAWN[reading.drawn](h).log() - h / 2).mean().exp().item(),
+        read_by_means=means,
+        read_by_variances=variances,
+        **measured,
     )
 
 
@@ -86,6 +80,7 @@ def kl_formula(trained: TrainedModel) -> Measured:
         x=sigma,
         lines={"as trained": wrong(mean, s), "exact": standard_normal_kl_terms(mean, s)},
         xlabel="σ, where μ = 0.5",
+        **measured,
     )
 
 
@@ -128,7 +123,7 @@ def expect_as_stated(trained: TrainedModel) -> None:
         raise NotChecked("other-reading")
 
 
-def _reading(trained: TrainedModel) -> tuple[Reading | None, dict[str, object]]:
+def _reading(trained: TrainedModel) -> tuple[Reading | None, dict[str, Any]]:
     """What the encoder was trained as, if not as stated, and what its outputs say as stated.
 
     Raises:

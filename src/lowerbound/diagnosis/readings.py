@@ -10,6 +10,7 @@ trained with does not.  A model that is not trained to its end wins whatever it 
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.diagnosis.formulas import WRONG_KLS
-from lowerbound.diagnosis.thresholds import EXPLAINED, UNREST, VANISHED, WEIGHT_OFF, surely_above
+from lowerbound.diagnosis.thresholds import EXPLAINED, UNREST, WEIGHT_OFF, surely_above
 from lowerbound.diagnosis.trained import TrainedModel, once
 from lowerbound.distributions import DiagonalNormal, as_diagonal
 from lowerbound.divergences import kl
@@ -25,8 +26,9 @@ from lowerbound.evaluation import Estimate, columns, estimate
 from lowerbound.priors import StandardNormal
 from lowerbound.vae import VAE, Conditioned
 
-PAIRS = 3
-"""Pairs of noise ε, −ε for each example: a pair's odd terms cancel, which are most of the noise."""
+PAIRS, FEW_PAIRS = 8, 2
+"""Pairs of noise ε, −ε for each example, whose odd terms cancel, which are most of the noise; the
+fewer to rank readings by."""
 
 STEPS, BATCH, LEARNING_RATE = 100, 128, 1e-3
 """Of the training in `won`: enough to tell 3 nats that are won from 0.05, and a few seconds."""
@@ -100,21 +102,21 @@ class Derivatives:
         return 0.5 * (self.likelihood + beta * self.divergence).mean(0).square().sum().item()
 
 
-def derivatives(trained: TrainedModel, reading: Reading) -> Derivatives:
+def derivatives(trained: TrainedModel, reading: Reading, pairs: int = PAIRS) -> Derivatives:
     """Over the training data, along μ → (1 + t σ/rms μ) μ, μ → μ + t σ and h → h + t."""
     assert trained.train is not None
 
     def of(x: Tensor, context: Tensor | None) -> dict[str, Tensor]:
         given, mean, h = _outputs(trained.model, x, context)
         total = torch.zeros(2, 3, *mean.shape, device=mean.device)
-        for _ in range(PAIRS):
+        for _ in range(pairs):
             noise = torch.randn_like(mean)
             with torch.enable_grad():
                 m, v = mean.clone().requires_grad_(), h.clone().requires_grad_()
                 for i, term in enumerate(reading.loss(given, m, v, noise)):
                     by_m, by_v = torch.autograd.grad(term.sum(), (m, v), retain_graph=True)
                     by_m = by_m * (h / 2).exp()
-                    total[i] += torch.stack((by_m * mean, by_m, by_v)) / PAIRS
+                    total[i] += torch.stack((by_m * mean, by_m, by_v)) / pairs
         likelihood, divergence = total.movedim(2, 1)
         return {"likelihood": likelihood, "divergence": divergence, "mean": mean}
 
@@ -178,11 +180,11 @@ def explanation(trained: TrainedModel) -> Reading | None:
     if stated(trained).unrest(wanted) < UNREST:
         return None
     as_stated = won(trained, Reading(wanted))
-    if not surely_above(estimate(as_stated), VANISHED):
+    if not surely_above(estimate(as_stated), UNREST):
         return None
-    unrest = {r: derivatives(trained, r).unrest(wanted) for r in _others(trained)}
+    unrest = {r: derivatives(trained, r, FEW_PAIRS).unrest(wanted) for r in _others(trained)}
     beta = stated(trained).nearest_beta
-    if not 1 / WEIGHT_OFF < beta / wanted < WEIGHT_OFF:
+    if math.isfinite(beta) and not 1 / WEIGHT_OFF < beta / wanted < WEIGHT_OFF:
         unrest[Reading(beta)] = stated(trained).unrest(beta)
     for reading in sorted(unrest, key=unrest.__getitem__)[:TRIED]:
         if surely_above(estimate(as_stated - EXPLAINED * won(trained, reading)), 0):

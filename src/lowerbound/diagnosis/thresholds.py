@@ -56,9 +56,9 @@ WEIGHT_CLOSE = 0.25
 NO_WEIGHT = 0.01
 """Share of the objective's weight below which there was none, or one of the wrong sign."""
 
-UNREST = 0.05
-"""Nats that an encoder may win along its outputs' own directions before it is asked what else it
-was trained as.  Sound models are at 0.01 to 0.04, also before their training's end."""
+UNREST = 0.02
+"""Nats that an encoder may win along its outputs' own directions, and by more training, before it
+is asked what else it was trained as.  Twice the weight of the KL is 0.07 of two dimensions."""
 
 EXPLAINED = 4.0
 """How many times less a model must win by more training as it was trained than as is stated, for
