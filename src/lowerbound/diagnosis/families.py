@@ -21,7 +21,7 @@ def family_of(trained: TrainedModel) -> str:
 @once
 def unfit(trained: TrainedModel) -> tuple[str | None, float, str]:
     """What form of finding a family is for such data, the share it does not fit, and their kind."""
-    x, _ = next(prepared_batches(trained.model, trained.test, trained.device))
+    x, _ = next(prepared_batches(trained.model, trained.test, trained.device, trained.seed))
     family, kind = family_of(trained), trained.test.kind
     is_binary = bool(((x == 0) | (x == 1)).all())
     seen = "binarised" if is_binary and kind != "binary" else kind

@@ -20,6 +20,7 @@ from lowerbound.diagnosis.finding import Measured, NotChecked
 from lowerbound.diagnosis.thresholds import SURE, UNLIKE, VANISHED, surely_above
 from lowerbound.diagnosis.trained import TrainedModel, once
 from lowerbound.evaluation import columns, estimate
+from lowerbound.streams import Stream, seed_noise
 
 COMPARED = 1000
 """Most elements of x that are compared, at random."""
@@ -154,9 +155,9 @@ def _told(trained: TrainedModel, data: Dataset) -> Tensor:
         def of(x: Tensor, context: Tensor | None) -> dict[str, Tensor]:
             return {"elbo": trained.model.draws(x, DRAWS, context).log_w.mean(0)}
 
-        torch.manual_seed(trained.seed)
-        return columns(
-            trained.model, dataclasses.replace(data, labels=labels), of, trained.device, DRAWS
-        )["elbo"].double()
+        seed_noise(trained.device, trained.seed, Stream.DIAGNOSE)
+        relabelled = dataclasses.replace(data, labels=labels)
+        found = columns(trained.model, relabelled, of, trained.device, trained.seed, DRAWS)
+        return found["elbo"].double()
 
     return elbo(data.labels) - elbo(others)

@@ -22,16 +22,8 @@ def likelihood_fit(trained: TrainedModel) -> Measured:
 
     See `alternatives` for what is trained to compare.
     """
-<<<<<<< HEAD
-    x, _ = next(prepared_batches(trained.model, trained.test, trained.device, trained.seed))
-    kind, family = trained.test.kind, _family(trained)
-    is_binary = bool(((x == 0) | (x == 1)).all())
-    seen = "binarised" if is_binary and kind != "binary" else kind
-    form, share = _unfit(family, x, is_binary=is_binary, of_points=is_binary and kind == "binary")
-=======
     form, share, seen = unfit(trained)
     family = family_of(trained)
->>>>>>> 864c250 (Diagnosis: what an encoder was trained as is told by what more training wins as each; other held-out data, other labels, reconstructions worse than the mean and unfinished trainings are told; a judgement of it on sound and faulty systems)
     names = list(alternatives(trained.test))
     if not form and (family not in names or len(names) == 1):
         return Measured(family=family, seen=seen)

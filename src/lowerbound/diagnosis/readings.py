@@ -24,6 +24,7 @@ from lowerbound.distributions import DiagonalNormal, as_diagonal
 from lowerbound.divergences import kl
 from lowerbound.evaluation import Estimate, columns, estimate
 from lowerbound.priors import StandardNormal
+from lowerbound.streams import Stream, seed_noise
 from lowerbound.vae import VAE, Conditioned
 
 PAIRS, FEW_PAIRS = 8, 2
@@ -120,8 +121,8 @@ def derivatives(trained: TrainedModel, reading: Reading, pairs: int = PAIRS) -> 
         likelihood, divergence = total.movedim(2, 1)
         return {"likelihood": likelihood, "divergence": divergence, "mean": mean}
 
-    torch.manual_seed(trained.seed)
-    found = columns(trained.model, trained.train, of, trained.device)
+    seed_noise(trained.device, trained.seed, Stream.DIAGNOSE)
+    found = columns(trained.model, trained.train, of, trained.device, trained.seed)
     spread = found["mean"].double().square().mean(0).sqrt().clamp(min=1e-9)
     unit = torch.stack((spread, torch.ones_like(spread), torch.ones_like(spread)))
     return Derivatives(found["likelihood"].double() / unit, found["divergence"].double() / unit)
@@ -146,9 +147,9 @@ def won(trained: TrainedModel, reading: Reading) -> Tensor:
         return likelihood + reading.beta * divergence
 
     def measured() -> Tensor:
-        torch.manual_seed(trained.seed)
-        found = columns(model, data, lambda x, c: {"loss": loss(x, c)}, trained.device)
-        return found["loss"].double()
+        seed_noise(trained.device, trained.seed, Stream.DIAGNOSE)
+        of = lambda x, c: {"loss": loss(x, c)}  # noqa: E731
+        return columns(model, data, of, trained.device, trained.seed)["loss"].double()
 
     before = measured()
     optimizer = torch.optim.Adam(model.parameters(), LEARNING_RATE)
