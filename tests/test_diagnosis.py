@@ -562,7 +562,7 @@ def test_heads_with_relu_are_clipped(digits):
 
 def test_a_model_that_is_still_learning_is_told_so_and_of_no_fault(digits):
     """Its two β are far from 1, and what explains them is that it is not at rest yet."""
-    settings = {"training": lb.Training(epochs=5), "likelihood": "ContinuousBernoulli"}
+    settings = {"training": lb.Training(epochs=2), "likelihood": "ContinuousBernoulli"}
     model, history = train(digits.train, **settings)
     for check in ("kl-weight", "stated-variance", "kl-formula"):
         assert ask(check, model, digits.test, digits.train, history).finding is None

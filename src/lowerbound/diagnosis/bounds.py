@@ -18,9 +18,9 @@ from lowerbound.diagnosis.thresholds import (
     LAST,
     LEARNING,
     LEAST_GAP,
+    LEAST_LEARNED,
     OVERFITTING,
     RISE,
-    VANISHED,
     surely_above,
 )
 from lowerbound.diagnosis.trained import SAMPLES, TrainedModel, subset
@@ -117,7 +117,7 @@ def still_learning(trained: TrainedModel) -> Measured:
     last = max(1, round(LAST * len(bounds)))
     won = bounds[-1] - bounds[-1 - last]
     return Measured(
-        "" if won > max(LEARNING * trained.kl.value, VANISHED) else None,
+        "" if won > max(LEARNING * trained.kl.value, LEAST_LEARNED) else None,
         won=won,
         last=f"epoch {epochs[-1]}" if last == 1 else f"last {last} epochs",
         epoch=np.array(epochs, float),
