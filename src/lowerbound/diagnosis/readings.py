@@ -19,7 +19,7 @@ from torch import Tensor
 
 from lowerbound.diagnosis.formulas import WRONG_KLS
 from lowerbound.diagnosis.thresholds import EXPLAINED, UNREST, WEIGHT_OFF, surely_above
-from lowerbound.diagnosis.trained import TrainedModel, once
+from lowerbound.diagnosis.trained import EXAMPLES, TrainedModel, once, subset
 from lowerbound.distributions import DiagonalNormal, as_diagonal
 from lowerbound.divergences import kl
 from lowerbound.evaluation import Estimate, columns, estimate
@@ -27,9 +27,11 @@ from lowerbound.priors import StandardNormal
 from lowerbound.streams import Stream, seed_noise
 from lowerbound.vae import VAE, Conditioned
 
-PAIRS, FEW_PAIRS = 8, 2
-"""Pairs of noise ε, −ε for each example, whose odd terms cancel, which are most of the noise; the
-fewer to rank readings by."""
+PAIRS = 8
+"""Pairs of noise ε, −ε for each example: a pair's odd terms cancel, which are most of the noise."""
+
+FEW, FEW_PAIRS = 500, 2
+"""Training examples, and pairs for each, that readings are ranked by."""
 
 STEPS, BATCH, LEARNING_RATE = 100, 128, 1e-3
 """Of the training in `won`: enough to tell 3 nats that are won from 0.05, and a few seconds."""
@@ -103,8 +105,10 @@ class Derivatives:
         return 0.5 * (self.likelihood + beta * self.divergence).mean(0).square().sum().item()
 
 
-def derivatives(trained: TrainedModel, reading: Reading, pairs: int = PAIRS) -> Derivatives:
-    """Over the training data, along μ → (1 + t σ/rms μ) μ, μ → μ + t σ and h → h + t."""
+def derivatives(
+    trained: TrainedModel, reading: Reading, most: int = EXAMPLES, pairs: int = PAIRS
+) -> Derivatives:
+    """Over the training data, or some of them, along μ → (1 + t σ/rms μ) μ, μ → μ + t σ and h → h + t."""
     assert trained.train is not None
 
     def of(x: Tensor, context: Tensor | None) -> dict[str, Tensor]:
@@ -122,7 +126,8 @@ def derivatives(trained: TrainedModel, reading: Reading, pairs: int = PAIRS) -> 
         return {"likelihood": likelihood, "divergence": divergence, "mean": mean}
 
     seed_noise(trained.device, trained.seed, Stream.DIAGNOSE)
-    found = columns(trained.model, trained.train, of, trained.device, trained.seed)
+    data = subset(trained.train, trained.seed, most)
+    found = columns(trained.model, data, of, trained.device, trained.seed)
     spread = found["mean"].double().square().mean(0).sqrt().clamp(min=1e-9)
     unit = torch.stack((spread, torch.ones_like(spread), torch.ones_like(spread)))
     return Derivatives(found["likelihood"].double() / unit, found["divergence"].double() / unit)
@@ -183,7 +188,7 @@ def explanation(trained: TrainedModel) -> Reading | None:
     as_stated = won(trained, Reading(wanted))
     if not surely_above(estimate(as_stated), UNREST):
         return None
-    unrest = {r: derivatives(trained, r, FEW_PAIRS).unrest(wanted) for r in _others(trained)}
+    unrest = {r: derivatives(trained, r, FEW, FEW_PAIRS).unrest(wanted) for r in _others(trained)}
     beta = stated(trained).nearest_beta
     if math.isfinite(beta) and not 1 / WEIGHT_OFF < beta / wanted < WEIGHT_OFF:
         unrest[Reading(beta)] = stated(trained).unrest(beta)
