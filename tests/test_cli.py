@@ -329,7 +329,7 @@ def test_a_prior_without_a_closed_form_goes_through_every_command(run, tmp_path)
 def test_diagnose_is_one_self_contained_page(run, trained):
     code, out, err = run("diagnose", trained)
     assert code == 0
-    assert "12 checks, " in out
+    assert "17 checks, " in out
     page = Path(err.strip().splitlines()[-1].removeprefix("wrote "))
     html = unescape(page.read_text())
     kept = json.loads((page.parent / "diagnosis.json").read_text())
@@ -369,7 +369,8 @@ def test_diagnose_takes_what_fit_kept(run, tmp_path):
     assert "trained on mine; name its data with --data" in err
     assert run("diagnose", other, "--data", "digits")[0] == 0
     # Which of the digits it was trained on is not known: they are held out, all the same.
-    assert unanswered(other) == ["kl-weight", "stated-variance", "overfitting"]
+    encoder = ["kl-weight", "stated-variance", "kl-formula"]
+    assert unanswered(other) == ["other-data", "reconstruction", *encoder, "overfitting"]
 
 
 def test_diagnose_refuses_data_that_are_not_the_model_s(run, trained, tmp_path):

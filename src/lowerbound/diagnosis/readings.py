@@ -108,7 +108,7 @@ class Derivatives:
 def derivatives(
     trained: TrainedModel, reading: Reading, most: int = EXAMPLES, pairs: int = PAIRS
 ) -> Derivatives:
-    """Over the training data, or some of them, along μ → (1 + t σ/rms μ) μ, μ → μ + t σ and h → h + t."""
+    """Along μ → (1 + t σ/rms μ) μ, μ → μ + t σ and h → h + t, over ``most`` training examples."""
     assert trained.train is not None
 
     def of(x: Tensor, context: Tensor | None) -> dict[str, Tensor]:

@@ -54,7 +54,7 @@ def expected(likelihood: Any, transform: Any) -> Wanted | None:
         case Identity() if support == "counts":
             return ALLOWED["counts"]
         case Identity() if support in ("binary", "grey") or (
-            support == "continuous" and "real" not in likelihood.takes
+            support == "continuous" and "real" not in getattr(likelihood, "takes", ("real",))
         ):
             return ALLOWED["unit"]
     return None
@@ -62,7 +62,7 @@ def expected(likelihood: Any, transform: Any) -> Wanted | None:
 
 def warn_of_scale(likelihood: Any, transform: Any, data: Data) -> None:
     """Say it where real numbers are far from 0, or from 1 in scale, and nothing scales them."""
-    real = getattr(likelihood, "support", None) == "continuous" and "real" in likelihood.takes
+    real = "real" in getattr(likelihood, "takes", ())
     if not real or type(transform) is not Identity or data.missing:
         return
     mean, deviation = data.moments.mean, data.moments.variance().sqrt()
