@@ -25,6 +25,7 @@ html_title = "lowerbound"
 html_show_copyright = False
 html_math_renderer = "mathml"
 autodoc_typehints = "none"
+autodoc_preserve_defaults = True
 autodoc_member_order = "bysource"
 # What is copied is code that runs: prompts go, and so do the lines without one, which are output.
 copybutton_prompt_text = r">>> |\.\.\. ?"

@@ -28,7 +28,8 @@ from lowerbound.diagnosis.formulas import WRONG_KLS
 from lowerbound.diagnosis.thresholds import BETTER, HOLES
 from lowerbound.diagnosis.trained import Codes, TrainedModel, subset
 from lowerbound.divergences import standard_normal_kl_terms
-from lowerbound.evaluation import estimate, judging
+from lowerbound.evaluation import estimate
+from lowerbound.evaluation.walk import judging
 from lowerbound.plots.diagnosis import PICTURES
 from lowerbound.streams import Stream
 

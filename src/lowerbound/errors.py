@@ -20,6 +20,19 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+__all__ = [
+    "ConfigurationError",
+    "DataError",
+    "DataUnavailable",
+    "Interrupted",
+    "LowerboundError",
+    "MissingExtra",
+    "NonFiniteLoss",
+    "ShapeError",
+    "StorageError",
+    "TrainingError",
+]
+
 MOST_KNOWN = 40
 
 

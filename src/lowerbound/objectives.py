@@ -79,8 +79,8 @@ class ELBO(Objective):
         corruption: of the x that the encoder sees, afresh at each use, while the model is in
             training mode.  Any q gives a lower bound, so q(z|x̃) does; it keeps the encoder from
             learning the training set by heart.
-        free_bits_per: what the free nats are given to: each dimension's batch-mean KL, or each
-            example's whole KL.
+        free_bits_per: what the free nats are given to: each ``"dimension"``'s batch-mean KL, or
+            each example's whole KL, the ``"total"``.
 
     Sources: Kingma & Welling 2013, arXiv 1312.6114; β: Higgins et al. 2017; free bits: Kingma et
     al. 2016, arXiv 1606.04934, in total: Roberts et al. 2018, arXiv 1803.05428; corruption: Im et
@@ -134,9 +134,9 @@ class IWAE(Objective):
 
     Args:
         samples: k, the draws z ~ q(z|x) for each example.
-        gradient: of the encoder: the bound's own, or the doubly-reparameterised one,
-            Σᵢ w̃ᵢ² ∂log wᵢ/∂zᵢ ∂zᵢ/∂φ with normalised weights w̃, whose signal does not vanish as k
-            grows.
+        gradient: of the encoder: ``"standard"``, the bound's own, or ``"dreg"``, the doubly
+            reparameterised one, Σᵢ w̃ᵢ² ∂log wᵢ/∂zᵢ ∂zᵢ/∂φ with normalised weights w̃, whose signal
+            does not vanish as k grows.
 
     Sources: Burda, Grosse & Salakhutdinov 2015, arXiv 1509.00519; Tucker et al. 2018, arXiv
     1810.04152.
@@ -290,7 +290,7 @@ class InfoVAE(Objective):
     Args:
         weight: of MMD², at least 0, or its schedule.
         beta: the weight of the KL, at least 0, or its schedule.
-        kernel: of `mmd`: inverse multiquadratic or Gaussian.
+        kernel: of `mmd`: ``"imq"``, inverse multiquadratic, or ``"rbf"``, Gaussian.
 
     Sources: Zhao, Song & Ermon, InfoVAE, 2017, arXiv 1706.02262; Tolstikhin et al., Wasserstein
     auto-encoders, 2017, arXiv 1711.01558.

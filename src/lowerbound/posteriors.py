@@ -118,7 +118,7 @@ class FlowPosterior(Posterior):
         features: width of h(x), which the flow is given.
         transforms: masked networks, one after the other.
         hidden: widths of the layers of each.
-        univariate: what each does to one dimension of z.
+        univariate: what each does to one dimension of z: ``"affine"``, or a monotonic ``"spline"``.
         coupling: f is a coupling flow, whose inverse takes 2 passes.
 
     Sources: Kingma et al., Improving variational inference with inverse autoregressive flow, 2016,

@@ -190,7 +190,7 @@ class FlowPrior(Prior):
         latent_dim: dimensions of z.
         transforms: masked networks, one after the other.
         hidden: widths of the layers of each.
-        univariate: what each does to one dimension of z.
+        univariate: what each does to one dimension of z: ``"affine"``, or a monotonic ``"spline"``.
         context_dim: width of the context, 0 for none.
 
     Sources: Papamakarios, Pavlakou & Murray, Masked autoregressive flow, 2017, arXiv 1705.07057;

@@ -68,7 +68,7 @@ class Transform(ABC):
         """Data to model units."""
 
     def noiseless(self, x: Tensor) -> Tensor:
-        """The same, with the expectation in place of a random draw.
+        """The same of x, with the expectation in place of a random draw.
 
         It is what is encoded, but in training and evaluation, so that codes are repeatable.
         """
@@ -76,7 +76,7 @@ class Transform(ABC):
 
     @abstractmethod
     def inverse(self, x: Tensor) -> Tensor:
-        """Model to data units, of means and samples, as floats."""
+        """Means and samples x in model units, (*batch, *shape), in data units, as floats."""
 
     @abstractmethod
     def log_volume(self, shape: tuple[int, ...]) -> float:

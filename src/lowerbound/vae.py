@@ -33,7 +33,8 @@ class Draws:
     """k draws z ~ q(z|x) for each x of a batch, and what a bound is made of, in nats.
 
     Attributes:
-        q, p: q(z|x), batch shape (batch,), and p(z).
+        q: q(z|x), batch shape (batch,).
+        p: p(z).
         z: (k, batch, latent).
         log_likelihood: log p(x|z), (k, batch).
         drawn_log_q: log q(z|x) of a q that tells it with z; None has `log_q` computed from z.
@@ -67,7 +68,7 @@ class Draws:
 
     @cached_property
     def kl(self) -> Tensor:
-        """KL(q(z|x) ‖ p(z)), (batch,): in closed form where one is known, else at the drawn z."""
+        """KL(q(z|x) ‖ p(z)), (batch,), in closed form where one is known, else at the drawn z."""
         return kl(self.q, self.p, self.z, self.drawn_log_q)
 
     def through_z(self) -> Draws:
@@ -85,7 +86,14 @@ class Draws:
 
 @dataclass(frozen=True)
 class Conditioned:
-    """A model given prepared x: q(z|x), p(z), and log p(x|z) as a function of z."""
+    """A model given prepared x.
+
+    Attributes:
+        x: (batch, *shape).
+        q: q(z|x), batch shape (batch,).
+        p: p(z).
+        log_likelihood: from z, (k, batch, latent), to log p(x|z), (k, batch), nats.
+    """
 
     x: Tensor
     q: Distribution

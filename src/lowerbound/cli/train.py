@@ -98,7 +98,7 @@ def train(
         lowerbound train --resume --out runs/first
     """
     from lowerbound import recipes, runs
-    from lowerbound.data import is_large
+    from lowerbound.data.formats import is_large
     from lowerbound.training import Callback, ProgressBar, TensorBoard
 
     if resume:

@@ -64,14 +64,17 @@ def compress(
 ) -> Compressed:
     """x as bytes, about −ELBO/log 2 bits for each example, from which `decompress` restores it.
 
-    x, (n, *shape), holds binary images (0 and 1, or 0 and 255) for a Bernoulli likelihood, or grey
-    levels 0–255 for a likelihood of those, laid out in any way that `lowerbound.data` reads.  The
-    prior must be a StandardNormal, a GaussianMixture or a VampPrior, and the posterior a
-    DiagonalGaussian.  The networks run on the CPU in exact arithmetic, so that the bytes can be
+    The networks run on the CPU in exact arithmetic, so that the bytes can be
     decoded with any number of threads and on other machines.  Data that the model does not know
     are deflated where that takes less, so that no file is larger than the data and a header.
 
-    ``progress`` is called with the examples done and their total.
+    Args:
+        model: its prior must be a `StandardNormal`, a `GaussianMixture` or a `VampPrior`, and its
+            posterior a `DiagonalGaussian`.
+        x: (n, *shape): binary images (0 and 1, or 0 and 255) for a Bernoulli likelihood, or grey
+            levels 0–255 for a likelihood of those, laid out in any way that `lowerbound.data`
+            reads.
+        progress: called with the examples done and their number.
 
     Raises:
         ConfigurationError: the model has another prior, posterior or likelihood.
@@ -100,7 +103,12 @@ def compress(
 
 
 def decompress(model: VAE, content: bytes, *, progress: Progress | None = None) -> np.ndarray:
-    """The array that `compress` was given, with the same model: the same bytes, dtype and shape.
+    """The array that `compress` was given: the same bytes, dtype and shape.
+
+    Args:
+        model: the one that compressed it.
+        content: what `compress` made, its ``content``.
+        progress: called with the examples done and their number.
 
     Raises:
         StorageError: the bytes were damaged, or made with another model.
@@ -141,7 +149,7 @@ def decompress(model: VAE, content: bytes, *, progress: Progress | None = None) 
 
 
 def as_data(model: VAE, x: np.ndarray | torch.Tensor) -> torch.Tensor:
-    """What `compress` codes, (n, *shape) in the units of the model's data, for `evaluate`.
+    """What `compress` codes of x, (n, *shape) in the units of the ``model``'s data, for `evaluate`.
 
     Raises:
         ConfigurationError, DataError: as `compress`.

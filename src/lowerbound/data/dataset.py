@@ -23,7 +23,7 @@ from lowerbound.notebooks import Summarised
 
 
 class Batch(NamedTuple):
-    """Examples x (batch, *shape), as they are kept, and their class numbers, (batch,).
+    """Examples x, (batch, *shape), as they are kept, and as ``context`` their classes, (batch,).
 
     An element of x that was not observed is NaN.
     """
@@ -32,7 +32,7 @@ class Batch(NamedTuple):
     context: Tensor | None
 
     def at(self, rows: slice | Tensor) -> Batch:
-        """Some of the examples."""
+        """The examples at ``rows``: a slice, or their numbers."""
         return Batch(self.x[rows], None if self.context is None else self.context[rows])
 
     def to(self, device: str | torch.device) -> Batch:
@@ -85,7 +85,7 @@ class Data(Summarised):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of one example: (D,), (C, H, W) or another."""
+        """The shape of one example, (D,), (C, H, W) or another."""
         if self.columns is None:
             return self.schema[0].shape
         return (sum(field.size for field in self.schema),)
@@ -118,9 +118,9 @@ class Data(Summarised):
         start: int = 0,
         device: str | torch.device | None = None,
     ) -> Iterator[Batch]:
-        """The batches of one pass from the ``start``-th on; the last one may be smaller.
+        """Batches of ``batch_size`` examples of one pass, from the ``start``-th on, on ``device``.
 
-        In the data's order, or with a ``seed`` in the random order that it gives.
+        In the data's order, or with a ``seed`` in a random one; the last batch may be smaller.
         """
         for batch in self._pass(batch_size, seed, start):
             yield batch if device is None else batch.to(device)
@@ -147,7 +147,7 @@ class Data(Summarised):
         }
 
     def subset(self, indices: Sequence[int] | Tensor, name: str | None = None) -> Dataset:
-        """The examples at ``indices``, in that order, in memory.
+        """The examples at ``indices``, in that order, in memory, called ``name`` in messages.
 
         Raises:
             ConfigurationError: no indices, or one outside the data set.
@@ -352,6 +352,8 @@ Train = TypeVar("Train", bound=Data, default=Dataset)
 @dataclass(frozen=True, eq=False)
 class Splits(Summarised, Generic[Train]):
     """The three parts of a data set, all of one shape and dtype, and of the same fields.
+
+    ``train`` may be on disk; ``validation``, to choose by, may be None; ``test`` is to report on.
 
     Raises:
         DataError: parts that differ in shape or dtype, or in a field's name or categories.

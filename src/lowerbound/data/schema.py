@@ -134,7 +134,11 @@ class Field:
         return math.prod(self.shape)
 
     def check(self, values: Values, where: str) -> None:
-        """Refuse values that are not of this kind."""
+        """Refuse values that are not of this kind; ``where`` they are is said in the message.
+
+        Raises:
+            DataError: they are not.
+        """
         wanted, allows = ALLOWED[self.kind]
         if not allows(values) or (self.categories and values.high >= len(self.categories)):
             raise DataError(

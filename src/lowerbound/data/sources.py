@@ -93,7 +93,12 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Fetched:
-    """Where a known set lies now (None where a library embeds it), and what was tried for it."""
+    """Where a known set is.
+
+    Attributes:
+        path: of its folder; None where a library embeds it.
+        attempts: what was tried for it, in order.
+    """
 
     path: Path | None
     attempts: tuple[Attempt, ...]
@@ -110,6 +115,8 @@ def cache_folder() -> Path:
 def get(name: str, *, folder: Path | None = None) -> Fetched:
     """Fetch the known set ``name`` into the cache, unless it is there already.
 
+    ``folder`` is one of your own where its files may lie, which is looked into after the cache.
+
     Raises:
         DataError: an unknown name, or a cache that cannot be written.
         DataUnavailable: no source has the set; the message lists what was tried.
@@ -125,6 +132,8 @@ def get(name: str, *, folder: Path | None = None) -> Fetched:
 
 def status(name: str, *, folder: Path | None = None) -> tuple[Attempt, ...]:
     """Where the known set ``name`` can be found, looking only on this machine.
+
+    ``folder`` is one of your own where its files may lie.
 
     Raises:
         DataError: an unknown name.

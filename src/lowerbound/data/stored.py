@@ -56,6 +56,8 @@ class Stored(Data):
     Attributes:
         blocks: where they are read from.
         held: numbers of the examples left out, in rising order.
+        name: as in `Data`, and so ``schema``, ``dtype``, ``values``, ``moments``, ``labels`` and
+            ``classes``.
         fingerprint: SHA-256, in hex, of the values and class labels as they are in the file, and of
             what is held out.
         device: where batches go.

@@ -19,7 +19,7 @@ from lowerbound.diagnosis.shapes import runs
 from lowerbound.diagnosis.thresholds import FEWEST
 from lowerbound.diagnosis.trained import TrainedModel
 from lowerbound.errors import ConfigurationError
-from lowerbound.evaluation import judging
+from lowerbound.evaluation.walk import judging
 from lowerbound.objectives import ELBO, Objective
 from lowerbound.streams import Stream, seed_noise
 from lowerbound.training import Record
@@ -68,10 +68,17 @@ def diagnose(
 ) -> list[Finding]:
     """What is wrong with ``model``, judged on held-out ``data``; an empty list if nothing is.
 
-    ``train`` is what the model was trained on, ``history`` what `fit` returned and ``objective``
-    what it was given.  Without the training data the encoder, overfitting and other likelihoods are
-    not looked into.  Most checks draw 2,000 examples of each.  The model and torch's generators
-    are left as they were.
+    Most checks draw 2,000 examples of each data set.  The model and torch's generators are left as
+    they were.
+
+    Args:
+        model: any, trained or not.
+        data: examples that it was not trained on, at least 20.
+        train: what it was trained on; without it the encoder, overfitting and other likelihoods
+            are not looked into.
+        history: what `fit` returned.
+        objective: what `fit` was given.
+        seed: of the examples drawn and of all noise.
 
     Raises:
         ConfigurationError: fewer than 20 examples.

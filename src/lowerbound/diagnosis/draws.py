@@ -32,8 +32,13 @@ def diagnose_draws(
 ) -> list[Finding]:
     """What is wrong with ``draw(mean, s)``, which should give z = μ + σ ε; empty if nothing is.
 
-    ``scale`` says what s is.  The draws' mean and deviation are measured at five variances, and
-    whether gradients reach both arguments.
+    The draws' mean and deviation are measured at five variances, and whether gradients reach both
+    arguments.
+
+    Args:
+        draw: takes two tensors of one shape and returns one of that shape.
+        scale: what s is: ``"log_variance"``, ``"log_sigma"``, ``"sigma"`` or ``"variance"``.
+        seed: of the noise.
 
     Raises:
         ConfigurationError: the function takes other arguments, or returns another shape.

@@ -7,7 +7,7 @@ from torch.distributions import Distribution, Independent, Normal
 from lowerbound import likelihoods
 from lowerbound.diagnosis.trained import TrainedModel, once
 from lowerbound.distributions import OptimalNormal
-from lowerbound.evaluation import prepared_batches
+from lowerbound.evaluation.walk import prepared_batches
 
 
 def family_of(trained: TrainedModel) -> str:

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lowerbound.diagnosis.finding import say
-from lowerbound.distributions import LOG_2PI
+from lowerbound.distributions.base import LOG_2PI
 from lowerbound.divergences import standard_normal_kl_terms, univariate_gaussian_kl
 
 Terms = Callable[..., Tensor]

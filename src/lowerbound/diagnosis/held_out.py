@@ -19,7 +19,8 @@ from lowerbound.diagnosis.codes import difference
 from lowerbound.diagnosis.finding import Measured, NotChecked
 from lowerbound.diagnosis.thresholds import SURE, UNLIKE, VANISHED, surely_above
 from lowerbound.diagnosis.trained import TrainedModel, once
-from lowerbound.evaluation import columns, estimate
+from lowerbound.evaluation import estimate
+from lowerbound.evaluation.walk import columns
 from lowerbound.streams import Stream, seed_noise
 
 COMPARED = 1000

@@ -13,8 +13,8 @@ from lowerbound.diagnosis.families import family_of, gaussian, unfit
 from lowerbound.diagnosis.finding import Measured, NotChecked, say
 from lowerbound.diagnosis.thresholds import BETTER, NOISE_OFF, SURE, WORSE, surely_above
 from lowerbound.diagnosis.trained import TrainedModel, once
-from lowerbound.evaluation import Estimate, columns, estimate
-from lowerbound.evaluation.walk import IMAGES_PER_BATCH
+from lowerbound.evaluation import Estimate, estimate
+from lowerbound.evaluation.walk import IMAGES_PER_BATCH, columns
 
 
 def likelihood_fit(trained: TrainedModel) -> Measured:

@@ -22,7 +22,7 @@ from lowerbound.diagnosis.formulas import (
     near,
     reconstruction_formulas,
 )
-from lowerbound.distributions import LOG_2PI
+from lowerbound.distributions.base import LOG_2PI
 from lowerbound.errors import ConfigurationError
 from lowerbound.streams import Stream, generator
 
@@ -53,14 +53,23 @@ def diagnose_loss(
 ) -> list[Finding]:
     """What is wrong with a loss function ``loss(y, x, mean, s)``; an empty list if nothing is.
 
-    y is the decoder's output, as ``decoder`` says, and s the encoder's second output, as ``scale``
-    says.  The function is called on random inputs, and what it returns (summed or averaged over
+    The function is called on random inputs, and what it returns (summed or averaged over
     the batch, or one value for each example) is explained as
 
         a · (−log p(x|z)) + b · KL(q(z|x) ‖ N(0, I)) + c
 
     with the right formulas or with known wrong ones.  b/a is the weight β that the KL has.  A
     squared error that is summed over elements may have the weight ½ or 1 (σ² = 1 or ½).
+
+    Args:
+        loss: of y, the decoder's output, x, (batch, *shape) each, and the encoder's two outputs
+            mean and s, (batch, latent_dim) each.
+        shape: of one x.
+        latent_dim: dimensions of z.
+        decoder: what y is: ``"probabilities"``, ``"logits"`` or ``"means"``.
+        scale: what s is: ``"log_variance"``, ``"log_sigma"``, ``"sigma"`` or ``"variance"``.
+        beta: the weight of the KL that is meant.
+        seed: of the random inputs.
 
     Raises:
         ConfigurationError: the function takes other arguments, or returns no finite number.
@@ -103,8 +112,14 @@ def diagnose_kl(
 ) -> list[Finding]:
     """What is wrong with ``kl(mean, s)`` or ``kl(mean_1, s_1, mean_2, s_2)``; empty if nothing is.
 
-    The first is KL(N(μ, σ²) ‖ N(0, I)), the second is KL(N(μ₁, σ₁²) ‖ N(μ₂, σ₂²)); ``scale`` says
-    what s is.  It may return a sum or a mean over the batch, or a value for each example.
+    The first is KL(N(μ, σ²) ‖ N(0, I)), the second is KL(N(μ₁, σ₁²) ‖ N(μ₂, σ₂²)).
+
+    Args:
+        kl: takes two or four tensors (batch, latent_dim), and returns a sum or a mean over the
+            batch, or a value for each example.
+        latent_dim: dimensions of z.
+        scale: what s is: ``"log_variance"``, ``"log_sigma"``, ``"sigma"`` or ``"variance"``.
+        seed: of the random inputs.
 
     Raises:
         ConfigurationError: the function takes other arguments, or returns no finite number.

@@ -22,7 +22,8 @@ from lowerbound.diagnosis.thresholds import EXPLAINED, UNREST, WEIGHT_OFF, surel
 from lowerbound.diagnosis.trained import EXAMPLES, TrainedModel, once, subset
 from lowerbound.distributions import DiagonalNormal, as_diagonal
 from lowerbound.divergences import kl
-from lowerbound.evaluation import Estimate, columns, estimate
+from lowerbound.evaluation import Estimate, estimate
+from lowerbound.evaluation.walk import columns
 from lowerbound.priors import StandardNormal
 from lowerbound.streams import Stream, seed_noise
 from lowerbound.vae import VAE, Conditioned

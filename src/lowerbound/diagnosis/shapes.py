@@ -10,7 +10,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from lowerbound.diagnosis.finding import Measured
 from lowerbound.diagnosis.trained import TrainedModel
 from lowerbound.errors import ShapeError
-from lowerbound.evaluation import prepared_batches
+from lowerbound.evaluation.walk import prepared_batches
 
 
 def runs(trained: TrainedModel) -> Measured:

@@ -16,7 +16,8 @@ from torch.distributions import Distribution
 from lowerbound.data import Dataset
 from lowerbound.distributions import has_density
 from lowerbound.divergences import kl_terms
-from lowerbound.evaluation import Estimate, columns, estimate, prepared_batches
+from lowerbound.evaluation import Estimate, estimate
+from lowerbound.evaluation.walk import columns, prepared_batches
 from lowerbound.objectives import Objective
 from lowerbound.schedules import Schedule
 from lowerbound.streams import Stream, generator

@@ -4,7 +4,7 @@ None validates its arguments inside a forward pass: that would synchronise devic
 compilation.  Parts check shapes once, where a user's value enters.
 """
 
-from lowerbound.distributions.base import LOG_2PI, Unvalidated, has_density
+from lowerbound.distributions.base import has_density
 from lowerbound.distributions.composed import Chain, Conditional, Delta, Flow, Mixture, Unflattened
 from lowerbound.distributions.continuous import Bernoulli, ContinuousBernoulli, StudentT
 from lowerbound.distributions.discrete import (
@@ -28,7 +28,6 @@ from lowerbound.distributions.normal import (
 )
 
 __all__ = [
-    "LOG_2PI",
     "Bernoulli",
     "BetaBinomial",
     "Chain",
@@ -52,7 +51,6 @@ __all__ = [
     "StandardNormal",
     "StudentT",
     "Unflattened",
-    "Unvalidated",
     "ZeroInflated",
     "as_diagonal",
     "has_density",

@@ -266,7 +266,7 @@ class Chain(Unvalidated):
 
     @property
     def mean(self) -> Tensor:
-        """E[z]: exact for the first layer drawn; of others, estimated with the same noise."""
+        """E[z], exact for the first layer drawn; of others, estimated with the same noise."""
         noise = quasi_normal(len(self.batch_shape), self.first.mean.new_empty(self.event_shape))
         _, *others = self._at(noise)
         return self._joined([self.first.mean, *(z.mean(0) for z in others)])

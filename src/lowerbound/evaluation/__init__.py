@@ -7,7 +7,7 @@ from lowerbound.evaluation.aggregate import (
     gaussian_posteriors,
 )
 from lowerbound.evaluation.annealing import Annealed, Bracket, anneal, bracket
-from lowerbound.evaluation.bounds import Bound, Evaluation, evaluate, measures
+from lowerbound.evaluation.bounds import Bound, Evaluation, evaluate
 from lowerbound.evaluation.estimates import Between, Estimate, estimate
 from lowerbound.evaluation.gaps import Gaps, gaps
 from lowerbound.evaluation.importance import EffectiveSamples
@@ -22,7 +22,6 @@ from lowerbound.evaluation.latents import (
 )
 from lowerbound.evaluation.outliers import auroc, example_scores, grey_entropy
 from lowerbound.evaluation.rates import Rate, rate_distortion
-from lowerbound.evaluation.walk import columns, judging, per_example, prepared_batches
 
 __all__ = [
     "Annealed",
@@ -39,7 +38,6 @@ __all__ = [
     "anneal",
     "auroc",
     "bracket",
-    "columns",
     "decompose_kl",
     "embed",
     "estimate",
@@ -48,13 +46,9 @@ __all__ = [
     "gaps",
     "gaussian_posteriors",
     "grey_entropy",
-    "judging",
     "manifold",
-    "measures",
     "most_active",
     "normal_quantiles",
-    "per_example",
-    "prepared_batches",
     "rate_distortion",
     "reconstruct",
     "reconstruction_error",

@@ -18,7 +18,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Distribution
 
-from lowerbound.distributions import LOG_2PI, DiagonalNormal, StandardNormal, as_diagonal
+from lowerbound.distributions import DiagonalNormal, StandardNormal, as_diagonal
+from lowerbound.distributions.base import LOG_2PI
 from lowerbound.errors import ConfigurationError, ShapeError
 from lowerbound.evaluation.estimates import Between, Estimate, Figures, estimate
 from lowerbound.evaluation.walk import (

@@ -55,7 +55,8 @@ class Annealed(Figures):
     Chains begin at q(z|x), and may all miss modes of p(z|x) that it misses: `bracket` shows it.
 
     Attributes:
-        steps, chains: intermediate steps of β, and chains for each example.
+        steps: of β, from 0 to 1.
+        chains: for each example.
         evidence: the mean over examples, nats.
         effective_samples: what the chains of an example are worth, at the median over examples.
         acceptance: the share of accepted trajectories.

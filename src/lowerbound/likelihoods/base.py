@@ -102,7 +102,7 @@ class Likelihood(nn.Module, ABC):
 
     @abstractmethod
     def elements(self, theta: Float[Tensor, "*batch numbers"]) -> Distribution:
-        """p(xᵢ; θᵢ) for each element."""
+        """p(xᵢ; θᵢ) for each element: of ``theta``, (*batch, numbers), a batch shape (*batch,)."""
 
     def forward(
         self,

@@ -4,7 +4,6 @@ A network is called with a batch x, (batch, *shape), and, only in a conditional 
 context features (batch, context_dim) as a second argument.
 """
 
-from lowerbound.networks.activations import ACTIVATIONS, Activation, activated
 from lowerbound.networks.apply import apply
 from lowerbound.networks.convolutional import Convolutional, Deconvolutional
 from lowerbound.networks.flows import Univariate, autoregressive_flow
@@ -14,9 +13,7 @@ from lowerbound.networks.mlp import MLP
 from lowerbound.networks.output import set_output
 
 __all__ = [
-    "ACTIVATIONS",
     "MLP",
-    "Activation",
     "Convolutional",
     "Deconvolutional",
     "FieldInputs",
@@ -25,7 +22,6 @@ __all__ = [
     "Leading",
     "LogCounts",
     "Univariate",
-    "activated",
     "apply",
     "autoregressive_flow",
     "set_output",

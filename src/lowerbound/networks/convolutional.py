@@ -30,7 +30,7 @@ class Convolutional(nn.Module):
         kernel_size: of each convolution.
         stride: of each convolution; 2 halves the maps.
         padding: zeros around the maps of each convolution.
-        activation: after each convolution and each linear layer but the last.
+        activation: after each convolution and each linear layer but the last, as in `MLP`.
         context_dim: width of the context, 0 for none.
 
     Raises:
@@ -94,7 +94,7 @@ class Deconvolutional(nn.Module):
         kernel_size: of each convolution.
         stride: of each convolution; 2 doubles the maps.
         padding: of the convolutions that these mirror.
-        activation: after each layer but the last.
+        activation: after each layer but the last, as in `MLP`.
         context_dim: width of the context, 0 for none.
 
     Raises:

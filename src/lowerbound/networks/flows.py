@@ -31,7 +31,7 @@ def autoregressive_flow(
         dimensions: of the vectors.
         transforms: layers.
         hidden: widths of the layers of each one's masked network.
-        univariate: g.
+        univariate: g: ``"affine"`` or ``"spline"``.
         coupling: the second half depends on the first alone, so that the inverse is 2 passes.
         context_dim: width of the features, 0 for none.
 

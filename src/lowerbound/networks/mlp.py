@@ -23,7 +23,8 @@ class MLP(nn.Module):
         in_features: numbers of one input, without the context.
         hidden: widths of the layers between the first and the last; none makes it linear.
         out_features: numbers that it returns for each example.
-        activation: after each layer but the last.
+        activation: after each layer but the last: ``"relu"``, ``"tanh"``, ``"elu"``, ``"gelu"``,
+            ``"silu"``, ``"softplus"`` or ``"gated"``, which is a ⊙ sigmoid(b).
         context_dim: width of the context, 0 for none.
 
     >>> sum(p.numel() for p in MLP(784, (512,), 40).parameters())

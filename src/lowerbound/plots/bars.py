@@ -16,6 +16,7 @@ from lowerbound.plots.curves import logarithmic
 from lowerbound.plots.style import Array, coordinate, new_figure, one_panel, styled
 
 ACTIVE_KL = 0.01
+CRITERION = f"KL > {ACTIVE_KL} nats"
 """Nats per image above which a dimension counts as active, unless the caller knows better."""
 
 NAMED = 40
@@ -69,7 +70,7 @@ def kl_per_dimension(
     kl: Array,
     *,
     active: Array | None = None,
-    criterion: str = f"KL > {ACTIVE_KL} nats",
+    criterion: str = CRITERION,
     unit: str = "nats per image",
 ) -> Figure:
     """Which latent dimensions carry information: bars in falling order, the inactive hatched.
@@ -77,7 +78,7 @@ def kl_per_dimension(
     Args:
         kl: (K,) mean KL of each dimension.
         active: (K,) booleans; by default those with more than 0.01 nats.
-        criterion: what made a dimension active, for the note.
+        criterion: what made a dimension active, for the note; by default "KL > 0.01 nats".
         unit: of ``kl``.
     """
     kl = finite(as_array(kl, "K", "kl"), "kl")

@@ -47,14 +47,26 @@ def image_grid(
 
 
 def samples(images: Array, *, columns: int = 10, value_range: Range | None = None) -> Figure:
-    """Generated images (n, C, H, W) in rows of ``columns``: see :func:`image_grid`."""
+    """Generated images in rows: see :func:`image_grid`.
+
+    Args:
+        images: (n, C, H, W).
+        columns: images per row.
+        value_range: the values drawn as black and white; 0 to 255 for uint8, else 0 to 1.
+    """
     return image_grid(as_images(images, "n C H W"), columns=columns, value_range=value_range)
 
 
 def class_grid(
     images: Array, class_names: Sequence[str], *, value_range: Range | None = None
 ) -> Figure:
-    """Generated images (classes, draws, C, H, W), a row per class: see :func:`image_grid`."""
+    """Generated images, a row per class.
+
+    Args:
+        images: (classes, draws, C, H, W).
+        class_names: written left of the rows.
+        value_range: see :func:`image_grid`.
+    """
     images = as_images(images, "classes draws C H W")
     same_length(class_names, len(images), "class names", "one per class")
     return image_grid(images, row_labels=class_names, value_range=value_range)

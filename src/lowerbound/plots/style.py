@@ -62,7 +62,10 @@ def png_bytes(figure: Figure, dpi: float | None = None) -> bytes:
 
 
 def save(figure: Figure, path: str | os.PathLike[str], dpi: float | None = None) -> Path:
-    """Write the figure to ``path`` as PNG; whoever reads it finds the old file or the new one."""
+    """Write the figure to ``path`` as PNG; whoever reads it finds the old file or the new one.
+
+    ``dpi`` is in pixels per inch; by default the figure's own.
+    """
     path = Path(path)
     write_atomic(path, png_bytes(figure, dpi))
     return path

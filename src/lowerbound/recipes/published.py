@@ -39,7 +39,13 @@ LEAST_STEPS = 1000
 
 @dataclass(frozen=True)
 class Experiment:
-    """A model, what it maximises, and how it is trained."""
+    """What a recipe makes of data.
+
+    Attributes:
+        model: untrained.
+        objective: what it maximises.
+        training: how it is trained.
+    """
 
     model: VAE
     objective: Objective
@@ -321,7 +327,7 @@ def recipe_named(name: str) -> Recipe:
 
 
 def check(name: str, settings: Mapping[str, Any]) -> None:
-    """Refuse an unknown recipe, key or value, before any data are read.
+    """Refuse an unknown recipe ``name``, or a key or value of its ``settings``, without any data.
 
     Raises:
         ConfigurationError: what `prepare` would raise, whatever the data.

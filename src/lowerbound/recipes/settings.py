@@ -49,7 +49,7 @@ AWAITED = frozenset(
 
 
 def parse(assignments: Sequence[str]) -> Settings:
-    """``["hidden=512,256", "objective.beta=4"]`` as values by key.
+    """Values by key of ``assignments``, such as "objective.beta=4".
 
     Values are read as JSON where they are JSON, as lists where there are commas, else as text.
 
@@ -78,7 +78,7 @@ def _value(text: str) -> Any:
 
 
 def choices(axis: str) -> dict[str, Settings]:
-    """The parts that a setting may name, with the defaults of the arguments that can be set.
+    """The parts that the setting ``axis`` may name, and the defaults of what can be set of each.
 
     >>> choices("prior")["GaussianMixture"]
     {'components': 10}

@@ -28,13 +28,13 @@ class Callback:
     """Hooks of `fit`, called in the first process only."""
 
     def start(self, model: VAE, epochs: int, steps: int, step: int) -> None:
-        """Training begins at ``step`` of epochs × steps."""
+        """Training of ``model`` begins at ``step`` of ``epochs`` × ``steps``."""
 
     def step(self, model: VAE, step: int, loss: float) -> None:
-        """A step is done; ``loss`` is the batch mean of −objective, nats."""
+        """A ``step`` of ``model`` is done; ``loss`` is the batch mean of −objective, nats."""
 
     def epoch(self, model: VAE, record: Record) -> None:
-        """An epoch is done and validated; ``record`` is its line of ``metrics.jsonl``."""
+        """An epoch of ``model`` is validated; ``record`` is its line of ``metrics.jsonl``."""
 
     def end(self) -> None:
         """Training ends, for whatever reason."""

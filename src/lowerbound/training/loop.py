@@ -61,16 +61,26 @@ def fit(
     the objective's terms, in nats, over ``train`` (as they were during the epoch) and, where given,
     ``validation`` (at its end).
 
-    ``train`` and ``validation`` are data as kept: data sets in memory or on disk, tensors
-    (n, *shape), arrays or data frames (see `lowerbound.data.as_dataset`); `Splits` bring their own
-    validation data.
-    With ``out``, that folder gets a checkpoint after each epoch, ``metrics.jsonl``, and in the end
-    the model (see `lowerbound.load`); ``resume=True`` goes on from its checkpoint, to weights that
-    are bit-identical to those of a run that was never stopped.  ``callbacks`` defaults to a
-    progress bar.  ``device`` defaults to a GPU where there is one.  Under torchrun, every process
-    takes its share of each batch.
+    Under torchrun, every process takes its share of each batch.
+
+    Args:
+        model: is trained in place.
+        train: data as kept: a data set in memory or on disk, a tensor (n, *shape), an array or a
+            data frame (see `lowerbound.data.as_dataset`).  `Splits` bring their own validation
+            data.
+        validation: likewise, to measure each epoch by; None measures the training data alone.
+        objective: what is maximised.
+        training: epochs, batch size, learning rate and the rest.
+        out: a folder that gets a checkpoint after each epoch, ``metrics.jsonl``, and in the end
+            the model (see `lowerbound.load`).
+        resume: go on from the checkpoint in ``out``, to weights that are bit-identical to those
+            of a run that was never stopped.
+        callbacks: told of each step and epoch; a progress bar if None.
+        device: where it runs; a GPU, where there is one, if None.
 
     Raises:
+        ConfigurationError, DataError: data that the model does not take, or no validation data for
+            ``patience``.
         NonFiniteLoss: a term became NaN or infinite; the last good checkpoint stays.
         Interrupted: Ctrl-C or SIGTERM; the step was finished, and saved if there is ``out``.
         StorageError: ``out`` holds a run and ``resume`` is not set, or there is none to resume, or
