@@ -57,12 +57,15 @@ def compose(
 ) -> VAE:
     """A VAE for ``data``: what the parts leave open is filled in from the data and ``latent_dim``.
 
+    A part is given by its name, its class with some arguments (`functools.partial`), a description
+    such as ``{"part": "MLP", "hidden": [64]}``, or as it is, complete.
+
     Args:
         data: what the model is for, whatever `data.as_dataset` takes; its shape, schema, moments
             and classes are used.
         latent_dim: the dimensions of z.
-        network: of the encoder; the decoder is its mirror image.  ``posterior`` and ``likelihood``
-            may name a ``network`` of their own.
+        network: of the encoder, by default an MLP with 512 hidden units; the decoder is its mirror
+            image.  ``posterior`` and ``likelihood`` may name a ``network`` of their own.
         prior: p(z).
         posterior: q(z|x).
         likelihood: ``"auto"`` takes the one that fits the kind of values.
