@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.diagnosis import thresholds
-from lowerbound.diagnosis.encoder import expect_as_stated
+from lowerbound.diagnosis.encoder import expect_as_stated, expect_settled
 from lowerbound.diagnosis.families import gaussian
 from lowerbound.diagnosis.finding import TABLE, Measured, NotChecked, fill
 from lowerbound.diagnosis.likelihood import decoder_noise
@@ -64,8 +64,8 @@ def collapsed_dimensions(trained: TrainedModel) -> Measured:
         form += "-of-an-autoencoder"
     elif form:
         values |= cause_of_collapse(trained)
-        if not used:
-            expect_settled(trained, values["cause"])
+        if not used and not values["cause"]:
+            expect_settled(trained)
         form += "-for-a-cause" if used and values["cause"] else ""
     return Measured(
         form,
@@ -92,7 +92,8 @@ def vanishing_kl(trained: TrainedModel) -> Measured:
     first = int(number[low.argmax()])
     if low.mean() >= thresholds.VANISHED_SHARE:
         form, cause = "lost" if low[-1] else "recovered", cause_of_collapse(trained, first)
-        expect_settled(trained, cause["cause"])
+        if not cause["cause"]:
+            expect_settled(trained)
     return Measured(
         form,
         vanished=thresholds.VANISHED,
@@ -104,17 +105,6 @@ def vanishing_kl(trained: TrainedModel) -> Measured:
         course=course,
         **cause,
     )
-
-
-def expect_settled(trained: TrainedModel, cause: str) -> None:
-    """Refuse to speak of collapse without a cause where no code was learned yet.
-
-    Raises:
-        NotChecked: the training took fewer than `SETTLED` steps.
-    """
-    steps = trained.history[-1].get("step", math.inf) if trained.history else math.inf
-    if not cause and steps < thresholds.SETTLED:
-        raise NotChecked("few-steps", steps=steps)
 
 
 def cause_of_collapse(trained: TrainedModel, epoch: float = math.inf) -> dict[str, str]:

@@ -123,6 +123,17 @@ def expect_as_stated(trained: TrainedModel) -> None:
         raise NotChecked("other-reading")
 
 
+def expect_settled(trained: TrainedModel) -> None:
+    """Refuse to take for a fault what a model has not learned yet.
+
+    Raises:
+        NotChecked: the training took fewer than `SETTLED` steps.
+    """
+    steps = trained.history[-1].get("step", math.inf) if trained.history else math.inf
+    if steps < thresholds.SETTLED:
+        raise NotChecked("few-steps", steps=steps)
+
+
 def _reading(trained: TrainedModel) -> tuple[Reading | None, dict[str, Any]]:
     """What the encoder was trained as, if not as stated, and what its outputs say as stated.
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.diagnosis.alternatives import STEPS, alternatives, bits_of_alternatives
-from lowerbound.diagnosis.encoder import expect_as_stated
+from lowerbound.diagnosis.encoder import expect_as_stated, expect_settled
 from lowerbound.diagnosis.families import family_of, gaussian, unfit
 from lowerbound.diagnosis.finding import Measured, NotChecked, say
 from lowerbound.diagnosis.thresholds import BETTER, NOISE_OFF, SURE, WORSE, surely_above
@@ -56,31 +56,26 @@ def likelihood_fit(trained: TrainedModel) -> Measured:
 
 
 def reconstruction(trained: TrainedModel) -> Measured:
-    """The squared error of reconstructions, over that of one x for all: training's mean.
+    """The squared error of reconstructions over that of training's mean: its median over elements.
 
-    Both in the data's units over each element's deviation, so that no column outweighs others.
+    So it has no unit, and neither columns with heavy tails nor pixels that hardly vary decide it.
     """
     if trained.train is None:
         raise NotChecked("no-training-data")
+    expect_settled(trained)
     data, model = trained.train, trained.model
     if data.kind in ("categories", "mixed") or data.observed is not None:
         raise NotChecked("no-mean")
     x = data.x.flatten(1).double()
-    centre, deviation = x.mean(0), x.std(0)
-    used = deviation > 0
     errors = [
         (model.reconstruct(*batch) - batch.x).flatten(1).cpu()
         for batch in data.batches(IMAGES_PER_BATCH, device=trained.device)
     ]
-    relative = torch.cat(errors).double()[:, used] / deviation[used]
-    constant = (x - centre)[:, used] / deviation[used]
-    of_each, of_mean = relative.square().mean(1), constant.square().mean(1)
-    worse = estimate(of_each - WORSE * of_mean)
-    return Measured(
-        "" if surely_above(worse, 0) else None,
-        ratio=(of_each.mean() / of_mean.mean()).item(),
-        errors={"reconstructions": of_each, "the mean": of_mean},
-    )
+    variance = x.var(0, correction=0)
+    used = variance > 0
+    ratios = torch.cat(errors).double().square().mean(0)[used] / variance[used]
+    ratio = ratios.median().item()
+    return Measured("" if ratio > WORSE else None, ratio=ratio, ratios=ratios)
 
 
 def _listed(bits: dict[str, float]) -> str:

@@ -88,7 +88,8 @@ PICTURES: dict[str, Callable[[Measured], Figure]] = {
         else _bars({"without density": 100 * m["share"]}, "% of elements of x")
     ),
     "reconstruction": lambda m: score_histograms(
-        {"squared error, in variances": m["errors"]}, xlabel="mean over the elements of x"
+        {"squared error of reconstructions": {"elements of x": m["ratios"]}},
+        xlabel="over that of the mean",
     ),
     "clipped-heads": lambda m: score_histograms(
         {head: {"held out": outputs.flatten()} for head, outputs in m["outputs"].items()},
