@@ -76,6 +76,16 @@ def time_to_result() -> str:
     )
 
 
+def defaults(values: dict[str, Any]) -> str:
+    """The gap to the truth, by rows; the truth itself is that of the most rows' test set."""
+    sizes = [f"{row['rows']:,} rows" for row in next(iter(values["rows"].values()))]
+    cells = [
+        [name, f"{rows[-1]['truth']:.3f}", *(f"{r['ours']:.3f} ({r['gap']:+.3f})" for r in rows)]
+        for name, rows in values["rows"].items()
+    ]
+    return table(["", "truth", *sizes], cells)
+
+
 def growth(values: dict[str, Any]) -> str:
     cells = [
         [
@@ -107,7 +117,7 @@ def picture(values: dict[str, Any]) -> None:
 
 def main() -> None:
     speed, threads, evaluation, start = map(read, ("training", "threads", "evaluation", "start"))
-    grown = read("growth")
+    grown, simulated = read("growth"), read("defaults")
     picture(speed)
     shared = table(
         ["threads that wait", "images/s alone", "with a core taken", "kept"],
@@ -132,6 +142,10 @@ def main() -> None:
         time_to_result=time_to_result(),
         cost=growth(grown),
         cost_command=grown["command"],
+        defaults=defaults(simulated),
+        defaults_command=simulated["command"],
+        samples=simulated["samples"],
+        test=f"{simulated['test']:,}",
         threads=shared,
         threads_command=threads["command"],
         evaluation=judged,

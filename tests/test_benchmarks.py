@@ -24,6 +24,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
         "growth",
         "start",
         "compression",
+        "defaults",
         "diagnosis",
     ],
 )

@@ -502,3 +502,15 @@ def test_a_notebook_has_a_bar_that_needs_no_widgets(monkeypatch):
     fit(model(), data(100), training=quick())
     (bar,) = bars
     assert (bar.total, bar.shown, bar.progress) == (6, 1, 6)
+
+
+def test_a_batch_of_one_row_is_refused_for_batchnorm_in_a_sentence():
+    likelihood = lb.Gaussian(
+        nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.Linear(8, 4)), (4,)
+    )
+    own = lb.VAE(lb.StandardNormal(2), lb.DiagonalGaussian(lb.MLP(4, (), 4), 2), likelihood)
+    x = torch.randn(9, 4)
+    fit(own, x, training=quick(epochs=1, batch_size=3), callbacks=[])
+    message = r"two rows or more .*BatchNorm, got one of a single row \(9 rows in batches of 4\)"
+    with pytest.raises(ConfigurationError, match=message):
+        fit(own, x, training=quick(epochs=1, batch_size=4), callbacks=[])

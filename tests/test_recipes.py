@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from functools import partial
 
 import numpy as np
@@ -15,6 +16,7 @@ from lowerbound import recipes
 from lowerbound.data import Dataset, Field
 from lowerbound.errors import ConfigurationError
 from lowerbound.parts import REGISTRY
+from lowerbound.recipes.size import WithinMemory
 from lowerbound.report.outcome import Outcome
 from lowerbound.report.sections import sections
 
@@ -364,11 +366,42 @@ def test_vampprior_is_the_papers_network():
         (["hidden=-3"], "hidden: input should be greater than or equal to 1"),
         (["objective=IWAE", "objective.gradient=drag"], "gradient"),
         (["network=Convolutional"], "Convolutional: missing argument 'channels'"),
+        (["objective=-0.0"], "objective: expected one of ELBO, .*, got -0.0"),
+        (["objective=1,2"], r"objective: expected one of ELBO, .*, got \[1, 2\]"),
+        (["prior=1"], "prior: expected one of ConditionalGaussian, .*, got 1"),
+        (["likelihood=null"], "likelihood: expected one of Bernoulli, .*auto, got None"),
+        (['prior={"part": [3]}'], r"prior: expected one of .*, got \[3\]"),
+        (["likelihood=Gaussian", "likelihood.sigma={}"], "sigma: input should be a valid number"),
+        (["likelihood=Categorical", f"likelihood.levels={10**20}"], "levels: input should be less"),
+        (["objective.free_bits=1e300"], "a weight free_bits from 0 to 3.4e.38, got 1e.300"),
+        (["objective.beta=1e300"], "a weight beta from 0 to 3.4e.38, got 1e.300"),
+        ([f"batch_size={10**20}"], "batch_size: input should be less"),
+        ([f"hidden={10**20}"], "hidden: input should be less"),
     ],
 )
 def test_wrong_settings_are_refused_without_data(assignments, message):
-    with pytest.raises(ConfigurationError, match=message):
+    with pytest.raises(ConfigurationError, match=message) as refused:
         recipes.check("mlp", recipes.parse(assignments))
+    assert len(str(refused.value)) <= 500
+
+
+@pytest.mark.parametrize(
+    "settings", [{"hidden": 10**9}, {"latent_dim": 10**9}, {"hidden": (2 * 10**9, 2 * 10**9)}]
+)
+def test_a_model_larger_than_memory_is_refused_before_it_takes_any(settings, monkeypatch):
+    monkeypatch.setattr("lowerbound.recipes.size.memory", lambda: 1e9)
+    with pytest.raises(ConfigurationError, match=r"trained in memory \(1.0 GB\), got sizes that"):
+        recipes.mlp(GREY, **settings)
+    with pytest.raises(ConfigurationError, match=r"trained in memory"):
+        recipes.compose(GREY, 10**9)
+
+
+def test_training_takes_four_numbers_for_each_weight(monkeypatch):
+    weights = 16 * (1000 * 1000 + 1000)
+    for memory, fits in ((weights - 1, False), (weights + 10**5, True)):
+        monkeypatch.setattr("lowerbound.recipes.size.memory", lambda memory=memory: memory)
+        with nullcontext() if fits else pytest.raises(ConfigurationError), WithinMemory():
+            torch.nn.Linear(1000, 1000)
 
 
 def test_an_unknown_recipe_lists_the_near_ones():
@@ -385,7 +418,7 @@ def test_an_unknown_recipe_lists_the_near_ones():
         ("mlp", REAL, {"likelihood": "NegativeBinomial"}, "data that are counts or grey"),
         ("mlp", UNIT, {"likelihood": "BetaBinomial"}, "data that are grey"),
         ("mlp", COUNTS, {"likelihood": "LogisticMixture"}, "data that are grey"),
-        ("tcvae", COUNTS, {"objective.beta": -1}, "expected a weight beta ≥ 0, got -1"),
+        ("tcvae", COUNTS, {"objective.beta": -1}, "expected a weight beta from 0 to .*, got -1"),
         ("iwae-2", GREY, {"prior": "VampPrior"}, "unknown setting 'prior'"),
         ("mlp", REAL, {"transform": "Binarise"}, "to binarise"),
         (

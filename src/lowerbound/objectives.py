@@ -24,6 +24,8 @@ from lowerbound.parts import Size, part
 from lowerbound.schedules import Schedule
 from lowerbound.vae import VAE, Draws, draw
 
+LARGEST = torch.finfo(torch.float32).max
+
 
 @dataclass(frozen=True)
 class Terms:
@@ -94,9 +96,7 @@ class ELBO(Objective):
     free_bits_per: Literal["dimension", "total"] = "dimension"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.free_bits < math.inf:
-            raise ConfigurationError(f"expected free_bits ≥ 0 nats, got {self.free_bits}")
-        _weights(beta=self.beta)
+        _weights(beta=self.beta, free_bits=self.free_bits)
 
     def __call__(
         self, model: VAE, x: Tensor, context: Tensor | None = None, time: float = math.inf
@@ -392,5 +392,7 @@ def _at(weight: float | Schedule, time: float) -> float:
 
 def _weights(**weights: float | Schedule) -> None:
     for name, weight in weights.items():
-        if not isinstance(weight, Schedule) and not 0 <= weight < math.inf:
-            raise ConfigurationError(f"expected a weight {name} ≥ 0, got {weight}")
+        if not isinstance(weight, Schedule) and not 0 <= weight <= LARGEST:
+            raise ConfigurationError(
+                f"expected a weight {name} from 0 to {LARGEST:.1e}, got {weight}"
+            )

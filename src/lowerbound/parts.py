@@ -18,8 +18,8 @@ import pydantic
 from lowerbound.errors import ConfigurationError, near
 
 T = TypeVar("T")
-Size = Annotated[int, pydantic.Field(ge=1)]
-"""A number of things of which there must be one."""
+Size = Annotated[int, pydantic.Field(ge=1, le=2**31 - 1)]
+"""A number of things of which there must be one, as many as torch can count in 32 bits."""
 NonNegative = Annotated[int, pydantic.Field(ge=0)]
 REGISTRY: dict[str, type] = {}
 

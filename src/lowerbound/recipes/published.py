@@ -30,6 +30,7 @@ from lowerbound.recipes.compose import (
     with_network,
 )
 from lowerbound.recipes.settings import merged
+from lowerbound.recipes.size import WithinMemory
 from lowerbound.training import Training
 from lowerbound.vae import VAE
 
@@ -85,7 +86,8 @@ class Recipe:
             steps = -(-len(data) // training.batch_size)
             epochs = max(training.epochs, -(-LEAST_STEPS // steps))
             training = replace(training, epochs=epochs)
-        model = self.model(data, **chosen)
+        with WithinMemory():
+            model = self.model(data, **chosen)
         return Experiment(model, complete(objective, examples=len(data)), training)
 
     def merged(self, settings: Mapping[str, Any]) -> tuple[dict[str, Any], Training]:

@@ -14,7 +14,8 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from lowerbound.errors import ConfigurationError, near
+from lowerbound.data.conversion import shown
+from lowerbound.errors import ConfigurationError, closest, near
 from lowerbound.objectives import Objective
 from lowerbound.parts import (
     REGISTRY,
@@ -46,6 +47,8 @@ AWAITED = frozenset(
     ("latent_dim", "shape", "in_features", "out_features", "context_dim", "network", "examples")
 )
 """The arguments that `compose` fills in."""
+_PLAIN = (str, int, float, list, tuple, type(None))
+"""What ``--set`` can give, and no complete part is."""
 
 
 def parse(assignments: Sequence[str]) -> Settings:
@@ -166,14 +169,15 @@ def _assign(tree: Any, path: list[str], value: Any, key: str) -> None:
 
 def part_of(axis: str, value: Any) -> Any:
     """A setting that is a part; its name, and those of its arguments that are set, checked."""
-    if value in EITHER.get(axis, ()) or not isinstance(value, Mapping | str):
+    if not isinstance(value, (Mapping, *_PLAIN)) or value in EITHER.get(axis, ()):
         return value
     value = value if isinstance(value, Mapping) else {"part": value}
     name = value.get("part")
-    if name not in REGISTRY or not AXES[axis](REGISTRY[name]):
+    if not isinstance(name, str) or name not in REGISTRY or not AXES[axis](REGISTRY[name]):
         known = [*choices(axis), *map(str, EITHER.get(axis, ()))]
+        close = f"; {near(str(name), known)}" if closest(str(name), known) else ""
         raise ConfigurationError(
-            f"{axis}: expected one of {', '.join(known)}, got {name!r}; {near(str(name), known)}"
+            f"{axis}: expected one of {', '.join(known)}, got {shown(name)}{close}"
         )
     by_data = axis == "transform" or getattr(REGISTRY[str(name)], "takes_missing", False)
     return value if by_data and len(value) == 1 else _checked(value)
@@ -196,9 +200,13 @@ def _checked(description: Mapping[str, Any]) -> dict[str, Any]:
                 f"{cls.__name__}: expected no {name}, which follows from the data and from "
                 f"latent_dim, got {value!r}; leave it out"
             )
-        value = _checked(value) if isinstance(value, Mapping) else _listed(cls, name, value)
+        value = _checked(value) if _is_part(value) else _listed(cls, name, value)
         arguments[name] = value
-    given = {name: build(value) for name, value in arguments.items() if name != "network"}
+    given = {
+        name: build(value) if _is_part(value) or isinstance(value, list) else value
+        for name, value in arguments.items()
+        if name != "network"
+    }
     validate(cls, given, awaiting=True)
     missing = [n for n, p in parameters.items() if p.default is p.empty and n not in arguments]
     if left := [name for name in missing if name not in AWAITED]:
@@ -210,6 +218,10 @@ def _checked(description: Mapping[str, Any]) -> dict[str, Any]:
     if not missing:
         build(checked)
     return checked
+
+
+def _is_part(value: Any) -> bool:
+    return isinstance(value, Mapping) and "part" in value
 
 
 def _listed(target: Callable[..., Any], name: str, value: Any) -> Any:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from lowerbound.data import Batch
+from lowerbound.errors import ConfigurationError
 
 
 def steps_per_epoch(n: int, batch_size: int) -> int:
@@ -17,3 +21,17 @@ def share(batch: Batch, rank: int, world: int) -> Batch:
     x, labels = batch
     mine = None if labels is None else labels.tensor_split(world)[rank]
     return Batch(x.tensor_split(world)[rank], mine)
+
+
+@contextmanager
+def of_two_or_more(n: int, batch_size: int) -> Iterator[None]:
+    """Inside the ``with``, BatchNorm, which takes no variance over one row, says so in words."""
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise ConfigurationError(
+            "expected batches of two rows or more for a network with BatchNorm, got one of a "
+            f"single row ({n:,} rows in batches of {batch_size:,}); choose another batch_size"
+        ) from None

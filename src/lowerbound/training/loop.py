@@ -199,7 +199,7 @@ class _Run:
         state, training, rank = self.state, self.training, self.processes.rank
         now = state.step / self.steps
         streams.seed_noise(self.device, training.seed, Stream.NOISE, state.step, rank)
-        with self._precision():
+        with self._precision(), batches.of_two_or_more(len(self.train), training.batch_size):
             terms = self.parallel(*batch, now)
         # DDP averages gradients over processes; the mean is over the examples of all of them.
         loss = -terms.objective.sum() * (self.processes.world / self._joint_batch())

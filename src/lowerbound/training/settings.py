@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+import pydantic
 
 from lowerbound.errors import ConfigurationError
 from lowerbound.parts import part
+
+Count = Annotated[int, pydantic.Field(lt=2**31)]
 
 
 @part
@@ -34,15 +38,15 @@ class Training:
         seed: of the order of examples and of all noise, from 0 to 2⁶³ − 1.
     """
 
-    epochs: int = 20
-    batch_size: int = 128
+    epochs: Count = 20
+    batch_size: Count = 128
     optimizer: Literal["adam", "adamw"] = "adam"
     learning_rate: float = 1e-3
     weight_decay: float = 0.0
     schedule: Literal["constant", "cosine"] = "constant"
     warmup_epochs: float = 0.0
     clip_norm: float | None = None
-    patience: int | None = None
+    patience: Count | None = None
     ema: float | None = None
     precision: Literal["float32", "bfloat16"] = "float32"
     seed: int = 0
