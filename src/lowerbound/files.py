@@ -158,7 +158,9 @@ def parse_json(path: Path, text: str | bytes) -> Any:
     """
     try:
         value = json.loads(text, parse_float=_finite, parse_constant=_finite)
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise StorageError(f"{path}: nested too deeply; the file is damaged") from None
+    except ValueError as error:
         raise StorageError(f"{path}: cannot be read ({error}); the file is damaged") from None
     level = [value]
     for _ in range(MAX_JSON_DEPTH):
