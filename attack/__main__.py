@@ -8,17 +8,18 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from attack import corpus
 from attack.environments import environments
 from attack.fuzz import fuzz
 from attack.kills import kills
 from attack.options import options
 from attack.tally import Tally
 
-CLASSES: dict[str, Callable[[Path, int, int, Tally], None]] = {
+CLASSES: dict[str, Callable[[Path, Path, int, int, Tally], None]] = {
     "files": fuzz,
     "options": options,
-    "kills": lambda folder, attempts, seed, tally: kills(folder, attempts, tally),
-    "environments": lambda folder, attempts, seed, tally: environments(folder, attempts, tally),
+    "kills": kills,
+    "environments": environments,
 }
 
 
@@ -33,8 +34,11 @@ def main() -> None:
         parser.error(f"expected classes of {', '.join(CLASSES)}, got {', '.join(sorted(unknown))}")
     tally = Tally()
     with tempfile.TemporaryDirectory(prefix="attack-") as folder:
+        sound = Path(folder) / "sound"
+        sound.mkdir()
+        corpus.build(sound)
         for name in asked.classes or CLASSES:
-            CLASSES[name](Path(folder), asked.attempts, asked.seed, tally)
+            CLASSES[name](sound, Path(folder), asked.attempts, asked.seed, tally)
     print(tally)
     sys.exit(bool(tally.failures.total()))
 

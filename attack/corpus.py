@@ -26,8 +26,8 @@ class Target:
     exact: bool = False
 
 
-def build(folder: Path) -> list[Target]:
-    """Write the sound files to ``folder``; everything is named relative to it."""
+def build(folder: Path) -> None:
+    """Write the sound files to ``folder``."""
     box.warm()
     rng = np.random.default_rng(0)
     grey = (rng.random((240, 1, 6, 6)) * 255).astype(np.uint8)
@@ -50,6 +50,10 @@ def build(folder: Path) -> list[Target]:
         _sound(folder, "train", "mlp", "--data", data, "--out", run, *SMALL, *more)
         _sound(folder, "evaluate", run, "--samples", "2")
     _sound(folder, "compress", "bits", "grey.npy", "--out", "grey.lb")
+
+
+def targets(folder: Path) -> list[Target]:
+    """The files in ``folder`` to damage; everything is named relative to it."""
     files = [
         *("grey.npy", "both.npz", "x-images-idx3-ubyte", "pictures/a/3.png"),
         *("table.csv", "table.parquet", "table.npy"),
@@ -66,12 +70,6 @@ def build(folder: Path) -> list[Target]:
         ),
         *(t for run in ("images", "rows") for t in _run(folder, run)),
     ]
-
-
-def copy(folder: Path, target: Target, to: Path) -> Path:
-    """The sound files again, in ``to``; returns the file to damage."""
-    shutil.copytree(folder, to)
-    return to / target.file
 
 
 def _sound(folder: Path, *arguments: str) -> None:

@@ -96,13 +96,10 @@ COMMANDS = (
 )
 
 
-def environments(folder: Path, attempts: int, tally: Tally) -> None:
-    """Up to ``attempts`` pairs of an environment and a command, evenly spread."""
-    sound = folder / "sound-environments"
-    sound.mkdir()
-    corpus.build(sound)
+def environments(sound: Path, folder: Path, attempts: int, seed: int, tally: Tally) -> None:
+    """About ``attempts`` pairs of an environment and a command, evenly spread from ``seed`` on."""
     pairs = [(odd, command) for odd in ODDS for command in COMMANDS]
-    for n in range(0, len(pairs), max(1, len(pairs) // attempts)):
+    for n in range(seed % (every := max(1, len(pairs) // attempts)), len(pairs), every):
         odd, arguments = pairs[n]
         attempt = folder / "attempt"
         shutil.copytree(sound, attempt)

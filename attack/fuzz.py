@@ -16,11 +16,9 @@ COST = {"report": 0.1, "diagnose": 0.05}
 """How often a slow command is taken, beside the others."""
 
 
-def fuzz(folder: Path, attempts: int, seed: int, tally: Tally) -> None:
+def fuzz(sound: Path, folder: Path, attempts: int, seed: int, tally: Tally) -> None:
     """Damage files ``attempts`` times, each kind of file equally often."""
-    sound = folder / "sound"
-    sound.mkdir()
-    targets = corpus.build(sound)
+    targets = corpus.targets(sound)
     expected: dict[tuple[str, tuple[str, ...]], Result] = {}
     for n in range(attempts):
         rng = random.Random(f"{seed}:{n}")
@@ -30,7 +28,7 @@ def fuzz(folder: Path, attempts: int, seed: int, tally: Tally) -> None:
         if target.exact and (target.name, arguments) not in expected:
             expected[target.name, arguments] = _undamaged(sound, target, arguments, folder)
         attempt = folder / "attempt"
-        damage = mutate(corpus.copy(sound, target, attempt), rng)
+        damage = mutate(Path(shutil.copytree(sound, attempt)) / target.file, rng)
         outcome = box.run(arguments, attempt)
         outputs = [attempt / "o.npy"] if "o.npy" in arguments else []
         wrong = judge.complaints(outcome, outputs)
@@ -47,7 +45,7 @@ def fuzz(folder: Path, attempts: int, seed: int, tally: Tally) -> None:
 
 def _undamaged(sound: Path, target: Target, arguments: tuple[str, ...], folder: Path) -> Result:
     attempt = folder / "undamaged"
-    corpus.copy(sound, target, attempt)
+    shutil.copytree(sound, attempt)
     outcome = box.run(arguments, attempt)
     if outcome.status:
         raise RuntimeError(f"{' '.join(arguments)}: {outcome.err}")

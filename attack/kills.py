@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 import lowerbound as lb
-from attack import box, corpus, judge
+from attack import box, judge
 from attack.corpus import SMALL
 from attack.tally import Tally
 from attack.trace import killed_at
@@ -17,11 +17,9 @@ from attack.trace import killed_at
 Checked = Callable[[Path], list[str]]
 
 
-def kills(folder: Path, attempts: int, tally: Tally) -> None:
-    """Kill each action at up to ``attempts`` of its system calls, evenly spread."""
-    sound = folder / "sound-kills"
-    sound.mkdir()
-    corpus.build(sound)
+def kills(sound: Path, folder: Path, attempts: int, seed: int, tally: Tally) -> None:
+    """Kill each action at about ``attempts`` of its system calls, evenly spread."""
+    sound = Path(shutil.copytree(sound, folder / "sound to kill"))
     first, second = _model(1), _model(2)
     lb.save(first, sound / "model")
     embedding = box.command(("embed", "rows", "--out", "codes.npy"))
@@ -33,7 +31,7 @@ def kills(folder: Path, attempts: int, tally: Tally) -> None:
             lambda: lb.save(second, "model"),
             lambda at: _one_of(at / "model", (first, second)),
         ),
-        "embed": (embedding, lambda at: _whole(at / "codes.npy", before, sound, at)),
+        "embed": (embedding, lambda at: _whole(at, before)),
         "train": (box.command(training), lambda at: _goes_on(at, training)),
         "evaluate": (
             box.command(("evaluate", "rows", "--samples", "3")),
@@ -45,7 +43,7 @@ def kills(folder: Path, attempts: int, tally: Tally) -> None:
         shutil.copytree(sound, attempt)
         total = killed_at(action, attempt, -1)
         shutil.rmtree(attempt)
-        for number in range(0, total, max(1, total // attempts)):
+        for number in range(seed % (every := max(1, total // attempts)), total, every):
             shutil.copytree(sound, attempt)
             killed_at(action, attempt, number)
             tally.add(f"kills: {name}", number, f"{name}, of {total}", check(attempt), None)
@@ -81,17 +79,14 @@ def _one_of(folder: Path, models: tuple[lb.VAE, ...]) -> list[str]:
     ]
 
 
-def _whole(out: Path, before: bytes, sound: Path, at: Path) -> list[str]:
-    """A file is what it was, or what it should become."""
+def _whole(at: Path, before: bytes) -> list[str]:
+    """The codes are what they were, or what they should become."""
+    out = at / "codes.npy"
     now = out.read_bytes() if out.exists() else b""
     if now == before:
         return []
-    shutil.copy(out, at / "killed.npy")
-    return (
-        []
-        if _works(at, ("embed", "rows", "--out", "codes.npy")) == [] and (now == out.read_bytes())
-        else ["writes half a file"]
-    )
+    wrong = _works(at, ("embed", "rows", "--out", "codes.npy"))
+    return wrong or ([] if now == out.read_bytes() else ["writes half a file"])
 
 
 def _goes_on(at: Path, training: tuple[str, ...]) -> list[str]:

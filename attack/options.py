@@ -10,7 +10,7 @@ from pathlib import Path
 
 import typer
 
-from attack import box, corpus, judge
+from attack import box, judge
 from attack.corpus import SMALL
 from attack.tally import Tally
 from lowerbound import Training
@@ -53,11 +53,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 ENDLESS = {"epochs", "samples", "n", "chains", "ais", "bracket", "steps"}  # may be asked for
 
 
-def options(folder: Path, attempts: int, seed: int, tally: Tally) -> None:
+def options(sound: Path, folder: Path, attempts: int, seed: int, tally: Tally) -> None:
     """Every option and setting with values that nobody should give, in a random order."""
-    sound = folder / "sound-options"
-    sound.mkdir()
-    corpus.build(sound)
     lines = list(_lines())
     random.Random(seed).shuffle(lines)
     for n, (group, arguments) in enumerate(lines[:attempts]):

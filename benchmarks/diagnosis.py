@@ -10,15 +10,16 @@ import lowerbound as lb
 
 # isort: split
 import argparse
+import json
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import harness
-import torch
 from judged import System
 from page import table
+from safetensors.torch import load_file, save_file
 from systems import FAULTY, SOUND
 
 from lowerbound.diagnosis import Finding
@@ -34,13 +35,15 @@ QUICK = ("150 rows", "two columns swapped")
 def diagnosed(system: System, half: int, cache: Path) -> list[Finding]:
     """What is said of a system."""
     judged = system.make(half)
-    kept = cache / f"{system.kind}, {system.name}, {half}.pt".replace("/", "∕")
+    kept = cache / f"{system.kind}, {system.name}, {half}.safetensors".replace("/", "∕")
+    records = kept.with_suffix(".json")
     if kept.exists():
-        weights, history = torch.load(kept, weights_only=True)
-        judged.model.load_state_dict(weights)
+        judged.model.load_state_dict(load_file(kept))
+        history = json.loads(records.read_text())
     else:
         history = list(judged.fit())
-        torch.save((judged.model.state_dict(), history), kept)
+        records.write_text(json.dumps(history))
+        save_file({n: t.clone() for n, t in judged.model.state_dict().items()}, kept)
     return lb.diagnose(judged.model, judged.test, judged.train, history, judged.objective)
 
 
