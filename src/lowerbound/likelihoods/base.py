@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 
 from lowerbound.errors import ConfigurationError
-from lowerbound.networks import apply, set_output
+from lowerbound.networks import apply, output_biases, set_output
 from lowerbound.parts import Size
 from lowerbound.transforms import (
     Binary,
@@ -89,7 +89,15 @@ class Likelihood(nn.Module, ABC):
 
     @torch.no_grad()
     def start(self, x: Float[Tensor, "n ..."]) -> None:
-        """Start at the p(x) that fits prepared examples ``x`` best of those that ignore z."""
+        """Start at the p(x) that fits prepared examples ``x`` best of those that ignore z.
+
+        Where the network's last layer has one bias for a map, all elements of it start alike.
+        """
+        biases, places = output_biases(self.network), math.prod(self.shape[1:])
+        if biases is not None and biases.numel() * places == self.outputs and places > 1:
+            # As many values as there are examples, of all places in turn.
+            values = x.movedim(1, -1).flatten(0, -2)[:: places + 1]
+            x = values.view(*values.shape, *(1 for _ in self.shape[1:])).expand(-1, *self.shape)
         if (theta := self.constant(x)) is not None:
             set_output(self.network, theta.movedim(-1, 0))
 

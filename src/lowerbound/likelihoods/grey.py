@@ -16,9 +16,12 @@ from lowerbound.parts import Size, part
 
 
 def location_and_scale(x: Tensor, levels: int) -> tuple[Tensor, Tensor]:
-    """Mean of each element, and the scale s of a logistic distribution of its variance π² s²/3."""
+    """Mean of each element, and the scale s of a logistic distribution of its variance π² s²/3.
+
+    It is at least one level.
+    """
     mean, variance = moments(x)
-    return mean, (3 * variance).sqrt().clamp(min=0.5 / levels) / math.pi
+    return mean, ((3 * variance).sqrt() / math.pi).clamp(min=1 / levels)
 
 
 class GreyLikelihood(Likelihood):

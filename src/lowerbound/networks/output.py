@@ -8,6 +8,12 @@ from torch import Tensor, nn
 SMALL = 0.1
 
 
+def output_biases(network: nn.Module) -> Tensor | None:
+    """Those of its last layer, one for each output or for each map; None if there are none."""
+    layers = [m for m in network.modules() if isinstance(m, nn.Linear | nn.modules.conv._ConvNd)]
+    return layers[-1].bias if layers else None
+
+
 @torch.no_grad()
 def set_output(network: nn.Module, output: Tensor) -> None:
     """Have ``network`` return about ``output``, (numbers, *shape) or flat, whatever its input.
