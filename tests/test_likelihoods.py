@@ -365,6 +365,21 @@ INSIDE = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("likelihood", "transform"),
+    [
+        (lb.Bernoulli, lb.Standardise((0.0, 0.0), (1.0, 1.0))),
+        (lb.ContinuousBernoulli, lb.Standardise((0.0, 0.0), (1.0, 1.0))),
+        (lb.Bernoulli, lb.Counts()),
+        (lb.Poisson, lb.Scale()),
+        (lb.BetaBinomial, lb.Dequantise()),
+    ],
+)
+def test_transforms_to_values_that_are_not_described_are_refused(likelihood, transform):
+    with pytest.raises(DataError, match=f"values that {likelihood.__name__} describes"):
+        lb.evaluate(by_hand(likelihood, transform), torch.tensor([[0.0, 1.0]] * 4))
+
+
 def by_hand(likelihood: type, transform: lb.transforms.Transform) -> lb.VAE:
     decoder = lb.MLP(1, (), 2 * likelihood.numbers)
     posterior = lb.DiagonalGaussian(lb.MLP(2, (), 2), 1)

@@ -109,6 +109,17 @@ def test_images_start_at_the_mean_image_or_its_mean(recipe):
     torch.testing.assert_close(found, wanted, atol=20, rtol=0.1)
 
 
+@pytest.mark.parametrize("likelihood", ["Bernoulli", "ContinuousBernoulli"])
+def test_maps_start_at_the_pixels_of_all_places(likelihood):
+    """With a border that is always black, the mean of logits is far below the logit of the mean."""
+    levels = torch.zeros(300, 1, 8, 8, dtype=torch.uint8)
+    levels[:, :, 2:6, 2:6] = torch.randint(100, 256, (300, 1, 4, 4))
+    model = recipes.convolutional(levels, latent_dim=2, likelihood=likelihood).model
+    with torch.no_grad():
+        found = model.sample(100, seed=0, mean=True).mean()
+    assert found.item() == pytest.approx(levels.float().mean().item(), rel=0.25)
+
+
 def test_counts_without_structure_are_known_in_two_hundred_steps():
     """Poisson(200), whose entropy is 5.9 bits."""
     mean = 200 * np.array([0.5, 1, 2, 1, 1])

@@ -193,7 +193,9 @@ def mixture(codes: Tensor, seed: int) -> Callable[[Tensor], Tensor]:
     n, d = codes.shape
     numbers = d * (d + 3) // 2 + 1
     components = max(1, min(COMPONENTS, n // (CODES_PER_NUMBER * numbers)))
-    fitted = GaussianMixture(components, reg_covar=1e-3, random_state=seed).fit(codes.numpy())
+    fitted = GaussianMixture(components, reg_covar=1e-3, random_state=seed % 2**32).fit(
+        codes.numpy()
+    )
     return lambda z: torch.from_numpy(fitted.score_samples(z.numpy()))
 
 

@@ -83,7 +83,10 @@ def _name(data: Dataset, i: int) -> str:
 
 
 def _quartiles(x: Tensor) -> str:
-    low, middle, high = x[~x.isnan()].quantile(torch.tensor([0.25, 0.5, 0.75]).double()).tolist()
+    observed = x[~x.isnan()]
+    if not len(observed):
+        return "nothing"
+    low, middle, high = observed.quantile(torch.tensor([0.25, 0.5, 0.75]).double()).tolist()
     return f"{middle:.4g} ({low:.4g} to {high:.4g})".replace("-", "−")
 
 

@@ -229,7 +229,7 @@ def _fitted(
         if not design.isfinite().all():
             continue
         solution = torch.linalg.lstsq(design, values[:, None]).solution[:, 0]
-        left = ((values - design @ solution).std() / values.std()).item()
+        left = ((values - design @ solution).std() / values.std()).nan_to_num(nan=1.0).item()
         # A term that adds less than is left over is not there.
         there = solution[:-1].abs() >= EXACT * values.std()
         factors = torch.where(there, solution[:-1] / spread, 0.0)

@@ -108,14 +108,6 @@ class TrainedModel:
         return not has_density(self.posterior)
 
     @property
-    def won_last(self) -> float:
-        """Nats of the objective that the last epoch won by the history: ∞ with one epoch."""
-        objective = [epoch["train"]["objective"] for epoch in self.history[-2:]]
-        if len(objective) == 2:
-            return objective[1] - objective[0]
-        return math.inf if objective else 0.0
-
-    @property
     def epochs(self) -> float:
         """How many the model was trained for; ∞ where there is no history."""
         return float(self.history[-1]["epoch"]) if self.history else math.inf

@@ -80,5 +80,11 @@ def rate_distortion(
                 f"expected a posterior with a density, got a deterministic one in {name}, whose "
                 "rate is infinite"
             )
+        if found.left_out:
+            raise ConfigurationError(
+                f"expected a finite bound of every example from {name}, so that the models are "
+                f"measured by the same, got {len(found.left_out):,} of {len(data):,} without; leave "
+                "them out"
+            )
         places.append(Rate(name, found.kl, found.reconstruction, found.elbo))
     return sorted(places, key=lambda place: place.rate.value)

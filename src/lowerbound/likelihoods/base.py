@@ -84,8 +84,9 @@ class Likelihood(nn.Module, ABC):
 
     @property
     def scales(self) -> list[nn.Parameter]:
-        """What is the same for all z, such as σ, in logarithms, which `fit` moves faster."""
-        return list(self.parameters(recurse=False))
+        """What is the same for all z, such as σ, and `fit` moves faster: parameters ``log_…``."""
+        own = self.named_parameters(recurse=False)
+        return [parameter for name, parameter in own if name.startswith("log_")]
 
     @torch.no_grad()
     def start(self, x: Float[Tensor, "n ..."]) -> None:

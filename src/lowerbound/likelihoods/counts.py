@@ -82,7 +82,7 @@ class ZeroInflatedNegativeBinomial(Likelihood):
         self.log_dispersion = nn.Parameter(torch.zeros(shape))
 
     def constant(self, x: Tensor) -> Tensor:
-        lost = shrunk_mean((x == 0).double(), towards=1.0) / 2
+        lost = shrunk_mean(torch.where(x.isnan(), x, (x == 0).to(x)), towards=1.0) / 2
         log_mean, log_dispersion = count_moments(x, lost)
         self.log_dispersion.copy_(log_dispersion)
         return torch.stack((log_mean, lost.logit()), -1)

@@ -9,7 +9,7 @@ from typing import Any
 from lowerbound.data import Data
 from lowerbound.data.schema import ALLOWED, Values
 from lowerbound.errors import DataError
-from lowerbound.transforms import Binary, Counts, Dequantise, Identity, Scale
+from lowerbound.transforms import Binary, Counts, Dequantise, Identity, Scale, Standardise
 
 Wanted = tuple[str, Callable[[Values], bool]]
 FAR = 10.0  # deviations
@@ -25,6 +25,7 @@ def check_support(likelihood: Any, transform: Any, data: Data) -> None:
     Raises:
         DataError: they are fractions where counts are wanted, say.
     """
+    check_transform(likelihood, transform)
     wanted, values = expected(likelihood, transform), data.values
     if wanted is None or values.low > values.high or wanted[1](values):
         return
@@ -34,6 +35,27 @@ def check_support(likelihood: Any, transform: Any, data: Data) -> None:
         f"{type(transform).__name__}, got {whole} from {values.low:.4g} to {values.high:.4g}; "
         "recipes.compose chooses a likelihood and a transform that fit"
     )
+
+
+def check_transform(likelihood: Any, transform: Any) -> None:
+    """Refuse a transform to values that ``likelihood`` does not describe.
+
+    Raises:
+        DataError: it is Standardise where counts are wanted, say.
+    """
+    support, takes = getattr(likelihood, "support", None), getattr(likelihood, "takes", {})
+    unfit = {
+        "binary": (Counts, Standardise),
+        "grey": (Counts, Standardise, Dequantise),
+        "counts": (Scale, Standardise, Dequantise),
+        "continuous": () if "real" in takes else (Counts, Standardise),
+    }.get(support if isinstance(support, str) else "", ())
+    if type(transform) in unfit:
+        raise DataError(
+            f"expected a transform to values that {type(likelihood).__name__} describes, got "
+            f"{type(transform).__name__}; recipes.compose chooses a likelihood and a transform "
+            "that fit"
+        )
 
 
 def expected(likelihood: Any, transform: Any) -> Wanted | None:

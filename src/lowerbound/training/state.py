@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lowerbound import storage
 from lowerbound.errors import ConfigurationError
+from lowerbound.likelihoods.base import Likelihood
 from lowerbound.training import checkpoint, history
 from lowerbound.training.adam import Adam
 from lowerbound.training.averaging import WeightAverage
@@ -23,7 +24,8 @@ class State:
 
     def __init__(self, model: nn.Module, training: Training) -> None:
         self.model, self.clip_norm = model, training.clip_norm
-        scales = [p for module in model.modules() for p in getattr(module, "scales", ())]
+        likelihoods = (module for module in model.modules() if isinstance(module, Likelihood))
+        scales = [scale for likelihood in likelihoods for scale in likelihood.scales]
         self.optimizer = Adam(model.parameters(), training.weight_decay, scales)
         self.average = None if training.ema is None else WeightAverage(model, training.ema)
         self.step = 0
