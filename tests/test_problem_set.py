@@ -13,7 +13,7 @@ from documents.problem_set import systems
 from documents.problem_set.interface import VAE, Decoder, Encoder
 from documents.problem_set.normality import normality
 from documents.problem_set.smoothness import distance_agreement
-from lowerbound import data, evaluation, storage
+from lowerbound import data, evaluation, storage, streams
 from lowerbound.evaluation import aggregate
 
 
@@ -133,7 +133,7 @@ def test_aggregate_kl_is_that_of_the_mixture_itself(monkeypatch):
     monkeypatch.setattr(aggregate, "ROWS", 7)
     mean, log_variance = torch.randn(30, 3), torch.randn(30, 3)
     found = evaluation.aggregate_kl(mean, log_variance, seed=5)
-    noise = torch.randn(30, 3, generator=torch.Generator().manual_seed(5))
+    noise = torch.randn(30, 3, generator=streams.generator(5, streams.Stream.AGGREGATE))
     z = mean + noise * (0.5 * log_variance).exp()
     pairs = Independent(Normal(mean, (0.5 * log_variance).exp()), 1).log_prob(z.unsqueeze(1))
     log_p = Independent(Normal(torch.zeros(3), torch.ones(3)), 1).log_prob(z)

@@ -26,7 +26,10 @@ UNIT = Dataset(torch.rand(30, 4))
 REAL = Dataset(torch.randn(30, 4) * 3 + 5)
 COUNTS = Dataset(torch.poisson(torch.full((30, 4), 3.0)))
 GREY_LIKELIHOODS = [
-    name for name in recipes.choices("likelihood") if "grey" in getattr(REGISTRY[name], "takes", {})
+    name
+    for name in recipes.choices("likelihood")
+    if "grey" in getattr(REGISTRY[name], "takes", {})
+    and REGISTRY[name].__module__.startswith("lowerbound.")
 ]
 
 

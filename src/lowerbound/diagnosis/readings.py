@@ -180,8 +180,8 @@ def stated(trained: TrainedModel) -> Derivatives:
 def explanation(trained: TrainedModel) -> Reading | None:
     """What the encoder was trained as, where that is not what is stated.
 
-    Of the readings nearest to rest, the first as which the loss surely wins less than a
-    `EXPLAINED`-th of what it wins as stated.
+    Of the readings nearest to rest, the one as which the loss wins least, if that is surely less
+    than an `EXPLAINED`-th of what it wins as stated.
     """
     wanted = trained.last_beta
     if stated(trained).unrest(wanted) < UNREST:
@@ -193,10 +193,11 @@ def explanation(trained: TrainedModel) -> Reading | None:
     beta = stated(trained).nearest_beta
     if math.isfinite(beta) and not 1 / WEIGHT_OFF < beta / wanted < WEIGHT_OFF:
         unrest[Reading(beta)] = stated(trained).unrest(beta)
-    for reading in sorted(unrest, key=unrest.__getitem__)[:TRIED]:
-        if surely_above(estimate(as_stated - EXPLAINED * won(trained, reading)), 0):
-            return reading
-    return None
+    nearest = sorted(unrest, key=unrest.__getitem__)[:TRIED]
+    wins = {reading: won(trained, reading) for reading in nearest}
+    reading = min(wins, key=lambda each: abs(wins[each].mean().item()))
+    explains = surely_above(estimate(as_stated - EXPLAINED * wins[reading]), 0)
+    return reading if explains else None
 
 
 def _others(trained: TrainedModel) -> list[Reading]:

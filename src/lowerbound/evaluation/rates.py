@@ -82,9 +82,9 @@ def rate_distortion(
             )
         if found.left_out:
             raise ConfigurationError(
-                f"expected a finite bound of every example from {name}, so that the models are "
-                f"measured by the same, got {len(found.left_out):,} of {len(data):,} without; leave "
-                "them out"
+                f"expected a finite bound of every example from {name}, got "
+                f"{len(found.left_out):,} of {len(data):,} without; leave these out, so that all "
+                "models are measured by the same"
             )
         places.append(Rate(name, found.kl, found.reconstruction, found.elbo))
     return sorted(places, key=lambda place: place.rate.value)

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
-from PIL import Image, ImageChops
-
 import lowerbound
 from lowerbound import evaluation, plots, storage
 from lowerbound.errors import DataError, StorageError
+from lowerbound.extras import needs
 from lowerbound.files import write_atomic, write_json
 from lowerbound.objectives import Objective
 from lowerbound.pages import data_uri, render
@@ -177,6 +176,7 @@ def picture(figure: Figure) -> tuple[bytes, int, int]:
     Of at most 256 colours, which makes it less than half as large, unless that would change an
     image that it shows.
     """
+    Image, ImageChops = needs("PIL.Image", "plots"), needs("PIL.ImageChops", "plots")
     image = Image.open(io.BytesIO(plots.png_bytes(figure))).convert("RGB")
     inked = ImageChops.difference(image, Image.new("RGB", image.size, "white")).getbbox()
     left, right = (inked[0], inked[2]) if inked else (0, image.width)
