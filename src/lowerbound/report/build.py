@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+
 import lowerbound
 from lowerbound import evaluation, plots, storage
 from lowerbound.errors import DataError, StorageError
