@@ -1,5 +1,7 @@
 """Fields and kinds, missing elements, batches, and everything that becomes a data set."""
 
+import datetime
+
 import numpy as np
 import pytest
 import torch
@@ -328,12 +330,26 @@ def test_categories_keep_their_order():
 
 
 def test_dates_are_days():
-    import datetime
-
     days = [datetime.date(1970, 1, 3), None, datetime.date(1969, 12, 31)]
     noons = [datetime.datetime(1970, 1, 1, 12), datetime.datetime(2000, 1, 1), None]
     data = from_arrays(Frame({"day": days, "noon": noons}))
     assert data.x.nan_to_num(-9).tolist() == [[2, 0.5], [-9, 10957], [-1, -9]]
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us"])
+def test_dates_of_any_time_are_days(unit):
+    day = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000}[unit]
+    days = [-719_162, 0, 2_932_896]  # from the year 1 to 9999, by the proleptic calendar
+    instants = pa.array([day * n for n in days], pa.timestamp(unit))
+    dates = [datetime.date.min, datetime.date(1970, 1, 1), datetime.date.max]
+    data = from_arrays(Frame({"instant": instants, "date": dates}))
+    assert data.x.tolist() == [[n, n] for n in days]
+
+
+def test_seconds_beyond_the_calendar_are_days_too():
+    far = pa.array([-(2**62), 0, 2**62], pa.timestamp("s"))
+    data = from_arrays(Frame({"a": far}))
+    assert data.x.ravel().tolist() == pytest.approx([-(2**62) / 86_400, 0, 2**62 / 86_400])
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ COUNTERS = ("index", "id")
 BYTES = 16
 """In memory of one value of a table while it is read: as float64, and as it is kept."""
 FIRST_ROWS = 200
-MICROSECONDS_A_DAY = 86_400e6
+A_DAY = {"s": 86_400, "ms": 86_400e3, "us": 86_400e6, "ns": 86_400e9}
 
 
 def is_frame(x: Any) -> bool:
@@ -215,9 +215,11 @@ def _numbers(where: Path | str, column: Any, name: str) -> tuple[np.ndarray, tup
         if pa.types.is_decimal(column.type):
             column = column.cast("string")  # as a number's digits give the nearest float64
         return column.cast("float64", safe=False).to_numpy(), ()
-    if pa.types.is_date(column.type) or pa.types.is_timestamp(column.type):
-        instants = column.cast(pa.timestamp("us", getattr(column.type, "tz", None)), safe=False)
-        return instants.cast("int64").cast("float64").to_numpy() / MICROSECONDS_A_DAY, ()
+    if pa.types.is_date(column.type):
+        column = column.cast(pa.date64()).cast(pa.timestamp("ms"))
+    if pa.types.is_timestamp(column.type):
+        instants = column.cast("int64").cast("float64", safe=False)
+        return instants.to_numpy() / A_DAY[column.type.unit], ()
     if pa.types.is_dictionary(column.type):
         whole = column.unify_dictionaries().combine_chunks()
         values = [None if v is None else str(v) for v in whole.dictionary.to_pylist()]
