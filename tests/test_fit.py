@@ -228,6 +228,12 @@ def test_without_a_bound_the_best_epoch_is_the_one_of_the_best_objective():
     assert len(history) == values.index(max(values)) + 3 < 500
 
 
+@pytest.mark.parametrize("epochs", [math.inf, math.nan, -1.0])
+def test_a_warm_up_ends(epochs):
+    with pytest.raises(ConfigurationError, match="expected warmup_epochs to be finite, 0 or more"):
+        lb.Training(warmup_epochs=epochs)
+
+
 def test_the_learning_rate_is_scheduled():
     rates = []
 

@@ -56,7 +56,7 @@ class Training:
         self._expect("batch_size", "at least 1", holds=self.batch_size >= 1)
         self._expect("learning_rate", "a positive number", holds=0 < self.learning_rate < math.inf)
         self._expect("weight_decay", "0 or more", holds=self.weight_decay >= 0)
-        self._expect("warmup_epochs", "0 or more", holds=self.warmup_epochs >= 0)
+        self._expect("warmup_epochs", "finite, 0 or more", holds=0 <= self.warmup_epochs < math.inf)
         self._expect(
             "clip_norm", "a positive number", holds=self.clip_norm is None or self.clip_norm > 0
         )
