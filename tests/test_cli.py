@@ -22,6 +22,7 @@ from typer.main import get_command
 
 import lowerbound as lb
 from lowerbound import cli, recipes
+from lowerbound.cli.compress import _negative_elbo
 from lowerbound.cli.recipes import explain_part, explain_recipe
 from lowerbound.files import write_sealed
 from lowerbound.parts import REGISTRY
@@ -768,6 +769,16 @@ def test_compress_of_one_image_and_of_others_than_the_model_knows(run, coded, tm
     assert (code, "does not know such images, which are deflated" in out) == (0, True)
     assert run("decompress", model, tmp_path / "noise.npy.lb", "--out", tmp_path / "y.npy")[0] == 0
     assert np.array_equal(np.load(tmp_path / "y.npy"), noise)
+
+
+def test_compress_tells_no_bound_of_fewer_images(coded):
+    model = lb.load(coded[0]).double()
+    with torch.no_grad():
+        model.likelihood.network.layers[-1].bias[:2] = -1.5e308  # their sum is beyond float64
+    images = np.zeros((5, 8, 8), np.uint8)
+    assert _negative_elbo(model, images, lambda done, total: None) > 0
+    images[0] = 1
+    assert _negative_elbo(model, images, lambda done, total: None) is None
 
 
 def test_compress_refuses_what_it_should(run, coded, tmp_path):

@@ -133,7 +133,7 @@ def decompress(
 def _negative_elbo(
     model: VAE, array: np.ndarray, advance: Callable[[int, int], None]
 ) -> float | None:
-    """−ELBO of the images, nats each; None where it is infinite."""
+    """−ELBO of the images, nats each; None where that of any of them is infinite."""
     from lowerbound import compression, evaluation
 
     x = compression.as_data(model, array)
@@ -143,7 +143,7 @@ def _negative_elbo(
         found = evaluation.evaluate(model, x, samples=1, progress=advance)
     except DataError:
         return None
-    return None if found.elbo is None else -found.elbo.value
+    return None if found.elbo is None or found.left_out else -found.elbo.value
 
 
 def _restored(file: Path) -> Path:
