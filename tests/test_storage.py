@@ -12,6 +12,7 @@ import shutil
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 import safetensors.torch
@@ -141,7 +142,7 @@ def test_names_that_are_not_utf_8_come_back(tmp_path):
 def test_a_second_writer_waits_and_a_killed_one_does_not_keep_it(tmp_path):
     path = tmp_path / "x"
     if not (child := os.fork()):
-        with files.locked(tmp_path / f".x{files.HALF}") as file:
+        with files.locked(tmp_path / f".x{files.HALF}") as (file, _):
             file.write(b"half")
             file.flush()
             os.kill(os.getpid(), signal.SIGKILL)
@@ -152,6 +153,29 @@ def test_a_second_writer_waits_and_a_killed_one_does_not_keep_it(tmp_path):
         list(pool.map(lambda content: files.write_atomic(path, content), contents))
     assert path.read_bytes() in contents
     assert [p.name for p in tmp_path.iterdir()] == ["x"]
+
+
+@pytest.mark.parametrize("locks", [True, False])
+def test_writers_at_once_write_all_of_one(tmp_path, monkeypatch, locks):
+    def flock(file, operation):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    if not locks:
+        monkeypatch.setattr(files.fcntl, "flock", flock)
+    both, sync, halves = Barrier(1 if locks else 2, timeout=10), os.fsync, set()
+
+    def meet(number):
+        halves.add(os.readlink(f"/proc/self/fd/{number}"))
+        both.wait()
+        sync(number)
+
+    monkeypatch.setattr(files.os, "fsync", meet)
+    contents = [b"a" * 10**6, b"b" * 2000]
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda content: files.write_atomic(tmp_path / "x", content), contents))
+    assert (tmp_path / "x").read_bytes() in contents
+    assert [p.name for p in tmp_path.iterdir()] == ["x"]
+    assert len(halves) == (1 if locks else 2)
 
 
 def nested(folder: Path) -> None:

@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 import os
+import secrets
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -35,15 +36,16 @@ NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.E
 def write_atomic(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path``: all of it on disk, or what was there before.
 
-    What a killed write left is taken up by the next one to the same path.
+    What a killed write left is taken up by the next one to the same path, where files can be
+    locked.
 
     Raises:
         StorageError: it cannot be written.
     """
-    half = path.with_name(f".{path.name}{HALF}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with locked(half) as file:
+        with _half(path) as file:
+            half = Path(file.name)
             try:
                 file.truncate(0)
                 file.write(content)
@@ -61,23 +63,38 @@ def write_atomic(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def locked(path: Path, *, wait: bool = True) -> Iterator[BinaryIO]:
-    """The file at ``path``, made if need be, while no other process has it.
+def _half(path: Path) -> Iterator[BinaryIO]:
+    """A file beside ``path`` that this write has alone: by a lock, or else by its random name."""
+    half = path.with_name(f".{path.name}{HALF}")
+    with locked(half) as (file, holds):
+        if holds:
+            yield file
+            return
+    half.unlink(missing_ok=True)
+    with half.with_name(f".{path.name}.{secrets.token_hex(8)}{HALF}").open("xb") as file:
+        yield file
 
-    The lock ends with the process, however that ends.
+
+@contextmanager
+def locked(path: Path, *, wait: bool = True) -> Iterator[tuple[BinaryIO, bool]]:
+    """The file at ``path``, made if need be, while no other process has it, and whether that holds.
+
+    It does not on file systems without locks.  A lock ends with the process, however that ends.
 
     Raises:
         BlockingIOError: another process has it, and ``wait`` is not set.
     """
     while True:
         with path.open("ab") as file:
+            holds = True
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except OSError as error:
                 if error.errno not in NO_LOCKS:  # of file systems, some of clusters among them
                     raise
+                holds = False
             if is_at(file, path):  # not if who had it before has moved or deleted it
-                yield file
+                yield file, holds
                 return
 
 

@@ -44,7 +44,7 @@ def claimed(folder: Path) -> Iterator[Claim]:
     with ExitStack() as stack:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            file = stack.enter_context(locked(folder / LOCK_FILE, wait=False))
+            file, _ = stack.enter_context(locked(folder / LOCK_FILE, wait=False))
         except BlockingIOError:
             raise StorageError(
                 f"expected a folder to train into alone, got {folder}, into which another process "
