@@ -22,6 +22,7 @@ import lowerbound as lb
 from lowerbound import files
 from lowerbound.errors import ConfigurationError, LowerboundError, StorageError
 from lowerbound.training import checkpoint, read_history
+from lowerbound.training.processes import Processes
 
 
 @pytest.fixture
@@ -68,6 +69,13 @@ def test_saving_again_replaces(saved):
     assert torch.equal(
         lb.load(saved).posterior.network.layers[0].weight, model.posterior.network.layers[0].weight
     )
+
+
+def test_saving_again_leaves_the_users_own_weights(saved):
+    own = saved / "weights-mine.safetensors"
+    own.write_bytes(b"mine")
+    lb.save(small(), saved)
+    assert own.read_bytes() == b"mine"
 
 
 def test_a_crash_while_saving_leaves_the_old_model(saved, monkeypatch):
@@ -206,6 +214,12 @@ def other_sizes(folder: Path) -> None:
 
 def impossible_sizes(folder: Path) -> None:
     model = json.loads((folder / "model.json").read_text())["model"]
+    model["posterior"]["network"]["hidden"] = [2**31 - 1] * 2  # 2⁶⁴ bytes
+    edit(folder, model=model)
+
+
+def beyond_counts(folder: Path) -> None:
+    model = json.loads((folder / "model.json").read_text())["model"]
     model["prior"]["latent_dim"] = 2**63
     edit(folder, model=model)
 
@@ -265,12 +279,13 @@ def renamed(folder: Path) -> None:
             lambda f: edit(f, weights={"file": "/etc/passwd", "sha256": ""}),
             r"damaged \(weights.file: ",
         ),
-        (lambda f: weights(f).unlink(), "cannot be read"),
+        (lambda f: weights(f).unlink(), r"expected the model's weights in .*; check the path"),
         (cut, "expected SHA-256"),
         (flip, "expected SHA-256"),
         (unknown_part, "did you mean Gaussian"),
         (nested, "damaged"),
-        (impossible_sizes, "latent_dim: input should be less than or equal to 2147483647"),
+        (impossible_sizes, "that fit in memory"),
+        (beyond_counts, r"latent_dim: input should be less than or equal to 2147483647"),
         (huge_sizes, r"do not fit .*expected numbers of shape \(2000000000,\)"),
         (many_layers, "which has many more"),
         (lambda f: edit(f, model={"part": "VAE", "prior": nest(90)}), "input should be"),
@@ -367,6 +382,28 @@ def test_metrics_that_were_changed_are_refused(kept, tmp_path, change, message):
     assert "\n" not in str(refusal.value)
     resume(folder)
     assert path.read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("replace", "message"),
+    [
+        (os.mkfifo, "a regular file with a run's records, got a folder, pipe"),
+        (lambda path: None, "got no metrics.jsonl there; check the path"),
+        (lambda path: (path.touch(), os.truncate(path, 2**27)), "in at most 67,108,864 bytes, got"),
+    ],
+)
+def test_metrics_that_are_no_regular_file_are_refused(tmp_path, replace, message):
+    replace(tmp_path / "metrics.jsonl")
+    with pytest.raises(StorageError, match=message):
+        read_history(tmp_path)
+
+
+def test_the_first_process_alone_writes_metrics(kept, tmp_path, monkeypatch):
+    folder = shutil.copytree(kept, tmp_path / "run")
+    (folder / "metrics.jsonl").unlink()
+    monkeypatch.setattr(Processes, "is_first", False)
+    resume(folder)
+    assert not (folder / "metrics.jsonl").exists()
 
 
 def test_information_is_kept(saved):

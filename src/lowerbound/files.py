@@ -136,27 +136,45 @@ def to_json(value: Any, indent: int | None = None) -> str:
         ) from None
 
 
+def read_regular(path: Path, what: str, limit: int | None = None) -> bytes:
+    """The bytes, at most ``limit``, of a file that holds ``what``.
+
+    Raises:
+        StorageError: it is missing, too large, no regular file, or cannot be read.
+    """
+    try:
+        status = path.stat()
+        regular = stat.S_ISREG(status.st_mode)
+        if regular and (limit is None or status.st_size <= limit):
+            return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        missing = f"no {path.name} there" if path.parent.is_dir() else "no such folder"
+        raise StorageError(
+            f"expected {what} in {path.parent}, got {missing}; check the path, or restore the file"
+        ) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise StorageError(
+            f"{path}: cannot be read ({reason}); make it readable, or restore the file"
+        ) from None
+    if not regular:
+        raise StorageError(
+            f"{path}: expected a regular file with {what}, got a folder, pipe, socket or device; "
+            "choose another, or restore the file"
+        )
+    raise StorageError(
+        f"{path}: expected {what} in at most {limit:,} bytes, got {status.st_size:,}; the file is "
+        "damaged: restore it"
+    )
+
+
 def read_json(path: Path, what: str) -> dict[str, Any]:
     """A JSON object from a file that holds ``what``, as it was sealed if it was.
 
     Raises:
         StorageError: the file is missing, too large, no JSON object, or was changed.
     """
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise StorageError(f"{path}: expected a regular file with {what}")
-        if status.st_size > MAX_JSON_BYTES:
-            raise StorageError(f"{path}: expected at most {MAX_JSON_BYTES} bytes of JSON")
-        content = path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        missing = f"no {path.name} there" if path.parent.is_dir() else "no such folder"
-        raise StorageError(f"expected {what} in {path.parent}, got {missing}") from None
-    except StorageError:
-        raise
-    except (OSError, ValueError) as error:
-        raise StorageError(f"{path}: cannot be read ({error})") from None
-    value = parse_json(path, content)
+    value = parse_json(path, read_regular(path, what, MAX_JSON_BYTES))
     if not isinstance(value, dict):
         raise StorageError(f"{path}: expected a JSON object, got {type(value).__name__}")
     if SEAL in value and value[SEAL] != (found := _seal(value)):

@@ -24,12 +24,21 @@ import lowerbound
 # Their parts must be registered for `load` to find them.
 from lowerbound import context, devices, likelihoods, networks, posteriors, priors, transforms  # noqa: F401
 from lowerbound.errors import ConfigurationError, StorageError
-from lowerbound.files import HALF, read_json, to_json, validated, write_atomic, write_sealed
+from lowerbound.files import (
+    HALF,
+    read_json,
+    read_regular,
+    to_json,
+    validated,
+    write_atomic,
+    write_sealed,
+)
 from lowerbound.parts import build, describe
 from lowerbound.vae import VAE
 
 FORMAT = 1
 MODEL_FILE = "model.json"
+OWN_WEIGHTS = f"weights-{16 * '[0-9a-f]'}.safetensors"
 SPARE_PARAMETERS = 1000
 
 
@@ -76,7 +85,7 @@ def save(model: VAE, folder: str | Path, **information: Any) -> Path:
     to_json(values)  # refuses what could not be written, before anything is
     write_atomic(folder / name, weights)
     write_sealed(folder / MODEL_FILE, values)
-    for old in (*folder.glob("weights-*.safetensors"), *folder.glob(f".weights-*{HALF}")):
+    for old in (*folder.glob(OWN_WEIGHTS), *folder.glob(f".{OWN_WEIGHTS}*{HALF}")):
         if old.name != name:
             old.unlink(missing_ok=True)
     return folder
@@ -203,16 +212,7 @@ def _built(folder: Path, description: Any) -> VAE:
 
 def _read_weights(folder: Path, weights: Mapping[str, Any]) -> dict[str, Tensor]:
     path, digest = folder / weights["file"], weights["sha256"]
-    try:
-        if path.exists() and not path.is_file():
-            raise StorageError(f"{path}: expected a regular file; restore it, or train again")
-        content = path.read_bytes()
-    except StorageError:
-        raise
-    except OSError as error:
-        raise StorageError(
-            f"{path}: cannot be read ({error.strerror}); restore the file, or train again"
-        ) from None
+    content = read_regular(path, "the model's weights")
     found = hashlib.sha256(content).hexdigest()
     if found != digest:
         raise StorageError(

@@ -108,12 +108,10 @@ def decompress(
     """
     from lowerbound import compression
     from lowerbound.cli.exports import write_array
+    from lowerbound.files import read_regular
     from lowerbound.runs import Run
 
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise StorageError(f"{file}: cannot be read: {error.strerror or error}") from None
+    content = read_regular(file, "compressed images")
     target = out or _restored(file)
     if target.suffix != ".npy":
         raise ConfigurationError(f"expected a .npy file to write to, got {target}")

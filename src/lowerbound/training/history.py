@@ -9,7 +9,14 @@ import pydantic
 from typing_extensions import TypedDict
 
 from lowerbound.errors import StorageError
-from lowerbound.files import MAX_JSON_BYTES, parse_json, to_json, validated, write_atomic
+from lowerbound.files import (
+    MAX_JSON_BYTES,
+    parse_json,
+    read_regular,
+    to_json,
+    validated,
+    write_atomic,
+)
 from lowerbound.training import checkpoint
 from lowerbound.training.callbacks import Record
 
@@ -29,14 +36,7 @@ def read_history(folder: Path) -> list[Record]:
         StorageError: the file is missing or damaged, or its checkpoint knows other records.
     """
     path = folder / METRICS_FILE
-    try:
-        if path.stat().st_size > MAX_JSON_BYTES:
-            raise StorageError(f"{path}: expected at most {MAX_JSON_BYTES} bytes of records")
-        lines = path.read_bytes().splitlines()
-    except StorageError:
-        raise
-    except OSError as error:
-        raise StorageError(f"{path}: cannot be read ({error.strerror or error})") from None
+    lines = read_regular(path, "a run's records", MAX_JSON_BYTES).splitlines()
     found = [parse_json(path, line) for line in lines]
     records = checked(path, found)
     saved = checkpoint.state_of(folder)

@@ -277,14 +277,13 @@ class _Run:
         if self.out is None:
             return
         if resume:
-            self.state.restore(self.out, self._settings(), self.device)
+            first = self.processes.is_first
+            self.state.restore(self.out, self._settings(), self.device, first=first)
             if self.training.epochs * self.steps < self.state.step:
                 raise ConfigurationError(
                     f"expected at least {-(-self.state.step // self.steps)} epochs, which "
                     f"{self.out} has begun, got {self.training.epochs}"
                 )
-            if not self.processes.is_first:
-                self.state.sums = {name: 0 * value for name, value in self.state.sums.items()}
         elif (self.out / checkpoint.CHECKPOINT_FILE).exists():
             raise StorageError(
                 f"expected a new folder, got {self.out}, which holds a run; "

@@ -80,8 +80,10 @@ class State:
         checkpoint.write(folder, self._groups() | {"best": self.best}, state)
         history.write_history(folder, self.history)
 
-    def restore(self, folder: Path, settings: dict[str, Any], device: torch.device) -> None:
-        """Take up what `save` wrote.
+    def restore(
+        self, folder: Path, settings: dict[str, Any], device: torch.device, *, first: bool
+    ) -> None:
+        """Take up what `save` wrote; the ``first`` process has the sums and writes the history.
 
         Raises:
             ConfigurationError: it was written under other ``settings``.
@@ -108,10 +110,11 @@ class State:
         self.step, self.seconds = state["step"], state["seconds"]
         self.history = history.checked(path, state["history"])
         self.sums = {
-            name: torch.tensor(value, dtype=torch.float64, device=device)
+            name: torch.tensor(value if first else 0.0, dtype=torch.float64, device=device)
             for name, value in state["sums"].items()
         }
-        history.write_history(folder, self.history)
+        if first:
+            history.write_history(folder, self.history)
 
     def _groups(self) -> dict[str, dict[str, Tensor]]:
         return {
