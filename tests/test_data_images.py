@@ -181,6 +181,15 @@ def test_images_of_16_bits_are_numbers_from_0_to_1(tmp_path, caplog):
     assert torch.equal(again[0], again[3])
 
 
+@pytest.mark.parametrize("most", [65535, 4095])
+def test_pgm_of_16_bits_is_a_number_from_0_to_1(tmp_path, most):
+    levels = np.array([[0, 1000, most], [7, 300, 4000]])
+    for name in ("a.pgm", "b.pgm"):
+        header = f"P5 3 2 {most}\n".encode()
+        (tmp_path / name).write_bytes(header + levels.astype(">u2").tobytes())
+    np.testing.assert_allclose(read(tmp_path).x[1, 0], levels / most, atol=1 / 65535)
+
+
 def test_modes_that_are_refused(tmp_path):
     Image.fromarray(GREY[0].astype(np.float32)).save(tmp_path / "a.tif")
     with pytest.raises(DataError, match=r"a\.tif: expected an image of 8 bits .*, got mode F"):

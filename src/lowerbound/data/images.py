@@ -189,12 +189,14 @@ def _pixels(path: Path, image: Image, reading: Reading) -> np.ndarray:
     """
     upright = needs("PIL.ImageOps", "images").exif_transpose
 
-    if image.mode not in GREY_MODES + COLOUR_MODES + DEEP_MODES:
+    # Of 16 bits in a PGM, Pillow makes whole numbers up to the same DEEPEST.
+    deep = image.mode in DEEP_MODES or (image.format, image.mode) == ("PPM", "I")
+    if not deep and image.mode not in GREY_MODES + COLOUR_MODES:
         raise DataError(
             f"{path}: expected an image of 8 bits per channel, or grey of 16, got mode "
             f"{image.mode}; convert the images, or save their values in an .npy file"
         )
-    deep, grey = image.mode in DEEP_MODES, _is_grey(image)
+    grey = _is_grey(image)
     whole = (
         _as_float(upright(image))
         if deep

@@ -106,6 +106,7 @@ def choose(
     columns = tuple(name for name in names if name != label)
     if reading.columns is not None:
         pick(path, columns, reading.columns)
+        _refuse_repeated(path, names, (label, *reading.columns))
         return label, reading.columns
     if counters := [name for name in columns if _is_counter(name, names, first)]:
         log.info("%s: column %s only counts the rows, and is left out", where, quoted(counters))
@@ -116,17 +117,24 @@ def choose(
             f"{path}: expected a name for every column, got '' for column {place} (counted from "
             "0); name it, or write the file without it"
         )
-    if len(set(columns)) < len(columns):
-        name, times = Counter(columns).most_common(1)[0]
-        raise DataError(
-            f"{path}: expected columns of different names, got {name!r} {times} times; rename them"
-        )
+    _refuse_repeated(path, names, (label, *columns))
     if not columns:
         raise DataError(
             f"{path}: expected at least one column of numbers besides the labels, got only "
             f"{label!r}"
         )
     return label, columns
+
+
+def _refuse_repeated(path: Path | str, names: tuple[str, ...], used: Iterable[str | None]) -> None:
+    """Raises DataError: several columns have a name of those ``used``."""
+    times = Counter(names)
+    for name in used:
+        if times[name] > 1:
+            raise DataError(
+                f"{path}: expected columns of different names, got {name!r} {times[name]} times; "
+                "rename them"
+            )
 
 
 def _is_counter(name: str, names: tuple[str, ...], first: Callable[[str], np.ndarray]) -> bool:
