@@ -177,6 +177,46 @@ def test_csv_examples_are_told_from_names(tmp_path, rows, caplog):
     assert "taken for an example, like the rows below; if it names" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("text", "rows", "level"),
+    [
+        ("3,7\n" + "2.5,9.25\n6.2,4.5\n" * 5, 11, "WARNING"),
+        ("3,7\n" + "2.5,9.0\n6.2,4.5\n" * 5, 10, "WARNING"),  # 9 is written as 9.0
+        ("3,7\n" + "2.50,9.25\n6.20,4.50\n" * 5, 10, "WARNING"),
+        ("5.1,3.5\n4.9,3.0\n4.7,3.2\n", 3, "INFO"),
+        (",5.1,2.2\n0,4.9,3.0\n1,4.7,3.2\n", 2, "WARNING"),
+    ],
+)
+def test_csv_guesses_are_warned_of(tmp_path, text, rows, level, caplog):
+    with caplog.at_level(logging.INFO, "lowerbound"):
+        assert len(read(csv(tmp_path, text))) == rows
+    assert [r.levelname for r in caplog.records if "its first line" in r.message] == [level]
+
+
+def test_csv_a_missing_first_value_is_no_name(tmp_path):
+    for text in (",5.1,2.2\n7,4.9,3.0\n9,4.7,3.2\n", "5.1,,2.2\n7,4.9,3.0\n9,4.7,3.2\n"):
+        with pytest.raises(DataError, match="got no value in line 1"):
+            read(csv(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("text", "how", "name"),
+    [
+        ("a,b,a\n1,2,3\n", {"columns": ("a", "b")}, "a"),
+        ("a,label,label\n1,x,y\n", {}, "label"),
+        ("a,b,b\n1,2,3\n", {"labels": "b"}, "b"),
+        ("a,b,b\n1,2,3\n", {"columns": ("a",), "labels": "b"}, "b"),
+    ],
+)
+def test_csv_columns_of_one_name_are_refused_where_they_are_read(tmp_path, text, how, name):
+    with pytest.raises(DataError, match=f"different names, got '{name}' 2 times; rename them"):
+        read(csv(tmp_path, text), **how)
+
+
+def test_csv_columns_of_one_name_that_are_not_read_may_be_there(tmp_path):
+    assert read(csv(tmp_path, "a,b,b\n1,2,3\n"), columns=("a",)).x.tolist() == [[1]]
+
+
 def test_csv_of_examples_with_a_class_keeps_its_first_line(tmp_path):
     rows = [f"{5 + i / 10:.1f},3.5,{'setosa' if i % 2 else 'virginica'}" for i in range(20)]
     path = csv(tmp_path, "\n".join(rows))

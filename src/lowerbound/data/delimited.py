@@ -157,15 +157,18 @@ def _is_header(
         return True
     named, sure = names_columns(first, rows)
     shown = ", ".join(first[:SHOWN]) + (", …" if len(first) > SHOWN else "")
+    level = logging.INFO if sure else logging.WARNING
     if named and not sure:
-        log.info(
+        log.log(
+            level,
             "%s: its first line, %s, is taken for the names of the columns, unlike the rows below; "
             "if it is an example, say header=False (--header no)",
             path.name,
             shown,
         )
     elif not named:
-        log.info(
+        log.log(
+            level,
             "%s: its first line, %s, is taken for an example, like the rows below; if it names the "
             "columns, say header=True (--header yes)",
             path.name,
