@@ -119,6 +119,8 @@ def test_missing_elements():
     assert data.take(1).observed.tolist() == [[True, False]]
     assert data.subset([2]).observed is None
     assert from_arrays([[1.0]], missing=True).observed is None
+    with pytest.raises(DataError, match="at least one value in column 'b', got none; leave it"):
+        from_arrays([[1.5, np.nan], [2.5, np.nan]], columns=("a", "b"), missing=True)
     assert [batch.x.isnan().sum().item() for batch in data.batches(2)] == [2, 0]
 
 

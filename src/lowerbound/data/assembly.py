@@ -86,6 +86,7 @@ def _converted(raw: Raw, observed: np.ndarray | None) -> tuple[Tensor, Values]:
     else:
         filled = np.where(observed, raw.x, np.zeros((), raw.x.dtype))
         x = to_tensor(filled, raw.where, raw.columns)
+        _refuse_empty(raw, observed)
         mask = torch.from_numpy(np.ascontiguousarray(to_layout(observed, raw.where)))
         known, dtype = x[mask], torch.promote_types(x.dtype, torch.float32)
         x = x.to(dtype).masked_fill(~mask, torch.nan)
@@ -93,6 +94,16 @@ def _converted(raw: Raw, observed: np.ndarray | None) -> tuple[Tensor, Values]:
         numeric = [j for j, name in enumerate(raw.columns or ()) if name not in raw.categories]
         known = x[:, numeric]
     return x, Values.of(known)
+
+
+def _refuse_empty(raw: Raw, observed: np.ndarray) -> None:
+    """Raises DataError: a named column of several rows has no value that would tell its kind."""
+    for name, known in zip(raw.columns or (), observed.any(0), strict=False):
+        if len(observed) > 1 and not np.any(known):
+            raise DataError(
+                f"{raw.where}: expected at least one value in column {name!r}, got none; leave it "
+                "out"
+            )
 
 
 def _number(source: str, parts: Parts) -> tuple[dict[Part, Tensor], tuple[str, ...] | None]:
