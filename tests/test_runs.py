@@ -219,6 +219,40 @@ def test_a_finished_run_may_be_trained_longer(small, tmp_path):
         train(small, tmp_path / "parts", resume=True, callbacks=[])
 
 
+def test_a_run_that_patience_ended_trains_no_more(small, tmp_path):
+    folder = tmp_path / "run"
+    spent = small.settings | {"epochs": 9, "patience": 1, "learning_rate": 1.0}
+    stopped = small.model_copy(update={"settings": spent})
+    n = len(train(stopped, folder, callbacks=[]))
+    assert n < 9
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    longer = small.model_copy(update={"settings": spent | {"epochs": 50}})
+    with pytest.raises(ConfigurationError, match=f"patience=1 ended after epoch {n}; train anew"):
+        train(longer, folder, resume=True, callbacks=[])
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    told: list[str] = []
+    train(stopped, folder, resume=True, callbacks=[], announce=told.append)
+    assert told[-1] == f"the run is finished already: patience=1 ended it after epoch {n}"
+
+
+def test_a_finished_cosine_is_not_advised_to_go_on(small, tmp_path):
+    settings = small.settings | {"epochs": 1, "schedule": "cosine"}
+    cosine = small.model_copy(update={"settings": settings})
+    train(cosine, tmp_path / "run", callbacks=[])
+    told: list[str] = []
+    train(cosine, tmp_path / "run", resume=True, callbacks=[], announce=told.append)
+    assert told[-1] == "the run is finished already: nothing is left to train"
+
+
+def test_a_start_before_any_checkpoint_is_described_anew(small, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    small.model_copy(update={"fingerprints": {"train": "of data since changed"}}).write(folder)
+    train(RunDescription.read(folder), folder, resume=True, callbacks=[])
+    run = Run.open(folder)
+    assert run.description.fingerprints["train"] == run.information["data"]["sha256"]
+
+
 def test_an_older_model_is_compared_with_its_checkpoint(trained, tmp_path):
     folder = shutil.copytree(trained, tmp_path / "run")
     information = json.loads((folder / "model.json").read_text())

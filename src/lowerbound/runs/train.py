@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from lowerbound import devices, storage
-from lowerbound.errors import StorageError
+from lowerbound.errors import ConfigurationError, StorageError
 from lowerbound.files import HALF
 from lowerbound.recipes import prepare
 from lowerbound.runs.description import RUN_FILE, Reading, RunDescription
@@ -21,8 +21,11 @@ from lowerbound.training import (
     Callback,
     ProgressBar,
     Record,
+    Training,
     fit,
+    read_history,
 )
+from lowerbound.training.history import out_of_patience
 from lowerbound.training.processes import joined, local_rank
 from lowerbound.vae import VAE
 
@@ -44,6 +47,7 @@ def train(
 
     Raises:
         StorageError: the folder is occupied.
+        ConfigurationError: more epochs for a run that patience ended.
     """
     with joined(devices.choose(device, local_rank())) as processes:
         if processes.is_first and not resume:
@@ -56,7 +60,8 @@ def train(
             announce(splits.summary())
             announce(f"{description.recipe}: {_summary(experiment.model)}")
         watching = [ProgressBar()] if callbacks is None else callbacks
-        begin = _Begin(description.completed(splits), folder, resume, announce)
+        resume = resume and (folder / CHECKPOINT_FILE).exists()
+        begin = _Begin(description.completed(splits), experiment.training, folder, resume, announce)
         return fit(
             experiment.model,
             splits.train,
@@ -64,7 +69,7 @@ def train(
             experiment.objective,
             experiment.training,
             out=folder,
-            resume=resume and (folder / CHECKPOINT_FILE).exists(),
+            resume=resume,
             callbacks=[begin, *watching],
             device=device,
         )
@@ -75,6 +80,7 @@ class _Begin(Callback):
     """Writes ``run.json`` once training may begin in its folder."""
 
     description: RunDescription
+    training: Training
     folder: Path
     resume: bool
     announce: Callable[[str], None]
@@ -84,12 +90,25 @@ class _Begin(Callback):
             self.description.write(self.folder)
             return
         before, settings = RunDescription.read(self.folder), self.description.settings
+        records, patience = read_history(self.folder), self.training.patience
+        ended = out_of_patience(records, patience)
         if before.settings != settings:
+            if ended:
+                raise ConfigurationError(
+                    f"expected a run that may go on, got {self.folder}, which patience={patience} "
+                    f"ended after epoch {len(records)}; train anew with a higher patience"
+                )
             before.model_copy(update={"settings": settings}).write(self.folder)
-        if step >= epochs * steps:
+        if ended:
             self.announce(
-                "the run is finished already: nothing is left to train; for more epochs add "
-                f"--set epochs={2 * epochs}"
+                f"the run is finished already: patience={patience} ended it after epoch "
+                f"{len(records)}"
+            )
+        elif step >= epochs * steps:
+            more = f"; for more epochs add --set epochs={2 * epochs}"
+            self.announce(
+                "the run is finished already: nothing is left to train"
+                + (more if self.training.schedule == "constant" else "")
             )
 
 

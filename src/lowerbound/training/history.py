@@ -60,6 +60,17 @@ def checked(path: Path, records: Any) -> list[Record]:
     return list(records)
 
 
+def best_epoch(records: list[Record]) -> int:
+    """The epoch of the best validation so far, by `criterion`; 0 before the first."""
+    values = [criterion(record["validation"]) for record in records]
+    return 1 + values.index(max(values)) if values else 0
+
+
+def out_of_patience(records: list[Record], patience: int | None) -> bool:
+    """Whether the last ``patience`` epochs brought no better validation."""
+    return patience is not None and len(records) - best_epoch(records) >= patience
+
+
 def criterion(terms: dict[str, float]) -> float:
     """What the best epoch has the most of: the bound, or where there is none the objective."""
     return terms.get("bound", terms["objective"])

@@ -29,7 +29,7 @@ from lowerbound.likelihoods.support import warn_of_scale
 from lowerbound.objectives import ELBO, Objective, Terms
 from lowerbound.parts import describe
 from lowerbound.streams import Stream
-from lowerbound.training import batches, checkpoint
+from lowerbound.training import batches, checkpoint, history
 from lowerbound.training.callbacks import Callback, ProgressBar, Record
 from lowerbound.training.claim import Claim, claimed
 from lowerbound.training.processes import Processes, joined, local_rank
@@ -253,10 +253,9 @@ class _Run:
         return self._means(sums, len(data))
 
     def _finished(self) -> bool:
-        state, patience = self.state, self.training.patience
-        if state.step >= self.training.epochs * self.steps:
+        if self.state.step >= self.training.epochs * self.steps:
             return True
-        return patience is not None and len(state.history) - state.best_epoch() >= patience
+        return history.out_of_patience(self.state.history, self.training.patience)
 
     # Beginning, saving, ending.
 

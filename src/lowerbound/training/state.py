@@ -50,9 +50,8 @@ class State:
         return nullcontext() if self.average is None else self.average.swapped_in()
 
     def best_epoch(self) -> int:
-        """The epoch of the best validation so far, by `history.criterion`; 0 before the first."""
-        values = [history.criterion(record["validation"]) for record in self.history]
-        return 1 + values.index(max(values)) if values else 0
+        """See `history.best_epoch`."""
+        return history.best_epoch(self.history)
 
     def keep_best(self) -> None:
         """Remember the weights as they are as the best so far."""
