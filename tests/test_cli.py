@@ -249,6 +249,30 @@ def test_evaluate_more_on_fewer_examples(run, trained):
     assert (trained / "evaluation.json").read_bytes() == kept
 
 
+def test_a_bracket_is_of_labels_in_all_their_places(run, tmp_path, monkeypatch):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((60, 4)))
+    np.save(tmp_path / "y.npy", np.repeat(np.arange(3), 20))
+    monkeypatch.chdir(tmp_path)
+    options = ("--data", "x.npy", "--labels", "y.npy", "--test", 30, *SMALL, "--set", "epochs=1")
+    assert run("train", "mlp", "--out", "r", *options, "--set", "conditional=True")[0] == 0
+    described = json.loads((tmp_path / "r" / "run.json").read_text())
+    assert described["source"]["labels"] == str(tmp_path / "y.npy")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert run("evaluate", tmp_path / "r", "--samples", 1)[0] == 0  # its labels are found
+    given, bracket = [], lb.evaluation.bracket
+
+    def watched(model, n, labels, **annealing):
+        given.extend(labels.tolist())
+        return bracket(model, n, labels, **annealing)
+
+    monkeypatch.setattr(lb.evaluation, "bracket", watched)
+    arguments = ("--ais", 1, "--chains", 1, "--bracket", 6, "--samples", 1)
+    more = ("--data", tmp_path / "x.npy", "--labels", tmp_path / "y.npy")
+    assert run("evaluate", tmp_path / "r", *arguments, *more)[0] == 0
+    assert given == [0, 0, 1, 1, 2, 2]
+
+
 def test_bracket_is_of_ais(run, trained):
     code, _, err = run("evaluate", trained, "--bracket", 5)
     assert (code, err.count("\n")) == (2, 1)

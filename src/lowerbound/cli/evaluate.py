@@ -70,6 +70,8 @@ def evaluate(
         lowerbound evaluate runs/first --data more.csv --labels city --json
         lowerbound evaluate runs/first --first 50 --ais 1000 --bracket 50 --gap
     """
+    import torch
+
     from lowerbound import evaluation
     from lowerbound.runs import Run
 
@@ -94,7 +96,7 @@ def evaluate(
         more["annealed"] = watched("annealing", evaluation.anneal, model, examples, **annealing)
         n, own = bracket or BRACKET, None
         if model.context is not None and examples.labels is not None:
-            own = examples.labels.repeat(-(-n // len(examples)))[:n]
+            own = examples.labels[torch.arange(n) * len(examples) // n]
         more["bracket"] = watched(
             "annealing both ways", evaluation.bracket, model, n, own, **annealing
         )

@@ -98,7 +98,7 @@ def train(
         lowerbound train --resume --out runs/first
     """
     from lowerbound import recipes, runs
-    from lowerbound.data.formats import is_large
+    from lowerbound.data.formats import is_large, keeps_labels_apart
     from lowerbound.training import Callback, ProgressBar, TensorBoard
 
     if resume:
@@ -119,6 +119,8 @@ def train(
     else:
         settings = recipes.parse(set_ or [])
         recipes.check(recipe, settings)
+        if labels is not None and keeps_labels_apart(data) and Path(labels).exists():
+            labels = str(Path(labels).absolute())
         description = runs.RunDescription(
             recipe=recipe,
             settings=settings,

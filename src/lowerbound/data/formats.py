@@ -169,9 +169,8 @@ def read_array(source: str | Path) -> np.ndarray:
     >>> read_array("digits").shape
     (360, 1, 8, 8)
     """
-    path = Path(os.path.expanduser(source))
-    if path.is_file() and _format(path) in (".npy", ".idx"):
-        return np.asarray(_array_of(path))
+    if keeps_labels_apart(source):
+        return np.asarray(_array_of(Path(os.path.expanduser(source))))
     return read(source).x.numpy()
 
 
@@ -185,6 +184,12 @@ def is_large(source: str | Path) -> bool:
     if path.suffix.lower() == ".npy" and path.is_file():
         size = path.stat().st_size
     return size > SHARE_OF_MEMORY * memory()
+
+
+def keeps_labels_apart(source: str | Path) -> bool:
+    """Whether the class labels of ``source`` are in a file of their own: of .npy and IDX."""
+    path = Path(os.path.expanduser(source))
+    return path.is_file() and _format(path) in (".npy", ".idx")
 
 
 def _existing(source: str | Path) -> Path:
@@ -283,7 +288,7 @@ def _labels_in(labels: str | None) -> tuple[np.ndarray | None, str | None]:
     """The class labels in an array file, and where they are from."""
     if labels is None:
         return None, None
-    return _array_of(_existing(Path(labels))), f"file {labels}"
+    return _array_of(_existing(Path(labels))), f"file {Path(labels).name}"
 
 
 def _read_folder(folder: Path, reading: Reading) -> Parts:
