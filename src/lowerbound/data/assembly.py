@@ -98,8 +98,8 @@ def _converted(raw: Raw, observed: np.ndarray | None) -> tuple[Tensor, Values]:
 
 def _refuse_empty(raw: Raw, observed: np.ndarray) -> None:
     """Raises DataError: a named column of several rows has no value that would tell its kind."""
-    for name, known in zip(raw.columns or (), observed.any(0), strict=False):
-        if len(observed) > 1 and not np.any(known):
+    for name, known in zip(raw.columns or (), observed.T, strict=False):
+        if len(observed) > 1 and not known.any():
             raise DataError(
                 f"{raw.where}: expected at least one value in column {name!r}, got none; leave it "
                 "out"

@@ -128,7 +128,7 @@ def choose(
 
 def _refuse_repeated(path: Path | str, names: tuple[str, ...], used: Iterable[str | None]) -> None:
     """Raises DataError: several columns have a name of those ``used``."""
-    times = Counter(names)
+    times: Counter[str | None] = Counter(names)
     for name in used:
         if times[name] > 1:
             raise DataError(
