@@ -9,7 +9,7 @@ SMALL = 0.1
 
 
 def output_biases(network: nn.Module) -> Tensor | None:
-    """Those of its last layer, one for each output or for each map; None if there are none."""
+    """Those of the last layer of ``network``: one for each output or map; None if none are."""
     layers = [m for m in network.modules() if isinstance(m, nn.Linear | nn.modules.conv._ConvNd)]
     return layers[-1].bias if layers else None
 
