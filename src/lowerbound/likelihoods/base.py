@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 
 from lowerbound.errors import ConfigurationError
-from lowerbound.networks import apply, output_biases, set_output
+from lowerbound.networks import apply, output_layer, set_output
 from lowerbound.parts import Size
 from lowerbound.transforms import (
     Binary,
@@ -94,7 +94,8 @@ class Likelihood(nn.Module, ABC):
 
         Where the network's last layer has one bias for a map, all elements of it start alike.
         """
-        biases, places = output_biases(self.network), math.prod(self.shape[1:])
+        layer, places = output_layer(self.network), math.prod(self.shape[1:])
+        biases = None if layer is None else layer.bias
         if biases is not None and biases.numel() * places == self.outputs and places > 1:
             # As many values as there are examples, of all places in turn.
             values = x.movedim(1, -1).flatten(0, -2)[:: places + 1]

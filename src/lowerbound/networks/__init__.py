@@ -10,7 +10,7 @@ from lowerbound.networks.flows import Univariate, autoregressive_flow
 from lowerbound.networks.heads import FieldInputs, GaussianHeads, Given, Leading
 from lowerbound.networks.log_counts import LogCounts
 from lowerbound.networks.mlp import MLP
-from lowerbound.networks.output import output_biases, set_output
+from lowerbound.networks.output import output_layer, set_output
 
 __all__ = [
     "MLP",
@@ -24,6 +24,6 @@ __all__ = [
     "Univariate",
     "apply",
     "autoregressive_flow",
-    "output_biases",
+    "output_layer",
     "set_output",
 ]

@@ -6,12 +6,13 @@ import torch
 from torch import Tensor, nn
 
 SMALL = 0.1
+Layer = nn.Linear | nn.modules.conv._ConvNd
 
 
-def output_biases(network: nn.Module) -> Tensor | None:
-    """Those of the last layer of ``network``: one for each output or map; None if none are."""
-    layers = [m for m in network.modules() if isinstance(m, nn.Linear | nn.modules.conv._ConvNd)]
-    return layers[-1].bias if layers else None
+def output_layer(network: nn.Module) -> Layer | None:
+    """The last linear layer or convolution of ``network``; None where it has neither."""
+    layers = [module for module in network.modules() if isinstance(module, Layer)]
+    return layers[-1] if layers else None
 
 
 @torch.no_grad()
@@ -21,8 +22,8 @@ def set_output(network: nn.Module, output: Tensor) -> None:
     Its last layer's biases become it (those of maps, its mean over each), and its weights small.  A
     network whose last layer is neither linear nor a convolution stays as it is.
     """
-    layers = [m for m in network.modules() if isinstance(m, nn.Linear | nn.modules.conv._ConvNd)]
-    bias = layers[-1].bias if layers else None
-    if bias is not None and output.numel() % bias.numel() == 0:
+    layer = output_layer(network)
+    bias = None if layer is None else layer.bias
+    if layer is not None and bias is not None and output.numel() % bias.numel() == 0:
         bias.copy_(output.reshape(bias.numel(), -1).mean(1))
-        layers[-1].weight.mul_(SMALL)
+        layer.weight.mul_(SMALL)
