@@ -207,7 +207,9 @@ def test_labels_go_in_as_any_whole_numbers():
     expected = model.embed(data.x, data.labels)
     torch.testing.assert_close(model.embed(NORMAL, list(data.labels.numpy())), expected)
     assert model.sample(2, [0, 2]).shape == (2, 2)
-    with pytest.raises(ConfigurationError, match="an array of numbers, got list"):
+    with pytest.raises(
+        ConfigurationError, match="a class of the model, got 'a' and 1 more; known: 0, 1, 2"
+    ):
         model.sample(2, ["a", "b"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -46,7 +47,7 @@ def test_labels_of_what_is_drawn(trained):
     run = Run.open(trained)
     assert torch.equal(run.labels(12), torch.arange(12) % 10)
     assert torch.equal(run.labels(3, "7"), torch.full((3,), 7))
-    with pytest.raises(ConfigurationError, match="one of 0, 1, 2"):
+    with pytest.raises(ConfigurationError, match="a class of the model, got 'ten'; known: 0, 1"):
         run.labels(3, "ten")
 
 
@@ -130,6 +131,88 @@ def test_other_data_are_taken_by_their_columns_names(tmp_path, caplog):
     renamed = lb.data.from_arrays(x, columns=["age", "height", "mass"])
     with pytest.raises(DataError, match="got none called 'weight'"):
         lb.fit(model, renamed, callbacks=[])
+
+
+PETS = ("cat", "cow", "dog")
+
+
+def pets(names: tuple[str, ...]) -> lb.data.Dataset:
+    """The same 60 examples, whose classes are numbered in the order of ``names``."""
+    y = torch.tensor([names.index(PETS[i % 3]) for i in range(60)])
+    x = torch.randn(60, 2, generator=torch.Generator().manual_seed(0)) + torch.arange(120).view(
+        60, 2
+    ).remainder(3)
+    return lb.data.Dataset(x, y, "pets", names)
+
+
+def test_other_data_are_taken_by_the_names_of_their_classes(tmp_path):
+    data, other = pets(PETS), pets(("dog", "cat", "cow"))
+    torch.manual_seed(0)
+    made = lb.recipes.mlp(data, conditional=True, hidden=(8,), latent_dim=2).model
+    model = lb.load(lb.save(made, tmp_path / "model"))
+    assert model.context.names == PETS
+    expected = lb.evaluate(model, data, samples=2)
+    assert lb.evaluate(model, other, samples=2) == expected
+    by_number = lb.data.Dataset(data.x, other.labels)
+    assert lb.evaluate(model, by_number, samples=2).elbo != expected.elbo
+    assert lb.diagnose(model, other, other) == lb.diagnose(model, data, data)
+    codes = model.embed(data)
+    names = [PETS[i % 3] for i in range(60)]
+    for given in ((other,), (data.x, data.labels), (data.x, names), (other, np.array(names))):
+        assert torch.equal(model.embed(*given), codes)
+        assert torch.equal(model.reconstruct(*given), model.decode(codes, data.labels))
+    with pytest.raises(ConfigurationError, match="pets, which numbers them otherwise than the"):
+        model.embed(other, other.labels)
+    named = model.sample(3, ["dog", "cat", "dog"], seed=0)
+    assert torch.equal(named, model.sample(3, torch.tensor([2, 0, 2]), seed=0))
+    with pytest.raises(ConfigurationError, match="got 'dgo'; did you mean dog"):
+        model.sample(3, ["dog", "cat", "dgo"])
+    with pytest.raises(
+        ConfigurationError, match=r"from 0 to 2 \(or names: 'cat', 'cow', 'dog'\), got"
+    ):
+        model.sample(1, [3])
+    strange = dataclasses.replace(other, classes=("dog", "cat", "ant"))
+    for use in (lb.evaluate, lb.evaluation.embed, lb.evaluation.reconstruct, lb.diagnose, lb.fit):
+        with pytest.raises(DataError, match=r"pets: expected a class .* got 'ant'; did you mean"):
+            use(model, strange)
+    of_dogs = other.subset((other.labels == 0).nonzero().flatten())
+    assert torch.equal(lb.evaluation.embed(model, of_dogs), codes[data.labels == 2])
+
+
+def test_classes_known_by_their_number_alone_are_called_by_it():
+    model = lb.VAE(
+        lb.StandardNormal(1),
+        lb.DiagonalGaussian(lb.MLP(2, (), 2, context_dim=5), 1),
+        lb.Gaussian(lb.MLP(1, (), 2, context_dim=5), (2,)),
+        context=lb.Labels(5),
+    )
+    x = torch.randn(4, 2)
+    few = lb.data.from_arrays(x, labels=[3, 1, 3, 4])  # whose labels are 1, 0, 1, 2
+    assert torch.equal(model.embed(few), model.embed(x, [3, 1, 3, 4]))
+    with pytest.raises(DataError, match=r"got 'cat' and 2 more; .*; name them: context=Labels\("):
+        lb.evaluate(model, pets(PETS))
+    with pytest.raises(ConfigurationError, match="classes of different names"):
+        lb.Labels(("cat", "cat"))
+
+
+def test_other_files_are_taken_by_the_names_of_their_classes(tmp_path):
+    def write(name: str, **renamed: str) -> str:
+        data = pets(PETS)
+        named = [renamed.get(PETS[i], PETS[i]) for i in data.labels.tolist()]
+        np.savez(tmp_path / f"{name}.npz", x=data.x.numpy(), y=np.array(named))
+        return str(tmp_path / f"{name}.npz")
+
+    settings = {"hidden": 4, "latent_dim": 1, "epochs": 1, "conditional": True}
+    source = DataSource(source=write("a"))
+    description = RunDescription(recipe="mlp", settings=settings, source=source, command="")
+    train(description, tmp_path / "r", callbacks=[])
+    run = Run.open(tmp_path / "r")
+    other = run.other(write("b", cat="dog", cow="dog"))
+    assert other.classes == PETS
+    assert set(other.labels.tolist()) == {2}
+    assert run.labels(2, "dog").tolist() == [2, 2]
+    with pytest.raises(DataError, match="got 'ant'"):
+        run.other(write("c", cow="ant"))
 
 
 def test_one_changed_digit_is_noticed(trained, tmp_path):

@@ -2,20 +2,92 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import cached_property
+from typing import Annotated, Any
+
+import numpy as np
+import pydantic
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lowerbound.errors import ConfigurationError
+from lowerbound.data.columns import D, quoted
+from lowerbound.errors import ConfigurationError, DataError, near
 from lowerbound.parts import Size, part
+
+Names = Annotated[tuple[str, ...], pydantic.Field(min_length=1)]
 
 
 @part
 class Labels(nn.Module):
-    """Class labels 0 … classes − 1, (batch,), to one-hot features (batch, classes)."""
+    """Class labels 0 … K − 1, (batch,), to one-hot features (batch, K).
 
-    def __init__(self, classes: Size) -> None:
+    Args:
+        classes: the names of the K classes, in the order of their numbers; or K alone, of classes
+            called 0, 1, ….
+
+    Raises:
+        ConfigurationError: two classes of one name.
+
+    >>> Labels(("cat", "dog"))(torch.tensor([1, 0]))
+    tensor([[0., 1.],
+            [1., 0.]])
+    """
+
+    def __init__(self, classes: Size | Names) -> None:
         super().__init__()
-        self.classes = classes
+        self._given = classes
+        self.classes = classes if isinstance(classes, int) else len(classes)
+        if not isinstance(classes, int) and len(set(classes)) < len(classes):
+            raise ConfigurationError(
+                f"expected classes of different names, got {quoted(classes)}; rename them"
+            )
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """What the classes are called."""
+        given = self._given
+        return tuple(map(str, range(given))) if isinstance(given, int) else given
+
+    def expect(self, data: D) -> D:
+        """``data``, their labels numbered by the names of their classes, where these have names.
+
+        Raises:
+            DataError: some example's class is none of these.
+        """
+        if data.labels is None or data.classes is None or data.classes == self.names:
+            return data
+        used = data.labels.unique()
+        numbers = torch.zeros(len(data.classes), dtype=torch.int64, device=data.labels.device)
+        try:
+            numbers[used] = self.numbers([data.classes[i] for i in used.tolist()]).to(numbers)
+        except ConfigurationError as error:
+            unnamed = isinstance(self._given, int)
+            remedy = "; name them: context=Labels(data.classes)" if unnamed else ""
+            raise DataError(f"{data.name}: {error}{remedy}") from None
+        return replace(data, labels=numbers[data.labels], classes=self.names)  # type: ignore[type-var]
+
+    def numbers(self, labels: Any) -> Any:
+        """``labels``, which are names of classes, as their numbers; numbers as they are.
+
+        Raises:
+            ConfigurationError: a name of no class.
+        """
+        if isinstance(labels, Tensor):
+            return labels
+        given = np.asarray(labels)
+        if given.dtype.kind not in "UO" or not all(isinstance(name, str) for name in given.flat):
+            return labels
+        known = {name: i for i, name in enumerate(self.names)}
+        found, place = np.unique(given.astype(np.str_), return_inverse=True)
+        if unknown := [name for name in found.tolist() if name not in known]:
+            more = f" and {len(unknown) - 1:,} more" if len(unknown) > 1 else ""
+            raise ConfigurationError(
+                f"expected a class of the model, got {unknown[0]!r}{more}; "
+                f"{near(unknown[0], self.names)}"
+            )
+        return torch.tensor([known[name] for name in found.tolist()])[torch.from_numpy(place)]
 
     def forward(self, labels: Tensor) -> Tensor:
         if labels.is_floating_point() or labels.ndim != 1:
@@ -25,7 +97,8 @@ class Labels(nn.Module):
             )
         wrong = labels[(labels < 0) | (labels >= self.classes)]
         if len(wrong):
+            named = "" if isinstance(self._given, int) else f" (or names: {quoted(self.names)})"
             raise ConfigurationError(
-                f"expected class labels from 0 to {self.classes - 1}, got {wrong[0].item()}"
+                f"expected class labels from 0 to {self.classes - 1}{named}, got {wrong[0].item()}"
             )
         return F.one_hot(labels.long(), self.classes).float()

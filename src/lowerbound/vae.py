@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -14,18 +13,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from lowerbound.context import Labels
 from lowerbound.data import Data, as_dataset
 from lowerbound.data.assembly import in_memory, is_plain
-from lowerbound.data.columns import by_name
+from lowerbound.data.columns import D, by_name
 from lowerbound.divergences import kl
-from lowerbound.errors import ConfigurationError, DataError, ShapeError
+from lowerbound.errors import ConfigurationError, ShapeError
 from lowerbound.likelihoods.support import check_support
 from lowerbound.parts import part
 from lowerbound.streams import Stream, seeded
 from lowerbound.transforms import Identity, Transform
-
-LOST = 0.01
-"""The share of a deviation that may be lost in a model's floating type."""
 
 
 @dataclass(frozen=True)
@@ -195,15 +192,24 @@ class VAE(nn.Module):
             return set(support) == set(given)
         return support == given
 
+    def by_name(self, data: D) -> D:
+        """``data``, its columns and classes in the model's order, by their names where it has them.
+
+        Raises:
+            DataError: a column is missing, or some example's class is none of the model's.
+        """
+        data = by_name(data, self.columns)
+        return self.context.expect(data) if isinstance(self.context, Labels) else data
+
     def expect(self, data: Data) -> Data:
-        """``data``, its columns by the model's names; data that do not fit the model are refused.
+        """``data`` as `by_name` takes them; data that do not fit the model are refused.
 
         Raises:
             ConfigurationError: elements are missing, and the likelihood cannot leave them out.
-            DataError: categories are not those that the model was made for, a column is missing, or
-                the likelihood gives such values no probability.
+            DataError: categories are not those that the model was made for, the likelihood gives
+                such values no probability, or as in `by_name`.
         """
-        data = by_name(data, self.columns)
+        data = self.by_name(data)
         if data.missing and not getattr(self.likelihood, "takes_missing", False):
             raise ConfigurationError(
                 f"expected the Heterogeneous likelihood for {data.name}, parts of which are "
@@ -213,29 +219,6 @@ class VAE(nn.Module):
             self.likelihood.expect(data)  # type: ignore[operator]
         check_support(self.likelihood, self.transform, data)
         return data
-
-    def expect_digits(self, data: Data) -> None:
-        """Refuse training data that, as the transform brings them, float32 does not tell apart.
-
-        Raises:
-            DataError: a column's mean and one deviation above it differ in too few digits.
-        """
-        if data.dtype != torch.float64 or self._parameter.dtype == torch.float64:
-            return
-        mean, deviation = data.moments.mean, data.moments.variance().sqrt()
-        pair = torch.stack([mean, mean + deviation]).expand(2, math.prod(data.shape))
-        low, high = self.transform.noiseless(pair.reshape(2, *data.shape)).flatten(1)
-        there = (high - low).abs()
-        seen = (high.to(self._parameter.dtype) - low.to(self._parameter.dtype)).abs()
-        lost = ~((seen - there).abs() <= LOST * there) & ~data.moments.constant()
-        if lost.any():
-            j = int(lost.int().argmax()) % len(mean)
-            raise DataError(
-                f"{data.name}: expected numbers that float32 tells apart once they are "
-                f"transformed, got column {j} (counted from 0) of mean {mean[j].item():.6g} and "
-                f"deviation {deviation[j].item():.3g} under {type(self.transform).__name__}; give "
-                "the VAE transform=Standardise.of(data), or rescale that column"
-            )
 
     def draws(
         self,
@@ -304,31 +287,49 @@ class VAE(nn.Module):
             raise ShapeError(f"expected x of shape {('batch', *self.shape)}, got {tuple(x.shape)}")
 
     def features(self, context: Any) -> Tensor | None:
-        """The context as features (batch, context_dim), or None in a model without context."""
+        """Class numbers or names as features (batch, context_dim); None without a context."""
         if self.context is None:
             return None
         if context is None:
             raise ConfigurationError(
                 "expected class labels, as this model is conditional, got none; pass context="
             )
+        if isinstance(self.context, Labels):
+            context = self.context.numbers(context)
         return self.context(self._here(context))
 
     def encode(self, x: Any, context: Any = None) -> Distribution:
         """The posterior q(z|x) of data x, transformed without noise.
 
         As everywhere that data go in, x is a tensor of any type, or whatever `data.as_dataset`
-        takes: an array, a frame, a data set in memory.  ``context`` are class labels, (batch,), of
-        any whole numbers, which a conditional model needs.
+        takes: an array, a frame, a data set in memory.  ``context`` are what a conditional model
+        needs: class numbers of any type, or names, (batch,); None takes the data set's.
 
         Raises:
             ShapeError: x has another shape than the model's.
-            ConfigurationError: a conditional model was given no labels, or wrong ones.
+            ConfigurationError: a conditional model was given no labels, or wrong ones; or numbers
+                beside a data set that numbers the classes otherwise.
         """
-        if not is_plain(x):
-            x = in_memory(self.expect(as_dataset(x))).x
+        x, context = self._taken(x, context)
         self._check(x)
         x = self.transform.noiseless(x.to(self._parameter.device)).to(self._parameter.dtype)
         return self.posterior(x, self.features(context))
+
+    def _taken(self, x: Any, context: Any) -> tuple[Tensor, Any]:
+        """x as a tensor, and its context; a data set's own labels, where there is no other."""
+        if is_plain(x):
+            return x, context
+        given = as_dataset(x)
+        data = in_memory(self.expect(given))
+        if context is None:
+            return data.x, data.labels
+        named = isinstance(self.context, Labels) and self.context.numbers(context) is not context
+        if data.classes != given.classes and not named:
+            raise ConfigurationError(
+                f"expected the names of classes as context for {given.name}, which numbers them "
+                "otherwise than the model, got numbers; leave context out to take its own labels"
+            )
+        return data.x, context
 
     def decode(self, z: Any, context: Any = None) -> Tensor:
         """The mean of p(x|z) for codes z, (*batch, latent), in data units: (*batch, *shape).
@@ -353,6 +354,7 @@ class VAE(nn.Module):
 
         x and ``context`` are as in `encode`.
         """
+        x, context = self._taken(x, context)
         return self.decode(self.embed(x, context), context)
 
     def joint(
@@ -369,7 +371,7 @@ class VAE(nn.Module):
         """x ~ p(x|z), z ~ p(z), or with ``mean`` the decoder's mean at z; (n, *shape), data units.
 
         ``seed`` makes the draw repeatable and leaves torch's generator as it was.  A conditional
-        model takes n labels as ``context``.
+        model takes n class numbers or names as ``context``.
         """
         if context is not None and len(context) != n:
             raise ShapeError(f"expected a label for each of {n} samples, got {len(context)}")

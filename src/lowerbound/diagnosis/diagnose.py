@@ -8,7 +8,6 @@ from functools import partial
 from torch import Tensor
 
 from lowerbound.data import Dataset, from_arrays
-from lowerbound.data.columns import by_name
 from lowerbound.diagnosis.bounds import bound_gap, importance_samples, overfitting, still_learning
 from lowerbound.diagnosis.codes import collapsed_dimensions, holes, vanishing_kl
 from lowerbound.diagnosis.encoder import clipped_heads, kl_formula, kl_weight, stated_variance
@@ -103,8 +102,8 @@ def examine(
 
     Not those that ``leave_out`` names.
     """
-    test = by_name(_dataset(data, "held-out"), model.columns)
-    known = None if train is None else by_name(_dataset(train, "training"), model.columns)
+    test = model.by_name(_dataset(data, "held-out"))
+    known = None if train is None else model.by_name(_dataset(train, "training"))
     with judging(model, seed, Stream.DIAGNOSE) as device:
         trained = TrainedModel(model, test, known, history, objective, device, seed)
         checks = [checked("shapes", trained)]

@@ -172,7 +172,7 @@ def decompose_kl(
         ConfigurationError: the posterior is no diagonal Gaussian, the prior takes a context, or
             there are fewer than two examples.
     """
-    data = held_out(data)
+    data = model.expect(held_out(data))
     with judging(model, seed, Stream.DECOMPOSE) as device:
         labels = None if data.labels is None else data.labels[:1].to(device)
         p = model.prior(model.features(labels))

@@ -157,7 +157,7 @@ def anneal(
 def bracket(
     model: VAE,
     n: int = 100,
-    labels: Tensor | None = None,
+    labels: Any = None,
     *,
     steps: int = 500,
     chains: int = 16,
@@ -172,7 +172,7 @@ def bracket(
     Args:
         model: as in `anneal`.
         n: pairs, at least two.
-        labels: class numbers, (n,), which a conditional model takes.
+        labels: class numbers or names, (n,), which a conditional model takes.
         steps: as in `anneal`.
         chains: for each x.
         seed: of the pairs and of all noise.
@@ -186,8 +186,8 @@ def bracket(
     betas = schedule(steps)
     tally = _Tally(progress, n * (_pilots(steps) + 2 * (steps - 1) * chains))
     found: list[Tensor] = []
-    with judging(model, seed, Stream.BRACKET) as device:
-        features = model.features(None if labels is None else labels.to(device))
+    with judging(model, seed, Stream.BRACKET):
+        features = model.features(labels)
         z, likelihood = model.joint(n, features)
         for x, context in in_parts(model, likelihood.sample(), features, chains):
             path, (origin, z) = _Path(model, model.given(x, context)), z.tensor_split([len(x)])

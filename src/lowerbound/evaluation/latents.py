@@ -104,7 +104,7 @@ def normal_quantiles(steps: int, low: float = 0.05, high: float = 0.95) -> Tenso
 
 
 def manifold(
-    model: VAE, values: Tensor, dimensions: tuple[int, int] = (0, 1), label: int | None = None
+    model: VAE, values: Tensor, dimensions: tuple[int, int] = (0, 1), label: int | str | None = None
 ) -> Tensor:
     """Decoded means on a grid over two dimensions, others 0: (rows, columns, *shape), on the CPU.
 
@@ -112,7 +112,7 @@ def manifold(
         model: whose decoder is taken.
         values: (steps,) that each of the two dimensions takes.
         dimensions: columns follow the first and rows the second, both upwards in value.
-        label: the class number of all, which a conditional model takes.
+        label: the class of all, by number or name, which a conditional model takes.
 
     Raises:
         ConfigurationError: the model has no such dimensions.
@@ -129,7 +129,7 @@ def traversals(
     model: VAE,
     dimensions: Sequence[int],
     values: Tensor,
-    label: int | None = None,
+    label: int | str | None = None,
 ) -> Tensor:
     """Decoded means along one dimension at a time, the others 0: (dimensions, steps, *shape).
 
@@ -137,7 +137,7 @@ def traversals(
         model: whose decoder is taken.
         dimensions: those that are walked along.
         values: (steps,) that each takes.
-        label: the class number of all, which a conditional model takes.
+        label: the class of all, by number or name, which a conditional model takes.
 
     Raises:
         ConfigurationError: the model has no such dimensions.
@@ -157,7 +157,7 @@ def _check(model: VAE, dimensions: Sequence[int]) -> None:
 
 
 @torch.no_grad()
-def _decode(model: VAE, z: Tensor, label: int | None) -> Tensor:
+def _decode(model: VAE, z: Tensor, label: int | str | None) -> Tensor:
     rows = z.flatten(0, 1)
-    context = None if label is None else torch.full((len(rows),), label)
+    context = None if label is None else [label] * len(rows)
     return model.decode(rows, context).cpu().unflatten(0, z.shape[:2])

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from typing import Any
+
+import torch
 
 from lowerbound.data import Data
 from lowerbound.data.schema import ALLOWED, Values
 from lowerbound.errors import DataError
-from lowerbound.transforms import Binary, Counts, Dequantise, Identity, Scale, Standardise
+from lowerbound.transforms import (
+    Binary,
+    Counts,
+    Dequantise,
+    Identity,
+    Scale,
+    Standardise,
+    Transform,
+)
 
 Wanted = tuple[str, Callable[[Values], bool]]
 FAR = 10.0  # deviations
+LOST = 0.01
+"""The share of a deviation that may be lost in a model's floating type."""
 
 log = logging.getLogger("lowerbound")
 
@@ -97,4 +110,28 @@ def warn_of_scale(likelihood: Any, transform: Any, data: Data) -> None:
             data.name,
             farthest,
             widest,
+        )
+
+
+def expect_digits(transform: Transform, data: Data, dtype: torch.dtype) -> None:
+    """Refuse training data that, as the transform brings them, ``dtype`` does not tell apart.
+
+    Raises:
+        DataError: a column's mean and one deviation above it differ in too few digits.
+    """
+    if data.dtype != torch.float64 or dtype == torch.float64:
+        return
+    mean, deviation = data.moments.mean, data.moments.variance().sqrt()
+    pair = torch.stack([mean, mean + deviation]).expand(2, math.prod(data.shape))
+    low, high = transform.noiseless(pair.reshape(2, *data.shape)).flatten(1)
+    there = (high - low).abs()
+    seen = (high.to(dtype) - low.to(dtype)).abs()
+    lost = ~((seen - there).abs() <= LOST * there) & ~data.moments.constant()
+    if lost.any():
+        j = int(lost.int().argmax()) % len(mean)
+        raise DataError(
+            f"{data.name}: expected numbers that float32 tells apart once they are transformed, "
+            f"got column {j} (counted from 0) of mean {mean[j].item():.6g} and deviation "
+            f"{deviation[j].item():.3g} under {type(transform).__name__}; give the VAE "
+            "transform=Standardise.of(data), or rescale that column"
         )

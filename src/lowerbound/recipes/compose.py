@@ -359,4 +359,4 @@ def labels_of(data: Data) -> Labels:
         raise ConfigurationError(
             f"expected class labels in {data.name} for a conditional model, got none"
         )
-    return Labels(len(data.classes) if data.classes else int(data.labels.max()) + 1)
+    return Labels(data.classes or int(data.labels.max()) + 1)

@@ -122,11 +122,10 @@ class Outcome:
     @cached_property
     def class_names(self) -> list[str]:
         """The names of all classes of the model and of the data, or their numbers."""
-        if self.data.classes:
-            return list(self.data.classes)
-        labels = self.data.labels
-        known = getattr(self.model.context, "classes", 0)
-        return [str(i) for i in range(max(known, 0 if labels is None else int(labels.max()) + 1))]
+        names = self.data.classes or getattr(self.model.context, "names", None)
+        if names is None and self.data.labels is not None:
+            names = map(str, range(int(self.data.labels.max()) + 1))
+        return list(names or ())
 
     @property
     def columns(self) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 from lowerbound import storage
+from lowerbound.context import Labels
 from lowerbound.data import Dataset, Splits, Stored, read
 from lowerbound.data.formats import options_of
 from lowerbound.data.reading import Options
@@ -85,7 +85,10 @@ class Run:
                 f"with: lowerbound train --resume --out {folder}"
             )
         self._compare_with_checkpoint()
-        return storage.load(folder, self.device)
+        model = storage.load(folder, self.device)
+        if self.is_described and self.description.classes and model.context is not None:
+            model.context = Labels(self.description.classes)  # of which older models know no names
+        return model
 
     def _compare_with_checkpoint(self) -> None:
         """Raises StorageError: a model.json without a seal is not of the model that was trained."""
@@ -166,26 +169,10 @@ class Run:
         data = read(source, columns=columns, **how | {"labels": labels})
         if columns is not None and data.columns is None:
             log.info("%s: its columns have no names, and are taken in the model's order", source)
-        if self.is_described:
-            if self.description.values is not None:
-                self.description.values.refuse_others(data, source)
-            if self.model.context is not None:
-                data = self._by_classes(data, source)
+        if self.is_described and self.description.values is not None:
+            self.description.values.refuse_others(data, source)
         self.expect_shape(data, source)
-        return data
-
-    def _by_classes(self, data: Dataset, source: str) -> Dataset:
-        """``data`` with labels numbered as the run's are."""
-        classes = self.description.classes
-        if data.labels is None or data.classes is None or classes is None:
-            return data
-        unknown = sorted(set(data.classes) - set(classes))
-        if unknown:
-            raise DataError(
-                f"{source}: expected the run's classes {', '.join(classes)}, got {unknown[0]!r}"
-            )
-        numbers = torch.tensor([classes.index(name) for name in data.classes])
-        return dataclasses.replace(data, labels=numbers[data.labels], classes=classes)
+        return self.model.by_name(data)
 
     def expect_shape(self, data: Dataset, source: str) -> None:
         """Raises DataError: ``data``, read from ``source``, are not of the model's shape."""
@@ -217,15 +204,9 @@ class Run:
             if name is not None:
                 raise ConfigurationError("expected no --label, as this model is not conditional")
             return None
-        classes = self.description.classes if self.is_described else None
-        names = classes or [str(i) for i in range(context.classes)]  # type: ignore[arg-type]
         if name is None:
-            return torch.arange(n) % len(names)
-        if name not in names:
-            raise ConfigurationError(
-                f"expected --label to be one of {', '.join(names)}, got {name!r}"
-            )
-        return torch.full((n,), names.index(name))
+            return torch.arange(n) % context.classes  # type: ignore[operator]
+        return context.numbers([name] * n)  # type: ignore[operator]
 
     @property
     def evaluation(self) -> Evaluation | None:

@@ -25,7 +25,7 @@ from lowerbound.errors import (
     StorageError,
 )
 from lowerbound.files import to_json
-from lowerbound.likelihoods.support import warn_of_scale
+from lowerbound.likelihoods.support import expect_digits, warn_of_scale
 from lowerbound.objectives import ELBO, Objective, Terms
 from lowerbound.parts import describe
 from lowerbound.streams import Stream
@@ -126,7 +126,7 @@ class _Run:
         device: torch.device,
     ) -> None:
         train = model.expect(train)
-        model.expect_digits(train)
+        expect_digits(model.transform, train, next(model.parameters()).dtype)
         warn_of_scale(model.likelihood, model.transform, train)
         validation = None if validation is None else model.expect(validation)
         if training.patience is not None and validation is None:
