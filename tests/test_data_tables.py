@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pytest
 
-from lowerbound.data import delimited, load, read
+from lowerbound.data import delimited, from_arrays, load, read
 from lowerbound.errors import ConfigurationError, DataError
 
 pa = pytest.importorskip("pyarrow")
@@ -88,6 +88,28 @@ def test_csv_labels_are_named(tmp_path):
         read(path, labels="taget")
 
 
+@pytest.mark.parametrize(
+    ("written", "classes"),
+    [
+        (["1.0", "2.0"], ("1", "2")),
+        (["1", "2e1"], ("1", "20")),
+        (["007", "7"], ("007", "7")),
+        (["v1.5", "2.5"], ("2.5", "v1.5")),
+        (["0.25", "1"], "got 0.25 in row 0 .*a quantity is no class"),
+        (["1", "inf"], "got inf in row 1 .*a quantity is no class"),
+    ],
+)
+def test_csv_labels_that_are_numbers(tmp_path, written, classes):
+    """As those of an array of them: whole ones are classes, and fractions are refused."""
+    path = csv(tmp_path, f"a,label\n5,{written[0]}\n6,{written[1]}\n")
+    if isinstance(classes, tuple):
+        assert read(path).classes == classes
+        return
+    for refused in (lambda: read(path), lambda: from_arrays([[5], [6]], [*map(float, written)])):
+        with pytest.raises(DataError, match=classes):
+            refused()
+
+
 def test_csv_labels_by_number_without_a_header(tmp_path):
     data = read(csv(tmp_path, "1,2,7\n3,4,8\n"), labels="2")
     assert data.x.tolist() == [[1, 2], [3, 4]]
@@ -111,6 +133,8 @@ def test_csv_labels_by_number_without_a_header(tmp_path):
             "a,b\n1,1e199\n",
             r"expected numbers below 1e\+150 .* 1e\+199 in row 0, column 'b'",
         ),
+        ('a,"b\nc",d\n1,2,3\n', "first line to end its quotes, got 'b', which goes on in the next"),
+        ('a,b\n1,"2\n3"\n4,5\n', r"numbers in column 'b', got '2\\n3' in line 2"),
         ("a,b\n1,2\n3\n4,5\n", "expected 2 fields in every line, got 1 in line 3"),
         ("a,b\n1,2\n3,4,5\n", "got 3 in line 3"),
         ("a,,c\n1,2,3\n", "a name for every column, got '' for column 1"),

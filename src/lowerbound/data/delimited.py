@@ -114,7 +114,17 @@ def read_csv(path: Path, reading: Reading) -> Parts:
         raw = gather(str(path), blocks(), most, columns)
     except (pa.ArrowException, OSError) as error:
         raise _explain(path, layout, error) from None
+    if raw.labels is not None:
+        raw = replace(raw, labels=_as_numbers(raw.labels))
     return {"all": raw if layout.named else replace(raw, columns=None)}
+
+
+def _as_numbers(labels: np.ndarray) -> np.ndarray:
+    """Text as numbers, if all of it is and some, such as 1.0, is no whole one as it is written."""
+    names, place = np.unique(labels, return_inverse=True)
+    values = numbers([names.tolist()])[0]
+    whole = all(name.lstrip("+-").isdigit() for name in names.tolist())
+    return labels if whole or np.isnan(values).any() else values[place]
 
 
 def _layout(path: Path, reading: Reading) -> Layout:
@@ -129,7 +139,7 @@ def _layout(path: Path, reading: Reading) -> Layout:
             f"{path}: expected at most {MOST_COLUMNS:,} columns, got "
             f"{line.count(delimiter) + 1:,}; write an .npy file"
         )
-    first = tuple(field.strip() for field in _fields(path, line, delimiter))
+    first = tuple(field.strip() for field in _fields(path, line, delimiter, whole=True))
     sampled = min(SAMPLED_ROWS, max(2, SAMPLED_FIELDS // len(first)))
     below = [text for _, text in itertools.islice(lines, sampled)]
     rows = [[field.strip() for field in _fields(path, text, delimiter)] for text in below]
@@ -177,9 +187,17 @@ def _is_header(
     return named
 
 
-def _fields(path: Path, line: str, delimiter: str) -> list[str]:
+def _fields(path: Path, line: str, delimiter: str, *, whole: bool = False) -> list[str]:
+    """The fields of a line; with ``whole``, none of them may go on in the next."""
+    reader = csv.reader([line, ""], delimiter=delimiter)
     try:
-        return next(csv.reader([line], delimiter=delimiter))
+        fields = next(reader)
+        if whole and reader.line_num > 1:
+            raise DataError(
+                f"{path}: expected the first line to end its quotes, got {fields[-1]!r}, which "
+                "goes on in the next line; write names without line breaks"
+            )
+        return fields
     except csv.Error as error:
         raise DataError(
             f"{path}: expected a table of numbers, got a line that is none ({error})"
@@ -232,7 +250,7 @@ def _explain(path: Path, layout: Layout, error: Exception) -> DataError:
             f"{path}: expected {len(layout.names)} fields in every line, got {match[2]} in line "
             f"{line}; check that line"
         )
-    if match := re.search(r"column #(\d+): Row #(\d+): .* invalid value '(.*)'", str(error)):
+    if match := re.search(r"(?s)column #(\d+): Row #(\d+): .* invalid value '(.*)'", str(error)):
         line = _line_of(path, layout, int(match[2]) - layout.skip - 1)
         return not_a_number(
             path, layout.names[int(match[1])], match[3][:SHOWN_CHARACTERS], f"line {line}"
