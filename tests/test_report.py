@@ -18,7 +18,7 @@ from lowerbound import plots, recipes
 from lowerbound.data import Dataset
 from lowerbound.plots import DPI
 from lowerbound.plots.style import number
-from lowerbound.report import codes, images, tables, write_report
+from lowerbound.report import build, codes, images, tables, write_report
 from lowerbound.report.build import picture
 from lowerbound.report.outcome import Outcome
 from lowerbound.report.rows import apart
@@ -204,6 +204,28 @@ def test_the_worst_are_those_of_the_lowest_bound():
     assert [number(score) for score in lowest] == [text for text in written if "." in text]
     table = tables.worst(outcome(TABLE))
     assert len(table.rows) == tables.WORST
+
+
+def test_a_row_without_a_bound_is_left_out_and_said(tmp_path):
+    x = torch.randn(40, 5, generator=GENERATOR)
+    model = recipes.mlp(Dataset(x, name="rows"), hidden=(4,), latent_dim=2).model
+    far = lb.VAE(
+        model.prior, model.posterior, model.likelihood, lb.Standardise((0.0,) * 5, (0.1,) * 5)
+    )
+    lb.save(far, tmp_path / "model")
+    x[7] = 3e38  # ∞ once it is divided by a deviation of 0.1
+    np.save(tmp_path / "x.npy", x.numpy())
+    run = Run.open(tmp_path / "model")
+    found = build._outcome(run, str(tmp_path / "x.npy"), None, lambda done, total: None)
+    said = build._measures(found.evaluation)
+    assert said.startswith("Means over 39 held-out examples, ")
+    assert "of each, without example 7, of which float64 holds no bound" in said
+    assert torch.equal(found.data.x, torch.cat((x[:7], x[8:])))
+    unscored = outcome(TABLE)
+    assert "no finite one" not in captions(unscored)["scores"]
+    unscored.scores[[3, 5]] = -np.inf
+    assert "but for 2 that have no finite one" in captions(unscored)["scores"]
+    assert [row[1] for row in tables.worst(unscored).rows].count("−inf") == 2
 
 
 def test_nearest_training_images():

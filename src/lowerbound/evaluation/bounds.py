@@ -105,10 +105,7 @@ class Evaluation(Figures):
             f"{self.examples:,} examples; lower bounds on the {self.measures}; ± over examples"
         ]
         if self.left_out:
-            lines.append(
-                f"  without {listed(self.left_out)}, of which float64 holds no bound: they are far "
-                "from what the model was trained on, or of probability 0 under it"
-            )
+            lines.append(f"  {without(self.left_out)}")
         for name, mean, unit in rows:
             if mean is not None:
                 digits = 4 if unit == "bits" else 2
@@ -187,6 +184,14 @@ def evaluate(
         latent_dim=model.latent_dim,
         kl_per_dimension=None if terms is None else terms.mean(0, dtype=torch.float64).tolist(),
         variance_per_dimension=variance.tolist(),
+    )
+
+
+def without(left_out: list[int]) -> str:
+    """What `Evaluation` left out, in words."""
+    return (
+        f"without {listed(left_out)}, of which float64 holds no bound: far from what the model was "
+        "trained on, or of probability 0 under it"
     )
 
 

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 import lowerbound
 from lowerbound import evaluation, plots, storage
 from lowerbound.errors import DataError, StorageError
+from lowerbound.evaluation.bounds import without
 from lowerbound.extras import needs
 from lowerbound.files import write_atomic, write_json
 from lowerbound.objectives import Objective
@@ -104,8 +105,7 @@ def write_report(
         lead=f"{outcome.data.summary() if data else run.description.data_summary}.",
         warnings=found,
         command=f"lowerbound diagnose {run.folder}",
-        measures=f"Means over {figures['examples']:,} held-out examples, ± one standard error of "
-        f"each. Bounds on the {figures['measures']}.",
+        measures=_measures(figures),
         cards=[
             *_rows(CARDS, figures, words),
             {"name": "active units", "value": active, "unit": "latent dimensions"},
@@ -131,6 +131,9 @@ def _outcome(
         measured = evaluation.evaluate(model, examples, progress=progress)
         if data is None:
             run.keep(measured, seed=0)
+    if measured.left_out:
+        sound = set(range(len(examples))) - set(measured.left_out)
+        examples = examples.subset(sorted(sound))
     train = None
     if run.is_described and not run.description.source.on_disk:
         try:
@@ -188,6 +191,16 @@ def picture(figure: Figure) -> tuple[bytes, int, int]:
     kept.save(buffer, "PNG", optimize=True, dpi=(plots.DPI, plots.DPI))
     width, height = (round(size * 96 / plots.DPI) for size in kept.size)
     return buffer.getvalue(), width, height
+
+
+def _measures(figures: dict[str, Any]) -> str:
+    """What the figures are means over, and bounds on."""
+    left_out = figures["left_out"]
+    less = f", {without(left_out)}; pictures and tables are without them too" if left_out else ""
+    return (
+        f"Means over {figures['examples']:,} held-out examples, ± one standard error of each"
+        f"{less}. Bounds on the {figures['measures']}."
+    )
 
 
 def _rows(

@@ -174,7 +174,10 @@ class Outcome:
 
     @cached_property
     def scores(self) -> np.ndarray:
-        """The ELBO of each scored example, or log p(x|z) where there is none, (n,)."""
+        """The ELBO of each scored example, or log p(x|z) where there is none, (n,).
+
+        −∞ where float64 holds none.
+        """
         return self._scores(self.scored)
 
     @cached_property
@@ -182,9 +185,16 @@ class Outcome:
         """The same of as many training examples."""
         return None if self.train is None else self._scores(some(self.train, SCORED))
 
+    @property
+    def unscored(self) -> int:
+        """How many of these scores are not finite."""
+        found = (scores for scores in (self.scores, self.train_scores) if scores is not None)
+        return sum(int((~np.isfinite(scores)).sum()) for scores in found)
+
     def _scores(self, data: Dataset) -> np.ndarray:
         found = evaluation.example_scores(self.model, data, seed=self.seed)
-        return found.get("elbo", -found["reconstruction"]).double().numpy()
+        score = found.get("elbo", -found["reconstruction"]).double()
+        return score.nan_to_num(-torch.inf, torch.inf, -torch.inf).numpy()
 
     @property
     def score(self) -> str:

@@ -228,6 +228,7 @@ SECTIONS = (
                 else ""
             )
             + (", from 10 draws each" if s.evaluation["elbo"] else "")
+            + (f", but for {s.unscored:,} that have no finite one" if s.unscored else "")
             + ". Training examples far to the right of test examples are known by heart."
         ),
     ),
