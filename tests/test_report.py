@@ -21,7 +21,7 @@ from lowerbound.plots.style import number
 from lowerbound.report import build, codes, images, tables, write_report
 from lowerbound.report.build import picture
 from lowerbound.report.outcome import Outcome
-from lowerbound.report.rows import apart
+from lowerbound.report.rows import Rows, apart
 from lowerbound.report.sections import SECTIONS
 from lowerbound.runs import Run
 
@@ -248,7 +248,7 @@ def test_all_columns_are_listed_with_their_distance():
     expected = ks_2samp(rows.original[:, 2], rows.generated[:, 2]).statistic
     assert rows.distance[2] == pytest.approx(expected)
     explained = 1 - np.mean((rows.original - rows.rebuilt) ** 2, 0) / rows.original.var(0)
-    written = {row[0]: row[6].replace("−", "-") for row in listed.rows}
+    written = {row[0]: row[7].replace("−", "-") for row in listed.rows}
     assert [float(written[f"x[{i}]"]) for i in range(5)] == pytest.approx(explained, abs=0.006)
 
 
@@ -263,3 +263,24 @@ def test_many_columns_are_those_that_differ_most():
     wide = found.rows
     assert wide.furthest(5) == [0, 1, 2, 3, 4]
     assert wide.furthest(2) == sorted(np.argsort(-wide.distance)[:2].tolist())
+
+
+@pytest.mark.parametrize("categories", [None, 2, 40])
+def test_one_in_twenty_tables_has_a_column_that_is_apart_by_chance(categories):
+    rng = np.random.default_rng(0)
+    p = None if categories is None else rng.dirichlet(np.ones(categories))
+    coded = () if categories is None else range(6)
+
+    def table(n: int) -> np.ndarray:
+        return rng.normal(size=(n, 6)) if p is None else rng.choice(len(p), (n, 6), p=p) * 1.0
+
+    def rows(n: int = 150, m: int = 600) -> Rows:
+        return Rows(table(n), table(n), table(m), None, None, coded)
+
+    level = rows().chance
+    apart = [(rows().distance > level).any() for _ in range(100)]
+    assert 0.01 <= np.mean(apart) <= 0.12
+    changed = rows()
+    changed.original[:60, 3] = 0 if p is None else p.argmin()
+    assert np.flatnonzero(changed.distance > level).tolist() == [3]
+    assert changed.furthest(1) == [3]

@@ -9,6 +9,11 @@ from functools import cached_property
 
 import numpy as np
 
+BY_CHANCE = 0.05
+"""Chance that any column of a table is further apart than `Rows.chance`."""
+
+DIVISIONS = 1000
+
 
 @dataclass(frozen=True, eq=False)
 class Rows:
@@ -32,15 +37,33 @@ class Rows:
         pairs = enumerate(zip(self.original.T, self.generated.T, strict=True))
         return np.array([apart(x, y, categorical=i in self.coded) for i, (x, y) in pairs])
 
-    def furthest(self, most: int) -> list[int]:
-        """All columns, or so many whose distance is largest, in the table's order."""
-        return sorted(np.argsort(-self.distance, kind="stable")[:most].tolist())
+    @cached_property
+    def chance(self) -> np.ndarray:
+        """What all columns' distances stay below by chance in 19 of 20 such tables, (D,).
+
+        For numbers by Smirnov's inequality (1939), √(½ (1/n + 1/m) log(2 D/0.05)); categories are
+        divided at random (Westfall & Young, Resampling-based multiple testing, 1993).
+        """
+        pairs = list(zip(self.original.T, self.generated.T, strict=True))
+        n, m = ((~np.isnan(rows)).sum(0).clip(min=1) for rows in (self.original, self.generated))
+        highest = np.sqrt(0.5 * (1 / n + 1 / m) * math.log(2 * len(pairs) / BY_CHANCE))
+        if coded := [i for i in range(len(pairs)) if i in self.coded]:
+            rng = np.random.default_rng(0)
+            drawn = np.stack([divided(*pairs[i], rng) for i in coded])
+            centre, spread = drawn.mean(1), drawn.std(1).clip(min=1e-9)
+            most = ((drawn - centre[:, None]) / spread[:, None]).max(0)
+            share = BY_CHANCE * len(coded) / len(pairs)
+            highest[coded] = centre + np.quantile(most, 1 - share) * spread
+        return highest
 
     @property
-    def chance(self) -> float:
-        """The distance that one in twenty columns has by chance (Kolmogorov and Smirnov)."""
-        n, m = len(self.original), len(self.generated)
-        return 1.36 * math.sqrt((n + m) / (n * m))
+    def ranked(self) -> np.ndarray:
+        """The columns, that first whose distance is the largest multiple of what chance makes."""
+        return np.argsort(-self.distance / self.chance, kind="stable")
+
+    def furthest(self, most: int) -> list[int]:
+        """All columns, or the first so many of ``ranked``, in the table's order."""
+        return sorted(self.ranked[:most].tolist())
 
 
 def apart(first: np.ndarray, second: np.ndarray, *, categorical: bool) -> float:
@@ -60,6 +83,17 @@ def apart(first: np.ndarray, second: np.ndarray, *, categorical: bool) -> float:
     if categorical:
         return float(np.abs(np.diff(difference, prepend=0.0)).sum() / 2)
     return float(np.abs(difference).max())
+
+
+def divided(first: np.ndarray, second: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Distances, see `Rows`, of random divisions of two samples of categories, (DIVISIONS,)."""
+    first, second = (values[~np.isnan(values)] for values in (first, second))
+    n, m = len(first), len(second)
+    if not n or not m:
+        return np.zeros(DIVISIONS)
+    _, counts = np.unique(np.concatenate((first, second)), return_counts=True)
+    one = rng.multivariate_hypergeometric(counts, n, DIVISIONS)
+    return np.abs(one / n - (counts - one) / m).sum(1) / 2
 
 
 def moments(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

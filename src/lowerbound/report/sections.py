@@ -286,8 +286,9 @@ SECTIONS = (
         lambda s: (
             f"Each column in {len(s.rows.original):,} test rows and in {len(s.rows.generated):,} "
             "generated ones, the least alike first. The distance is the largest difference of "
-            f"their cumulative shares; by chance alone it exceeds {s.rows.chance:.3f} for one "
-            "column in twenty. R² is of the reconstruction."
+            "their cumulative shares, for categories half the sum of the differences of their "
+            "shares; by chance alone all stay below the figures beside them in 19 of 20 such "
+            "tables. R² is of the reconstruction."
             + first_of(len(s.columns), tables.LISTED, " Shown are")
         ),
     ),

@@ -73,12 +73,13 @@ def column_table(outcome: Outcome) -> Table:
         explained = np.where(deviations > 0, 1 - error / deviations**2, np.nan)
     coded = outcome.categories
     listed = []
-    for i in np.argsort(-rows.distance, kind="stable")[:LISTED]:
+    for i in rows.ranked[:LISTED]:
         figures = (means[i], deviations[i], drawn[i], spreads[i])
         four = [rounded(value, deviations[i]) if i not in coded else "" for value in figures]
         r2 = "" if i in coded or np.isnan(explained[i]) else minus(f"{explained[i]:.2f}")
-        listed.append((outcome.columns[i], *four, f"{rows.distance[i]:.3f}", r2))
-    header = ("column", "mean", "s.d.", "generated mean", "s.d.", "distance", "R²")
+        apart = (f"{distance:.3f}" for distance in (rows.distance[i], rows.chance[i]))
+        listed.append((outcome.columns[i], *four, *apart, r2))
+    header = ("column", "mean", "s.d.", "generated mean", "s.d.", "distance", "by chance", "R²")
     return Table(header, listed)
 
 
