@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from functools import partial
 from html import escape
@@ -314,6 +315,54 @@ def test_a_row_without_a_finite_bound_is_left_out_and_said():
     x[:] = 3e38
     with pytest.raises(DataError, match="examples 0, 1, 2 and 37 more of 40 without"):
         evaluation.evaluate(model, x, samples=3)
+
+
+def test_no_rows_figures_depend_on_another_that_is_measured_again(monkeypatch):
+    """Rows beyond float32's numbers take no noise from those after them, nor from each other."""
+    model, x = far()
+    monkeypatch.setattr(walk, "ELEMENTS_PER_CHUNK", 5 * 10)  # ten rows at a time
+
+    def scores(*rows: int) -> dict[str, torch.Tensor]:
+        changed = x.clone()
+        changed[list(rows)] *= 1e25
+        return evaluation.example_scores(model, changed, samples=2)
+
+    none, one, two = scores(), scores(3), scores(3, 7)
+    for name, column in none.items():
+        sound = [i for i in range(40) if i != 3]
+        assert torch.equal(one[name][sound].to(column), column[sound])
+        assert torch.equal(one[name][3], two[name][3])
+        assert not torch.equal(one[name][7], two[name][7])
+
+
+def test_rows_left_out_leave_the_others_as_they_were(monkeypatch):
+    """Noise of the transform follows from a row's place in the data, whichever are left out."""
+    levels = torch.randint(0, 256, (30, 4), dtype=torch.uint8)
+    grey = lb.VAE(
+        lb.StandardNormal(1),
+        lb.DiagonalGaussian(lb.MLP(4, (), 2), 1),
+        lb.Gaussian(lb.MLP(1, (), 4), (4,)),
+        lb.Dequantise(),
+    )
+
+    def seen(leave_out: list[int]) -> torch.Tensor:
+        batches = walk.prepared_batches(grey, Dataset(levels), torch.device("cpu"), 0, 1, leave_out)
+        return torch.cat([x for x, _ in batches])
+
+    whole = seen([])
+    assert torch.equal(seen([0, 20]), torch.cat((whole[1:20], whole[21:])))
+    model, x = far()
+    x[7] = 3e38
+    assert len(evaluation.anneal(model, x, steps=2, leave_out=[7]).log_evidence) == 39
+    assert evaluation.decompose_kl(model, x, leave_out=[7]).examples == 39
+    monkeypatch.setattr(importlib.import_module("lowerbound.evaluation.gaps"), "MOST_ROUNDS", 1)
+    assert evaluation.gaps(model, x[5:9], samples=2, leave_out=[2]).examples == 3
+    for measure in (partial(evaluation.anneal, steps=2), evaluation.decompose_kl):
+        with pytest.raises(DataError, match="got example 7 of 39 without"):
+            measure(model, x, leave_out=[3])
+        for wrong in ([40], [3, 3]):
+            with pytest.raises(ConfigurationError, match="numbers from 0 to 39 to leave out"):
+                measure(model, x, leave_out=wrong)
 
 
 @pytest.mark.parametrize("count", [0, -1, 10**20])

@@ -35,6 +35,10 @@ class Stream(IntEnum):
     ALTERNATIVES = 14
     DRAWS = 15
     CALLS = 16
+    AGAIN = 17
+    BALANCE = 18
+    READINGS = 19
+    LABELS = 20
 
 
 def key(seed: int, stream: Stream, *place: int) -> int:

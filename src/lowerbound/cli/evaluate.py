@@ -87,26 +87,26 @@ def evaluate(
     )
     if data is None and split == "test" and first is None:
         run.keep(measured, seed)
-    if measured.left_out:
-        sound = set(range(len(examples))) - set(measured.left_out)
-        examples = examples.subset(sorted(sound))
+    same: dict[str, Any] = {"leave_out": measured.left_out, "seed": seed}
     more: dict[str, Any] = {}
     if ais is not None:
-        annealing = {"steps": ais, "chains": chains, "seed": seed}
-        more["annealed"] = watched("annealing", evaluation.anneal, model, examples, **annealing)
+        annealing = {"steps": ais, "chains": chains}
+        more["annealed"] = watched(
+            "annealing", evaluation.anneal, model, examples, **annealing, **same
+        )
         n, own = bracket or BRACKET, None
         if model.context is not None and examples.labels is not None:
             own = examples.labels[torch.arange(n) * len(examples) // n]
         more["bracket"] = watched(
-            "annealing both ways", evaluation.bracket, model, n, own, **annealing
+            "annealing both ways", evaluation.bracket, model, n, own, seed=seed, **annealing
         )
     if gap:
         annealed = more["annealed"].log_evidence if "annealed" in more else None
-        seeking = {"samples": samples, "annealed": annealed, "seed": seed}
+        seeking = {"samples": samples, "annealed": annealed, **same}
         more["gaps"] = watched("seeking the best q", evaluation.gaps, model, examples, **seeking)
     if decompose:
         more["kl_parts"] = watched(
-            "decomposing the KL", evaluation.decompose_kl, model, examples, seed=seed
+            "decomposing the KL", evaluation.decompose_kl, model, examples, **same
         )
     parts = {name: result.as_dict() for name, result in more.items()}
     show(

@@ -159,7 +159,7 @@ def _told(trained: TrainedModel, data: Dataset) -> Tensor:
         def of(x: Tensor, context: Tensor | None) -> dict[str, Tensor]:
             return {"elbo": trained.model.draws(x, DRAWS, context).log_w.mean(0)}
 
-        seed_noise(trained.device, trained.seed, Stream.DIAGNOSE)
+        seed_noise(trained.device, trained.seed, Stream.LABELS)
         relabelled = dataclasses.replace(data, labels=labels)
         found = columns(trained.model, relabelled, of, trained.device, trained.seed, DRAWS)
         return found["elbo"].double()

@@ -126,7 +126,7 @@ def derivatives(
         likelihood, divergence = total.movedim(2, 1)
         return {"likelihood": likelihood, "divergence": divergence, "mean": mean}
 
-    seed_noise(trained.device, trained.seed, Stream.DIAGNOSE)
+    seed_noise(trained.device, trained.seed, Stream.BALANCE)
     data = subset(trained.train, trained.seed, most)
     found = columns(trained.model, data, of, trained.device, trained.seed)
     spread = found["mean"].double().square().mean(0).sqrt().clamp(min=1e-9)
@@ -153,7 +153,7 @@ def won(trained: TrainedModel, reading: Reading) -> Tensor:
         return likelihood + reading.beta * divergence
 
     def measured() -> Tensor:
-        seed_noise(trained.device, trained.seed, Stream.DIAGNOSE)
+        seed_noise(trained.device, trained.seed, Stream.READINGS)
         of = lambda x, c: {"loss": loss(x, c)}  # noqa: E731
         return columns(model, data, of, trained.device, trained.seed)["loss"].double()
 

@@ -10,6 +10,7 @@ disentanglement in VAEs, 2018, arXiv 1802.04942.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -155,6 +156,7 @@ def decompose_kl(
     model: VAE,
     data: Any,
     *,
+    leave_out: Collection[int] = (),
     seed: int = 0,
     progress: Progress | None = None,
 ) -> KLParts:
@@ -165,6 +167,7 @@ def decompose_kl(
     Args:
         model: its posterior must be a diagonal Gaussian, its prior the same for all examples.
         data: the examples.
+        leave_out: numbers of examples, such as `Evaluation.left_out`, that are in no figure.
         seed: of the draws z.
         progress: called with the latent dimensions done and their number.
 
@@ -172,7 +175,7 @@ def decompose_kl(
         ConfigurationError: the posterior is no diagonal Gaussian, the prior takes a context, or
             there are fewer than two examples.
     """
-    data = model.expect(held_out(data))
+    data = model.expect(held_out(data, leave_out=leave_out))
     with judging(model, seed, Stream.DECOMPOSE) as device:
         labels = None if data.labels is None else data.labels[:1].to(device)
         p = model.prior(model.features(labels))
@@ -182,8 +185,10 @@ def decompose_kl(
                 f"({type(p).__name__}), on which it may depend: there is no one q(z) to compare "
                 "with it"
             )
-    found = per_example(model, data, _drawn, seed=seed, stream=Stream.DECOMPOSE)
-    expect_finite(found)
+    found = per_example(
+        model, data, _drawn, seed=seed, stream=Stream.DECOMPOSE, leave_out=leave_out
+    )
+    expect_finite(found, leave_out=leave_out)
     z, log_p, mean, log_variance = (column.double() for column in found.values())
     log_conditional = DiagonalNormal(mean, log_variance).log_prob(z)
     log_all, log_others = log_mixtures(z, mean, log_variance)

@@ -18,6 +18,7 @@ Monte Carlo, 2015, arXiv 1511.02543.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -111,6 +112,7 @@ def anneal(
     *,
     steps: int = 500,
     chains: int = 16,
+    leave_out: Collection[int] = (),
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Annealed:
@@ -125,16 +127,18 @@ def anneal(
         data: the examples.
         steps: T, from q(z|x) to p(x, z); with 1 it is the importance-weighted bound.
         chains: for each example.
+        leave_out: numbers of examples, such as `Evaluation.left_out`, that are in no figure.
         seed: of all noise; noise of the transform is that of `evaluate` with the same seed.
         progress: called with trajectories done and their number.
 
     Raises:
         ConfigurationError: too few steps, chains or examples, or a deterministic posterior.
     """
-    data = held_out(data)
+    data = held_out(data, leave_out=leave_out)
     _check(steps, chains)
     betas = schedule(steps)
-    tally = _Tally(progress, len(data) * (_pilots(steps) + (steps - 1) * chains))
+    n = len(data) - len(leave_out)
+    tally = _Tally(progress, n * (_pilots(steps) + (steps - 1) * chains))
 
     def measure(given: Conditioned) -> dict[str, Tensor]:
         path = _Path(model, given)
@@ -142,8 +146,14 @@ def anneal(
         evidence = log_w.logsumexp(0) - math.log(chains)
         return {"evidence": evidence, "worth": effective_size(log_w), "accepted": accepted}
 
-    found = per_example(model, data, measure, seed=seed, stream=Stream.ANNEAL, copies=chains)
-    expect_finite(found)
+    found = per_example(
+        *(model, data, measure),
+        seed=seed,
+        stream=Stream.ANNEAL,
+        copies=chains,
+        leave_out=leave_out,
+    )
+    expect_finite(found, leave_out=leave_out)
     return Annealed(
         steps,
         chains,

@@ -10,6 +10,7 @@ Source: Cremer, Li & Duvenaud, Inference suboptimality in variational autoencode
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -77,6 +78,7 @@ def gaps(
     *,
     samples: int = 1000,
     annealed: Tensor | None = None,
+    leave_out: Collection[int] = (),
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Gaps:
@@ -91,6 +93,7 @@ def gaps(
         data: the examples.
         samples: draws for the bounds of q and of q*.
         annealed: log p(x) of the same examples by `anneal`, with the same seed.
+        leave_out: as in `anneal`.
         seed: of all noise.
         progress: called with the examples done and their number.
 
@@ -99,11 +102,11 @@ def gaps(
         ShapeError: ``annealed`` has not one number for each example.
     """
     check_count("samples", samples)
-    data = held_out(data)
-    if annealed is not None and annealed.shape != (len(data),):
+    data = held_out(data, leave_out=leave_out)
+    n = len(data) - len(leave_out)
+    if annealed is not None and annealed.shape != (n,):
         raise ShapeError(
-            f"expected an annealed log p(x) for each of {len(data)} examples, got "
-            f"{tuple(annealed.shape)}"
+            f"expected an annealed log p(x) for each of {n} examples, got {tuple(annealed.shape)}"
         )
 
     def measure(given: Conditioned) -> dict[str, Tensor]:
@@ -120,9 +123,14 @@ def gaps(
         }
 
     found = per_example(
-        model, data, measure, seed=seed, stream=Stream.GAPS, copies=2 * DRAWS, progress=progress
+        *(model, data, measure),
+        seed=seed,
+        stream=Stream.GAPS,
+        copies=2 * DRAWS,
+        progress=progress,
+        leave_out=leave_out,
     )
-    expect_finite(found)
+    expect_finite(found, leave_out=leave_out)
     elbo, weighted, best_elbo, best_weighted = (
         found[best + name].double() for best in ("", "best_") for name in BOUNDS
     )
@@ -131,7 +139,7 @@ def gaps(
     bounds |= {} if annealed is None else {"annealed": annealed.double()}
     method, evidence = max(bounds.items(), key=lambda named: named[1].mean())
     return Gaps(
-        examples=len(data),
+        examples=n,
         evidence=estimate(evidence),
         method=method,
         elbo=estimate(elbo),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from lowerbound.data import Data, as_dataset
+from lowerbound.data.dataset import Batch
 from lowerbound.environment import keep_freed_memory
 from lowerbound.errors import ConfigurationError, DataError
 from lowerbound.streams import Stream, seeded
@@ -33,45 +34,54 @@ def per_example(
     stream: Stream,
     copies: int = 1,
     progress: Progress | None = None,
+    leave_out: Collection[int] = (),
 ) -> dict[str, Tensor]:
     """What ``measure`` finds of every example: columns (n, …) by name, on the CPU.
 
-    It is given batches of which ``copies`` codes for each example can be decoded at once, and
-    examples of which float32 cannot hold what it finds once more in float64.  ``progress`` is
-    called with the examples done and their number.
+    It is given batches of which ``copies`` codes for each example can be decoded at once, and those
+    with examples of which float32 cannot hold what it finds once more in float64.  ``progress`` is
+    called with the examples done and their number; those whose numbers are to ``leave_out`` are
+    not measured.
     """
+    place = 0
 
     def of(x: Tensor, context: Tensor | None) -> Mapping[str, Tensor]:
-        return _again(in_double, measure, x, context, measure(model.given(x, context)))
+        nonlocal place
+        found = measure(model.given(x, context))
+        if not finite(found).all():
+            with seeded(x.device, seed, Stream.AGAIN, stream, place):
+                found = _again(in_double(), measure, x, context, found)
+        place += len(x)
+        return found
 
     @cache
     def in_double() -> VAE:
         return copy.deepcopy(model).double()
 
     with judging(model, seed, stream) as device:
-        return columns(model, data, of, device, seed, copies, progress)
+        return columns(model, data, of, device, seed, copies, progress, leave_out)
 
 
 def _again(
-    in_double: Callable[[], VAE],
+    in_double: VAE,
     measure: Callable[[Conditioned], Mapping[str, Tensor]],
     x: Tensor,
     context: Tensor | None,
     found: Mapping[str, Tensor],
 ) -> Mapping[str, Tensor]:
-    """``found`` with what was not finite measured once more by the model in float64."""
-    lost = ~finite(found).to(x.device)
-    if not lost.any():
-        return found
+    """``found`` with what was not finite measured once more by the model in float64.
+
+    All of x are measured, so that no example's noise depends on which of the others were lost.
+    """
     try:
-        c = None if context is None else context[lost].double()
-        again = measure(in_double().given(x[lost].double(), c))
+        c = None if context is None else context.double()
+        again = measure(in_double.given(x.double(), c))
     except RuntimeError:  # of a user's own part that works in float32 alone
         return found
-    whole = {}
+    sound, whole = finite(found), {}
     for name, column in found.items():
-        whole[name] = column.to(again[name].dtype, copy=True)
-        whole[name][lost.to(column.device)] = again[name]
+        kept = sound.to(column.device).reshape(-1, *[1] * (column.ndim - 1))
+        whole[name] = torch.where(kept, column, again[name])
     return whole
 
 
@@ -81,16 +91,20 @@ def finite(columns: Mapping[str, Tensor]) -> Tensor:
     return torch.stack(tuple(each)).all(0)
 
 
-def expect_finite(columns: Mapping[str, Tensor], what: str = "bounds") -> None:
-    """Refuse figures that are not all finite.
+def expect_finite(
+    columns: Mapping[str, Tensor], what: str = "bounds", leave_out: Collection[int] = ()
+) -> None:
+    """Refuse figures that are not all finite; some examples were ``leave_out`` of them already.
 
     Raises:
         DataError: some example's are not.
     """
-    lost = (~finite(columns)).nonzero().flatten().tolist()
+    sound = finite(columns).tolist()
+    numbers = (i for i in range(len(sound) + len(leave_out)) if i not in leave_out)
+    lost = [i for i, is_finite in zip(numbers, sound, strict=True) if not is_finite]
     if lost:
         raise DataError(
-            f"expected examples with finite {what}, got {listed(lost)} of {len(finite(columns)):,} "
+            f"expected examples with finite {what}, got {listed(lost)} of {len(sound):,} "
             "without, far from what the model was trained on; leave them out"
         )
 
@@ -113,30 +127,35 @@ def columns(
     seed: int,
     copies: int = 1,
     progress: Progress | None = None,
+    leave_out: Collection[int] = (),
 ) -> dict[str, Tensor]:
     """As `per_example`, within `judging`: ``measure`` is given prepared x and context."""
     found: dict[str, list[Tensor]] = {}
     done = 0
-    for x, context in prepared_batches(model, data, device, seed, copies):
+    for x, context in prepared_batches(model, data, device, seed, copies, leave_out):
         for name, column in measure(x, context).items():
             found.setdefault(name, []).append(column.cpu())
         done += len(x)
         if progress:
-            progress(done, len(data))
+            progress(done, len(data) - len(leave_out))
     return {name: torch.cat(column) for name, column in found.items()}
 
 
-def held_out(data: Any, least: int = 2) -> Data:
+def held_out(data: Any, least: int = 2, leave_out: Collection[int] = ()) -> Data:
     """``data`` as a data set on the CPU, of Splits the test set.
 
     Raises:
-        ConfigurationError: it has fewer examples than ``least``; of one, no standard error could be
-            estimated.
+        ConfigurationError: it has fewer examples than ``least`` besides those to ``leave_out``; of
+            one, no standard error could be estimated.  Or there are no such to leave out.
     """
     found = as_dataset(data, "test").to("cpu")
-    if len(found) < least:
+    if len(set(leave_out) & set(range(len(found)))) < len(leave_out):
         raise ConfigurationError(
-            f"expected at least {least} examples, for a standard error over them, got {len(found)}"
+            f"expected different numbers from 0 to {len(found) - 1} to leave out, got {leave_out}"
+        )
+    if (n := len(found) - len(leave_out)) < least:
+        raise ConfigurationError(
+            f"expected at least {least} examples, for a standard error over them, got {n}"
         )
     return found
 
@@ -171,19 +190,28 @@ def judging(model: VAE, seed: int, stream: Stream) -> Iterator[torch.device]:
 
 
 def prepared_batches(
-    model: VAE, data: Data, device: torch.device, seed: int, copies: int = 1
+    model: VAE,
+    data: Data,
+    device: torch.device,
+    seed: int,
+    copies: int = 1,
+    leave_out: Collection[int] = (),
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     """The data in order, a batch at a time, as the model's parts see it.
 
     Batches are such that ``copies`` codes for each example can be decoded at once.  What noise the
     transform adds follows from the seed and the example's place alone, so that all measures of one
-    seed are of the same x.
+    seed are of the same x, whichever they ``leave_out``.
     """
     data = model.expect(data)
+    kept = torch.ones(len(data), dtype=torch.bool)
+    kept[list(leave_out)] = False
     size = max(1, min(IMAGES_PER_BATCH, ELEMENTS_PER_CHUNK // decoded_elements(model)))
     for i, batch in enumerate(data.batches(size, device=device)):
         with seeded(device, seed, Stream.TRANSFORM, i * size):
-            x, context = model.prepare(*batch)
+            prepared = Batch(*model.prepare(*batch))
+        here = kept[i * size : (i + 1) * size].to(device)
+        x, context = prepared if here.all() else prepared.at(here)
         yield from in_parts(model, x, context, copies)
 
 
