@@ -608,6 +608,29 @@ def test_seeded_samples_repeat_and_leave_the_generator_alone():
     assert 0 < model.sample(4, seed=3, mean=True).std() < 0.5
 
 
+def test_many_samples_are_drawn_in_parts(monkeypatch):
+    """Each part of the classes asked for, and all of one distribution."""
+    model = lb.VAE(
+        lb.ConditionalGaussian(lb.MLP(3, (), 2), 1),
+        lb.DiagonalGaussian(lb.MLP(2, (), 2), 1),
+        lb.Bernoulli(lb.MLP(1, (), 2, context_dim=3), (2,)),
+        context=lb.Labels(3),
+    )
+    monkeypatch.setattr(lb.vae, "SAMPLED", 2 * 700)
+    labels = torch.arange(6000) % 3
+    told: list[tuple[int, int]] = []
+    drawn = model.sample(6000, labels, seed=0, progress=lambda *done: told.append(done))
+    assert told[:2] == [(700, 6000), (1400, 6000)]
+    assert told[-1] == (6000, 6000)
+    assert not torch.equal(drawn[:700], drawn[700:1400])
+    monkeypatch.undo()
+    whole = model.sample(6000, labels, seed=1)
+    for label in range(3):
+        means = [x[labels == label].mean(0) for x in (drawn, whole)]
+        torch.testing.assert_close(*means, atol=0.06, rtol=0)
+    assert model.sample(1, [0], seed=0).shape == (1, 2)
+
+
 def test_a_conditional_prior_has_its_place_for_each_class():
     """KL(q ‖ p(z|c)) is exact, in closed form, and the model trains, samples and is rebuilt."""
     prior = PRIORS["ConditionalGaussian"](CLASSES)

@@ -6,6 +6,7 @@ docs/diagnose.md lists them; those of the course documents are in documents/misp
 from __future__ import annotations
 
 import math
+from html import escape
 
 import pytest
 import torch
@@ -179,6 +180,15 @@ def test_two_faults_are_two_findings():
 
     names = [finding.name for finding in lb.diagnose_loss(loss, **SIZES)]
     assert names == ["kl-sign", "loss-weight"]
+
+
+def test_findings_print_and_show_in_a_notebook_one_below_the_other():
+    findings = lb.diagnose_loss(lambda y, x, m, v: -bce(y, x) - kl(m, v), **SIZES)
+    assert len(findings) > 1
+    assert str(findings) == "\n".join(str(finding) for finding in findings)
+    assert findings._repr_html_() == f"<pre>{escape(str(findings))}</pre>"
+    assert str(lb.diagnose_kl(kl)) == "nothing found"
+    assert repr(lb.diagnose_kl(kl)) == "[]"
 
 
 def test_the_slides_table_in_two_units():

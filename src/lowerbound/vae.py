@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -23,6 +24,8 @@ from lowerbound.likelihoods.support import check_support
 from lowerbound.parts import part
 from lowerbound.streams import Stream, seeded
 from lowerbound.transforms import Identity, Transform
+
+SAMPLED = 2**24  # numbers that are decoded at once
 
 
 @dataclass(frozen=True)
@@ -366,19 +369,30 @@ class VAE(nn.Module):
 
     @torch.no_grad()
     def sample(
-        self, n: int, context: Any = None, *, seed: int | None = None, mean: bool = False
+        self,
+        n: int,
+        context: Any = None,
+        *,
+        seed: int | None = None,
+        mean: bool = False,
+        progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> Tensor:
         """x ~ p(x|z), z ~ p(z), or with ``mean`` the decoder's mean at z; (n, *shape), data units.
 
-        ``seed`` makes the draw repeatable and leaves torch's generator as it was.  A conditional
-        model takes n class numbers or names as ``context``.
+        ``seed`` makes the draw repeatable and leaves torch's generator as it was; a conditional
+        model's ``context`` are n class numbers or names; ``progress`` is told how many are done.
         """
         if context is not None and len(context) != n:
             raise ShapeError(f"expected a label for each of {n} samples, got {len(context)}")
-        device = next(self.parameters()).device
-        with nullcontext() if seed is None else seeded(device, seed, Stream.SAMPLE):
-            _, p = self.joint(n, self.features(context))
-            return self.transform.inverse(p.mean if mean else p.sample())
+        features, parts = self.features(context), []
+        size = max(1, SAMPLED // (math.prod(self.shape) * getattr(self.likelihood, "numbers", 1)))
+        with nullcontext() if seed is None else seeded(self._parameter.device, seed, Stream.SAMPLE):
+            for start in range(0, max(n, 1), size):
+                end = min(start + size, n)
+                _, p = self.joint(end - start, None if features is None else features[start:end])
+                parts.append(self.transform.inverse(p.mean if mean else p.sample()))
+                progress(end, n)
+        return torch.cat(parts)
 
 
 def draw(prior: Distribution, n: int) -> Tensor:

@@ -10,7 +10,7 @@ import typer
 
 from lowerbound.cli.command import Group, register, show_help
 from lowerbound.cli.options import Json, Quiet, known_data
-from lowerbound.cli.output import show
+from lowerbound.cli.output import progress, show
 
 if TYPE_CHECKING:
     from lowerbound.data import Attempt
@@ -56,7 +56,8 @@ def get(
     """
     from lowerbound.data import get
 
-    fetched = get(name, folder=folder)
+    with progress("fetching"):
+        fetched = get(name, folder=folder)
     path = None if fetched.path is None else str(fetched.path)
     lines = [*(f"  {attempt}" for attempt in fetched.attempts)]
     lines.append(f"{name}: {path or 'embedded in scikit-learn'}")

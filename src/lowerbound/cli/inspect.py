@@ -99,7 +99,8 @@ def sample(
 
     run = Run.open(folder, device)
     expect_examples(out, run.model.shape)
-    drawn = run.model.sample(n, run.labels(n, label), seed=seed, mean=mean).cpu().numpy()
+    drawing = {"seed": seed, "mean": mean}
+    drawn = watched("drawing", run.model.sample, n, run.labels(n, label), **drawing).cpu().numpy()
     columns = run.description.columns if run.is_described else None
     write_examples(
         out, drawn, columns, lambda plots: plots.samples(drawn, value_range=value_range(drawn))

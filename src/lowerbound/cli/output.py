@@ -8,7 +8,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -67,11 +67,18 @@ def note(line: str) -> None:
     log.info(line)
 
 
+class Notes(logging.Handler):
+    """Lines on standard error as it is when they come: a bar puts them above itself."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one of them; nobody may be there to read it."""
+        with suppress(OSError):
+            print(record.getMessage(), file=sys.stderr, flush=True)
+
+
 def show_notes() -> None:
     """Let notes, the library's too (where data came from, say), reach the user."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    log.handlers[:] = [handler]
+    log.handlers[:] = [Notes()]
     log.setLevel(logging.INFO)
 
 
@@ -97,7 +104,8 @@ def checking() -> AbstractContextManager[Callable[[int, int], None]]:
 def progress(title: str, at_once: bool = True) -> Iterator[Callable[[int, int], None]]:
     """A bar on standard error, moved by calling with what is done and the total.
 
-    It is shown from the first call on, or ``at_once``, and until all is done.
+    It is shown from the first call on, or ``at_once``, and until all is done; without a call it
+    tells that something goes on.
     """
     from rich import console, progress
 
@@ -111,7 +119,7 @@ def progress(title: str, at_once: bool = True) -> Iterator[Callable[[int, int], 
         disable=not (screen.is_terminal and log.isEnabledFor(logging.INFO)),
         transient=True,
     )
-    task = bar.add_task(title)
+    task = bar.add_task(title, total=None)
 
     def advance(done: int, total: int) -> None:
         bar.start()

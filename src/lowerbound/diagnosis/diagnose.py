@@ -11,7 +11,7 @@ from lowerbound.data import Dataset, from_arrays
 from lowerbound.diagnosis.bounds import bound_gap, importance_samples, overfitting, still_learning
 from lowerbound.diagnosis.codes import collapsed_dimensions, holes, vanishing_kl
 from lowerbound.diagnosis.encoder import clipped_heads, kl_formula, kl_weight, stated_variance
-from lowerbound.diagnosis.finding import Check, Finding, Measured, check
+from lowerbound.diagnosis.finding import Check, Finding, Measured, check, listed
 from lowerbound.diagnosis.held_out import labels, other_data
 from lowerbound.diagnosis.likelihood import decoder_noise, likelihood_fit, reconstruction
 from lowerbound.diagnosis.shapes import runs
@@ -56,6 +56,7 @@ OF_CODES = (
 are points."""
 
 
+@listed
 def diagnose(
     model: VAE,
     data: Dataset | Tensor,

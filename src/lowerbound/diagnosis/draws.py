@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from lowerbound.diagnosis.finding import Finding, found, say
+from lowerbound.diagnosis.finding import Finding, found, listed, say
 from lowerbound.diagnosis.formulas import SCALES, ScaleName, misread, near
 from lowerbound.errors import ConfigurationError
 from lowerbound.streams import Stream, seeded
@@ -24,6 +24,7 @@ LOG_VARIANCES = (-3.0, -1.5, -0.5, 0.5, 1.5)
 MEAN = 0.7
 
 
+@listed
 def diagnose_draws(
     draw: Callable[[Tensor, Tensor], Tensor],
     *,

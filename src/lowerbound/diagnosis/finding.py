@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import string
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec
 
 from lowerbound.evaluation import Estimate
 from lowerbound.notebooks import Printed
@@ -15,6 +16,7 @@ from lowerbound.notebooks import Printed
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+P = ParamSpec("P")
 Severity = Literal["fault", "warning", "note"]
 
 TABLE: dict[str, dict[str, Any]] = tomllib.loads(
@@ -100,6 +102,23 @@ class Finding(Printed):
 
     def __str__(self) -> str:
         return f"{self.severity}: {self.sentence}\n  {self.remedy}\n    {self.code}"
+
+
+class Findings(Printed, list[Finding]):
+    """A list that prints, and shows in a notebook, as its findings do."""
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self)) or "nothing found"
+
+
+def listed(find: Callable[P, list[Finding]]) -> Callable[P, list[Finding]]:
+    """``find``, what it returns made `Findings`."""
+
+    @functools.wraps(find)
+    def findings(*args: P.args, **kwargs: P.kwargs) -> list[Finding]:
+        return Findings(find(*args, **kwargs))
+
+    return findings
 
 
 @dataclass(frozen=True)

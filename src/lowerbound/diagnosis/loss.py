@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from lowerbound.diagnosis.finding import Finding, found, say
+from lowerbound.diagnosis.finding import Finding, found, listed, say
 from lowerbound.diagnosis.formulas import (
     SCALES,
     Formula,
@@ -41,6 +41,7 @@ CONSTANT = 1e-3
 """Nats per latent dimension below which a constant is float32's rounding."""
 
 
+@listed
 def diagnose_loss(
     loss: Callable[..., Tensor],
     *,
@@ -103,6 +104,7 @@ def diagnose_loss(
     return findings if R.is_squared else findings + _of_constant(fit.constant / abs(b), latent_dim)
 
 
+@listed
 def diagnose_kl(
     kl: Callable[..., Tensor],
     *,
