@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 MOST_KNOWN = 40
+MOST_QUOTED = 200
 
 
 class LowerboundError(Exception):
@@ -88,6 +89,16 @@ class MissingExtra(LowerboundError, ImportError):
     """An optional package is not installed."""
 
     exit_code = 2
+
+
+def brief(error: Exception) -> str:
+    r"""What another library says is wrong, without its details.
+
+    >>> brief(ValueError("no file\n  in line 7"))
+    'no file'
+    """
+    line = str(error).strip().partition("\n")[0]
+    return line if len(line) <= MOST_QUOTED else f"{line[:MOST_QUOTED]} …"
 
 
 def near(word: str, known: Iterable[str]) -> str:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import pydantic
 
-from lowerbound.errors import ConfigurationError, StorageError
+from lowerbound.errors import ConfigurationError, StorageError, brief
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -132,7 +132,7 @@ def to_json(value: Any, indent: int | None = None) -> str:
     except (TypeError, ValueError, RecursionError) as error:
         raise ConfigurationError(
             "expected finite numbers, text, and lists and dictionaries of them, which a file can "
-            f"hold, got others ({error})"
+            f"hold, got others ({brief(error)})"
         ) from None
 
 
@@ -153,7 +153,7 @@ def read_regular(path: Path, what: str, limit: int | None = None) -> bytes:
             f"expected {what} in {path.parent}, got {missing}; check the path, or restore the file"
         ) from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
+        reason = getattr(error, "strerror", None) or brief(error)
         raise StorageError(
             f"{path}: cannot be read ({reason}); make it readable, or restore the file"
         ) from None
@@ -176,7 +176,7 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
     """
     value = parse_json(path, read_regular(path, what, MAX_JSON_BYTES))
     if not isinstance(value, dict):
-        raise StorageError(f"{path}: expected a JSON object, got {type(value).__name__}")
+        raise StorageError(f"{path}: expected a JSON object, got {json.dumps(value):.40}")
     if SEAL in value and value[SEAL] != (found := _seal(value)):
         raise StorageError(
             f"{path}: was changed after it was written (expected SHA-256 {value[SEAL]}, got "
@@ -196,7 +196,9 @@ def parse_json(path: Path, text: str | bytes) -> Any:
     except RecursionError:
         raise StorageError(f"{path}: nested too deeply; the file is damaged") from None
     except ValueError as error:
-        raise StorageError(f"{path}: cannot be read ({error}); the file is damaged") from None
+        raise StorageError(
+            f"{path}: cannot be read ({brief(error)}); the file is damaged"
+        ) from None
     level = [value]
     for _ in range(MAX_JSON_DEPTH):
         level = [inner for outer in level for inner in _members(outer)]

@@ -23,7 +23,7 @@ import lowerbound
 
 # Their parts must be registered for `load` to find them.
 from lowerbound import context, devices, likelihoods, networks, posteriors, priors, transforms  # noqa: F401
-from lowerbound.errors import ConfigurationError, StorageError
+from lowerbound.errors import ConfigurationError, StorageError, brief
 from lowerbound.files import (
     HALF,
     read_json,
@@ -200,9 +200,9 @@ def _built(folder: Path, description: Any) -> VAE:
     except StorageError:
         raise
     except Exception as error:  # whatever a constructor makes of arguments that are none
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        reason = f"{type(error).__name__}: {brief(error)}"
         raise StorageError(
-            f"{path}: expected parts and sizes that fit in memory and together ({reason:.100}); "
+            f"{path}: expected parts and sizes that fit in memory and together ({reason}); "
             "the file is damaged"
         ) from error
     if not isinstance(model, VAE):
@@ -222,6 +222,6 @@ def _read_weights(folder: Path, weights: Mapping[str, Any]) -> dict[str, Tensor]
     try:
         tensors = safetensors.torch.load(content)
     except safetensors.SafetensorError as error:
-        raise StorageError(f"{path}: not a safetensors file ({error})") from None
+        raise StorageError(f"{path}: not a safetensors file ({brief(error)})") from None
     refuse_non_finite(tensors, f"in {path}", "restore the file, or train again")
     return tensors

@@ -19,7 +19,7 @@ from lowerbound.data import Data, as_dataset
 from lowerbound.data.assembly import in_memory, is_plain
 from lowerbound.data.columns import D, by_name
 from lowerbound.divergences import kl
-from lowerbound.errors import ConfigurationError, ShapeError
+from lowerbound.errors import ConfigurationError, ShapeError, brief
 from lowerbound.likelihoods.support import check_support
 from lowerbound.parts import part
 from lowerbound.streams import Stream, seeded
@@ -282,7 +282,8 @@ class VAE(nn.Module):
             return torch.as_tensor(values, device=self._parameter.device)
         except (TypeError, ValueError, RuntimeError) as error:
             raise ConfigurationError(
-                f"expected a tensor or an array of numbers, got {type(values).__name__} ({error})"
+                f"expected a tensor or an array of numbers, got {type(values).__name__} "
+                f"({brief(error)})"
             ) from None
 
     def _check(self, x: Tensor) -> None:

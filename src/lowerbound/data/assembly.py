@@ -197,7 +197,7 @@ def to_array(value: Any, where: str) -> np.ndarray:
     except (ValueError, TypeError, RuntimeError) as error:
         raise DataError(
             f"{where}: expected an array, a tensor or lists of one length, got a "
-            f"{type(value).__name__} that makes no array ({str(error).partition('.')[0]})"
+            f"{type(value).__name__} that makes no array ({brief(error)})"
         ) from None
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from lowerbound.data.moments import Moments
 from lowerbound.data.schema import Field, Kind, Schema, Values
-from lowerbound.errors import DataError
+from lowerbound.errors import DataError, brief
 
 CHANNELS = (1, 3, 4)
 CONTAINER = Path("/sys/fs/cgroup/memory.max")
@@ -165,7 +165,9 @@ def real_numbers(array: np.ndarray, where: str) -> np.ndarray:
         try:
             return array.astype(np.float64)
         except (OverflowError, ValueError, TypeError) as error:
-            raise DataError(f"{where}: expected numbers that float64 holds, got {error}") from None
+            raise DataError(
+                f"{where}: expected numbers that float64 holds, got {brief(error)}"
+            ) from None
     if array.dtype.kind not in "biuf":
         raise DataError(
             f"{where}: expected real numbers, got an array of {dtype_name(array.dtype)}; "

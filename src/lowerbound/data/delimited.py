@@ -20,8 +20,8 @@ import numpy as np
 from lowerbound.data.conversion import Parts, Raw, check_memory
 from lowerbound.data.header import MISSING, is_truth, names_columns, numbers
 from lowerbound.data.reading import Reading
-from lowerbound.data.tables import BYTES, choose, first_line, gather, not_a_number, table_raw
-from lowerbound.errors import DataError
+from lowerbound.data.tables import BYTES, choose, gather, not_a_number, table_raw
+from lowerbound.errors import DataError, brief
 from lowerbound.extras import needs
 
 log = logging.getLogger("lowerbound")
@@ -200,7 +200,7 @@ def _fields(path: Path, line: str, delimiter: str, *, whole: bool = False) -> li
         return fields
     except csv.Error as error:
         raise DataError(
-            f"{path}: expected a table of numbers, got a line that is none ({error})"
+            f"{path}: expected a table of numbers, got a line that is none ({brief(error)})"
         ) from None
 
 
@@ -261,5 +261,5 @@ def _explain(path: Path, layout: Layout, error: Exception) -> DataError:
             f"of more than {BLOCK_BYTES:,}; check how the file was written"
         )
     return DataError(
-        f"{path}: expected a table of numbers, got a file that is none ({first_line(error)})"
+        f"{path}: expected a table of numbers, got a file that is none ({brief(error)})"
     )

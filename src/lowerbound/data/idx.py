@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from lowerbound.data.conversion import check_array
-from lowerbound.errors import DataError
+from lowerbound.errors import DataError, brief
 
 Read = Callable[[int], bytes]
 GZIP = b"\x1f\x8b"
@@ -50,7 +50,7 @@ def read_idx(path: Path) -> np.ndarray:
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(
             f"{path}: expected a whole gzip file, got one that is truncated or damaged "
-            f"({error}); get it again"
+            f"({brief(error)}); get it again"
         ) from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None

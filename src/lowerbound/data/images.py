@@ -23,7 +23,7 @@ import numpy as np
 from lowerbound.data.columns import quoted
 from lowerbound.data.conversion import PART_NAMES, Part, Parts, Raw, check_array
 from lowerbound.data.reading import Reading
-from lowerbound.errors import DataError
+from lowerbound.errors import DataError, brief
 from lowerbound.extras import needs
 
 if TYPE_CHECKING:
@@ -268,11 +268,12 @@ def _opened(path: Path) -> Iterator[Image]:
         raise
     except (images.DecompressionBombError, images.DecompressionBombWarning) as error:
         raise DataError(
-            f"{path}: expected at most {images.MAX_IMAGE_PIXELS:,} pixels, got more ({error}); "
-            "make it smaller"
+            f"{path}: expected at most {images.MAX_IMAGE_PIXELS:,} pixels, got more "
+            f"({brief(error)}); make it smaller"
         ) from None
     except Exception as error:  # a decoder that meets damage can raise anything
         raise Damaged(
-            f"{path}: expected a whole image, got one that is truncated or damaged ({error}); "
-            "replace or remove it, or leave such out with skip_broken=True (--skip-broken)"
+            f"{path}: expected a whole image, got one that is truncated or damaged "
+            f"({brief(error)}); replace or remove it, or leave such out with skip_broken=True "
+            "(--skip-broken)"
         ) from None

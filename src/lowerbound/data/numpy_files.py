@@ -25,7 +25,7 @@ import numpy as np
 from lowerbound.data.conversion import PART_NAMES, Part, Parts, Raw, check_array
 from lowerbound.data.idx import read_into
 from lowerbound.data.reading import Reading, Stamp
-from lowerbound.errors import ConfigurationError, DataError, near
+from lowerbound.errors import ConfigurationError, DataError, brief, near
 
 BLOCK_BYTES = 2**18
 VALUES = ("x", "data", "images")
@@ -163,7 +163,7 @@ def read_npz(path: Path, reading: Reading) -> Parts:
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise DataError(
             f"{path}: expected a whole .npz file, got one that is truncated or damaged "
-            f"({error}); write it again with numpy.savez"
+            f"({brief(error)}); write it again with numpy.savez"
         ) from None
 
 

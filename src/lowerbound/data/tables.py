@@ -15,7 +15,7 @@ import numpy as np
 from lowerbound.data.columns import pick, quoted
 from lowerbound.data.conversion import Raw, check_finite
 from lowerbound.data.reading import Reading
-from lowerbound.errors import ConfigurationError, DataError, near
+from lowerbound.errors import ConfigurationError, DataError, brief, near
 from lowerbound.extras import needs
 
 log = logging.getLogger("lowerbound")
@@ -54,7 +54,7 @@ def read_frame(frame: Any, labels: Any, name: str, *, missing: bool = False) -> 
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise DataError(
             f"{name}: expected a data frame, got a {type(frame).__name__} that Arrow does not read "
-            f"as one ({first_line(error)})"
+            f"as one ({brief(error)})"
         ) from None
     pandas = json.loads((table.schema.metadata or {}).get(b"pandas", b"{}"))
     index = [column for column in pandas.get("index_columns", ()) if isinstance(column, str)]
@@ -291,11 +291,6 @@ def not_a_number(path: Path | str, column: str, value: object, where: str) -> Da
         f"is the class of each row, name it with labels={column!r} (--labels {column}), "
         "else remove it or turn it into numbers"
     )
-
-
-def first_line(error: Exception) -> str:
-    """What Arrow says, without its details."""
-    return str(error).strip().partition("\n")[0]
 
 
 def row_name(row: int) -> str:

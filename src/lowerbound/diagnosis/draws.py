@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lowerbound.diagnosis.finding import Finding, found, listed, say
 from lowerbound.diagnosis.formulas import SCALES, ScaleName, misread, near
-from lowerbound.errors import ConfigurationError
+from lowerbound.errors import ConfigurationError, brief
 from lowerbound.streams import Stream, seeded
 
 DRAWN = 20_000
@@ -58,7 +58,7 @@ def diagnose_draws(
         except (TypeError, RuntimeError, ValueError) as error:
             raise ConfigurationError(
                 f"expected draw(mean, s) to take two tensors (batch, latent), got "
-                f"{type(error).__name__}: {str(error).splitlines()[0]}"
+                f"{type(error).__name__}: {brief(error)}"
             ) from None
     if not isinstance(z, Tensor) or z.shape != mean.shape:
         raise ConfigurationError(

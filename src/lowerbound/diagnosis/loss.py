@@ -23,7 +23,7 @@ from lowerbound.diagnosis.formulas import (
     reconstruction_formulas,
 )
 from lowerbound.distributions.base import LOG_2PI
-from lowerbound.errors import ConfigurationError
+from lowerbound.errors import ConfigurationError, brief
 from lowerbound.streams import Stream, generator
 
 Decoder = Literal["probabilities", "logits", "means"]
@@ -186,7 +186,7 @@ def _called(function: Callable[..., Any], inputs: Sequence[Inputs]) -> Tensor:
             raise ConfigurationError(
                 f"expected {name} to take {len(arguments)} tensors, the first of shape "
                 f"{tuple(arguments[0].shape)}, got {type(error).__name__}: "
-                f"{str(error).splitlines()[0]}"
+                f"{brief(error)}"
             ) from None
         if isinstance(value, tuple | list):
             value = value[0]

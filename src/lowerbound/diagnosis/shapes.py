@@ -9,7 +9,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 
 from lowerbound.diagnosis.finding import Measured
 from lowerbound.diagnosis.trained import TrainedModel
-from lowerbound.errors import ShapeError
+from lowerbound.errors import ShapeError, brief
 from lowerbound.evaluation.walk import prepared_batches
 
 
@@ -28,7 +28,7 @@ def runs(trained: TrainedModel) -> Measured:
         z = model.posterior(x, context).sample()
         model.likelihood(z, context).log_prob(x)
     except (RuntimeError, ValueError, ShapeError) as error:
-        first = str(error).splitlines()[0]
+        first = brief(error)
         if not misfits:
             return Measured("error", "failed", error=first, reason=first.rstrip("."), passed=0)
         layer, given = misfits[0]

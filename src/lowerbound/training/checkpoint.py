@@ -11,7 +11,7 @@ import safetensors.torch
 from torch import Tensor
 from typing_extensions import TypedDict
 
-from lowerbound.errors import StorageError
+from lowerbound.errors import StorageError, brief
 from lowerbound.files import hash_tensors, parse_json, to_json, validated, write_atomic
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
@@ -55,7 +55,9 @@ def read(folder: Path) -> tuple[dict[str, dict[str, Tensor]], Saved]:
             metadata = file.metadata() or {}
             flat = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (safetensors.SafetensorError, ValueError, OSError) as error:
-        raise StorageError(f"{path}: cannot be read ({error}); the file is damaged") from None
+        raise StorageError(
+            f"{path}: cannot be read ({brief(error)}); the file is damaged"
+        ) from None
     state = parse_json(path, metadata.get("state", "null"))
     if not isinstance(state, dict) or not isinstance(state.get("format"), int):
         raise StorageError(f"{path}: expected a training state in it; this is no checkpoint")
