@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -120,6 +121,18 @@ def key_or_value(content: bytes, rng: random.Random) -> bytes:
     return b"\n".join([*before, json.dumps(whole).encode()])
 
 
+def sealed(content: bytes, rng: random.Random) -> bytes:
+    """JSON changed likewise by someone who seals it again."""
+    changed = key_or_value(content, rng)
+    try:
+        values = json.loads(changed)
+        del values["sha256"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return changed
+    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+    return json.dumps({**values, "sha256": digest}).encode()
+
+
 def _walk(value: Any, places: list[tuple[Any, Any]]) -> None:
     for name in value if isinstance(value, dict) else range(len(value)):
         places.append((value, name))
@@ -136,7 +149,7 @@ def header(content: bytes, rng: random.Random) -> bytes:
 
 BYTES: tuple[Mutation, ...] = (flip, truncate, insert, remove, repeat, overwrite)
 TEXT: tuple[Mutation, ...] = (number, number, digit, line, *BYTES)
-JSON: tuple[Mutation, ...] = (key_or_value,) * 5 + (number, digit, *BYTES)
+JSON: tuple[Mutation, ...] = (*(key_or_value, sealed) * 3, number, digit, *BYTES)
 BINARY: tuple[Mutation, ...] = (header, header, *BYTES)
 BY_SUFFIX = {".json": JSON, ".jsonl": JSON, ".csv": TEXT}
 

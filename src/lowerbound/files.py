@@ -179,7 +179,7 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
         raise StorageError(f"{path}: expected a JSON object, got {json.dumps(value):.40}")
     if SEAL in value and value[SEAL] != (found := _seal(value)):
         raise StorageError(
-            f"{path}: was changed after it was written (expected SHA-256 {value[SEAL]}, got "
+            f"{path}: was changed after it was written (expected SHA-256 {value[SEAL]!s:.64}, got "
             f"{found}); restore the file"
         )
     return value

@@ -18,6 +18,8 @@ from lowerbound.cli.output import show_every_letter, show_notes
 from lowerbound.cli.settings import WithSettings
 from lowerbound.errors import LowerboundError
 
+LONGEST = 600  # characters of an error
+
 app = typer.Typer(
     name="lowerbound",
     help="Train, judge and look at variational autoencoders.",
@@ -97,10 +99,12 @@ def _stop(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def fail(message: str, code: int) -> NoReturn:
-    """Print one error, in one line whatever is in it, and exit."""
+    """Print one error, in one short line whatever is in it, and exit."""
     line = "".join(
         letter.encode("unicode_escape").decode() if category(letter)[0] == "C" else letter
         for letter in message
     )
+    if len(line) > LONGEST:
+        line = f"{line[: LONGEST // 2]} … {line[-LONGEST // 2 :]}"
     typer.echo(f"error: {line}", err=True)
     raise SystemExit(code)

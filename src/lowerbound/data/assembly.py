@@ -29,7 +29,7 @@ from lowerbound.data.dataset import Data, Dataset, Splits
 from lowerbound.data.labels import number_labels
 from lowerbound.data.schema import Kind, Values
 from lowerbound.data.tables import is_frame, read_frame
-from lowerbound.errors import ConfigurationError, DataError
+from lowerbound.errors import ConfigurationError, DataError, brief
 
 
 def assemble(parts: Parts, source: str, name: str, *, missing: bool = False) -> dict[Part, Dataset]:

@@ -388,7 +388,11 @@ SECTIONS = (
         ),
     ),
     Section(
-        "importance", "Importance-weighted bound", lambda s: len(s.curve) > 1, importance, worth
+        "importance",
+        "Importance-weighted bound",
+        lambda s: len(s.curve) > 1 and s.evaluation["effective_samples"],
+        importance,
+        worth,
     ),
 )
 
