@@ -414,6 +414,16 @@ def test_diagnose_refuses_data_that_are_not_the_model_s(run, trained, tmp_path):
     assert before == (page.read_bytes() if page.exists() else None)
 
 
+def test_an_error_is_one_short_line_whatever_it_is_about(run):
+    """It begins with what was expected and ends with the remedy."""
+    code, _, err = run("evaluate", "/".join(10 * [40 * "long\n"]))
+    assert code == 4
+    assert len(err.splitlines()) == 1
+    assert len(err) < 700
+    assert err.startswith(r"error: expected a saved model in long\nlong")
+    assert err.endswith("check the path, or restore the file\n")
+
+
 def test_embed_sample_reconstruct(run, trained, tmp_path):
     assert run("embed", trained, "--out", tmp_path / "z.npy")[0] == 0
     assert np.load(tmp_path / "z.npy").shape == (360, 2)

@@ -1,6 +1,7 @@
 """Fields and kinds, missing elements, batches, and everything that becomes a data set."""
 
 import datetime
+import re
 
 import numpy as np
 import pytest
@@ -423,3 +424,17 @@ def test_splits_have_the_same_fields_and_categories():
     test = lb.data.from_arrays(np.eye(3), columns=("b", "a", "c"))
     with pytest.raises(DataError, match="expected the fields and categories of data, 'a'"):
         lb.data.Splits(train, None, test)
+
+
+@pytest.mark.parametrize(
+    ("texts", "told"),
+    [
+        ([f"{i / 8}" for i in range(30)], "column 'k' holds numbers as text, .* 30 categories"),
+        ([f"r{i}" for i in range(30)], "column 'k' has another text in each row, .* 30 categories"),
+        (["1", "2"] * 15, "column 'k' holds numbers as text, .* 2 categories"),
+        (["a", "2"] * 15, None),
+    ],
+)
+def test_texts_that_may_be_no_categories_are_told(texts, told, caplog):
+    from_arrays(pa.table({"k": texts, "x": [0.5, 2.5] * 15}))
+    assert re.search(told, caplog.text) if told else not caplog.text

@@ -7,6 +7,7 @@ import math
 from functools import partial
 from html import escape
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import scipy.stats
@@ -16,7 +17,7 @@ from torch import nn
 import lowerbound as lb
 from lowerbound import evaluation
 from lowerbound.data import Dataset, Splits
-from lowerbound.errors import ConfigurationError, DataError
+from lowerbound.errors import ConfigurationError, DataError, check_count
 from lowerbound.evaluation import walk
 
 SIGMA = 0.5
@@ -190,11 +191,18 @@ def test_a_seed_that_is_none_is_refused(seed):
             use()
 
 
-@pytest.mark.parametrize(("samples", "rows"), [(0, 10), (5, 1)])
-def test_too_little_to_evaluate_is_refused(samples, rows):
+def test_too_little_to_evaluate_is_refused():
     model, W = linear_gaussian()
-    with pytest.raises(ConfigurationError, match="expected at least"):
-        evaluation.evaluate(model, draw(W, rows), samples=samples)
+    with pytest.raises(ConfigurationError, match="expected at least 2 examples"):
+        evaluation.evaluate(model, draw(W, 1), samples=5)
+
+
+def test_counts_are_whole_numbers_of_any_type():
+    number = check_count("samples", np.int64(3))
+    assert (type(number), number) == (int, 3)
+    for count in (2.5, 2.0, "5", None, torch.tensor(2.0)):
+        with pytest.raises(ConfigurationError, match="expected a whole number of samples from 1"):
+            check_count("samples", count)
 
 
 def test_normal_quantiles_are_scipys():
@@ -365,7 +373,7 @@ def test_rows_left_out_leave_the_others_as_they_were(monkeypatch):
                 measure(model, x, leave_out=wrong)
 
 
-@pytest.mark.parametrize("count", [0, -1, 10**20])
+@pytest.mark.parametrize("count", [0, -1, 10**20, True])
 def test_numbers_that_no_figure_is_made_from_are_refused(count):
     model, W = linear_gaussian()
     data = draw(W, 10)
@@ -376,8 +384,9 @@ def test_numbers_that_no_figure_is_made_from_are_refused(count):
         lambda: evaluation.anneal(model, data, steps=count),
         lambda: evaluation.anneal(model, data, chains=count),
         lambda: evaluation.bracket(model, count),
+        lambda: model.sample(count or -1),
     ):
-        with pytest.raises(ConfigurationError, match="expected at least"):
+        with pytest.raises(ConfigurationError, match="expected a whole number of"):
             use()
 
 

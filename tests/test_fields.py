@@ -249,14 +249,52 @@ def test_what_cannot_take_missing_elements_is_told():
         lb.fit(model, whole, callbacks=[])
 
 
-def test_other_categories_than_the_models_are_refused():
+def test_categories_are_taken_by_name():
+    """In another order, or some of them, they give the same figures; others are refused."""
     data = people()
     model = lb.recipes.mlp(data, latent_dim=2, hidden=(8,)).model
-    turned = (replace(SCHEMA[0], categories=("red", "green", "blue")), *SCHEMA[1:])
-    other = replace(data, schema=turned)
+    same = lb.evaluate(model, data, samples=2)
+
+    def renamed(names, codes):
+        x = data.x.clone()
+        x[:, 0] = torch.tensor([*codes, NAN])[x[:, 0].nan_to_num(3).long()]
+        return replace(data, x=x, schema=(replace(SCHEMA[0], categories=names), *SCHEMA[1:]))
+
+    turned = renamed(("red", "unused", "blue", "green"), (2.0, 3.0, 0.0))
+    assert lb.evaluate(model, turned, samples=2) == same
+    red = (data.x[:, 0] == 2).nonzero().flatten()
+    only = replace(turned.subset(red), schema=renamed(("red",), (0.0, 0.0, 0.0)).schema)
+    assert lb.evaluate(model, only, samples=2) == lb.evaluate(model, data.subset(red), samples=2)
+    other = renamed(("blue", "greenish", "red"), (0.0, 1.0, 2.0))
     for ask in (lb.evaluate, lambda m, d: lb.fit(m, d, callbacks=[])):
-        with pytest.raises(DataError, match=r"expected the categories .*blue.* in 'colour'"):
+        with pytest.raises(DataError, match=r"'blue', .* in 'colour', .* got 'greenish'; did you"):
             ask(model, other)
+    numbers = replace(data, schema=(Field("colour", "counts"), *SCHEMA[1:]))
+    with pytest.raises(DataError, match="in 'colour', as the model was made for, got numbers"):
+        lb.evaluate(model, numbers)
+
+
+def test_values_of_a_field_without_a_probability_are_refused():
+    """Each field is held to its own likelihood: no ELBO of fractions under counts."""
+    x = torch.tensor([[0.0, 3.0, 0.5], [1.0, 0.0, -2.0], [0.0, 7.0, NAN]] * 9)
+    data = lb.data.from_arrays(x, missing=True, columns=["bit", "count", "real"])
+    kinds = [
+        replace(f, kind=k) for f, k in zip(data.schema, ("binary", "counts", "real"), strict=True)
+    ]
+    data = replace(data, schema=tuple(kinds))
+    model = lb.recipes.mlp(data, latent_dim=1, hidden=(4,)).model
+    for column, value, wanted in (
+        (0, 0.5, "column 'bit': expected only 0 and 1"),
+        (0, 2.0, "column 'bit': expected only 0 and 1"),
+        (1, -1.0, "column 'count': expected whole numbers from 0"),
+        (1, 2.5, "column 'count': expected whole numbers from 0"),
+    ):
+        wrong = x.clone()
+        wrong[4, column] = value
+        other = lb.data.from_arrays(wrong, missing=True, columns=["bit", "count", "real"])
+        with pytest.raises(DataError, match=wanted):
+            lb.evaluate(model, other)
+    lb.evaluate(model, data, samples=1)
 
 
 def test_missing_validation_data_are_refused_before_training():

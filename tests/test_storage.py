@@ -266,7 +266,9 @@ def renamed(folder: Path) -> None:
     [
         (lambda f: (f / "model.json").unlink(), "expected a saved model"),
         (lambda f: (f / "model.json").write_text("{"), "damaged"),
-        (lambda f: (f / "model.json").write_text("[]"), "expected a JSON object"),
+        (lambda f: (f / "model.json").write_text("[]"), r"expected a JSON object, got \[\]"),
+        (lambda f: (f / "model.json").write_text("null"), "expected a JSON object, got null"),
+        (lambda f: edit(f, sha256="a" * 99), r"\(expected SHA-256 a{64}, got [0-9a-f]{64}\)"),
         (lambda f: (f / "model.json").write_bytes(b"\xff\xfe"), "damaged"),
         (lambda f: edit(f, format=99), "upgrade lowerbound"),
         (lambda f: edit(f, format="one"), r"damaged \(format: "),

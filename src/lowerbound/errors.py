@@ -18,7 +18,9 @@ command line returns for it.
 from __future__ import annotations
 
 import difflib
+import operator
 from collections.abc import Iterable
+from typing import Any
 
 __all__ = [
     "ConfigurationError",
@@ -99,6 +101,23 @@ def brief(error: Exception) -> str:
     """
     line = str(error).strip().partition("\n")[0]
     return line if len(line) <= MOST_QUOTED else f"{line[:MOST_QUOTED]} …"
+
+
+def check_count(name: str, given: Any, least: int = 1, most: int = 10**9) -> int:
+    """A number of ``name`` that something can be made from, and that some machine would end.
+
+    Raises:
+        ConfigurationError: ``given`` is no whole number from ``least`` to ``most``.
+    """
+    try:
+        number = operator.index(given)
+    except TypeError:
+        number = least - 1
+    if isinstance(given, bool) or not least <= number <= most:
+        raise ConfigurationError(
+            f"expected a whole number of {name} from {least} to {most:,}, got {given!r:.40}"
+        )
+    return number
 
 
 def near(word: str, known: Iterable[str]) -> str:

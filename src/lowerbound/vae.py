@@ -19,7 +19,7 @@ from lowerbound.data import Data, as_dataset
 from lowerbound.data.assembly import in_memory, is_plain
 from lowerbound.data.columns import D, by_name
 from lowerbound.divergences import kl
-from lowerbound.errors import ConfigurationError, ShapeError, brief
+from lowerbound.errors import ConfigurationError, ShapeError, brief, check_count
 from lowerbound.likelihoods.support import check_support
 from lowerbound.parts import part
 from lowerbound.streams import Stream, seeded
@@ -196,12 +196,15 @@ class VAE(nn.Module):
         return support == given
 
     def by_name(self, data: D) -> D:
-        """``data``, its columns and classes in the model's order, by their names where it has them.
+        """``data``, its columns, categories and classes as the model has them, by their names.
 
         Raises:
-            DataError: a column is missing, or some example's class is none of the model's.
+            DataError: a column is missing, or an example's category or class is none of the
+                model's.
         """
         data = by_name(data, self.columns)
+        if hasattr(self.likelihood, "by_name"):
+            data = self.likelihood.by_name(data)  # type: ignore[operator]
         return self.context.expect(data) if isinstance(self.context, Labels) else data
 
     def expect(self, data: Data) -> Data:
@@ -209,8 +212,7 @@ class VAE(nn.Module):
 
         Raises:
             ConfigurationError: elements are missing, and the likelihood cannot leave them out.
-            DataError: categories are not those that the model was made for, the likelihood gives
-                such values no probability, or as in `by_name`.
+            DataError: the likelihood gives such values no probability, or as in `by_name`.
         """
         data = self.by_name(data)
         if data.missing and not getattr(self.likelihood, "takes_missing", False):
@@ -218,8 +220,6 @@ class VAE(nn.Module):
                 f"expected the Heterogeneous likelihood for {data.name}, parts of which are "
                 f"missing, got {type(self.likelihood).__name__}; recipes.compose makes it"
             )
-        if hasattr(self.likelihood, "expect"):
-            self.likelihood.expect(data)  # type: ignore[operator]
         check_support(self.likelihood, self.transform, data)
         return data
 
@@ -383,6 +383,7 @@ class VAE(nn.Module):
         ``seed`` makes the draw repeatable and leaves torch's generator as it was; a conditional
         model's ``context`` are n class numbers or names; ``progress`` is told how many are done.
         """
+        n = check_count("samples", n, least=0)
         if context is not None and len(context) != n:
             raise ShapeError(f"expected a label for each of {n} samples, got {len(context)}")
         features, parts = self.features(context), []

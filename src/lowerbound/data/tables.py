@@ -26,6 +26,7 @@ COUNTERS = ("index", "id")
 BYTES = 16
 """In memory of one value of a table while it is read: as float64, and as it is kept."""
 FIRST_ROWS = 200
+FEW_ROWS = 20
 A_DAY = {"s": 86_400, "ms": 86_400e3, "us": 86_400e6, "ns": 86_400e9}
 
 
@@ -242,8 +243,34 @@ def _numbers(where: Path | str, column: Any, name: str) -> tuple[np.ndarray, tup
         column = column.cast("large_string")
         names = pc.unique(column).drop_null().sort()
         codes = pc.index_in(column, names).cast("float64").to_numpy()
-        return codes, tuple(names.to_pylist())
+        known = tuple(names.to_pylist())
+        _doubt_text(where, name, known, len(column) - column.null_count)
+        return codes, known
     raise not_a_number(where, name, column.drop_null()[0].as_py(), f"a column of {column.type}")
+
+
+def _doubt_text(where: Path | str, name: str, texts: tuple[str, ...], rows: int) -> None:
+    """Say it where categories could be numbers, or names of rows."""
+    if all(map(_is_numeral, texts)):
+        log.warning(
+            "%s: column %r holds numbers as text, and is taken for %s categories; turn it into "
+            "numbers if they are quantities",
+            *(where, name, f"{len(texts):,}"),
+        )
+    elif len(texts) == rows >= FEW_ROWS:
+        log.warning(
+            "%s: column %r has another text in each row, and is taken for %s categories; leave it "
+            "out if it names the rows",
+            *(where, name, f"{len(texts):,}"),
+        )
+
+
+def _is_numeral(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _labels(path: Path | str, column: Any, name: str, row_name: Callable[[int], str]) -> np.ndarray:

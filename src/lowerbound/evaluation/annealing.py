@@ -26,11 +26,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from lowerbound.errors import check_count
 from lowerbound.evaluation.estimates import Estimate, Figures, estimate
 from lowerbound.evaluation.importance import effective_size
 from lowerbound.evaluation.walk import (
     Progress,
-    check_count,
     chunks,
     expect_finite,
     held_out,
@@ -191,7 +191,7 @@ def bracket(
     Raises:
         ConfigurationError: as `anneal`.
     """
-    check_count("examples to anneal", n, least=2, most=10**6)
+    n = check_count("examples to anneal", n, least=2, most=10**6)
     _check(steps, chains)
     betas = schedule(steps)
     tally = _Tally(progress, n * (_pilots(steps) + 2 * (steps - 1) * chains))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lowerbound.distributions import has_density
 from lowerbound.divergences import exact_kl, kl_terms
+from lowerbound.errors import check_count
 from lowerbound.evaluation.estimates import Estimate, Figures, estimate
 from lowerbound.evaluation.importance import (
     EffectiveSamples,
@@ -20,7 +21,6 @@ from lowerbound.evaluation.importance import (
 )
 from lowerbound.evaluation.walk import (
     Progress,
-    check_count,
     chunks,
     expect_finite,
     finite,
@@ -150,7 +150,7 @@ def evaluate(
             which no standard error could be estimated.
         DataError: fewer than two examples have a finite bound.
     """
-    check_count("samples", samples)
+    samples = check_count("samples", samples)
     data = held_out(data)
 
     def measure(given: Conditioned) -> dict[str, Tensor]:

@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 from lowerbound.distributions import DiagonalNormal, as_diagonal
-from lowerbound.errors import ConfigurationError, ShapeError
+from lowerbound.errors import ConfigurationError, ShapeError, check_count
 from lowerbound.evaluation.bounds import example_bounds
 from lowerbound.evaluation.estimates import Estimate, Figures, estimate
-from lowerbound.evaluation.walk import Progress, check_count, expect_finite, held_out, per_example
+from lowerbound.evaluation.walk import Progress, expect_finite, held_out, per_example
 from lowerbound.streams import Stream
 from lowerbound.vae import VAE, Conditioned
 
@@ -101,7 +101,7 @@ def gaps(
         ConfigurationError: another posterior, or fewer than two examples.
         ShapeError: ``annealed`` has not one number for each example.
     """
-    check_count("samples", samples)
+    samples = check_count("samples", samples)
     data = held_out(data, leave_out=leave_out)
     n = len(data) - len(leave_out)
     if annealed is not None and annealed.shape != (n,):

@@ -12,9 +12,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lowerbound.data import as_dataset
-from lowerbound.errors import ConfigurationError, DataError
+from lowerbound.errors import ConfigurationError, DataError, check_count
 from lowerbound.evaluation.bounds import example_bounds
-from lowerbound.evaluation.walk import IMAGES_PER_BATCH, check_count, held_out, per_example
+from lowerbound.evaluation.walk import IMAGES_PER_BATCH, held_out, per_example
 from lowerbound.extras import needs
 from lowerbound.streams import Stream
 from lowerbound.vae import VAE, Conditioned
@@ -34,7 +34,7 @@ def example_scores(model: VAE, data: Any, *, samples: int = 10, seed: int = 0) -
         samples: draws z ~ q(z|x) for each.
         seed: of all noise.
     """
-    check_count("samples", samples)
+    samples = check_count("samples", samples)
 
     def measure(given: Conditioned) -> dict[str, Tensor]:
         return example_bounds(model, given, samples)

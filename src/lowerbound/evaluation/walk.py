@@ -160,18 +160,6 @@ def held_out(data: Any, least: int = 2, leave_out: Collection[int] = ()) -> Data
     return found
 
 
-def check_count(name: str, given: int, least: int = 1, most: int = 10**9) -> None:
-    """Refuse a number of ``name`` that nothing could be made from, or that no machine would end.
-
-    Raises:
-        ConfigurationError: ``given`` is not from ``least`` to ``most``.
-    """
-    if not least <= given <= most:
-        raise ConfigurationError(
-            f"expected at least {least} and at most {most:,} {name}, got {given}"
-        )
-
-
 @contextmanager
 def judging(model: VAE, seed: int, stream: Stream) -> Iterator[torch.device]:
     """The model's device, in evaluation mode, without gradients and with seeded noise.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -11,8 +12,10 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from lowerbound import distributions
-from lowerbound.data import Data
-from lowerbound.errors import ConfigurationError, DataError
+from lowerbound.data import Dataset
+from lowerbound.data.columns import D, quoted
+from lowerbound.data.schema import Field
+from lowerbound.errors import ConfigurationError, DataError, near
 from lowerbound.likelihoods.base import Likelihood, Shape, Support
 from lowerbound.networks import apply, set_output
 from lowerbound.parts import NonNegative, part
@@ -95,21 +98,32 @@ class Heterogeneous(nn.Module):
             family.numbers * len(group) for family, group in zip(families, columns, strict=True)
         ]
 
-    def expect(self, data: Data) -> None:
-        """Refuse data whose categories are others than the families', or in another order.
+    def by_name(self, data: D) -> D:
+        """``data``, their categories numbered as the families number them, by their names.
 
         Raises:
-            DataError: they are.
+            DataError: a category that the families do not have; or numbers where they have
+                categories, or the other way round.
         """
-        columns = [(field, field.categories) for field in data.schema for _ in range(field.size)]
-        for family, group in zip(self.families, self.columns, strict=True):
-            wanted = getattr(family, "categories", None)
-            for field, found in (columns[i] for i in group):
-                if found != wanted:
-                    raise DataError(
-                        f"{data.name}: expected the categories {wanted} in {field.name!r}, as the "
-                        f"model was made for, got {found}"
-                    )
+        if data.shape != self.shape:
+            return data
+        groups = zip(self.families, self.columns, strict=True)
+        known = {i: getattr(family, "categories", None) for family, group in groups for i in group}
+        schema, x, start = list(data.schema), None, 0
+        for number, field in enumerate(data.schema):
+            wanted, columns = known[start], slice(start, start + field.size)
+            start += field.size
+            if field.categories == wanted:
+                continue
+            if wanted is None or field.categories is None or not isinstance(data, Dataset):
+                raise DataError(
+                    f"{data.name}: expected {_told(wanted)} in {field.name!r}, as the model was "
+                    f"made for, got {_told(field.categories)}"
+                )
+            x = data.x.clone() if x is None else x
+            x[:, columns] = _renumbered(x[:, columns], field, wanted, data.name)
+            schema[number] = replace(field, categories=wanted)
+        return data if x is None else replace(data, x=x, schema=tuple(schema))  # type: ignore[type-var]
 
     @property
     def outputs(self) -> int:
@@ -147,3 +161,23 @@ class Heterogeneous(nn.Module):
         theta = apply(self.network, z, context, (self.outputs,), z.ndim - 1)
         groups = zip(self.families, theta.split(self.widths, -1), strict=True)
         return distributions.Joint([family(numbers) for family, numbers in groups], self.columns)
+
+
+def _renumbered(x: Tensor, field: Field, wanted: tuple[str, ...], where: str) -> Tensor:
+    """Categories that ``field`` numbers, and NaN, by their numbers among those ``wanted``."""
+    names, seen = field.categories or (), ~x.isnan()
+    numbers = {name: i for i, name in enumerate(wanted)}
+    codes = x[seen].long()
+    for code in codes.unique().tolist():
+        if names[code] not in numbers:
+            raise DataError(
+                f"{where}: expected {_told(wanted)} in {field.name!r}, as the model was made for, "
+                f"got {names[code]!r}; {near(names[code], wanted)}"
+            )
+    renumbered = x.clone()
+    renumbered[seen] = torch.tensor([numbers.get(name, -1) for name in names]).to(x)[codes]
+    return renumbered
+
+
+def _told(categories: tuple[str, ...] | None) -> str:
+    return "numbers" if categories is None else f"the categories {quoted(categories)}"

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from lowerbound.data import Data
+from lowerbound.data import Data, Dataset
 from lowerbound.data.schema import ALLOWED, Values
 from lowerbound.errors import DataError
 from lowerbound.transforms import (
@@ -17,6 +17,7 @@ from lowerbound.transforms import (
     Counts,
     Dequantise,
     Identity,
+    PerField,
     Scale,
     Standardise,
     Transform,
@@ -39,12 +40,26 @@ def check_support(likelihood: Any, transform: Any, data: Data) -> None:
         DataError: they are fractions where counts are wanted, say.
     """
     check_transform(likelihood, transform)
-    wanted, values = expected(likelihood, transform), data.values
+    families, groups = getattr(likelihood, "families", None), getattr(likelihood, "columns", None)
+    if not (isinstance(transform, PerField) and families and transform.columns == groups):
+        _check(likelihood, transform, data.values, data.name)
+    elif isinstance(data, Dataset) and data.shape == likelihood.shape:
+        names = [repr(field.name) for field in data.schema for _ in range(field.size)]
+        for family, each, group in zip(families, transform.transforms, groups, strict=True):
+            wanted = expected(family, each)
+            if wanted is not None and not wanted[1](Values.of(data.x[:, list(group)])):
+                for i in group:
+                    name = f"{i} (counted from 0)" if data.columns is None else names[i]
+                    _check(family, each, Values.of(data.x[:, i]), f"{data.name}, column {name}")
+
+
+def _check(likelihood: Any, transform: Any, values: Values, where: str) -> None:
+    wanted = expected(likelihood, transform)
     if wanted is None or values.low > values.high or wanted[1](values):
         return
     whole = "whole numbers" if values.whole else "values"
     raise DataError(
-        f"{data.name}: expected {wanted[0]} for {type(likelihood).__name__} with the transform "
+        f"{where}: expected {wanted[0]} for {type(likelihood).__name__} with the transform "
         f"{type(transform).__name__}, got {whole} from {values.low:.4g} to {values.high:.4g}; "
         "recipes.compose chooses a likelihood and a transform that fit"
     )
