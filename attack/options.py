@@ -61,7 +61,8 @@ def options(sound: Path, folder: Path, attempts: int, seed: int, tally: Tally) -
         attempt = folder / "attempt"
         shutil.copytree(sound, attempt)
         outcome = box.run(arguments, attempt)
-        wrong = judge.complaints(outcome, [])
+        shown_to_us = dataclasses.replace(outcome, out=outcome.out.replace(arguments[-1], ""))
+        wrong = judge.complaints(shown_to_us, [])
         if outcome.status and (attempt / "new").exists():
             wrong.append("leaves a folder")
         shown = " ".join(repr(a)[:60] if a.strip("-") in VALUES else a for a in arguments)
@@ -90,7 +91,7 @@ def _lines() -> Iterator[tuple[str, tuple[str, ...]]]:
 
 def _large(value: str) -> bool:
     try:
-        return float(value) > 1e3
+        return float(value) > 100
     except ValueError:
         return False
 

@@ -556,8 +556,20 @@ def test_each_sample_has_its_label():
     model = lb.recipes.mlp(
         lb.data.Dataset(torch.rand(6, 4), torch.arange(6) % 3), conditional=True
     ).model
-    with pytest.raises(ConfigurationError, match="a label for each of 5 samples, got 3"):
+    with pytest.raises(
+        ConfigurationError, match=r"class labels of shape \(5,\), one for each .*, got \(3,\)"
+    ):
         model.sample(5, torch.tensor([0, 1, 2]))
+    for use in (model.embed, model.reconstruct):
+        with pytest.raises(ConfigurationError, match=r"labels of shape \(6,\), .* got \(1,\)"):
+            use(torch.rand(6, 4), [2])
+    with pytest.raises(ConfigurationError, match=r"labels of shape \(6,\), .* got \(1,\)"):
+        model.decode(torch.zeros(2, 6, model.latent_dim), [2])
+    with pytest.raises(ConfigurationError, match=r"labels of shape \(1,\), .* got \(\)"):
+        model.sample(1, 2)
+    plain = lb.recipes.mlp(lb.data.Dataset(torch.rand(6, 4))).model
+    with pytest.raises(ConfigurationError, match="not conditional, got labels; leave them out"):
+        plain.sample(2, [0, 1])
 
 
 def test_arguments_are_checked_when_a_part_is_made():

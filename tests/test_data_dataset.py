@@ -199,6 +199,8 @@ def test_subset_and_take():
     assert len(data.take(2)) == 2
     assert len(data.take(9)) == 3
     assert data.take(1).name == "data"
+    for mask in ([True, False, True], np.array([1, 0, 1], bool), torch.tensor([True, False, True])):
+        assert data.subset(mask).x.tolist() == [[0.5, -1], [4, 5]]
 
 
 @pytest.mark.parametrize(
@@ -208,11 +210,22 @@ def test_subset_and_take():
         (torch.tensor([[0]]), "at least one index"),
         ([0, 3], "indices from 0 to 2, got 3"),
         ([-1, 1], "indices from 0 to 2, got -1"),
+        ([0.0, 1.5], "at least one index, or a mask of 3, got float64"),
+        ([True, False], "a mask of 3, got bool of shape"),
+        ([False, False, False], "at least one index"),
     ],
 )
 def test_subsets_that_are_refused(indices, message):
     with pytest.raises(ConfigurationError, match=message):
         Dataset(TABLE).subset(indices)
+
+
+@pytest.mark.parametrize("number", [0, -1, True])
+def test_numbers_of_examples_that_are_refused(number):
+    data = Dataset(TABLE)
+    for use in (lambda: data.take(number), lambda: list(data.batches(number))):
+        with pytest.raises(ConfigurationError, match=r"whole number of examples .*from 1"):
+            use()
 
 
 @pytest.mark.parametrize(

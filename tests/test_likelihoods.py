@@ -462,3 +462,28 @@ def test_the_students_density_is_flat_at_its_mode():
 
 def test_after_training_a_cyclical_weight_is_its_last():
     assert lb.Cyclical(final=0.3)(math.inf) == 0.3
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda v: lb.Scale(v),
+        lambda v: lb.Binarise(v),
+        lambda v: lb.Standardise((1.0,), (v,)),
+        lambda v: lb.Linear(duration=v),
+        lambda v: lb.Cyclical(period=v),
+        lambda v: lb.Cyclical(ratio=v),
+    ],
+)
+@pytest.mark.parametrize("value", [0.0, -1.0, math.inf, math.nan])
+def test_numbers_that_make_no_transform_or_schedule_are_refused(make, value):
+    with pytest.raises(lb.errors.ConfigurationError, match="input should be"):
+        make(value)
+
+
+def test_one_level_is_no_grey():
+    for make in (lb.DiscretisedLogistic, lb.LogisticMixture, lb.Categorical, lb.BetaBinomial):
+        with pytest.raises(
+            lb.errors.ConfigurationError, match=r"levels: input should be .* equal to 2"
+        ):
+            make(lb.MLP(1, (), 2), (1,), levels=1)

@@ -21,10 +21,8 @@ from lowerbound.distributions import has_density
 from lowerbound.divergences import Kernel, kl_terms, marginals, mmd
 from lowerbound.errors import ConfigurationError
 from lowerbound.parts import Size, part
-from lowerbound.schedules import Schedule
+from lowerbound.schedules import LARGEST, Schedule
 from lowerbound.vae import VAE, Draws, draw
-
-LARGEST = torch.finfo(torch.float32).max
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ T = TypeVar("T")
 Size = Annotated[int, pydantic.Field(ge=1, le=2**31 - 1)]
 """A number of things of which there must be one, as many as torch can count in 32 bits."""
 NonNegative = Annotated[int, pydantic.Field(ge=0)]
+Finite = pydantic.FiniteFloat
+Positive = Annotated[Finite, pydantic.Field(gt=0)]
 REGISTRY: dict[str, type] = {}
 
 

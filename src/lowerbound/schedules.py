@@ -5,9 +5,15 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Annotated
 
-from lowerbound.errors import ConfigurationError
-from lowerbound.parts import part
+import pydantic
+import torch
+
+from lowerbound.parts import Finite, Positive, part
+
+LARGEST = torch.finfo(torch.float32).max
+Weight = Annotated[float, pydantic.Field(ge=0, le=LARGEST, allow_inf_nan=False)]
 
 
 class Schedule(ABC):
@@ -34,13 +40,9 @@ class Linear(Schedule):
     [0.0, 0.0, 0.5, 1.0, 1.0]
     """
 
-    start: float = 0.0
-    duration: float = 10.0
-    final: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not self.duration > 0:
-            raise ConfigurationError(f"Linear: expected a positive duration, got {self.duration}")
+    start: Finite = 0.0
+    duration: Positive = 10.0
+    final: Weight = 1.0
 
     def __call__(self, t: float) -> float:
         return self.final * min(1.0, max(0.0, (t - self.start) / self.duration))
@@ -64,15 +66,9 @@ class Cyclical(Schedule):
     [0.0, 0.5, 1.0, 1.0, 0.0, 0.5]
     """
 
-    period: float = 5.0
-    ratio: float = 0.5
-    final: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not (self.period > 0 and 0 < self.ratio <= 1):
-            raise ConfigurationError(
-                f"Cyclical: expected period > 0 and 0 < ratio ≤ 1, got {self.period}, {self.ratio}"
-            )
+    period: Positive = 5.0
+    ratio: Annotated[Positive, pydantic.Field(le=1)] = 0.5
+    final: Weight = 1.0
 
     def __call__(self, t: float) -> float:
         if math.isinf(t):

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.errors import ConfigurationError
-from lowerbound.parts import part
+from lowerbound.parts import Finite, Positive, Size, part
 
 SMALLEST = 1e-150
 Output = Literal["binary", "binarised", "grey", "continuous", "counts", "categories"]
@@ -120,7 +120,7 @@ class Scale(Transform):
         maximum: the value that becomes 1, above 0.
     """
 
-    maximum: float = 255.0
+    maximum: Positive = 255.0
     output: ClassVar[Output] = "grey"
 
     @classmethod
@@ -197,7 +197,7 @@ class Dequantise(Transform):
     arXiv 1511.01844.
     """
 
-    levels: int = 256
+    levels: Size = 256
     output = "continuous"
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -227,8 +227,8 @@ class Standardise(Transform):
         deviation: of each column, or one for all, above 0.
     """
 
-    mean: tuple[float, ...]
-    deviation: tuple[float, ...]
+    mean: tuple[Finite, ...]
+    deviation: tuple[Positive, ...]
     output = "continuous"
 
     @classmethod
@@ -250,10 +250,10 @@ class Standardise(Transform):
         return cls(tuple(mean.tolist()), tuple(deviation.tolist()))
 
     def __post_init__(self) -> None:
-        if len(self.mean) != len(self.deviation) or not all(s > 0 for s in self.deviation):
+        if not self.mean or len(self.mean) != len(self.deviation):
             raise ConfigurationError(
                 f"Standardise: expected as many positive deviations as means, got "
-                f"{len(self.mean)} means and deviations {self.deviation}"
+                f"{len(self.mean)} means and {len(self.deviation)} deviations"
             )
 
     def __call__(self, x: Tensor) -> Tensor:

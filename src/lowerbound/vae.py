@@ -265,11 +265,11 @@ class VAE(nn.Module):
         ``context`` are class labels, (batch,), which a model without context ignores.
 
         Raises:
-            ShapeError: x has another shape than the model's.
+            ShapeError: x has another shape than the model's, or not one label for each.
             ConfigurationError: a conditional model was given no labels, or wrong ones.
         """
         self._check(x)
-        return self.transform(x).to(self._parameter.dtype), self.features(context)
+        return self.transform(x).to(self._parameter.dtype), self.features(context, len(x))
 
     @property
     def _parameter(self) -> Tensor:
@@ -290,8 +290,8 @@ class VAE(nn.Module):
         if x.shape[1:] != self.shape:
             raise ShapeError(f"expected x of shape {('batch', *self.shape)}, got {tuple(x.shape)}")
 
-    def features(self, context: Any) -> Tensor | None:
-        """Class numbers or names as features (batch, context_dim); None without a context."""
+    def features(self, context: Any, n: int | None = None) -> Tensor | None:
+        """Class numbers or names, of n examples, as features (n, context_dim); see `prepare`."""
         if self.context is None:
             return None
         if context is None:
@@ -300,7 +300,13 @@ class VAE(nn.Module):
             )
         if isinstance(self.context, Labels):
             context = self.context.numbers(context)
-        return self.context(self._here(context))
+        context = self._here(context)
+        if n is not None and context.shape[:1] != (n,):
+            raise ShapeError(
+                f"expected class labels of shape ({n},), one for each example, got "
+                f"{tuple(context.shape)}"
+            )
+        return self.context(context)
 
     def encode(self, x: Any, context: Any = None) -> Distribution:
         """The posterior q(z|x) of data x, transformed without noise.
@@ -317,7 +323,7 @@ class VAE(nn.Module):
         x, context = self._taken(x, context)
         self._check(x)
         x = self.transform.noiseless(x.to(self._parameter.device)).to(self._parameter.dtype)
-        return self.posterior(x, self.features(context))
+        return self.posterior(x, self.features(context, len(x)))
 
     def _taken(self, x: Any, context: Any) -> tuple[Tensor, Any]:
         """x as a tensor, and its context; a data set's own labels, where there is no other."""
@@ -345,7 +351,8 @@ class VAE(nn.Module):
             raise ShapeError(
                 f"expected codes of shape {('*batch', self.latent_dim)}, got {tuple(z.shape)}"
             )
-        return self.transform.inverse(self.likelihood(z, self.features(context)).mean)
+        features = self.features(context, math.prod(z.shape[-2:-1]))
+        return self.transform.inverse(self.likelihood(z, features).mean)
 
     @torch.no_grad()
     def embed(self, x: Any, context: Any = None) -> Float[Tensor, "batch latent"]:
@@ -384,9 +391,11 @@ class VAE(nn.Module):
         model's ``context`` are n class numbers or names; ``progress`` is told how many are done.
         """
         n = check_count("samples", n, least=0)
-        if context is not None and len(context) != n:
-            raise ShapeError(f"expected a label for each of {n} samples, got {len(context)}")
-        features, parts = self.features(context), []
+        if context is not None and self.context is None:
+            raise ConfigurationError(
+                "expected no context, as this model is not conditional, got labels; leave them out"
+            )
+        features, parts = self.features(context, n), []
         size = max(1, SAMPLED // (math.prod(self.shape) * getattr(self.likelihood, "numbers", 1)))
         with nullcontext() if seed is None else seeded(self._parameter.device, seed, Stream.SAMPLE):
             for start in range(0, max(n, 1), size):

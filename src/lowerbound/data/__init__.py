@@ -7,12 +7,13 @@ digits: 1,337 images of 1×8×8, grey levels 0–255, 10 classes; 100 for valida
 """
 
 from lowerbound.data.assembly import as_dataset, from_arrays
-from lowerbound.data.dataset import Batch, Data, Dataset, Splits
+from lowerbound.data.dataset import Batch, Data, Dataset
 from lowerbound.data.division import split
 from lowerbound.data.formats import load, read, read_array
 from lowerbound.data.known import known
 from lowerbound.data.schema import Field, Kind
 from lowerbound.data.sources import Attempt, Fetched, cache_folder, get, status
+from lowerbound.data.splits import Splits
 from lowerbound.data.stored import Stored
 
 __all__ = [

@@ -25,9 +25,10 @@ from lowerbound.data.conversion import (
     to_layout,
     to_tensor,
 )
-from lowerbound.data.dataset import Data, Dataset, Splits
+from lowerbound.data.dataset import Data, Dataset
 from lowerbound.data.labels import number_labels
 from lowerbound.data.schema import Kind, Values
+from lowerbound.data.splits import Splits
 from lowerbound.data.tables import is_frame, read_frame
 from lowerbound.errors import ConfigurationError, DataError, brief
 

@@ -6,19 +6,19 @@ import hashlib
 import math
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Generic, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
+import numpy as np
 import torch
 from torch import Tensor
-from typing_extensions import TypeVar
 
 from lowerbound.data.conversion import check_finite, is_finite
 from lowerbound.data.moments import Moments
 from lowerbound.data.schema import Field, Kind, Schema, Values
-from lowerbound.errors import ConfigurationError, DataError
+from lowerbound.errors import ConfigurationError, DataError, check_count
 from lowerbound.notebooks import Summarised
 
 
@@ -121,7 +121,11 @@ class Data(Summarised):
         """Batches of ``batch_size`` examples of one pass, from the ``start``-th on, on ``device``.
 
         In the data's order, or with a ``seed`` in a random one; the last batch may be smaller.
+
+        Raises:
+            ConfigurationError: ``batch_size`` is no number of examples.
         """
+        batch_size = check_count("examples in a batch", batch_size)
         for batch in self._pass(batch_size, seed, start):
             yield batch if device is None else batch.to(device)
 
@@ -146,18 +150,31 @@ class Data(Summarised):
             for field, column in zip(self.schema, x.unbind(1), strict=True)
         }
 
-    def subset(self, indices: Sequence[int] | Tensor, name: str | None = None) -> Dataset:
+    def subset(self, indices: Any, name: str | None = None) -> Dataset:
         """The examples at ``indices``, in that order, in memory, called ``name`` in messages.
 
+        Args:
+            indices: whole numbers, of any sequence, array or tensor; or a truth value for each
+                example, as masks are.
+            name: what to call them; the data set's own name without.
+
         Raises:
-            ConfigurationError: no indices, or one outside the data set.
+            ConfigurationError: no indices, ones that are none, or one outside the data set.
         """
-        index = torch.as_tensor(indices, dtype=torch.int64)
-        if index.ndim != 1 or len(index) == 0:
+        index = torch.as_tensor(indices if isinstance(indices, Tensor) else np.asarray(indices))
+        if index.dtype == torch.bool and index.shape == (len(self),):
+            index = index.nonzero().flatten()
+        if (
+            index.ndim != 1
+            or len(index) == 0
+            or index.is_floating_point()
+            or index.dtype == torch.bool
+        ):
             raise ConfigurationError(
-                f"{self.name}: expected a list of at least one index, got shape "
-                f"{tuple(index.shape)}"
+                f"{self.name}: expected a list of at least one index, or a mask of {len(self):,}, "
+                f"got {str(index.dtype).removeprefix('torch.')} of shape {tuple(index.shape)}"
             )
+        index = index.to("cpu", torch.int64)
         if int(index.min()) < 0 or int(index.max()) >= len(self):
             outside = int(index.min()) if int(index.min()) < 0 else int(index.max())
             raise ConfigurationError(
@@ -166,8 +183,12 @@ class Data(Summarised):
         return self._rows(index, self.name if name is None else name)
 
     def take(self, n: int) -> Dataset:
-        """The first ``n`` examples, or all where there are fewer, in memory."""
-        return self.subset(torch.arange(min(n, len(self))))
+        """The first ``n`` examples, or all where there are fewer, in memory.
+
+        Raises:
+            ConfigurationError: ``n`` is no number of examples.
+        """
+        return self.subset(torch.arange(min(check_count("examples", n), len(self))))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -344,48 +365,6 @@ class Dataset(Data):
         number = len(self.classes) if self.classes else int(self.labels.max()) + 1
         source = f" from {self.labels_from}" if self.labels_from else ""
         return f", {count(number, 'class')}{source}"
-
-
-Train = TypeVar("Train", bound=Data, default=Dataset)
-
-
-@dataclass(frozen=True, eq=False)
-class Splits(Summarised, Generic[Train]):
-    """The three parts of a data set, all of one shape and dtype, and of the same fields.
-
-    ``train`` may be on disk; ``validation``, to choose by, may be None; ``test`` is to report on.
-
-    Raises:
-        DataError: parts that differ in shape or dtype, or in a field's name or categories.
-    """
-
-    train: Train
-    validation: Dataset | None
-    test: Dataset
-
-    def __post_init__(self) -> None:
-        for part in filter(None, (self.validation, self.test)):
-            if _form(part) != _form(self.train):
-                raise DataError(
-                    f"{part.name}: expected examples like those of {self.train.name}, "
-                    f"{_form(self.train)}, got {_form(part)}"
-                )
-            for ours, theirs in zip(self.train.schema, part.schema, strict=True):
-                if (ours.name, ours.categories) != (theirs.name, theirs.categories):
-                    raise DataError(
-                        f"{part.name}: expected the fields and categories of {self.train.name}, "
-                        f"{ours.name!r} of {ours.categories or 'numbers'}, got {theirs.name!r} of "
-                        f"{theirs.categories or 'numbers'}; put them in the same order"
-                    )
-
-    def summary(self) -> str:
-        """One line: the training part in full, the sizes of the others."""
-        held = f"; {len(self.validation):,} for validation" if self.validation else ""
-        return f"{self.train.summary()}{held}; {len(self.test):,} for test"
-
-
-def _form(data: Data) -> str:
-    return f"shape {data.shape} in {str(data.dtype).removeprefix('torch.')}"
 
 
 def permutation(n: int, seed: int) -> Tensor:

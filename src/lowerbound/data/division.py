@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ import torch
 
 from lowerbound.data.assembly import in_memory
 from lowerbound.data.conversion import Part
-from lowerbound.data.dataset import Dataset, Splits
+from lowerbound.data.dataset import Dataset
+from lowerbound.data.splits import Splits
 from lowerbound.data.stored import Blocks, Progress, Stored, survey
 from lowerbound.errors import ConfigurationError, DataError
 
@@ -125,8 +127,8 @@ def hold_out(
 
 def _count(name: str, total: int, part: str, portion: int | float) -> int:
     """How many of ``total`` examples ``portion`` stands for."""
-    whole = isinstance(portion, int) and not isinstance(portion, bool)
-    fraction = isinstance(portion, float) and 0 <= portion < 1
+    whole = isinstance(portion, Integral) and not isinstance(portion, bool)
+    fraction = isinstance(portion, float | np.floating) and 0 <= portion < 1
     if not (fraction or (whole and portion >= 0)):
         raise ConfigurationError(
             f"{name}: expected {part}= a number of examples or a fraction below 1, got {portion!r}"
@@ -161,5 +163,5 @@ def some(total: int, count: int, seeds: tuple[int, int], without: np.ndarray) ->
 
 def check_seed(seed: int) -> None:
     """Refuse what cannot seed a division."""
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed < 2**32:
         raise ConfigurationError(f"expected seed= a whole number from 0 to 2³²−1, got {seed!r}")

@@ -16,7 +16,7 @@ import numpy as np
 
 from lowerbound.data.assembly import assemble
 from lowerbound.data.conversion import Part, Parts, Raw, check_array, memory
-from lowerbound.data.dataset import Dataset, Splits
+from lowerbound.data.dataset import Dataset
 from lowerbound.data.delimited import read_csv
 from lowerbound.data.division import check_seed, divide, divide_on_disk
 from lowerbound.data.idx import is_idx_name, read_idx
@@ -26,6 +26,7 @@ from lowerbound.data.numpy_files import NpyBlocks, read_npy, read_npz
 from lowerbound.data.parquet import ParquetBlocks, parquet_size, read_parquet, shards
 from lowerbound.data.reading import Options, Reading
 from lowerbound.data.sources import read_known
+from lowerbound.data.splits import Splits
 from lowerbound.data.stored import Blocks, Progress, Stored
 from lowerbound.errors import ConfigurationError, DataError, near
 

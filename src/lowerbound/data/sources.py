@@ -263,9 +263,7 @@ def _decode(data: bytes, file: File) -> bytes:
         try:
             data = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(data, file.size + 1)
         except zlib.error as error:
-            raise Damaged(
-                f"{file.name}.gz: expected a whole gzip file, got {brief(error)}"
-            ) from None
+            raise Damaged(f"{file.name}.gz: expected a whole gzip file, got {error}") from None
     actual = hashlib.sha256(data).hexdigest()
     if actual != file.sha256:
         raise Damaged(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
+import pydantic
 import torch
 from torch import Tensor, nn
 
@@ -13,6 +14,8 @@ from lowerbound.distributions import GreyDistribution
 from lowerbound.likelihoods.base import Likelihood, Shape, Support
 from lowerbound.likelihoods.moments import moments, shrunk_mean
 from lowerbound.parts import Size, part
+
+Levels = Annotated[Size, pydantic.Field(ge=2)]
 
 
 def location_and_scale(x: Tensor, levels: int) -> tuple[Tensor, Tensor]:
@@ -35,7 +38,7 @@ class GreyLikelihood(Likelihood):
 
     support: ClassVar[Support] = "grey"
 
-    def __init__(self, network: nn.Module, shape: Shape, levels: Size = 256) -> None:
+    def __init__(self, network: nn.Module, shape: Shape, levels: Levels = 256) -> None:
         super().__init__(network, shape)
         self.levels = levels
 
@@ -52,7 +55,7 @@ class Categorical(GreyLikelihood):
 
     numbers = 256
 
-    def __init__(self, network: nn.Module, shape: Shape, levels: Size = 256) -> None:
+    def __init__(self, network: nn.Module, shape: Shape, levels: Levels = 256) -> None:
         super().__init__(network, shape, levels)
         self.numbers = levels
 
@@ -113,7 +116,7 @@ class LogisticMixture(GreyLikelihood):
     numbers = 3 * 5
 
     def __init__(
-        self, network: nn.Module, shape: Shape, components: Size = 5, levels: Size = 256
+        self, network: nn.Module, shape: Shape, components: Size = 5, levels: Levels = 256
     ) -> None:
         super().__init__(network, shape, levels)
         self.components, self.numbers = components, 3 * components

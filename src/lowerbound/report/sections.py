@@ -388,11 +388,7 @@ SECTIONS = (
         ),
     ),
     Section(
-        "importance",
-        "Importance-weighted bound",
-        lambda s: len(s.curve) > 1 and s.evaluation["effective_samples"],
-        importance,
-        worth,
+        "importance", "Importance-weighted bound", lambda s: len(s.curve) > 1, importance, worth
     ),
 )
 
