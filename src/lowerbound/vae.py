@@ -291,7 +291,7 @@ class VAE(nn.Module):
             raise ShapeError(f"expected x of shape {('batch', *self.shape)}, got {tuple(x.shape)}")
 
     def features(self, context: Any, n: int | None = None) -> Tensor | None:
-        """Class numbers or names, of n examples, as features (n, context_dim); see `prepare`."""
+        """``context``, labels of n examples, as features (n, context_dim); see `prepare`."""
         if self.context is None:
             return None
         if context is None:
