@@ -20,7 +20,7 @@ from lowerbound.data.assembly import in_memory, is_plain
 from lowerbound.data.columns import D, by_name
 from lowerbound.divergences import kl
 from lowerbound.errors import ConfigurationError, ShapeError, brief, check_count
-from lowerbound.likelihoods.support import check_support
+from lowerbound.likelihoods.support import check_support, is_density
 from lowerbound.parts import part
 from lowerbound.streams import Stream, seeded
 from lowerbound.transforms import Identity, Transform
@@ -186,14 +186,7 @@ class VAE(nn.Module):
     @property
     def is_density(self) -> bool:
         """Whether log p(x|z) is a density, or a probability, of the data itself."""
-        support = getattr(self.likelihood, "support", None)
-        levels = getattr(self.likelihood, "levels", None)
-        if levels is not None and levels != getattr(self.transform, "maximum", 0) + 1:
-            return False
-        given = self.transform.output
-        if isinstance(support, tuple) and isinstance(given, tuple):
-            return set(support) == set(given)
-        return support == given
+        return is_density(self.likelihood, self.transform)
 
     def by_name(self, data: D) -> D:
         """``data``, its columns, categories and classes as the model has them, by their names.
@@ -215,11 +208,6 @@ class VAE(nn.Module):
             DataError: the likelihood gives such values no probability, or as in `by_name`.
         """
         data = self.by_name(data)
-        if data.missing and not getattr(self.likelihood, "takes_missing", False):
-            raise ConfigurationError(
-                f"expected the Heterogeneous likelihood for {data.name}, parts of which are "
-                f"missing, got {type(self.likelihood).__name__}; recipes.compose makes it"
-            )
         check_support(self.likelihood, self.transform, data)
         return data
 

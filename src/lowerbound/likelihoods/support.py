@@ -11,7 +11,7 @@ import torch
 
 from lowerbound.data import Data, Dataset
 from lowerbound.data.schema import ALLOWED, Values
-from lowerbound.errors import DataError
+from lowerbound.errors import ConfigurationError, DataError
 from lowerbound.transforms import (
     Binary,
     Counts,
@@ -37,8 +37,14 @@ def check_support(likelihood: Any, transform: Any, data: Data) -> None:
     Nothing is known of transforms and supports of one's own, which pass.
 
     Raises:
+        ConfigurationError: elements are missing, and the likelihood cannot leave them out.
         DataError: they are fractions where counts are wanted, say.
     """
+    if data.missing and not getattr(likelihood, "takes_missing", False):
+        raise ConfigurationError(
+            f"expected the Heterogeneous likelihood for {data.name}, parts of which are missing, "
+            f"got {type(likelihood).__name__}; recipes.compose makes it"
+        )
     check_transform(likelihood, transform)
     families, groups = getattr(likelihood, "families", None), getattr(likelihood, "columns", None)
     if not (isinstance(transform, PerField) and families and transform.columns == groups):
@@ -63,6 +69,17 @@ def _check(likelihood: Any, transform: Any, values: Values, where: str) -> None:
         f"{type(transform).__name__}, got {whole} from {values.low:.4g} to {values.high:.4g}; "
         "recipes.compose chooses a likelihood and a transform that fit"
     )
+
+
+def is_density(likelihood: Any, transform: Any) -> bool:
+    """Whether ``likelihood`` of what ``transform`` makes of data is a density of the data."""
+    support, given = getattr(likelihood, "support", None), transform.output
+    levels = getattr(likelihood, "levels", None)
+    if levels is not None and levels != getattr(transform, "maximum", 0) + 1:
+        return False
+    if isinstance(support, tuple) and isinstance(given, tuple):
+        return set(support) == set(given)
+    return bool(support == given)
 
 
 def check_transform(likelihood: Any, transform: Any) -> None:
