@@ -11,12 +11,15 @@ import lowerbound as lb
 # isort: split
 import argparse
 import json
+import multiprocessing
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
 import harness
+import torch
 from judged import System
 from page import table
 from safetensors.torch import load_file, save_file
@@ -26,6 +29,7 @@ from lowerbound.diagnosis import Finding
 
 Row = dict[str, Any]
 
+SYSTEMS = [*SOUND, *FAULTY]
 HALVES = ("tuned on", "held back")
 HELD_BACK = 3
 """One of so many systems is judged again, with other data, sizes and seeds."""
@@ -47,8 +51,15 @@ def diagnosed(system: System, half: int, cache: Path) -> list[Finding]:
     return lb.diagnose(judged.model, judged.test, judged.train, history, judged.objective)
 
 
-def judge(system: System, half: int, cache: Path) -> Row:
-    """A row: what was found, and whether that is right."""
+def title(system: System) -> str:
+    """What it is, in the results."""
+    return f"{system.kind}: {system.name}"
+
+
+def judge(i: int, half: int, cache: Path) -> Row:
+    """A row: what was found of one of `SYSTEMS`, and whether that is right."""
+    torch.set_num_threads(1)
+    system = SYSTEMS[i]
     started = time.process_time()
     findings = diagnosed(system, half, cache)
     faults = [f for f in findings if f.severity == "fault"]
@@ -58,9 +69,7 @@ def judge(system: System, half: int, cache: Path) -> Row:
     told = ", ".join(f"{f.severity} {f.name}" for f in findings)
     seconds = time.process_time() - started
     mark = "✓" if is_right else "✗"
-    print(
-        f"{mark} {system.kind}: {system.name}, {HALVES[half]} ({seconds:.0f} s): {told}", flush=True
-    )
+    print(f"{mark} {title(system)}, {HALVES[half]} ({seconds:.0f} s): {told}", flush=True)
     for f in findings if system.causes and not is_right else others:
         print(f"    {f.severity}: {f.sentence}", flush=True)
     return {
@@ -96,6 +105,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", type=Path, help="a folder for the trained models")
     parser.add_argument("--half", type=int, choices=(0, 1), help="only the first, or the second")
+    parser.add_argument("--jobs", type=int, default=1, help="processes, each with one thread")
     parser.add_argument("--only", default="", help="kinds or names with this in them")
     parser.add_argument("--quick", action="store_true", help="check that it runs: two systems")
     told = parser.parse_args()
@@ -105,15 +115,20 @@ def main() -> None:
     rows: dict[str, Row] = harness.read("diagnosis")["rows"] if path.exists() else {}
     if told.quick:
         rows = {}
-    for i, system in enumerate([*SOUND, *FAULTY]):
-        name = f"{system.kind}: {system.name}"
-        if told.only not in name or (told.quick and system.name not in QUICK):
-            continue
-        for half in (0,) if told.quick or i % HELD_BACK else (0, 1):
-            if told.half in (half, None):
-                rows[f"{name}, {HALVES[half]}"] = judge(system, half, cache)
-                if not told.quick:
-                    harness.write("diagnosis", {"rows": rows, **harness.machine()})
+    asked = [
+        (i, half)
+        for i, system in enumerate(SYSTEMS)
+        if told.only in title(system) and (not told.quick or system.name in QUICK)
+        for half in ((0,) if told.quick or i % HELD_BACK else (0, 1))
+        if told.half in (half, None)
+    ]
+    with ProcessPoolExecutor(told.jobs, multiprocessing.get_context("spawn")) as pool:
+        judged = {pool.submit(judge, i, half, cache): (i, half) for i, half in asked}
+        for future in as_completed(judged):
+            i, half = judged[future]
+            rows[f"{title(SYSTEMS[i])}, {HALVES[half]}"] = future.result()
+            if not told.quick:
+                harness.write("diagnosis", {"rows": rows, **harness.machine()})
     text = tables(list(rows.values()))
     print(text)
     if not told.quick:

@@ -23,6 +23,9 @@ from lowerbound.training import Record
 
 Source = Callable[[int, int], Dataset]
 
+DIVERGED = 1e4
+"""Nats of a loss beyond which anyone would stop a training."""
+
 
 @dataclass
 class Judged:
@@ -50,7 +53,7 @@ class System:
 
 
 def rng(seed: int) -> np.random.Generator:
-    return np.random.default_rng([12, seed])
+    return np.random.default_rng([13, seed])
 
 
 def factors(d: int, k: int, noise: float = 0.5, scale: float = 1.0, tails: float = 0.0) -> Source:
@@ -277,6 +280,8 @@ def train(model: lb.VAE, data: Dataset, loop: Loop, seed: int) -> None:
         z = mean + loop.draw(h) * torch.randn_like(mean)
         fit = model.likelihood(z).log_prob(x)
         loss = weight * loop.kl(mean, h).sum(1) - loop.reconstruction * fit
+        if loss.mean().abs() > DIVERGED:
+            break
         optimizer.zero_grad()
         loss.mean().backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1e4)

@@ -120,7 +120,7 @@ SOUND = [
         },
         "objectives": {
             "IWAE": by_recipe(black, (1797, 1200), "iwae", epochs=8, objective__samples=5),
-            "β = 4": by_recipe(black, (1797, 1200), epochs=40, objective__beta=(4.0, 0.5)),
+            "β": by_recipe(black, (1797, 1200), epochs=40, objective__beta=(2.0, 0.5)),
             "β = 0.2, table": by_recipe(table, (2000, 1200), epochs=40, hidden=64, latent_dim=3,
                                         objective__beta=(0.2, 2.0)),
             "warm-up": by_recipe(black, (1797, 1000), epochs=(30, 20), hidden=64,
@@ -192,12 +192,13 @@ FAULTY = [
             "table": on_table(Loop(weight=2.0)), "digits": on_digits(Loop(weight=2.0)),
             "cosine": on_digits(Loop(weight=2.0, cosine=True))}),
         ("other weight of the KL", WEIGHT, "", {
-            "4, table": on_table(Loop(weight=4.0)), "0.2, digits": on_digits(Loop(weight=0.2)),
+            "3, table": on_table(Loop(weight=3.0)), "0.2, digits": on_digits(Loop(weight=0.2)),
             "0.3, mnist": on_mnist(Loop(weight=0.3))}),
         ("no KL", WEIGHT, "", {
             "table": on_table(Loop(weight=0.0)), "digits": on_digits(Loop(weight=0.0))}),
         ("KL of the wrong sign", WEIGHT, "sign", {
-            "digits": on_digits(Loop(weight=-1.0)), "table": on_table(Loop(weight=-1.0))}),
+            "digits": on_digits(Loop(weight=-1.0)),
+            "table": on_table(Loop(weight=-1.0))}),
         ("reconstruction of the wrong sign", ("reconstruction",), "", {
             "digits": on_digits(Loop(reconstruction=-1.0, steps=300)),
             "table": on_table(Loop(reconstruction=-1.0, steps=300))}),

@@ -25,11 +25,13 @@ from lowerbound.diagnosis.codes import difference, mixture
 from lowerbound.diagnosis.diagnose import CHECKS, checked
 from lowerbound.diagnosis.finding import TABLE
 from lowerbound.diagnosis.formulas import WRONG_KLS
-from lowerbound.diagnosis.thresholds import BETTER, HOLES
+from lowerbound.diagnosis.likelihood import is_surely_better
+from lowerbound.diagnosis.thresholds import BETTER, HOLES, surely_above
 from lowerbound.diagnosis.trained import Codes, TrainedModel, subset
 from lowerbound.divergences import standard_normal_kl_terms
 from lowerbound.evaluation import estimate
 from lowerbound.evaluation.walk import judging
+from lowerbound.networks.output import output_layer
 from lowerbound.plots.diagnosis import PICTURES
 from lowerbound.streams import Stream
 
@@ -441,6 +443,48 @@ def test_an_implicit_weight_of_the_kl_is_read_off_the_encoder(table, beta, cause
     assert cause in found.sentence
     assert found.picture().axes
     assert ask("kl-weight", model, test, known, objective=objective).finding is None
+
+
+def test_variances_far_above_the_prior_show_a_kl_of_the_wrong_sign(table):
+    known, test = table
+    torch.manual_seed(0)
+    model = recipes.mlp(known, hidden=(), latent_dim=2).model
+    with torch.no_grad():
+        output_layer(model.posterior.network).bias[2:] = math.log(20)
+    found = ask("kl-weight", model, test, known).finding
+    assert found.number == -1
+    assert "wrong sign: the variance of q(z|x) is up to 2" in found.sentence
+
+
+def test_codes_that_are_not_finite_come_before_all_else(table):
+    known, test = table
+    model = recipes.mlp(known, hidden=(), latent_dim=2).model
+    with torch.no_grad():
+        output_layer(model.posterior.network).weight[0, 0] = math.nan
+    (found,) = lb.diagnose(model, test, known)
+    assert found.severity == "fault"
+    assert "no finite code for 500 of 500 held-out rows: posterior.network" in found.sentence
+    assert found.sentence.endswith("is not finite itself.")
+
+
+def test_a_better_likelihood_of_heavy_tails_is_told_by_most_rows():
+    """The mean of what is saved has no standard error to speak of."""
+    saved = torch.full((200,), 0.5, dtype=torch.float64)
+    saved[:3] = torch.tensor([200.0, -20.0, 300.0])
+    assert not surely_above(estimate(saved), 0.1)
+    assert is_surely_better(saved)
+    saved[:120] = -0.5
+    assert not is_surely_better(saved)
+
+
+def test_a_short_training_is_told_by_smaller_gains(table):
+    known, test = table
+    model, history = train(known, training=lb.Training(epochs=2))
+    won = history[1]["train"]["bound"] - history[0]["train"]["bound"]
+    assert 0.05 < won < 0.5
+    assert "in epoch 2" in ask("still-learning", model, test, known, history).finding.sentence
+    later = [history[0], history[1] | {"step": 1000}]
+    assert ask("still-learning", model, test, known, later).finding is None
 
 
 @pytest.mark.parametrize(

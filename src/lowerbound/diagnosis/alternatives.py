@@ -75,11 +75,11 @@ OF_COLUMNS = ("Gaussian", "StudentT")
 """Those of columns of any other numbers than counts."""
 
 
-def alternatives(data: Dataset) -> dict[str, Alternative]:
+def alternatives(data: Dataset, device: torch.device) -> dict[str, Alternative]:
     """The likelihoods to compare on data of this kind, by name."""
     kind = data.kind
     if kind == "counts":
-        return _of_counts(data.x.double().float())
+        return _of_counts(data.x.to(device).double().float())
     names = FAMILIES.get(kind, OF_COLUMNS)
     takes = {name: getattr(likelihoods, name).takes.get(kind, Standardise) for name in names}
     return {name: (transform.of(data), ELEMENTS[name]) for name, transform in takes.items()}
@@ -104,7 +104,7 @@ def bits_of_alternatives(trained: TrainedModel) -> dict[str, Tensor]:
     assert new.kl is not None
     shape = tuple(trained.model.shape)
     found = {}
-    for name, alternative in alternatives(trained.train).items():
+    for name, alternative in alternatives(trained.train, trained.device).items():
         seed_noise(trained.device, trained.seed, Stream.ALTERNATIVES)
         decoder = Decoder(known, shape, alternative).to(trained.device)
         with torch.enable_grad():

@@ -21,6 +21,7 @@ from lowerbound.diagnosis.thresholds import (
     LEAST_LEARNED,
     OVERFITTING,
     RISE,
+    SETTLED,
     surely_above,
 )
 from lowerbound.diagnosis.trained import SAMPLES, TrainedModel, subset
@@ -116,10 +117,12 @@ def still_learning(trained: TrainedModel) -> Measured:
     bounds = [e["train"]["bound"] for e in kept]
     last = max(1, round(LAST * len(bounds)))
     won = bounds[-1] - bounds[-1 - last]
+    is_short = trained.history[-1].get("step", math.inf) < SETTLED
+    least = 0.0 if is_short else LEARNING * trained.kl.value
     return Measured(
-        "" if won > max(LEARNING * trained.kl.value, LEAST_LEARNED) else None,
+        "" if won > max(least, LEAST_LEARNED[is_short]) else None,
         won=won,
-        last=f"epoch {epochs[-1]}" if last == 1 else f"last {last} epochs",
+        last=f"in epoch {epochs[-1]}" if last == 1 else f"in the last {last} epochs",
         epoch=np.array(epochs, float),
         course=np.array(bounds),
     )

@@ -35,6 +35,9 @@ def kl_weight(trained: TrainedModel) -> Measured:
         return Measured(None, "answer" if reading is None else "explained", **measured)
     elements, latent = math.prod(trained.model.shape), trained.model.latent_dim
     factor = reading.beta / wanted
+    if factor == -1:
+        widest = trained.codes.variance.double().mean(0).max().item()
+        return Measured("sign", beta=reading.beta, widest=widest, **measured)
     reason = cause_of(factor, elements, latent, tolerance=thresholds.WEIGHT_CLOSE)
     is_none = not reason and factor < thresholds.NO_WEIGHT
     return Measured(

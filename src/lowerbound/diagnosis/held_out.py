@@ -32,8 +32,8 @@ BY_CHANCE = 0.001
 DIRECTIONS = 50
 """Most directions of the joint distribution: one for every ten examples it is fitted to."""
 
-DRAWS = 5
-"""Draws of z for each example and label."""
+DRAWS, OTHERS = 5, 4
+"""Draws of z for each example and label, and other labels for each example."""
 
 
 @once
@@ -153,7 +153,8 @@ def _told(trained: TrainedModel, data: Dataset) -> Tensor:
     classes = int(data.labels.max()) + 1
     if classes < 2:
         raise NotChecked("no-context")
-    others = (data.labels + torch.randint(1, classes, data.labels.shape)) % classes
+    moved = torch.randint(1, classes, (OTHERS, len(data.labels)))
+    others = (data.labels + moved) % classes
 
     def elbo(labels: Tensor) -> Tensor:
         def of(x: Tensor, context: Tensor | None) -> dict[str, Tensor]:
@@ -164,4 +165,4 @@ def _told(trained: TrainedModel, data: Dataset) -> Tensor:
         found = columns(trained.model, relabelled, of, trained.device, trained.seed, DRAWS)
         return found["elbo"].double()
 
-    return elbo(data.labels) - elbo(others)
+    return elbo(data.labels) - torch.stack([elbo(each) for each in others]).mean(0)

@@ -18,8 +18,22 @@ import torch
 from torch import Tensor
 
 from lowerbound.diagnosis.formulas import WRONG_KLS
-from lowerbound.diagnosis.thresholds import EXPLAINED, UNREST, WEIGHT_OFF, surely_above
-from lowerbound.diagnosis.trained import EXAMPLES, TrainedModel, once, subset
+from lowerbound.diagnosis.thresholds import (
+    EXPLAINED,
+    UNREST,
+    WEIGHT_OFF,
+    WIDE,
+    WORSE,
+    surely_above,
+)
+from lowerbound.diagnosis.trained import (
+    EXAMPLES,
+    TrainedModel,
+    error_ratios,
+    has_mean,
+    once,
+    subset,
+)
 from lowerbound.distributions import DiagonalNormal, as_diagonal
 from lowerbound.divergences import kl
 from lowerbound.evaluation import Estimate, estimate
@@ -37,7 +51,7 @@ FEW, FEW_PAIRS = 500, 2
 STEPS, BATCH, LEARNING_RATE = 100, 128, 1e-3
 """Of the training in `won`: enough to tell 3 nats that are won from 0.05, and a few seconds."""
 
-TRIED = 3
+TRIED = 5
 """The readings, those nearest to rest at the first look, that are trained."""
 
 DRAWN: dict[str, Callable[[Tensor], Tensor]] = {
@@ -180,10 +194,13 @@ def stated(trained: TrainedModel) -> Derivatives:
 def explanation(trained: TrainedModel) -> Reading | None:
     """What the encoder was trained as, where that is not what is stated.
 
-    Of the readings nearest to rest, the one as which the loss wins least, if that is surely less
-    than an `EXPLAINED`-th of what it wins as stated.
+    Of the readings nearest to rest, the one as which the loss wins least, if what it wins as stated
+    surely exceeds a multiple of that, as in `EXPLAINED`.  A KL of the wrong sign leaves no state of
+    rest: its variances show it.
     """
     wanted = trained.last_beta
+    if is_wide(trained):
+        return Reading(-wanted)
     if stated(trained).unrest(wanted) < UNREST:
         return None
     as_stated = won(trained, Reading(wanted))
@@ -196,8 +213,19 @@ def explanation(trained: TrainedModel) -> Reading | None:
     nearest = sorted(unrest, key=unrest.__getitem__)[:TRIED]
     wins = {reading: won(trained, reading) for reading in nearest}
     reading = min(wins, key=lambda each: abs(wins[each].mean().item()))
-    explains = surely_above(estimate(as_stated - EXPLAINED * wins[reading]), 0)
+    explains = any(
+        surely_above(estimate(as_stated - times * wins[reading]), nats) for times, nats in EXPLAINED
+    )
     return reading if explains else None
+
+
+def is_wide(trained: TrainedModel) -> bool:
+    """Whether q's variance is that of a KL of the wrong sign, and not of a wrong reconstruction."""
+    assert trained.train is not None
+    if not isinstance(trained.model.prior, StandardNormal) or not has_mean(trained.train):
+        return False
+    wide = trained.codes.variance.double().mean(0) > WIDE
+    return bool(wide.any()) and error_ratios(trained).median().item() < WORSE
 
 
 def _others(trained: TrainedModel) -> list[Reading]:

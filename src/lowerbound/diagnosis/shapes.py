@@ -1,16 +1,16 @@
-"""Does the model run on the data at all, and if not, which layer does not fit?"""
+"""Does the model run on the data at all, and if not, where does it fail?"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from lowerbound.diagnosis.finding import Measured
 from lowerbound.diagnosis.trained import TrainedModel
 from lowerbound.errors import ShapeError, brief
-from lowerbound.evaluation.walk import prepared_batches
+from lowerbound.evaluation.walk import columns, finite, prepared_batches
 
 
 def runs(trained: TrainedModel) -> Measured:
@@ -37,4 +37,25 @@ def runs(trained: TrainedModel) -> Measured:
         return Measured("layer", "failed", error=first, layer=path, takes=takes, given=given)
     finally:
         watch.remove()
-    return Measured(parameters=sum(p.numel() for p in model.parameters()))
+    return _not_finite(trained) or Measured(parameters=sum(p.numel() for p in model.parameters()))
+
+
+def _not_finite(trained: TrainedModel) -> Measured | None:
+    """Examples whose codes are not finite."""
+
+    def of(x: Tensor, context: Tensor | None) -> dict[str, Tensor]:
+        return {"mean": trained.model.posterior(x, context).mean}
+
+    for which, data in (("held-out", trained.test), ("training", trained.train)):
+        if data is None:
+            continue
+        found = columns(trained.model, data, of, trained.device, trained.seed)
+        lost, total = int((~finite(found)).sum()), len(data)
+        if lost:
+            weights = trained.model.named_parameters()
+            bad = next((name for name, weight in weights if not weight.isfinite().all()), None)
+            cause = f"{bad} is not finite itself" if bad else "its networks overflow"
+            error = f"{lost:,} of {total:,} {which} {trained.example}s have no finite code"
+            values = {"lost": lost, "total": total, "which": which, "cause": cause}
+            return Measured("not-finite", "failed", error=error, **values)
+    return None

@@ -17,7 +17,7 @@ from lowerbound.data import Dataset
 from lowerbound.distributions import has_density
 from lowerbound.divergences import kl_terms
 from lowerbound.evaluation import Estimate, estimate
-from lowerbound.evaluation.walk import columns, prepared_batches
+from lowerbound.evaluation.walk import IMAGES_PER_BATCH, columns, prepared_batches
 from lowerbound.objectives import Objective
 from lowerbound.schedules import Schedule
 from lowerbound.streams import Stream, generator
@@ -182,6 +182,24 @@ def once(measure: Callable[[TrainedModel], T]) -> Callable[[TrainedModel], T]:
         return trained.kept[measure]
 
     return kept
+
+
+def has_mean(data: Dataset) -> bool:
+    """Whether x has a mean in each of its elements, known in each example."""
+    return data.kind not in ("categories", "mixed") and data.observed is None
+
+
+@once
+def error_ratios(trained: TrainedModel) -> Tensor:
+    """E (x − x̂)² over Var x for each element that varies in training data, x̂ the reconstruction."""
+    assert trained.train is not None
+    variance = trained.train.x.flatten(1).double().var(0, correction=0)
+    errors = [
+        (trained.model.reconstruct(*batch) - batch.x).flatten(1).cpu()
+        for batch in trained.train.batches(IMAGES_PER_BATCH, device=trained.device)
+    ]
+    used = variance > 0
+    return torch.cat(errors).double().square().mean(0)[used] / variance[used]
 
 
 def subset(data: Dataset, seed: int, most: int = EXAMPLES) -> Dataset:
