@@ -34,7 +34,8 @@ BINARISED = "scripts/reproduce P4 --out documents"
 GREY = (
     "train convolutional --data mnist --validation 1000 --set learning_rate=0.002 "
     "--set schedule=cosine --set warmup_epochs=1 --set ema=0.999 --set likelihood=LogisticMixture "
-    "--set likelihood.components=3 --set latent_dim=50 --set precision=bfloat16 --set epochs=8"
+    "--set likelihood.components=3 --set latent_dim=50 --set hidden=256 --set precision=bfloat16 "
+    "--set epochs=8"
 )
 QUICK = "--data digits --validation 100 --set epochs=2"
 QUICK_COMMANDS = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from harness import read
@@ -86,6 +87,22 @@ def defaults(values: dict[str, Any]) -> str:
     return table(["", "truth", *sizes], cells)
 
 
+def photographs(values: dict[str, Any]) -> str:
+    """Means over the seeds; the squared error in units of 10⁻⁴."""
+    cells = [
+        [
+            name,
+            f"{rows[0]['patches']:,}",
+            f"{fmean(row['seconds'] for row in rows):.0f}",
+            f"{1e4 * fmean(row['squared_error'] for row in rows):.1f}",
+            f"{fmean(row['bits'] for row in rows):.3f}",
+        ]
+        for name, rows in values["rows"].items()
+    ]
+    header = ["", "patches", "seconds", "squared error, 10⁻⁴", "−ELBO, bits per dimension"]
+    return table(header, cells)
+
+
 def growth(values: dict[str, Any]) -> str:
     cells = [
         [
@@ -117,7 +134,7 @@ def picture(values: dict[str, Any]) -> None:
 
 def main() -> None:
     speed, threads, evaluation, start = map(read, ("training", "threads", "evaluation", "start"))
-    grown, simulated = read("growth"), read("defaults")
+    grown, simulated, patches = read("growth"), read("defaults"), read("photographs")
     picture(speed)
     shared = table(
         ["threads that wait", "images/s alone", "with a core taken", "kept"],
@@ -146,6 +163,9 @@ def main() -> None:
         defaults_command=simulated["command"],
         samples=simulated["samples"],
         test=f"{simulated['test']:,}",
+        photographs=photographs(patches),
+        photographs_command=patches["command"],
+        multiplications=f"{patches['multiplications'] / 1e9:.0f}",
         threads=shared,
         threads_command=threads["command"],
         evaluation=judged,

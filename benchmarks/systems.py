@@ -51,7 +51,8 @@ SOUND = [
                                          likelihood="Gaussian", latent_dim=(8, 16)),
             "digits, grey levels": by_recipe(digits, (1797, 1500), epochs=(20, 40), hidden=64,
                                              likelihood="DiscretisedLogistic", latent_dim=(6, 10)),
-            "convolutional": by_recipe(mnist, (1000, 1500), "convolutional", epochs=(3, 2)),
+            "convolutional": by_recipe(mnist, (1000, 1500), "convolutional", hidden=256,
+                                       epochs=(3, 2)),
         },
         "binary": {
             "digits": by_recipe(black, (1797, 1200), epochs=(60, 30), hidden=(64, 128), **FAST),

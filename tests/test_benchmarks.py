@@ -26,6 +26,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
         "compression",
         "defaults",
         "diagnosis",
+        "photographs",
     ],
 )
 def test_the_quick_form_runs(name):

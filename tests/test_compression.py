@@ -164,7 +164,10 @@ def wide() -> lb.VAE:
             lb.Convolutional(shape, (8, 16), 2 * LATENT, (64,), activation="tanh"), LATENT
         ),
         likelihood=lb.Bernoulli(
-            lb.Deconvolutional(LATENT, (16, 8), shape, (64,), activation="silu"), shape
+            lb.Deconvolutional(
+                LATENT, (16, 8), shape, activation="silu", normalisation="layer", residual=1
+            ),
+            shape,
         ),
     )
 

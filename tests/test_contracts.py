@@ -17,6 +17,7 @@ import lowerbound as lb
 import own
 from lowerbound import parts
 from lowerbound.errors import ConfigurationError
+from lowerbound.networks.convolutional import Residual
 from lowerbound.parts import build, describe
 
 SHAPE, LATENT, CLASSES, BATCH, SAMPLES = (1, 8, 8), 3, 4, 5, 2
@@ -117,6 +118,9 @@ NETWORKS = {
     ),
     "GaussianHeads": lambda c: lb.networks.GaussianHeads(lb.MLP(SIZE, (), 6, context_dim=c), 6, 2),
     "LogCounts": lambda c: lb.LogCounts(lb.MLP(SIZE, (7,), 4, context_dim=c)),
+    "Convolutional normalised": lambda c: lb.Convolutional(
+        SHAPE, (8, 4), 4, activation="silu", normalisation="layer", residual=2, context_dim=c
+    ),
     "Convolutional valid": lambda c: lb.Convolutional(SHAPE, (3,), 4, (), 3, 1, 0, context_dim=c),
     "Residual": lambda c: own.Residual(SIZE, 4, context_dim=c),
 }
@@ -126,6 +130,9 @@ DECODERS = {
     "Deconvolutional": lambda c: lb.Deconvolutional(LATENT, (2, 3), SHAPE, (5,), context_dim=c),
     "Deconvolutional gated": lambda c: lb.Deconvolutional(
         LATENT, (2, 3), SHAPE, (5,), activation="gated", context_dim=c
+    ),
+    "Deconvolutional normalised": lambda c: lb.Deconvolutional(
+        LATENT, (4, 8), SHAPE, activation="silu", normalisation="layer", residual=2, context_dim=c
     ),
     "Deconvolutional odd": lambda c: lb.Deconvolutional(
         LATENT, (2, 3), (1, 7, 10), kernel_size=4, stride=3, context_dim=c
@@ -360,6 +367,40 @@ def test_decoders(name, width):
     shape = (1, 7, 10) if "odd" in name else (SIZE,) if name in ("MLP", "Leading") else SHAPE
     assert y.shape == (BATCH, *shape)
     reaches_every_parameter(network, y.square())
+
+
+def test_each_example_is_normalised_by_itself_over_all_its_maps():
+    layers = lb.Convolutional((2, 8, 8), (6, 4), None, normalisation="layer").convolutions[:2]
+    x = torch.randn(BATCH, 2, 8, 8)
+    maps = layers(x).flatten(1)
+    torch.testing.assert_close(maps.mean(1), torch.zeros(BATCH), atol=1e-5, rtol=0)
+    torch.testing.assert_close(maps.std(1, correction=0), torch.ones(BATCH), atol=1e-3, rtol=0)
+    torch.testing.assert_close(layers(x[:1]).flatten(1), maps[:1])
+
+
+@pytest.mark.parametrize("activation", ["relu", "gated"])
+def test_a_residual_block_without_its_last_weights_changes_nothing(activation):
+    """One stands for each of the encoder's in the decoder, at the same maps."""
+    style = {"activation": activation, "normalisation": "layer", "residual": 2}
+    encoder = lb.Convolutional((1, 12, 12), (8, 4), 4, **style)
+    decoder = lb.Deconvolutional(LATENT, (4, 8), (1, 12, 12), **style)
+    seen = {encoder: [], decoder: []}
+    for network, shapes in seen.items():
+        for block in network.convolutions:
+            if isinstance(block, Residual):
+                nn.init.zeros_(block.f[-1].weight)
+                nn.init.zeros_(block.f[-1].bias)
+                block.register_forward_hook(
+                    lambda _, h, y, shapes=shapes: shapes.append((y.shape, torch.equal(h[0], y)))
+                )
+    decoder(encoder(torch.rand(BATCH, 1, 12, 12))[:, :LATENT])
+    assert seen[encoder] == [((BATCH, 8, 6, 6), True)] * 2 + [((BATCH, 4, 3, 3), True)] * 2
+    assert seen[decoder] == seen[encoder][::-1]
+
+
+def test_one_map_is_not_normalised():
+    with pytest.raises(ConfigurationError, match="expected two maps or more to normalise, got one"):
+        lb.Convolutional(SHAPE, (4, 1), 4, normalisation="layer")
 
 
 @pytest.mark.parametrize("width", [0, CLASSES])

@@ -242,8 +242,12 @@ def test_a_part_is_chosen_by_name_and_one_number_is_a_list():
 
 
 def test_the_network_is_a_part_and_the_decoder_its_mirror():
-    settings = recipes.parse(["network=Convolutional", "network.channels=4,8", "latent_dim=3"])
+    chosen = ["network=Convolutional", "network.channels=4,8", "latent_dim=3"]
+    settings = recipes.parse([*chosen, "normalisation=layer", "residual=1"])
     model = recipes.prepare("mlp", GREY, settings).model
+    for network in (model.posterior.network, model.likelihood.network):
+        described = lb.parts.describe(network)
+        assert (described["normalisation"], described["residual"]) == ("layer", 1)
     assert isinstance(model.posterior.network, lb.Convolutional)
     assert isinstance(model.likelihood.network, lb.Deconvolutional)
     assert model.likelihood.network.maps == model.posterior.network.maps == (8, 7, 7)

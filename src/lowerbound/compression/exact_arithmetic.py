@@ -11,10 +11,10 @@ float64 holds it exactly, and no order of summation can change it.  That power i
 smallest, 2⁻¹⁰⁷⁴, as factors are rounded to multiples of 2⁻⁵³⁷ or of something larger.
 
 All other operations run on one thread.  The exact ones (sums, products and maxima of two numbers,
-and so a ReLU) are the same everywhere.  The others (tanh, exp, …) may differ in the last bit
-between processors; whatever is rounded next undoes that, except for about one value in 10¹⁰, and
-checksums guard against that one.  Probabilities come from tables of exp computed in decimal
-arithmetic, which are correctly rounded on every machine.
+and so a ReLU) are the same everywhere.  The others (tanh, exp, normalisation, …) may differ in the
+last bits between processors; whatever is rounded next undoes that, except for about one value in
+10¹⁰, and checksums guard against that one.  Probabilities come from tables of exp computed in
+decimal arithmetic, which are correctly rounded on every machine.
 """
 
 from __future__ import annotations

@@ -5,14 +5,18 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+from typing import Annotated
 
+import pydantic
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from lowerbound.errors import ShapeError
-from lowerbound.networks.activations import Activation, activated
+from lowerbound.networks.activations import Activation, Normalisation, activated
 from lowerbound.parts import NonNegative, Size, part
+
+Blocks = Annotated[int, pydantic.Field(ge=0, le=100)]
 
 
 @part
@@ -31,10 +35,17 @@ class Convolutional(nn.Module):
         stride: of each convolution; 2 halves the maps.
         padding: zeros around the maps of each convolution.
         activation: after each convolution and each linear layer but the last, as in `MLP`.
+        normalisation: ``"layer"`` brings the maps of each example, before each activation, to mean
+            0 and variance 1, and learns a scale and a shift for each map.
+        residual: blocks h + f(h) after each convolution, f a bottleneck of a quarter of the maps.
         context_dim: width of the context, 0 for none.
 
     Raises:
         ShapeError: nothing of the image is left after one of the convolutions.
+        ConfigurationError: a single map to normalise.
+
+    Source: Ba, Kiros & Hinton, Layer normalization, 2016, arXiv 1607.06450; He, Zhang, Ren & Sun,
+    Deep residual learning for image recognition, 2015, arXiv 1512.03385.
 
     >>> Convolutional((1, 28, 28), (16, 32), 4, kernel_size=3, stride=1, padding=0).maps
     (32, 24, 24)
@@ -52,6 +63,8 @@ class Convolutional(nn.Module):
         stride: Size = 2,
         padding: NonNegative = 1,
         activation: Activation = "relu",
+        normalisation: Normalisation = "none",
+        residual: Blocks = 0,
         context_dim: int = 0,
     ) -> None:
         super().__init__()
@@ -61,8 +74,10 @@ class Convolutional(nn.Module):
             nn.Conv2d, kernel_size=kernel_size, stride=stride, padding=padding
         )
         layers: list[nn.Module] = []
+        style = activation, normalisation
         for c_in, c_out in itertools.pairwise((shape[0], *channels)):
-            layers += activated(convolution, c_in, c_out, activation)
+            layers += activated(convolution, c_in, c_out, *style)
+            layers += (Residual(c_out, *style) for _ in range(residual))
         self.convolutions = nn.Sequential(*layers)
         features = (math.prod(self.maps) + context_dim, *hidden)
         self.linear = nn.Sequential()
@@ -95,10 +110,13 @@ class Deconvolutional(nn.Module):
         stride: of each convolution; 2 doubles the maps.
         padding: of the convolutions that these mirror.
         activation: after each layer but the last, as in `MLP`.
+        normalisation: as in `Convolutional`.
+        residual: blocks h + f(h) before each convolution, as in `Convolutional`.
         context_dim: width of the context, 0 for none.
 
     Raises:
         ShapeError: images of ``shape`` are too small for the convolutions that these mirror.
+        ConfigurationError: a single map to normalise.
     """
 
     def __init__(
@@ -111,6 +129,8 @@ class Deconvolutional(nn.Module):
         stride: Size = 2,
         padding: NonNegative = 1,
         activation: Activation = "relu",
+        normalisation: Normalisation = "none",
+        residual: Blocks = 0,
         context_dim: int = 0,
     ) -> None:
         super().__init__()
@@ -124,6 +144,7 @@ class Deconvolutional(nn.Module):
             else:
                 self.linear.append(nn.Linear(n_in, n_out))
         layers: list[nn.Module] = []
+        style = activation, normalisation
         for i, (small, large) in enumerate(itertools.pairwise(sizes)):
             # A strided convolution rounds its size down; this is what it rounded away.
             rebuilt = [(n - 1) * stride - 2 * padding + kernel_size for n in small]
@@ -135,8 +156,9 @@ class Deconvolutional(nn.Module):
                 padding=padding,
                 output_padding=lost,
             )
+            layers += (Residual(channels[i], *style) for _ in range(residual))
             if i + 1 < len(channels):
-                layers += activated(transposed, channels[i], channels[i + 1], activation)
+                layers += activated(transposed, channels[i], channels[i + 1], *style)
             else:
                 layers.append(transposed(channels[i], shape[0]))
         self.convolutions = nn.Sequential(*layers)
@@ -148,6 +170,28 @@ class Deconvolutional(nn.Module):
     ) -> Float[Tensor, "batch channels height width"]:
         h = self.linear(z if context is None else torch.cat((z, context), -1))
         return self.convolutions(h.unflatten(1, self.maps))
+
+
+class Residual(nn.Module):
+    """h + f(h), with f a convolution of 3×3 between two of 1×1 to and from a quarter of the maps.
+
+    Source: He, Zhang, Ren & Sun, Deep residual learning for image recognition, 2015, arXiv
+    1512.03385.
+    """
+
+    def __init__(self, channels: int, activation: Activation, normalisation: Normalisation) -> None:
+        super().__init__()
+        narrow = max(2, channels // 4)
+        pointwise = functools.partial(nn.Conv2d, kernel_size=1)
+        convolution = functools.partial(nn.Conv2d, kernel_size=3, padding=1)
+        self.f = nn.Sequential(
+            *activated(pointwise, channels, narrow, activation, normalisation),
+            *activated(convolution, narrow, narrow, activation, normalisation),
+            pointwise(narrow, channels),
+        )
+
+    def forward(self, h: Float[Tensor, "batch c h w"]) -> Float[Tensor, "batch c h w"]:
+        return h + self.f(h)
 
 
 def map_sizes(

@@ -193,7 +193,7 @@ mlp = Recipe(
 convolutional = Recipe(
     "A convolutional VAE for images, its decoder the mirror of its encoder.",
     "Radford, Metz & Chintala, 2015, arXiv 1511.06434, for strided convolutions.",
-    {"network": {"part": "Convolutional", "channels": (32, 64), "hidden": (256,)}},
+    {"network": {"part": "Convolutional", "channels": (32, 64)}},
 )
 linear = Recipe(
     "A linear Gaussian VAE, which at its optimum is probabilistic PCA.",
