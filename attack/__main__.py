@@ -1,4 +1,7 @@
-"""``scripts/attack``: all classes, or those named; exits with 1 if anything failed."""
+"""``scripts/attack``: all classes, or those named; exits with 1 if anything failed.
+
+``files=500`` runs that class with so many attempts, ``files`` with as many as ``--attempts`` says.
+"""
 
 from __future__ import annotations
 
@@ -30,15 +33,22 @@ def main() -> None:
     parser.add_argument("--attempts", type=int, default=5000, help="at most, of each class")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
-    if unknown := set(asked.classes) - set(CLASSES):
+    try:
+        attempts = {
+            name: int(number or asked.attempts)
+            for name, _, number in (told.partition("=") for told in asked.classes or CLASSES)
+        }
+    except ValueError:
+        parser.error(f"expected CLASS=ATTEMPTS, got {' '.join(asked.classes)}")
+    if unknown := set(attempts) - set(CLASSES):
         parser.error(f"expected classes of {', '.join(CLASSES)}, got {', '.join(sorted(unknown))}")
     tally = Tally()
     with tempfile.TemporaryDirectory(prefix="attack-") as folder:
         sound = Path(folder) / "sound"
         sound.mkdir()
         corpus.build(sound)
-        for name in asked.classes or CLASSES:
-            CLASSES[name](sound, Path(folder), asked.attempts, asked.seed, tally)
+        for name, number in attempts.items():
+            CLASSES[name](sound, Path(folder), number, asked.seed, tally)
     print(tally)
     sys.exit(bool(tally.failures.total()))
 

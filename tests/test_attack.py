@@ -10,13 +10,11 @@ import pytest
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "attempts"), [("files", 22), ("options", 25), ("kills", 1), ("environments", 2)]
-)
-def test_nothing_breaks(name, attempts):
+def test_nothing_breaks():
     """In a process of its own: attempts are forked from it, and no test may have left threads."""
+    attempts = ["files=22", "options=25", "kills=1", "environments=2"]
     ended = subprocess.run(
-        [sys.executable, "-m", "attack", name, "--attempts", str(attempts)],
+        [sys.executable, "-m", "attack", *attempts],
         cwd=Path(__file__).parents[1],
         capture_output=True,
         text=True,
