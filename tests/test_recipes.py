@@ -123,6 +123,14 @@ def test_maps_start_at_the_pixels_of_all_places(likelihood):
     assert found.item() == pytest.approx(levels.float().mean().item(), rel=0.25)
 
 
+def test_maps_start_at_as_many_values_as_there_are():
+    """Even levels: 8 bits each, and 14 where only one value of each example is counted."""
+    levels = torch.randint(0, 256, (96, 3, 16, 16), dtype=torch.uint8)
+    model = recipes.convolutional(levels, likelihood="Categorical", channels=(8,)).model
+    found = lb.evaluate(model, levels, samples=1).bits_per_dimension
+    assert found.value == pytest.approx(8, abs=0.05)
+
+
 def test_counts_without_structure_are_known_in_two_hundred_steps():
     """Poisson(200), whose entropy is 5.9 bits."""
     mean = 200 * np.array([0.5, 1, 2, 1, 1])

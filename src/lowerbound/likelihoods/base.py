@@ -97,16 +97,16 @@ class Likelihood(nn.Module, ABC):
         layer, places = output_layer(self.network), math.prod(self.shape[1:])
         biases = None if layer is None else layer.bias
         if biases is not None and biases.numel() * places == self.outputs and places > 1:
-            # As many values as there are examples, of all places in turn.
-            values = x.movedim(1, -1).flatten(0, -2)[:: places + 1]
-            x = values.view(*values.shape, *(1 for _ in self.shape[1:])).expand(-1, *self.shape)
+            values = x.movedim(1, -1).flatten(0, -2)
+            x = values.view(*values.shape, *(1 for _ in self.shape[1:]))
         if (theta := self.constant(x)) is not None:
             set_output(self.network, theta.movedim(-1, 0))
 
     def constant(self, x: Float[Tensor, "n ..."]) -> Tensor | None:
-        """θ, (*shape, numbers), that fits ``x`` for all z; what has no part in θ is set.
+        """θ, (*x.shape[1:], numbers), that fits ``x`` for all z; what has no part in θ is set.
 
-        NaN marks what is missing.  None leaves the network as it is.
+        The shape of one x is `shape`, or has a 1 for each axis whose elements start alike.  NaN marks
+        what is missing.  None leaves the network as it is.
         """
         return None
 

@@ -64,7 +64,7 @@ class Categorical(GreyLikelihood):
         level = (x.double() * (self.levels - 1)).round().long().flatten(1)
         elements = torch.arange(level.shape[1], device=x.device) * self.levels
         times = torch.bincount((level + elements).flatten(), minlength=self.levels * len(elements))
-        times = times.view(*self.shape, self.levels).double()
+        times = times.view(*x.shape[1:], self.levels).double()
         every = times.flatten(0, -2).sum(0) + 1
         return (times + every / every.sum()).log()
 
