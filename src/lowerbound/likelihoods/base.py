@@ -105,8 +105,8 @@ class Likelihood(nn.Module, ABC):
     def constant(self, x: Float[Tensor, "n ..."]) -> Tensor | None:
         """θ, (*x.shape[1:], numbers), that fits ``x`` for all z; what has no part in θ is set.
 
-        The shape of one x is `shape`, or has a 1 for each axis whose elements start alike.  NaN marks
-        what is missing.  None leaves the network as it is.
+        The shape of one x is `shape`, or has a 1 for each axis whose elements start alike.  NaN
+        marks what is missing.  None leaves the network as it is.
         """
         return None
 
