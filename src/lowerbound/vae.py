@@ -284,7 +284,8 @@ class VAE(nn.Module):
             return None
         if context is None:
             raise ConfigurationError(
-                "expected class labels, as this model is conditional, got none; pass context="
+                "expected class labels, as this model is conditional, got none; pass context= "
+                "(--labels)"
             )
         if isinstance(self.context, Labels):
             context = self.context.numbers(context)
