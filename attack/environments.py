@@ -68,7 +68,7 @@ ODDS = (
     Odd("RANK without WORLD_SIZE", {"RANK": "0"}, works=False),
     Odd("LOCAL_RANK in words", {"LOCAL_RANK": "x"}, works=False),
     Odd("odd CUDA devices", {"CUDA_VISIBLE_DEVICES": "17"}),
-    Odd("odd backend of pictures", {"MPLBACKEND": "nonsense"}),
+    Odd("odd backend of pictures", {"MPLBACKEND": "nonsense"}, works=False),
     Odd("backend of notebooks", {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}),
     Odd("tuning off", {"LOWERBOUND_TUNE": "0"}),
     Odd("tuning in words", {"LOWERBOUND_TUNE": "perhaps"}, works=False),

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import lowerbound as lb
-from lowerbound.errors import MissingExtra
+from lowerbound.errors import ConfigurationError, MissingExtra
 from lowerbound.extras import PACKAGES, needs
 
 SOURCE = Path(lb.__file__).parent
@@ -135,3 +135,14 @@ def test_every_import_of_an_optional_package_asks_for_it_first():
         lines = unguarded(ast.parse(path.read_text()), asked if path != door else set())
         found += [f"{path.relative_to(SOURCE)}, {line}" for line in lines]
     assert not found
+
+
+def test_a_package_that_refuses_the_environment_is_told(monkeypatch):
+    def refuse(name):
+        raise ValueError("Key backend: 'nonsense' is not a valid value")
+
+    monkeypatch.setattr("importlib.import_module", refuse)
+    with pytest.raises(
+        ConfigurationError, match=r"that matplotlib takes, .*nonsense.*; unset them"
+    ):
+        needs("matplotlib", "plots")

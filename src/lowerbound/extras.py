@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-from lowerbound.errors import MissingExtra
+from lowerbound.errors import ConfigurationError, MissingExtra, brief
 
 PACKAGES = {"PIL": "Pillow", "jinja2": "Jinja2", "sklearn": "scikit-learn"}
 """The names of packages that are imported under another."""
@@ -23,10 +23,16 @@ def needs(module: str, extra: str) -> ModuleType:
 
     Raises:
         MissingExtra: it is not installed.
+        ConfigurationError: it refuses the environment, such as a MPLBACKEND that is none.
     """
     top = module.partition(".")[0]
     try:
         return importlib.import_module(module)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"expected variables of the environment that {top} takes, got others ({brief(error)}); "
+            "unset them"
+        ) from None
     except ModuleNotFoundError as error:
         if (error.name or top).partition(".")[0] != top:
             raise  # the package is there, and something that it needs itself is not
