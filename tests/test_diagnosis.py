@@ -454,6 +454,10 @@ def test_variances_far_above_the_prior_show_a_kl_of_the_wrong_sign(table):
     found = ask("kl-weight", model, test, known).finding
     assert found.number == -1
     assert "wrong sign: the variance of q(z|x) is up to 2" in found.sentence
+    assert [text.get_text() for text in found.picture().axes[0].get_xticklabels()] == [
+        "of q, the widest",
+        "of the prior",
+    ]
 
 
 def test_codes_that_are_not_finite_come_before_all_else(table):
@@ -465,6 +469,7 @@ def test_codes_that_are_not_finite_come_before_all_else(table):
     assert found.severity == "fault"
     assert "no finite code for 500 of 500 held-out rows: posterior.network" in found.sentence
     assert found.sentence.endswith("is not finite itself.")
+    assert found.picture().axes[0].get_ylabel() == "held-out examples"
 
 
 def test_a_better_likelihood_of_heavy_tails_is_told_by_most_rows():

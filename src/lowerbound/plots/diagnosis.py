@@ -54,9 +54,15 @@ def _draws(x: Any, lines: Mapping[str, Any]) -> Figure:
 
 
 PICTURES: dict[str, Callable[[Measured], Figure]] = {
-    "shapes": lambda m: _bars(
-        {"takes": m["takes"], "is given": m["given"]} if "given" in m else {"passed": 0},
-        "features",
+    "shapes": lambda m: (
+        _bars(
+            {"with codes": m["total"] - m["lost"], "without": m["lost"]}, f"{m['which']} examples"
+        )
+        if "lost" in m
+        else _bars(
+            {"takes": m["takes"], "is given": m["given"]} if "given" in m else {"passed": 0},
+            "features",
+        )
     ),
     "other-data": lambda m: score_histograms(
         {m["shown"]: dict(zip(("training", "held out"), m["samples"], strict=True))}, xlabel="value"
@@ -95,7 +101,11 @@ PICTURES: dict[str, Callable[[Measured], Figure]] = {
         {head: {"held out": outputs.flatten()} for head, outputs in m["outputs"].items()},
         xlabel="output of the encoder",
     ),
-    "kl-weight": _betas,
+    "kl-weight": lambda m: (
+        _bars({"of the prior": 1.0, "of q, the widest": m["widest"]}, "variance")
+        if "widest" in m
+        else _betas(m)
+    ),
     "stated-variance": _betas,
     "bound-gap": _over_samples,
     "importance-samples": _over_samples,
