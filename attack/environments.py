@@ -111,8 +111,9 @@ def environments(sound: Path, folder: Path, attempts: int, seed: int, tally: Tal
             outcome.status
             and (attempt / "new").exists()
             and not (attempt / "new/model.json").exists()
+            and (again := box.run(arguments, attempt)).status
         ):
-            wrong.append("leaves a folder")
+            wrong.append(f"locks the folder: {again.err.strip()}")
         tally.add(
             "environments", n, f"{odd.name}: lowerbound {' '.join(arguments)}", wrong, outcome
         )
