@@ -201,6 +201,8 @@ def test_subset_and_take():
     assert data.take(1).name == "data"
     for mask in ([True, False, True], np.array([1, 0, 1], bool), torch.tensor([True, False, True])):
         assert data.subset(mask).x.tolist() == [[0.5, -1], [4, 5]]
+    for backwards in (np.arange(3)[::-2], np.array([2, 0], ">i8"), np.array([2, 0], np.uint64)):
+        assert data.subset(backwards).x.tolist() == part.x.tolist()
 
 
 @pytest.mark.parametrize(
@@ -213,6 +215,14 @@ def test_subset_and_take():
         ([0.0, 1.5], "at least one index, or a mask of 3, got float64"),
         ([True, False], "a mask of 3, got bool of shape"),
         ([False, False, False], "at least one index"),
+        ([[0], [1, 2]], "at least one index, .*got "),
+        (["a"], "at least one index, .*got text of shape"),
+        ([1j], "at least one index, .*got complex numbers of shape"),
+        ([10**20], "at least one index, .*got Python objects of shape"),
+        ([2**64 - 1], "indices from 0 to 2, got 18446744073709551615"),
+        ({0, 1}, "at least one index, .*got Python objects"),
+        (slice(2), "at least one index, .*got Python objects"),
+        (torch.ones(2, dtype=torch.bfloat16), "at least one index, .*got tensor"),
     ],
 )
 def test_subsets_that_are_refused(indices, message):

@@ -92,8 +92,11 @@ def test_csv_labels_are_named(tmp_path):
     ("written", "classes"),
     [
         (["1.0", "2.0"], ("1", "2")),
-        (["1", "2e1"], ("1", "20")),
+        (["1.00e+00", "2.00e+01"], ("1", "20")),
+        (["1e5", "10e4"], ("10e4", "1e5")),
         (["007", "7"], ("007", "7")),
+        (["007", "7.0"], ("007", "7.0")),
+        (["9007199254740993.0", "9007199254740992.0"], ("9007199254740992", "9007199254740993")),
         (["v1.5", "2.5"], ("2.5", "v1.5")),
         (["0.25", "1"], "got 0.25 in row 0 .*a quantity is no class"),
         (["1", "inf"], "got inf in row 1 .*a quantity is no class"),
@@ -108,6 +111,12 @@ def test_csv_labels_that_are_numbers(tmp_path, written, classes):
     for refused in (lambda: read(path), lambda: from_arrays([[5], [6]], [*map(float, written)])):
         with pytest.raises(DataError, match=classes):
             refused()
+
+
+@pytest.mark.parametrize("label", ["9223372036854775808.0", "1.00000000000000000001"])
+def test_csv_labels_that_int64_does_not_hold_are_refused(tmp_path, label):
+    with pytest.raises(DataError, match=f"that int64 holds .*{label}.* in row 0"):
+        read(csv(tmp_path, f"a,label\n5,{label}\n6,2.0\n"))
 
 
 def test_csv_labels_by_number_without_a_header(tmp_path):

@@ -325,6 +325,17 @@ def test_a_row_without_a_finite_bound_is_left_out_and_said():
         evaluation.evaluate(model, x, samples=3)
 
 
+def test_what_is_measured_again_is_told_once():
+    model, x = far()
+    x[7] = 1e25 * x[7]
+    told: list[tuple[int, int]] = []
+    evaluation.anneal(
+        model, x, steps=2, chains=2, progress=lambda done, total: told.append((done, total))
+    )
+    done, totals = zip(*told, strict=True)
+    assert done[-1] == max(done) == totals[-1]
+
+
 def test_no_rows_figures_depend_on_another_that_is_measured_again(monkeypatch):
     """Rows beyond float32's numbers take no noise from those after them, nor from each other."""
     model, x = far()

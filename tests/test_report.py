@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -21,7 +22,7 @@ from lowerbound.plots.style import number
 from lowerbound.report import build, codes, images, tables, write_report
 from lowerbound.report.build import picture
 from lowerbound.report.outcome import Outcome
-from lowerbound.report.rows import Rows, apart
+from lowerbound.report.rows import Rows, apart, divided
 from lowerbound.report.sections import SECTIONS
 from lowerbound.runs import Run
 
@@ -221,9 +222,9 @@ def test_a_row_without_a_bound_is_left_out_and_said(tmp_path):
     assert said.startswith("Means over 39 held-out examples, ")
     assert "of each, without example 7, of which float64 holds no bound" in said
     assert torch.equal(found.data.x, torch.cat((x[:7], x[8:])))
-    unscored = outcome(TABLE)
-    assert "no finite one" not in captions(unscored)["scores"]
-    unscored.scores[[3, 5]] = -np.inf
+    assert "no finite one" not in captions(found)["scores"]
+    x[3] = 3e38
+    unscored = replace(found, data=Dataset(x, name="rows"))
     assert "but for 2 that have no finite one" in captions(unscored)["scores"]
     assert [row[1] for row in tables.worst(unscored).rows].count("−inf") == 2
 
@@ -284,3 +285,20 @@ def test_one_in_twenty_tables_has_a_column_that_is_apart_by_chance(categories):
     changed.original[:60, 3] = 0 if p is None else p.argmin()
     assert np.flatnonzero(changed.distance > level).tolist() == [3]
     assert changed.furthest(1) == [3]
+
+
+def test_a_category_that_does_not_vary_or_was_not_observed_is_no_further_apart_than_chance():
+    table = np.stack((np.zeros(9), np.full(9, np.nan), np.arange(9) % 2), 1)
+    for columns in ([0], [1], [0, 1], [0, 1, 2]):
+        x = table[:, columns]
+        rows = Rows(x, x, x[::-1], None, None, range(3))
+        assert rows.ranked.tolist() == list(range(len(columns)))
+
+
+def test_divisions_among_many_categories_are_as_among_few():
+    """Of 2k categories seen once, half in either sample, the distance is 1; of twice, about ½."""
+    once, twice = np.arange(2000.0), np.repeat(np.arange(1000.0), 2)
+    apart_by = divided(once[::2], once[1::2], np.random.default_rng(0))
+    assert apart_by == pytest.approx(np.ones(1000))
+    drawn = divided(twice[::2], twice[1::2], np.random.default_rng(0))
+    assert drawn.mean() == pytest.approx(0.5, abs=0.002)  # P(both copies in one sample) = 999/1999

@@ -104,7 +104,7 @@ def brief(error: Exception) -> str:
 
 
 def check_count(name: str, given: Any, least: int = 1, most: int = 10**9) -> int:
-    """A number of ``name`` that something can be made from, and that some machine would end.
+    """``given`` as a number of ``name``, neither too few nor more than any machine could finish.
 
     Raises:
         ConfigurationError: ``given`` is no whole number from ``least`` to ``most``.

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound.data.conversion import check_finite, is_finite
+from lowerbound.data.conversion import check_finite, dtype_name, is_finite, shown
 from lowerbound.data.moments import Moments
 from lowerbound.data.schema import Field, Kind, Schema, Values
-from lowerbound.errors import ConfigurationError, DataError, check_count
+from lowerbound.errors import ConfigurationError, DataError, brief, check_count
 from lowerbound.notebooks import Summarised
 
 
@@ -159,28 +159,29 @@ class Data(Summarised):
             name: what to call them; the data set's own name without.
 
         Raises:
-            ConfigurationError: no indices, ones that are none, or one outside the data set.
+            ConfigurationError: no index, something other than indices, or one outside the data set.
         """
-        index = torch.as_tensor(indices if isinstance(indices, Tensor) else np.asarray(indices))
-        if index.dtype == torch.bool and index.shape == (len(self),):
-            index = index.nonzero().flatten()
-        if (
-            index.ndim != 1
-            or len(index) == 0
-            or index.is_floating_point()
-            or index.dtype == torch.bool
-        ):
+        expected = f"expected a list of at least one index, or a mask of {len(self):,}"
+        try:
+            index = np.asarray(indices.cpu() if isinstance(indices, Tensor) else indices)
+        except (TypeError, ValueError, RuntimeError) as error:
             raise ConfigurationError(
-                f"{self.name}: expected a list of at least one index, or a mask of {len(self):,}, "
-                f"got {str(index.dtype).removeprefix('torch.')} of shape {tuple(index.shape)}"
-            )
-        index = index.to("cpu", torch.int64)
-        if int(index.min()) < 0 or int(index.max()) >= len(self):
-            outside = int(index.min()) if int(index.min()) < 0 else int(index.max())
+                f"{self.name}: {expected}, got {shown(indices)} ({brief(error)})"
+            ) from None
+        if index.dtype == bool and index.shape == (len(self),):
+            index = index.nonzero()[0]
+        if index.ndim != 1 or len(index) == 0 or index.dtype.kind not in "iu":
             raise ConfigurationError(
-                f"{self.name}: expected indices from 0 to {len(self) - 1}, got {outside}"
+                f"{self.name}: {expected}, got {dtype_name(index.dtype)} of shape {index.shape}"
             )
-        return self._rows(index, self.name if name is None else name)
+        low, high = int(index.min()), int(index.max())
+        if low < 0 or high >= len(self):
+            raise ConfigurationError(
+                f"{self.name}: expected indices from 0 to {len(self) - 1}, got "
+                f"{low if low < 0 else high}"
+            )
+        rows = torch.from_numpy(index.astype(np.int64))
+        return self._rows(rows, self.name if name is None else name)
 
     def take(self, n: int) -> Dataset:
         """The first ``n`` examples, or all where there are fewer, in memory.

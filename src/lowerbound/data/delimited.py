@@ -12,12 +12,13 @@ import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from lowerbound.data.conversion import Parts, Raw, check_memory
+from lowerbound.data.conversion import Parts, Raw, check_memory, shown
 from lowerbound.data.header import MISSING, is_truth, names_columns, numbers
 from lowerbound.data.reading import Reading
 from lowerbound.data.tables import BYTES, choose, gather, not_a_number, table_raw
@@ -33,6 +34,8 @@ SAMPLED_FIELDS = 2**20
 BLOCK_BYTES, BLOCK_ROWS, LARGEST_BLOCK = 2**20, 64, 2**27
 TRUE, FALSE = ["True", "true", "TRUE", "1"], ["False", "false", "FALSE", "0"]
 SHOWN, SHOWN_CHARACTERS = 3, 40
+PLAIN = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?")
+NORMALISED = re.compile(r"-?([1-9]\.\d+|0\.0+)e[+-]\d\d")  # as numpy.savetxt writes numbers
 
 
 @dataclass(frozen=True)
@@ -120,11 +123,23 @@ def read_csv(path: Path, reading: Reading) -> Parts:
 
 
 def _as_numbers(labels: np.ndarray) -> np.ndarray:
-    """Text as numbers, if all of it is and some, such as 1.0, is no whole one as it is written."""
+    """Text as numbers, if all of it is and some, such as 1.0, is no whole one as it is written.
+
+    Whole numbers in several styles, such as 007 and 7.0 or 1e5 and 10e4, stay text, since texts
+    that differ may be different classes; those that int64 does not hold exactly stay decimals.
+    """
     names, place = np.unique(labels, return_inverse=True)
-    values = numbers([names.tolist()])[0]
-    whole = all(name.lstrip("+-").isdigit() for name in names.tolist())
-    return labels if whole or np.isnan(values).any() else values[place]
+    texts = names.tolist()
+    values = numbers([texts])[0]
+    if np.isnan(values).any() or all(text.lstrip("+-").isdigit() for text in texts):
+        return labels
+    if not (np.isfinite(values) & (values == np.floor(values))).all():
+        return values[place]
+    if not any(all(map(style.fullmatch, texts)) for style in (PLAIN, NORMALISED)):
+        return labels
+    exact = np.array([Decimal(text) for text in texts], object)
+    held = all(-(2**63) <= number < 2**63 and number % 1 == 0 for number in exact)
+    return (exact.astype(np.int64) if held else exact)[place]
 
 
 def _layout(path: Path, reading: Reading) -> Layout:
@@ -194,8 +209,8 @@ def _fields(path: Path, line: str, delimiter: str, *, whole: bool = False) -> li
         fields = next(reader)
         if whole and reader.line_num > 1:
             raise DataError(
-                f"{path}: expected the first line to end its quotes, got {fields[-1]!r}, which "
-                "goes on in the next line; write names without line breaks"
+                f"{path}: expected the first line to end its quotes, got {shown(fields[-1])}, "
+                "which goes on in the next line; write names without line breaks"
             )
         return fields
     except csv.Error as error:

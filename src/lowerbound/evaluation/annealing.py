@@ -142,7 +142,9 @@ def anneal(
 
     def measure(given: Conditioned) -> dict[str, Tensor]:
         path = _Path(model, given)
-        log_w, accepted = _weights(path, betas, _step_sizes(path, betas, tally), chains, tally)
+        again = given.x.dtype != next(model.parameters()).dtype
+        told = _Tally(None, 0) if again else tally
+        log_w, accepted = _weights(path, betas, _step_sizes(path, betas, told), chains, told)
         evidence = log_w.logsumexp(0) - math.log(chains)
         return {"evidence": evidence, "worth": effective_size(log_w), "accepted": accepted}
 

@@ -48,7 +48,7 @@ def per_example(
     def of(x: Tensor, context: Tensor | None) -> Mapping[str, Tensor]:
         nonlocal place
         found = measure(model.given(x, context))
-        if not finite(found).all():
+        if x.dtype != torch.float64 and not finite(found).all():
             with seeded(x.device, seed, Stream.AGAIN, stream, place):
                 found = _again(in_double(), measure, x, context, found)
         place += len(x)
@@ -94,7 +94,7 @@ def finite(columns: Mapping[str, Tensor]) -> Tensor:
 def expect_finite(
     columns: Mapping[str, Tensor], what: str = "bounds", leave_out: Collection[int] = ()
 ) -> None:
-    """Refuse figures that are not all finite; some examples were ``leave_out`` of them already.
+    """Refuse figures that are not all finite; they are without the examples to ``leave_out``.
 
     Raises:
         DataError: some example's are not.
@@ -146,7 +146,7 @@ def held_out(data: Any, least: int = 2, leave_out: Collection[int] = ()) -> Data
 
     Raises:
         ConfigurationError: it has fewer examples than ``least`` besides those to ``leave_out``; of
-            one, no standard error could be estimated.  Or there are no such to leave out.
+            one, no standard error could be estimated.  Or those to leave out are not in it.
     """
     found = as_dataset(data, "test").to("cpu")
     if len(set(leave_out) & set(range(len(found)))) < len(leave_out):

@@ -93,7 +93,7 @@ class Outcome:
     @property
     def curve(self) -> list[dict[str, Any]]:
         """The importance-weighted bound over the number of samples."""
-        return (self.evaluation["effective_samples"] and self.evaluation["curve"]) or []
+        return self.evaluation["curve"] or []
 
     @property
     def ranked(self) -> list[int]:
