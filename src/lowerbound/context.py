@@ -69,16 +69,21 @@ class Labels(nn.Module):
         return replace(data, labels=numbers[data.labels], classes=self.names)  # type: ignore[type-var]
 
     def numbers(self, labels: Any) -> Any:
-        """``labels``, which are names of classes, as their numbers; numbers as they are.
+        """``labels``, numbers or names of classes, as numbers.
 
         Raises:
-            ConfigurationError: a name of no class.
+            ConfigurationError: a name of no class, or what is neither a name nor a whole number.
         """
         if isinstance(labels, Tensor):
             return labels
-        given = np.asarray(labels)
-        if given.dtype.kind not in "UO" or not all(isinstance(name, str) for name in given.flat):
-            return labels
+        given = _array(labels)
+        if not self.are_names(given):
+            whole = all(isinstance(n, int | np.integer) and n is not True for n in given.flat)
+            if given.dtype.kind not in "iu" and not (given.dtype == object and whole):
+                raise ConfigurationError(
+                    f"expected class labels, whole numbers or names, got {str(labels)[:60]}"
+                )
+            return torch.from_numpy(given.astype(np.int64))
         known = {name: i for i, name in enumerate(self.names)}
         found, place = np.unique(given.astype(np.str_), return_inverse=True)
         if unknown := [name for name in found.tolist() if name not in known]:
@@ -89,16 +94,35 @@ class Labels(nn.Module):
             )
         return torch.tensor([known[name] for name in found.tolist()])[torch.from_numpy(place)]
 
+    @staticmethod
+    def are_names(labels: Any) -> bool:
+        """Whether these are names of classes, and not their numbers."""
+        if isinstance(labels, Tensor):
+            return False
+        given = _array(labels)
+        return given.dtype.kind in "UO" and all(isinstance(name, str) for name in given.flat)
+
     def forward(self, labels: Tensor) -> Tensor:
-        if labels.is_floating_point() or labels.ndim != 1:
+        if labels.dtype.is_floating_point or labels.dtype == torch.bool or labels.ndim != 1:
             raise ConfigurationError(
                 f"expected labels as integers of shape (batch,), got {labels.dtype} of shape "
                 f"{tuple(labels.shape)}"
             )
+        labels = labels.long()
         wrong = labels[(labels < 0) | (labels >= self.classes)]
         if len(wrong):
             named = "" if isinstance(self._given, int) else f" (or names: {quoted(self.names)})"
             raise ConfigurationError(
                 f"expected class labels from 0 to {self.classes - 1}{named}, got {wrong[0].item()}"
             )
-        return F.one_hot(labels.long(), self.classes).float()
+        return F.one_hot(labels, self.classes).float()
+
+
+def _array(labels: Any) -> np.ndarray:
+    try:
+        return np.asarray(labels)
+    except ValueError:
+        raise ConfigurationError(
+            f"expected class labels of shape (n,), got a {type(labels).__name__} that makes no "
+            "array; give one number or name for each example"
+        ) from None

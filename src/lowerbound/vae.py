@@ -25,7 +25,7 @@ from lowerbound.parts import part
 from lowerbound.streams import Stream, seeded
 from lowerbound.transforms import Identity, Transform
 
-SAMPLED = 2**24  # numbers that are decoded at once
+SAMPLED, ROWS = 2**24, 2**16  # numbers, and rows, that are decoded at once
 
 
 @dataclass(frozen=True)
@@ -322,7 +322,7 @@ class VAE(nn.Module):
         data = in_memory(self.expect(given))
         if context is None:
             return data.x, data.labels
-        named = isinstance(self.context, Labels) and self.context.numbers(context) is not context
+        named = isinstance(self.context, Labels) and self.context.are_names(context)
         if data.classes != given.classes and not named:
             raise ConfigurationError(
                 f"expected the names of classes as context for {given.name}, which numbers them "
@@ -385,7 +385,8 @@ class VAE(nn.Module):
                 "expected no context, as this model is not conditional, got labels; leave them out"
             )
         features, parts = self.features(context, n), []
-        size = max(1, SAMPLED // (math.prod(self.shape) * getattr(self.likelihood, "numbers", 1)))
+        each = math.prod(self.shape) * getattr(self.likelihood, "numbers", 1)
+        size = min(max(1, SAMPLED // each), ROWS)
         with nullcontext() if seed is None else seeded(self._parameter.device, seed, Stream.SAMPLE):
             for start in range(0, max(n, 1), size):
                 end = min(start + size, n)

@@ -72,6 +72,8 @@ class Notes(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one of them; nobody may be there to read it."""
+        if sys.stderr is None:
+            return
         with suppress(OSError):
             print(record.getMessage(), file=sys.stderr, flush=True)
 

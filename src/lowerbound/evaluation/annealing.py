@@ -199,7 +199,7 @@ def bracket(
     tally = _Tally(progress, n * (_pilots(steps) + 2 * (steps - 1) * chains))
     found: list[Tensor] = []
     with judging(model, seed, Stream.BRACKET):
-        features = model.features(labels)
+        features = model.features(labels, n)
         z, likelihood = model.joint(n, features)
         for x, context in in_parts(model, likelihood.sample(), features, chains):
             path, (origin, z) = _Path(model, model.given(x, context)), z.tensor_split([len(x)])

@@ -133,7 +133,7 @@ class Heterogeneous(nn.Module):
     @property
     def numbers(self) -> int:
         """The same for each column, on average and rounded up."""
-        return math.ceil(self.outputs / len(self.shape))
+        return math.ceil(self.outputs / self.shape[0])
 
     @property
     def support(self) -> tuple[tuple[tuple[int, ...], str], ...]:

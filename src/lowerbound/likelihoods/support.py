@@ -46,17 +46,30 @@ def check_support(likelihood: Any, transform: Any, data: Data) -> None:
             f"got {type(likelihood).__name__}; recipes.compose makes it"
         )
     check_transform(likelihood, transform)
-    families, groups = getattr(likelihood, "families", None), getattr(likelihood, "columns", None)
-    if not (isinstance(transform, PerField) and families and transform.columns == groups):
+    if not hasattr(likelihood, "families"):
         _check(likelihood, transform, data.values, data.name)
     elif isinstance(data, Dataset) and data.shape == likelihood.shape:
         names = [repr(field.name) for field in data.schema for _ in range(field.size)]
-        for family, each, group in zip(families, transform.transforms, groups, strict=True):
+        for family, each, columns in _fields(likelihood, transform):
             wanted = expected(family, each)
-            if wanted is not None and not wanted[1](Values.of(data.x[:, list(group)])):
-                for i in group:
+            if wanted is not None and not wanted[1](Values.of(data.x[:, list(columns)])):
+                for i in columns:
                     name = f"{i} (counted from 0)" if data.columns is None else names[i]
                     _check(family, each, Values.of(data.x[:, i]), f"{data.name}, column {name}")
+
+
+def _fields(likelihood: Any, transform: Any) -> list[tuple[Any, Any, tuple[int, ...]]]:
+    """Each family of a likelihood of rows, with each transform of its columns, and these."""
+    groups = zip(likelihood.families, likelihood.columns, strict=True)
+    if not isinstance(transform, PerField):
+        return [(family, transform, columns) for family, columns in groups]
+    transforms = list(zip(transform.transforms, transform.columns, strict=True))
+    return [
+        (family, each, shared)
+        for family, columns in groups
+        for each, of in transforms
+        if (shared := tuple(i for i in columns if i in of))
+    ]
 
 
 def _check(likelihood: Any, transform: Any, values: Values, where: str) -> None:
@@ -73,13 +86,12 @@ def _check(likelihood: Any, transform: Any, values: Values, where: str) -> None:
 
 def is_density(likelihood: Any, transform: Any) -> bool:
     """Whether ``likelihood`` of what ``transform`` makes of data is a density of the data."""
-    support, given = getattr(likelihood, "support", None), transform.output
+    if hasattr(likelihood, "families"):
+        return all(is_density(family, each) for family, each, _ in _fields(likelihood, transform))
     levels = getattr(likelihood, "levels", None)
     if levels is not None and levels != getattr(transform, "maximum", 0) + 1:
         return False
-    if isinstance(support, tuple) and isinstance(given, tuple):
-        return set(support) == set(given)
-    return bool(support == given)
+    return bool(getattr(likelihood, "support", None) == transform.output)
 
 
 def check_transform(likelihood: Any, transform: Any) -> None:
@@ -88,6 +100,10 @@ def check_transform(likelihood: Any, transform: Any) -> None:
     Raises:
         DataError: it is Standardise where counts are wanted, say.
     """
+    if hasattr(likelihood, "families"):
+        for family, each, _ in _fields(likelihood, transform):
+            check_transform(family, each)
+        return
     support, takes = getattr(likelihood, "support", None), getattr(likelihood, "takes", {})
     unfit = {
         "binary": (Counts, Standardise),

@@ -86,7 +86,7 @@ class Run:
             )
         self._compare_with_checkpoint()
         model = storage.load(folder, self.device)
-        if self.is_described and self.description.classes and model.context is not None:
+        if self.is_described and self.description.classes and isinstance(model.context, Labels):
             model.context = Labels(self.description.classes)  # of which older models know no names
         return model
 
@@ -172,6 +172,8 @@ class Run:
         if self.is_described and self.description.values is not None:
             self.description.values.refuse_others(data, source)
         self.expect_shape(data, source)
+        if self.is_described and self.description.classes and self.model.context is not None:
+            data = Labels(self.description.classes).expect(data)
         return self.model.by_name(data)
 
     def expect_shape(self, data: Dataset, source: str) -> None:
