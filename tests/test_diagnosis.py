@@ -460,14 +460,25 @@ def test_variances_far_above_the_prior_show_a_kl_of_the_wrong_sign(table):
     ]
 
 
-def test_codes_that_are_not_finite_come_before_all_else(table):
+def test_wide_codes_of_data_that_are_not_scaled_show_nothing(table):
+    known, test = (Dataset(100 * data.x) for data in table)
+    model = lb.VAE(
+        lb.StandardNormal(2),
+        lb.DiagonalGaussian(lb.MLP(10, (16,), 4), 2),
+        lb.Gaussian(lb.MLP(2, (16,), 10), (10,)),
+    )
+    assert ask("kl-weight", model, test, known).finding is None
+
+
+@pytest.mark.parametrize("part", ["posterior", "likelihood"])
+def test_codes_that_are_not_finite_come_before_all_else(table, part):
     known, test = table
     model = recipes.mlp(known, hidden=(), latent_dim=2).model
     with torch.no_grad():
-        output_layer(model.posterior.network).weight[0, 0] = math.nan
+        output_layer(getattr(model, part).network).weight[0, 0] = math.nan
     (found,) = lb.diagnose(model, test, known)
     assert found.severity == "fault"
-    assert "no finite code for 500 of 500 held-out rows: posterior.network" in found.sentence
+    assert f"or likelihood for 500 of 500 held-out rows: {part}.network" in found.sentence
     assert found.sentence.endswith("is not finite itself.")
     assert found.picture().axes[0].get_ylabel() == "held-out examples"
 

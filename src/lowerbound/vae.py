@@ -385,10 +385,9 @@ class VAE(nn.Module):
                 "expected no context, as this model is not conditional, got labels; leave them out"
             )
         features, parts = self.features(context, n), []
-        each = math.prod(self.shape) * getattr(self.likelihood, "numbers", 1)
-        size = min(max(1, SAMPLED // each), ROWS)
+        size = SAMPLED // (math.prod(self.shape) * getattr(self.likelihood, "numbers", 1))
         with nullcontext() if seed is None else seeded(self._parameter.device, seed, Stream.SAMPLE):
-            for start in range(0, max(n, 1), size):
+            for start in range(0, max(n, 1), size := min(max(1, size), ROWS)):
                 end = min(start + size, n)
                 _, p = self.joint(end - start, None if features is None else features[start:end])
                 parts.append(self.transform.inverse(p.mean if mean else p.sample()))

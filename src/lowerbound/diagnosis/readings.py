@@ -20,6 +20,7 @@ from torch import Tensor
 from lowerbound.diagnosis.formulas import WRONG_KLS
 from lowerbound.diagnosis.thresholds import (
     EXPLAINED,
+    SETTLED,
     UNREST,
     WEIGHT_OFF,
     WIDE,
@@ -38,6 +39,7 @@ from lowerbound.distributions import DiagonalNormal, as_diagonal
 from lowerbound.divergences import kl
 from lowerbound.evaluation import Estimate, estimate
 from lowerbound.evaluation.walk import columns
+from lowerbound.likelihoods.support import FAR
 from lowerbound.priors import StandardNormal
 from lowerbound.streams import Stream, seed_noise
 from lowerbound.vae import VAE, Conditioned
@@ -220,12 +222,19 @@ def explanation(trained: TrainedModel) -> Reading | None:
 
 
 def is_wide(trained: TrainedModel) -> bool:
-    """Whether q's variance is that of a KL of the wrong sign, and not of a wrong reconstruction."""
+    """Whether q's variance is that of a KL of the wrong sign, and not of a wrong reconstruction.
+
+    An encoder of data far from 1 in scale is wide at first, and for long.
+    """
     assert trained.train is not None
-    if not isinstance(trained.model.prior, StandardNormal) or not has_mean(trained.train):
+    steps = trained.history[-1].get("step", math.inf) if trained.history else math.inf
+    is_normal = isinstance(trained.model.prior, StandardNormal)
+    if steps < SETTLED or not is_normal or not has_mean(trained.train):
         return False
-    wide = trained.codes.variance.double().mean(0) > WIDE
-    return bool(wide.any()) and error_ratios(trained).median().item() < WORSE
+    x = trained.model.transform.noiseless(trained.train.x.to(trained.device)).double()
+    is_scaled = x.square().mean(0).max().item() < FAR**2
+    is_wide = bool((trained.codes.variance.double().median(0).values > WIDE).any())
+    return is_scaled and is_wide and error_ratios(trained).median().item() < WORSE
 
 
 def _others(trained: TrainedModel) -> list[Reading]:

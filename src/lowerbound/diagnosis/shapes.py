@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
@@ -41,10 +42,13 @@ def runs(trained: TrainedModel) -> Measured:
 
 
 def _not_finite(trained: TrainedModel) -> Measured | None:
-    """Examples whose codes are not finite."""
+    """Examples whose codes, or whose log p(x|z), are not numbers."""
 
     def of(x: Tensor, context: Tensor | None) -> dict[str, Tensor]:
-        return {"mean": trained.model.posterior(x, context).mean}
+        q = trained.model.posterior(x, context)
+        z = q.sample()
+        fit = trained.model.likelihood(z, context).log_prob(x)
+        return {"mean": q.mean, "z": z, "fit": torch.where(fit.isinf(), 0.0, fit)}
 
     for which, data in (("held-out", trained.test), ("training", trained.train)):
         if data is None:
@@ -52,10 +56,11 @@ def _not_finite(trained: TrainedModel) -> Measured | None:
         found = columns(trained.model, data, of, trained.device, trained.seed)
         lost, total = int((~finite(found)).sum()), len(data)
         if lost:
-            weights = trained.model.named_parameters()
+            weights = trained.model.state_dict().items()
             bad = next((name for name, weight in weights if not weight.isfinite().all()), None)
             cause = f"{bad} is not finite itself" if bad else "its networks overflow"
-            error = f"{lost:,} of {total:,} {which} {trained.example}s have no finite code"
+            whose = f"{lost:,} of {total:,} {which} {trained.example}s"
+            error = f"{whose} have no finite code or likelihood"
             values = {"lost": lost, "total": total, "which": which, "cause": cause}
             return Measured("not-finite", "failed", error=error, **values)
     return None
