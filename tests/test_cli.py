@@ -589,7 +589,7 @@ def test_ctrl_c_at_any_moment_of_the_start_is_quiet(tmp_path):
         (["train", "mlp", "--data", "digits", "--out", "r", "--epochs"], 2, "a value after --epo"),
         (["train", "mlp", "--data", "digits", "--out", "r", "--epochs", "--json"], 2, "a value"),
         (["train", "mlp", "--data", "digits", "--out", "r", "--foo=1"], 2, "see lowerbound train"),
-        (["train", "mlp", "--resum"], 2, "did you mean --resume?"),
+        (["train", "mlp", "--resume-it"], 2, "did you mean --resume"),
         (["train", "MLP", "--data", "digits", "--out", "r"], 2, "did you mean mlp?"),
         (["train", "mlp", "--data", "MNIST", "--out", "r"], 3, "did you mean mnist?"),
         (

@@ -96,7 +96,7 @@ class Labels(nn.Module):
 
     @staticmethod
     def are_names(labels: Any) -> bool:
-        """Whether these are names of classes, and not their numbers."""
+        """Whether ``labels`` are names of classes, and not their numbers."""
         if isinstance(labels, Tensor):
             return False
         given = _array(labels)
