@@ -22,9 +22,10 @@ SMALL = {"epochs": 1}
 @pytest.fixture(autouse=True)
 def whole_products() -> Iterator[None]:
     """In float32, not TF32."""
+    before = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False
     yield
-    torch.backends.cudnn.allow_tf32 = True
+    torch.backends.cudnn.allow_tf32 = before
 
 
 def rows(kind: str) -> Dataset:
@@ -36,8 +37,6 @@ def rows(kind: str) -> Dataset:
     if kind == "gaps":
         x[rng.random(x.shape) < 0.1] = np.nan
         return from_arrays(x, missing=True)
-    if kind == "mixed":
-        return from_arrays(np.c_[x[:, :3], rng.poisson(3, 400), x[:, :1] > 0])
     return from_arrays(1e8 + x if kind == "large" else x)
 
 

@@ -20,7 +20,7 @@ from lowerbound.data.assembly import in_memory, is_plain
 from lowerbound.data.columns import D, by_name
 from lowerbound.divergences import kl
 from lowerbound.errors import ConfigurationError, ShapeError, brief, check_count
-from lowerbound.likelihoods.support import check_support, is_density
+from lowerbound.likelihoods.support import check_support, decoded_elements, is_density
 from lowerbound.parts import part
 from lowerbound.streams import Stream, seeded
 from lowerbound.transforms import Identity, Transform
@@ -385,9 +385,9 @@ class VAE(nn.Module):
                 "expected no context, as this model is not conditional, got labels; leave them out"
             )
         features, parts = self.features(context, n), []
-        size = SAMPLED // (math.prod(self.shape) * getattr(self.likelihood, "numbers", 1))
+        size = max(1, min(ROWS, SAMPLED // decoded_elements(self.likelihood)))
         with nullcontext() if seed is None else seeded(self._parameter.device, seed, Stream.SAMPLE):
-            for start in range(0, max(n, 1), size := min(max(1, size), ROWS)):
+            for start in range(0, max(n, 1), size):
                 end = min(start + size, n)
                 _, p = self.joint(end - start, None if features is None else features[start:end])
                 parts.append(self.transform.inverse(p.mean if mean else p.sample()))

@@ -19,6 +19,7 @@ from lowerbound.diagnosis.thresholds import (
     LEARNING,
     LEAST_GAP,
     LEAST_LEARNED,
+    LEAST_LEARNED_EARLY,
     OVERFITTING,
     RISE,
     SETTLED,
@@ -117,10 +118,11 @@ def still_learning(trained: TrainedModel) -> Measured:
     bounds = [e["train"]["bound"] for e in kept]
     last = max(1, round(LAST * len(bounds)))
     won = bounds[-1] - bounds[-1 - last]
-    is_short = trained.history[-1].get("step", math.inf) < SETTLED
-    least = 0.0 if is_short else LEARNING * trained.kl.value
+    least = max(LEARNING * trained.kl.value, LEAST_LEARNED)
+    if trained.steps < SETTLED:
+        least = LEAST_LEARNED_EARLY
     return Measured(
-        "" if won > max(least, LEAST_LEARNED[is_short]) else None,
+        "" if won > least else None,
         won=won,
         last=f"in epoch {epochs[-1]}" if last == 1 else f"in the last {last} epochs",
         epoch=np.array(epochs, float),

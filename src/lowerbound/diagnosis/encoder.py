@@ -132,9 +132,8 @@ def expect_settled(trained: TrainedModel) -> None:
     Raises:
         NotChecked: the training took fewer than `SETTLED` steps.
     """
-    steps = trained.history[-1].get("step", math.inf) if trained.history else math.inf
-    if steps < thresholds.SETTLED:
-        raise NotChecked("few-steps", steps=steps)
+    if trained.steps < thresholds.SETTLED:
+        raise NotChecked("few-steps", steps=trained.steps)
 
 
 def _reading(trained: TrainedModel) -> tuple[Reading | None, dict[str, Any]]:

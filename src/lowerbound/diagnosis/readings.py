@@ -227,9 +227,8 @@ def is_wide(trained: TrainedModel) -> bool:
     An encoder of data far from 1 in scale is wide at first, and for long.
     """
     assert trained.train is not None
-    steps = trained.history[-1].get("step", math.inf) if trained.history else math.inf
     is_normal = isinstance(trained.model.prior, StandardNormal)
-    if steps < SETTLED or not is_normal or not has_mean(trained.train):
+    if trained.steps < SETTLED or not is_normal or not has_mean(trained.train):
         return False
     x = trained.model.transform.noiseless(trained.train.x.to(trained.device)).double()
     is_scaled = x.square().mean(0).max().item() < FAR**2

@@ -112,6 +112,11 @@ class TrainedModel:
         """How many the model was trained for; ∞ where there is no history."""
         return float(self.history[-1]["epoch"]) if self.history else math.inf
 
+    @property
+    def steps(self) -> float:
+        """How many it was trained for; ∞ where there is no history, or one that does not say."""
+        return self.history[-1].get("step", math.inf) if self.history else math.inf
+
     def beta(self, time: float) -> float:
         """The objective's weight of the KL at ``time`` in epochs; NaN where it has none."""
         beta = getattr(self.objective, "beta", math.nan)

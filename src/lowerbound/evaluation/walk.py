@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -17,6 +16,7 @@ from lowerbound.data import Data, as_dataset
 from lowerbound.data.dataset import Batch
 from lowerbound.environment import keep_freed_memory
 from lowerbound.errors import ConfigurationError, DataError
+from lowerbound.likelihoods.support import decoded_elements
 from lowerbound.streams import Stream, seeded
 from lowerbound.vae import VAE, Conditioned
 
@@ -194,7 +194,7 @@ def prepared_batches(
     data = model.expect(data)
     kept = torch.ones(len(data), dtype=torch.bool)
     kept[list(leave_out)] = False
-    size = max(1, min(IMAGES_PER_BATCH, ELEMENTS_PER_CHUNK // decoded_elements(model)))
+    size = max(1, min(IMAGES_PER_BATCH, ELEMENTS_PER_CHUNK // decoded_elements(model.likelihood)))
     for i, batch in enumerate(data.batches(size, device=device)):
         with seeded(device, seed, Stream.TRANSFORM, i * size):
             prepared = Batch(*model.prepare(*batch))
@@ -207,7 +207,7 @@ def in_parts(
     model: VAE, x: Tensor, context: Tensor | None, copies: int
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     """A batch in parts of which ``copies`` codes for each example can be decoded at once."""
-    rows = max(1, ELEMENTS_PER_CHUNK // (copies * decoded_elements(model)))
+    rows = max(1, ELEMENTS_PER_CHUNK // (copies * decoded_elements(model.likelihood)))
     for start in range(0, len(x), rows):
         part = slice(start, start + rows)
         yield x[part], None if context is None else context[part]
@@ -215,15 +215,10 @@ def in_parts(
 
 def chunks(model: VAE, examples: int, samples: int) -> Iterator[int]:
     """Sizes that add up to ``samples``, each with a bounded number of decoded elements."""
-    size = max(1, ELEMENTS_PER_CHUNK // (examples * decoded_elements(model)))
+    size = max(1, ELEMENTS_PER_CHUNK // (examples * decoded_elements(model.likelihood)))
     while samples > 0:
         yield min(size, samples)
         samples -= size
-
-
-def decoded_elements(model: VAE) -> int:
-    """Numbers that the decoder returns for one z."""
-    return math.prod(model.shape) * getattr(model.likelihood, "numbers", 1)
 
 
 def posteriors(model: VAE, data: Any) -> Iterator[Distribution]:

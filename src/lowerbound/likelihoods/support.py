@@ -143,6 +143,11 @@ def expected(likelihood: Any, transform: Any) -> Wanted | None:
     return None
 
 
+def decoded_elements(likelihood: Any) -> int:
+    """Numbers that a decoder returns for one z."""
+    return math.prod(likelihood.shape) * getattr(likelihood, "numbers", 1)
+
+
 def warn_of_scale(likelihood: Any, transform: Any, data: Data) -> None:
     """Say it where real numbers are far from 0, or from 1 in scale, and nothing scales them."""
     real = "real" in getattr(likelihood, "takes", ())
