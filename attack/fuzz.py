@@ -10,6 +10,7 @@ from attack import box, corpus, judge
 from attack.corpus import Target
 from attack.mutations import mutate
 from attack.tally import Tally
+from lowerbound.errors import TrainingError
 
 Result = tuple[object, ...]
 COST = {"report": 0.1, "diagnose": 0.05}
@@ -33,7 +34,7 @@ def fuzz(sound: Path, folder: Path, attempts: int, seed: int, tally: Tally) -> N
         outputs = [attempt / "o.npy"] if "o.npy" in arguments else []
         wrong = judge.complaints(outcome, outputs)
         wrong += [f"leaves {path}" for path in judge.temporaries(attempt)]
-        if outcome.status and (attempt / "new").exists():
+        if outcome.status not in (0, TrainingError.exit_code) and (attempt / "new").exists():
             wrong.append("leaves a folder")
         succeeds = target.exact and not outcome.status and damage != "sealed"
         if succeeds and _result(attempt, arguments, outcome) != expected[target.name, arguments]:

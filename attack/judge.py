@@ -23,7 +23,7 @@ def complaints(outcome: Outcome, outputs: list[Path]) -> list[str]:
     """What a user could hold against ``outcome`` of a command that should write ``outputs``."""
     if outcome.status < 0:
         ended = signal.Signals(-outcome.status)
-        return ["hangs" if ended is signal.SIGALRM else f"dies of {ended.name}"]
+        return ["hangs" if ended in (signal.SIGALRM, signal.SIGXCPU) else f"dies of {ended.name}"]
     found = []
     said = (outcome.out + outcome.err).strip()
     if internals := INTERNALS.search(said):

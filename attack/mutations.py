@@ -101,11 +101,25 @@ def key_or_value(content: bytes, rng: random.Random) -> bytes:
         whole = json.loads(last)
     except ValueError:
         return flip(content, rng)
-    places: list[tuple[Any, Any]] = []
-    _walk(whole, places)
-    if not places or rng.random() < 0.03:
+    if not whole or rng.random() < 0.03:
         deep = b"[" * 10_000 + b"]" * 10_000
         return rng.choice((b"null", b"[]", b"5", b'""', b"{}", b"", deep))
+    _change(whole, rng)
+    return b"\n".join([*before, json.dumps(whole).encode()])
+
+
+def sealed(content: bytes, rng: random.Random) -> bytes:
+    """JSON changed likewise by someone who seals it again."""
+    values = json.loads(content)
+    del values["sha256"]
+    _change(values, rng)
+    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+    return json.dumps({**values, "sha256": digest}).encode()
+
+
+def _change(whole: Any, rng: random.Random) -> None:
+    places: list[tuple[Any, Any]] = []
+    _walk(whole, places)
     parent, name = rng.choice(places)
     change = rng.randrange(6)
     if change == 0:
@@ -118,19 +132,6 @@ def key_or_value(content: bytes, rng: random.Random) -> bytes:
         parent[name] = parent[name] + rng.choice(([], [None], parent[name] or [0]))
     else:
         parent[name] = rng.choice(VALUES)
-    return b"\n".join([*before, json.dumps(whole).encode()])
-
-
-def sealed(content: bytes, rng: random.Random) -> bytes:
-    """JSON changed likewise by someone who seals it again."""
-    changed = key_or_value(content, rng)
-    try:
-        values = json.loads(changed)
-        del values["sha256"]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return changed
-    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-    return json.dumps({**values, "sha256": digest}).encode()
 
 
 def _walk(value: Any, places: list[tuple[Any, Any]]) -> None:
@@ -149,9 +150,10 @@ def header(content: bytes, rng: random.Random) -> bytes:
 
 BYTES: tuple[Mutation, ...] = (flip, truncate, insert, remove, repeat, overwrite)
 TEXT: tuple[Mutation, ...] = (number, number, digit, line, *BYTES)
-JSON: tuple[Mutation, ...] = (*(key_or_value, sealed) * 3, number, digit, *BYTES)
+LINES: tuple[Mutation, ...] = (*(key_or_value,) * 3, number, digit, *BYTES)
+JSON: tuple[Mutation, ...] = (*(sealed,) * 3, *LINES)
 BINARY: tuple[Mutation, ...] = (header, header, *BYTES)
-BY_SUFFIX = {".json": JSON, ".jsonl": JSON, ".csv": TEXT}
+BY_SUFFIX = {".json": JSON, ".jsonl": LINES, ".csv": TEXT}
 
 
 def mutate(path: Path, rng: random.Random) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from attack import box, judge
 from attack.corpus import SMALL
 from attack.tally import Tally
 from lowerbound import Training
+from lowerbound.errors import TrainingError
 from lowerbound.recipes import AXES, RECIPES, choices
 
 VALUES = (
@@ -61,9 +63,10 @@ def options(sound: Path, folder: Path, attempts: int, seed: int, tally: Tally) -
         attempt = folder / "attempt"
         shutil.copytree(sound, attempt)
         outcome = box.run(arguments, attempt)
-        shown_to_us = dataclasses.replace(outcome, out=outcome.out.replace(arguments[-1], ""))
-        wrong = judge.complaints(shown_to_us, [])
-        if outcome.status and (attempt / "new").exists():
+        echo = rf"(bytes in|lowerbound evaluate) {re.escape(arguments[-1])}$"
+        figures = re.sub(echo, r"\1", outcome.out, flags=re.MULTILINE)
+        wrong = judge.complaints(dataclasses.replace(outcome, out=figures), [])
+        if outcome.status not in (0, TrainingError.exit_code) and (attempt / "new").exists():
             wrong.append("leaves a folder")
         shown = " ".join(repr(a)[:60] if a.strip("-") in VALUES else a for a in arguments)
         tally.add(f"options: {group}", n, f"lowerbound {shown[:500]}", wrong, outcome)

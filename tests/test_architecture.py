@@ -21,9 +21,9 @@ from lowerbound import streams
 SOURCE = Path(lb.__file__).parent
 # From the bottom up: a module may import from lines above its own, and from its own package.
 LAYERS = [
-    ["errors", "environment", "docstrings", "notebooks"],
+    ["errors", "environment", "docstrings", "hints", "notebooks"],
     ["lowerbound", "extras"],
-    ["devices", "files", "parts", "pages", "streams"],
+    ["allocations", "devices", "files", "parts", "pages", "streams"],
     [
         "data",
         "plots",

@@ -230,7 +230,9 @@ def test_without_a_bound_the_best_epoch_is_the_one_of_the_best_objective():
 
 @pytest.mark.parametrize("epochs", [math.inf, math.nan, -1.0])
 def test_a_warm_up_ends(epochs):
-    with pytest.raises(ConfigurationError, match="expected warmup_epochs to be finite, 0 or more"):
+    with pytest.raises(
+        ConfigurationError, match="expected warmup_epochs to be a finite number of at least 0"
+    ):
         lb.Training(warmup_epochs=epochs)
 
 

@@ -240,7 +240,8 @@ def test_penalties_are_what_they_say():
         lb.StandardNormal(2), lb.Deterministic(encoder, 2), lb.Gaussian(lb.MLP(2, (), 5), (5,))
     )
     x = torch.randn(20_000, 5)
-    terms = lb.Reconstruction(contraction=1.0)(model, x)
+    with torch.no_grad():  # as in validation
+        terms = lb.Reconstruction(contraction=1.0)(model, x)
     error = 4.5 * terms.others["penalty"].std() / 20_000**0.5
     assert (terms.others["penalty"].mean() - W.square().sum()).abs() < error + 1e-6
     torch.testing.assert_close(terms.objective, -terms.reconstruction - terms.others["penalty"])

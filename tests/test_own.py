@@ -68,7 +68,9 @@ def test_the_parts_in_contributing_train_and_are_judged(tmp_path, monkeypatch):
 
 
 def test_wrong_settings_of_own_parts_are_refused():
-    with pytest.raises(ConfigurationError, match="width: input should be a valid integer"):
+    with pytest.raises(
+        ConfigurationError, match="expected width to be a whole number, got 'broad'"
+    ):
         recipes.check("mlp", {"network": "Residual", "width": "broad"})
     with pytest.raises(ConfigurationError, match=r"prior: expected one of .*SparsePrior"):
         recipes.check("mlp", {"prior": "Residual"})

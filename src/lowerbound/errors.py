@@ -103,6 +103,12 @@ def brief(error: Exception) -> str:
     return line if len(line) <= MOST_QUOTED else f"{line[:MOST_QUOTED]} …"
 
 
+def shown(value: object) -> str:
+    """A value in a message, in one line."""
+    text = " ".join(repr(value).split())
+    return text if len(text) < 60 else f"{text[:50]} …, a {type(value).__name__}"
+
+
 def check_count(name: str, given: Any, least: int = 1, most: int = 10**9) -> int:
     """``given`` as a number of ``name``, neither too few nor more than any machine could finish.
 

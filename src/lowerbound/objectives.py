@@ -348,7 +348,7 @@ class Reconstruction(Objective):
             seen = seen.detach().requires_grad_()
         with torch.set_grad_enabled(torch.is_grad_enabled() or self.contraction > 0):
             d = model.draws(x, 1, context, seen=seen)
-        z, log_likelihood = d.z[0], d.log_likelihood[0]
+            z, log_likelihood = d.z[0], d.log_likelihood[0]
         penalty = self.sparsity * z.abs().sum(-1)
         if self.contraction:
             penalty = penalty + self.contraction * squared_jacobian(z, seen)

@@ -15,12 +15,14 @@ from typing import Annotated, Any, TypeVar
 
 import pydantic
 
-from lowerbound.errors import ConfigurationError, near
+from lowerbound.errors import ConfigurationError, near, shown
+from lowerbound.hints import takes
 
 T = TypeVar("T")
 Size = Annotated[int, pydantic.Field(ge=1, le=2**31 - 1)]
 """A number of things of which there must be one, as many as torch can count in 32 bits."""
-NonNegative = Annotated[int, pydantic.Field(ge=0)]
+NonNegative = Annotated[int, pydantic.Field(ge=0, le=2**31 - 1)]
+"""A number of things that there may be."""
 Finite = pydantic.FiniteFloat
 Positive = Annotated[Finite, pydantic.Field(gt=0)]
 REGISTRY: dict[str, type] = {}
@@ -44,7 +46,7 @@ def part(cls: type[T]) -> type[T]:
     True
     >>> Box(width="wide")
     Traceback (most recent call last):
-    lowerbound.errors.ConfigurationError: Box: width: input should be a valid integer, ...
+    lowerbound.errors.ConfigurationError: Box: expected width to be a whole number, got 'wide'
     >>> del REGISTRY["Box"]
     """
     name = cls.__name__
@@ -123,7 +125,7 @@ def validate(
         told = frozenset(arguments) if awaiting else None
         model = _schema(target, told).model_validate(dict(arguments))
     except pydantic.ValidationError as error:
-        raise ConfigurationError(_explain(target.__name__, error)) from None
+        raise ConfigurationError(_explain(target, arguments, error)) from None
     return {name: getattr(model, name) for name in arguments}
 
 
@@ -150,17 +152,21 @@ def _schema(
     return pydantic.create_model(target.__name__, __config__=config, **fields)
 
 
-def _explain(name: str, error: pydantic.ValidationError) -> str:
-    """The first problem, as one sentence; a union reports one problem per member, so join those."""
-    problems = error.errors(include_url=False)
-    field = str(problems[0]["loc"][0]) if problems[0]["loc"] else ""
-    same = [p for p in problems if not p["loc"] or p["loc"][0] == problems[0]["loc"][0]]
-    if same[0]["type"] == "missing":
+def _explain(
+    target: Callable[..., Any], given: Mapping[str, Any], error: pydantic.ValidationError
+) -> str:
+    """The first problem, as one sentence."""
+    problem = error.errors(include_url=False)[0]
+    name, field = target.__name__, str(problem["loc"][0])
+    function = target.__init__ if inspect.isclass(target) else target
+    hints = typing.get_type_hints(function, include_extras=True)
+    if problem["type"] == "missing":
         return f"{name}: missing argument {field!r}"
-    reasons = dict.fromkeys(p["msg"][0].lower() + p["msg"][1:] for p in same)
-    value = problems[0]["input"]
-    got = repr(value) if len(repr(value)) < 80 else type(value).__name__
-    return f"{name}: {field}: {' or '.join(reasons)}, got {got}"
+    if field not in hints:
+        return f"{name}: unknown argument {field!r}; {near(field, hints)}"
+    own = f" ({problem['msg']})" if problem["type"] in ("value_error", "assertion_error") else ""
+    wanted = takes(hints[field], REGISTRY)
+    return f"{name}: expected {field} to be {wanted}{own}, got {shown(given[field])}"
 
 
 def describe(value: Any) -> Any:

@@ -7,8 +7,7 @@ last, so that a crash leaves the old model or the new one.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,12 +16,12 @@ import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
-from torch.nn.modules.module import register_module_parameter_registration_hook
 
 import lowerbound
 
 # Their parts must be registered for `load` to find them.
 from lowerbound import context, devices, likelihoods, networks, posteriors, priors, transforms  # noqa: F401
+from lowerbound.allocations import Allocations
 from lowerbound.errors import ConfigurationError, StorageError, brief
 from lowerbound.files import (
     HALF,
@@ -39,7 +38,8 @@ from lowerbound.vae import VAE
 FORMAT = 1
 MODEL_FILE = "model.json"
 OWN_WEIGHTS = f"weights-{16 * '[0-9a-f]'}.safetensors"
-SPARE_PARAMETERS = 1000
+OVERHEAD, COPIES, SPARE = 2**16, 4, 2**28
+"""A model may take so many times the bytes of its weights, with an overhead for each, and more."""
 
 
 class WeightsFile(pydantic.BaseModel):
@@ -105,7 +105,8 @@ def load(folder: str | Path, device: str | torch.device | None = "cpu") -> VAE:
     information = read_information(folder)
     tensors = _read_weights(folder, information["weights"])
     _refuse_misfit(folder, information["model"], tensors)
-    model = _built(folder, information["model"])
+    with _allocations(folder, tensors):
+        model = _built(folder, information["model"])
     refuse_other_shapes(model.state_dict(), tensors, _misfit(folder))
     own = {**dict(model.named_parameters(remove_duplicate=False)), **dict(model.named_buffers())}
     for name, tensor in tensors.items():
@@ -159,12 +160,12 @@ def refuse_other_shapes(
 def _refuse_misfit(folder: Path, description: Any, tensors: Mapping[str, Tensor]) -> None:
     """Compare the sizes of a model, before it takes any memory, with those of its weights."""
     try:
-        with torch.device("meta"), _at_most(2 * len(tensors) + SPARE_PARAMETERS, folder):
+        with torch.device("meta"), _allocations(folder, tensors):
             planned = _built(folder, description).state_dict()
     except StorageError as error:
         if error.__cause__ is None:
             raise
-        return  # perhaps a part of the user's own, which reads its numbers as it is made
+        return  # a part that reads its numbers as it is made, such as a flow
     refuse_other_shapes(planned, tensors, _misfit(folder))
 
 
@@ -172,22 +173,12 @@ def _misfit(folder: Path) -> str:
     return f"{folder}: the weights do not fit the model"
 
 
-@contextmanager
-def _at_most(count: int, folder: Path) -> Iterator[None]:
-    """No more parameters are made inside the ``with``."""
-    made = 0
-
-    def register(module: Any, name: str, parameter: Any) -> None:
-        nonlocal made
-        made += 1
-        if made > count:
-            raise StorageError(f"{_misfit(folder)}, which has many more")
-
-    hook = register_module_parameter_registration_hook(register)
-    try:
-        yield
-    finally:
-        hook.remove()
+def _allocations(folder: Path, tensors: Mapping[str, Tensor]) -> Allocations:
+    """Inside the ``with``, tensors are made as long as they do not take far more than these."""
+    most = SPARE + COPIES * sum(tensor.nbytes + OVERHEAD for tensor in tensors.values())
+    return Allocations(
+        most, OVERHEAD, lambda wanted: StorageError(f"{_misfit(folder)}, which is far larger")
+    )
 
 
 def _built(folder: Path, description: Any) -> VAE:
@@ -200,10 +191,9 @@ def _built(folder: Path, description: Any) -> VAE:
     except StorageError:
         raise
     except Exception as error:  # whatever a constructor makes of arguments that are none
-        reason = f"{type(error).__name__}: {brief(error)}"
         raise StorageError(
-            f"{path}: expected parts and sizes that fit in memory and together ({reason}); "
-            "the file is damaged"
+            f"{path}: expected parts and sizes that fit in memory and together "
+            f"({brief(error)}); the file is damaged"
         ) from error
     if not isinstance(model, VAE):
         raise StorageError(f"{path}: expected a VAE, got {type(model).__name__}")

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.errors import ConfigurationError
-from lowerbound.parts import Finite, Positive, Size, part
+from lowerbound.parts import Finite, NonNegative, Positive, Size, part
 
 SMALLEST = 1e-150
 Output = Literal["binary", "binarised", "grey", "continuous", "counts", "categories"]
@@ -302,7 +302,7 @@ class PerField(Transform):
     """
 
     transforms: tuple[Transform, ...]
-    columns: tuple[tuple[int, ...], ...]
+    columns: tuple[tuple[NonNegative, ...], ...]
 
     def __post_init__(self) -> None:
         every = sorted(column for group in self.columns for column in group)

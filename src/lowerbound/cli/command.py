@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import typing
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from lowerbound.docstrings import docstring
 from lowerbound.errors import ConfigurationError, closest, near
+from lowerbound.hints import takes
 
 UsageError: Any = typer.BadParameter.__base__
 """What typer raises where arguments do not fit."""
@@ -61,14 +63,17 @@ def register(
 def sentence(error: Any) -> str:
     """What typer found wrong, in one sentence that ends in what to do."""
     option = getattr(error, "option_name", None)
-    if option and "No such option" in error.message:
+    if hasattr(error.__cause__, "errors"):  # of pydantic
+        hints = typing.get_type_hints(error.ctx.command.callback, include_extras=True)
+        wanted = takes(hints[error.param.name], {}, none=False)
+        given = error.__cause__.errors()[0]["input"]
+        message = f"expected {error.param.opts[-1]} to be {wanted}, got {given!r}"
+    elif option and "No such option" in error.message:
         options = [name for p in error.ctx.command.get_params(error.ctx) for name in p.opts]
         if close := closest(option, options):
             return f"unknown option {option}; did you mean {' or '.join(close)}?"
         message = f"unknown option {option}"
     else:
-        message = " ".join(error.format_message().replace("Value error, ", "").split())
+        message = " ".join(error.format_message().split())
         message = f"{message[:1].lower()}{message[1:]}".rstrip(".")
-    if hasattr(error.__cause__, "errors"):  # of pydantic
-        message += f", got {error.__cause__.errors()[0]['input']!r}"
     return f"{message}; see {error.ctx.command_path} --help" if error.ctx else message

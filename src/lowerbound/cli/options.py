@@ -18,12 +18,6 @@ def known_data() -> list[str]:
     return list(known())
 
 
-def _seed(value: int) -> int:
-    if not 0 <= value < 2**63:
-        raise typer.BadParameter(f"expected 0 to 2⁶³ − 1, got {value}")
-    return value
-
-
 Folder = Annotated[
     Path, typer.Argument(metavar="RUN", help="The folder that `lowerbound train` made.")
 ]
@@ -37,7 +31,7 @@ Labels = Annotated[
     str | None, typer.Option(help="With --data: the column or array of its class labels.")
 ]
 Device = Annotated[str | None, typer.Option(help="cpu or cuda; a GPU where there is one.")]
-Seed = Annotated[int, typer.Option(callback=_seed, help="Seed of all noise.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of all noise.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[
     bool,

@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import textwrap
-import types
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -17,6 +16,7 @@ from lowerbound.cli.output import show
 from lowerbound.cli.settings import known_names
 from lowerbound.docstrings import arguments, docstring
 from lowerbound.errors import ConfigurationError, near
+from lowerbound.hints import takes
 
 Told = dict[str, Any]
 """Of a setting: its default, what it takes, its meaning; of a part, its arguments so too."""
@@ -103,7 +103,7 @@ def _shown(value: Any) -> str:
 
 def explain_recipe(name: str) -> tuple[Told, str]:
     """A recipe, with the meaning of each of its settings."""
-    from lowerbound.parts import registered
+    from lowerbound.parts import REGISTRY, registered
     from lowerbound.recipes import AXES, RECIPES, compose
     from lowerbound.training import Training
 
@@ -114,8 +114,8 @@ def explain_recipe(name: str) -> tuple[Told, str]:
     settings: Told = {}
     for key, default in recipe.defaults.items():
         is_part = isinstance(default, Mapping)
-        takes = f"one of {', '.join(_named(key))}" if key in AXES else _takes(hints[key])
-        settings[key] = _setting(default["part"] if is_part else default, takes, meanings[key])
+        wanted = f"one of {', '.join(_named(key))}" if key in AXES else takes(hints[key], REGISTRY)
+        settings[key] = _setting(default["part"] if is_part else default, wanted, meanings[key])
         if is_part:
             settings |= _arguments(key, registered(default["part"]), default)
     defaults = {field.name: field.default for field in dataclasses.fields(Training)}
@@ -176,7 +176,7 @@ def _settable(cls: type) -> dict[str, inspect.Parameter]:
 
 def _arguments(key: str, cls: type, given: Mapping[str, Any]) -> Told:
     """The settings of the part at ``key``, which has the arguments ``given``."""
-    from lowerbound.parts import describe, registered
+    from lowerbound.parts import REGISTRY, describe, registered
 
     hints = typing.get_type_hints(cls.__init__, include_extras=True)  # type: ignore[misc]
     meanings = arguments(docstring(cls))
@@ -188,7 +188,7 @@ def _arguments(key: str, cls: type, given: Mapping[str, Any]) -> Told:
             default = describe(default)
         is_part = isinstance(default, Mapping)
         shown = default["part"] if is_part else default
-        settings[dotted] = _setting(shown, _takes(hints[name]), meanings.get(name, ""))
+        settings[dotted] = _setting(shown, takes(hints[name], REGISTRY), meanings.get(name, ""))
         if is_part:
             settings |= _arguments(dotted, registered(default["part"]), default)
     return settings
@@ -206,41 +206,3 @@ def _lines(settings: Told) -> Iterator[str]:
         yield f"  {name}={default}"
         text = "; ".join(filter(None, (told["meaning"], told["takes"])))
         yield from textwrap.wrap(text, 80, initial_indent="      ", subsequent_indent="      ")
-
-
-def _takes(hint: Any) -> str:
-    """What values a type stands for, in words.
-
-    >>> _takes(int | None), _takes(typing.Literal["adam", "adamw"]), _takes(tuple[int, ...])
-    ('a whole number or none', 'adam or adamw', 'whole numbers, as in 300,100')
-    """
-    origin, inner = typing.get_origin(hint), typing.get_args(hint)
-    if origin is Annotated:
-        bounds = [f"at least {ge}" for m in inner[1:] if (ge := _at_least(m)) is not None]
-        return ", ".join([_takes(inner[0]), *bounds])
-    if origin in (typing.Union, types.UnionType):
-        return _either(_takes(kind) for kind in inner)
-    if origin is typing.Literal:
-        return _either(map(str, inner))
-    if origin is tuple:
-        return _takes(inner[0]).replace("a whole number", "whole numbers") + ", as in 300,100"
-    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-    return {types.NoneType: "none", **names}.get(hint) or _one_of(hint)
-
-
-def _at_least(bound: Any) -> int | None:
-    """The least value that a pydantic field allows, if it has one."""
-    return next((m.ge for m in getattr(bound, "metadata", ()) if hasattr(m, "ge")), None)
-
-
-def _one_of(cls: type) -> str:
-    """The parts that are of a class, such as schedules."""
-    from lowerbound.parts import REGISTRY
-
-    return _either(name for name, part in REGISTRY.items() if issubclass(part, cls))
-
-
-def _either(words: Iterable[str]) -> str:
-    """The words, with ``or`` before the last."""
-    *others, last = words
-    return f"{', '.join(others)} or {last}" if others else last

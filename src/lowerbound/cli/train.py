@@ -118,7 +118,11 @@ def train(
         )
     else:
         settings = recipes.parse(set_ or [])
-        recipes.check(recipe, settings)
+        try:
+            recipes.check(recipe, settings)
+        except ConfigurationError as error:
+            remedy = "" if "; " in str(error) else f"; see lowerbound recipes {recipe}"
+            raise ConfigurationError(f"{error}{remedy}") from None
         if labels is not None and keeps_labels_apart(data) and Path(labels).exists():
             labels = str(Path(labels).absolute())
         description = runs.RunDescription(

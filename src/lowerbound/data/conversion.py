@@ -18,7 +18,7 @@ from torch import Tensor
 
 from lowerbound.data.moments import Moments
 from lowerbound.data.schema import Field, Kind, Schema, Values
-from lowerbound.errors import DataError, brief
+from lowerbound.errors import DataError, brief, shown
 
 CHANNELS = (1, 3, 4)
 CONTAINER = Path("/sys/fs/cgroup/memory.max")
@@ -288,12 +288,6 @@ def dtype_name(dtype: np.dtype) -> str:
     return {"O": "Python objects", "U": "text", "S": "bytes", "c": "complex numbers"}.get(
         dtype.kind, str(dtype)
     )
-
-
-def shown(value: object) -> str:
-    """A value in a message."""
-    text = repr(value)
-    return text if len(text) < 60 else f"{text[:50]} …, a {type(value).__name__}"
 
 
 def memory() -> float:

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound.data.conversion import check_finite, dtype_name, is_finite, shown
+from lowerbound.data.conversion import check_finite, dtype_name, is_finite
 from lowerbound.data.moments import Moments
 from lowerbound.data.schema import Field, Kind, Schema, Values
-from lowerbound.errors import ConfigurationError, DataError, brief, check_count
+from lowerbound.errors import ConfigurationError, DataError, brief, check_count, shown
 from lowerbound.notebooks import Summarised
 
 

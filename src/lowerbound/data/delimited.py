@@ -18,11 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
-from lowerbound.data.conversion import Parts, Raw, check_memory, shown
+from lowerbound.data.conversion import Parts, Raw, check_memory
 from lowerbound.data.header import MISSING, is_truth, names_columns, numbers
 from lowerbound.data.reading import Reading
 from lowerbound.data.tables import BYTES, choose, gather, not_a_number, table_raw
-from lowerbound.errors import DataError, brief
+from lowerbound.errors import DataError, brief, shown
 from lowerbound.extras import needs
 
 log = logging.getLogger("lowerbound")

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound.data.conversion import dtype_name, shown
-from lowerbound.errors import DataError
+from lowerbound.data.conversion import dtype_name
+from lowerbound.errors import DataError, shown
 
 
 def number_labels(parts: Sequence[np.ndarray], where: str) -> tuple[list[Tensor], tuple[str, ...]]:

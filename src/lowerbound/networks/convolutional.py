@@ -65,7 +65,7 @@ class Convolutional(nn.Module):
         activation: Activation = "relu",
         normalisation: Normalisation = "none",
         residual: Blocks = 0,
-        context_dim: int = 0,
+        context_dim: NonNegative = 0,
     ) -> None:
         super().__init__()
         sizes = map_sizes(shape, len(channels), kernel_size, stride, padding)
@@ -131,7 +131,7 @@ class Deconvolutional(nn.Module):
         activation: Activation = "relu",
         normalisation: Normalisation = "none",
         residual: Blocks = 0,
-        context_dim: int = 0,
+        context_dim: NonNegative = 0,
     ) -> None:
         super().__init__()
         sizes = map_sizes(shape, len(channels), kernel_size, stride, padding)[::-1]
@@ -200,11 +200,15 @@ def map_sizes(
     """Height and width before and after each of ``layers`` convolutions.
 
     Raises:
-        ShapeError: nothing is left after one of them.
+        ShapeError: nothing is left after one of them, or their edges would see no image.
 
     >>> map_sizes((1, 28, 28), 2, kernel_size=3, stride=2, padding=1)
     [(28, 28), (14, 14), (7, 7)]
     """
+    if padding >= kernel_size:
+        raise ShapeError(
+            f"expected a padding smaller than the kernel, which is {kernel_size}, got {padding}"
+        )
     sizes = [shape[1:]]
     for _ in range(layers):
         height, width = ((n + 2 * padding - kernel_size) // stride + 1 for n in sizes[-1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from torch import nn
 
 from lowerbound.parts import Size
@@ -41,6 +42,8 @@ def autoregressive_flow(
     """
     from zuko.flows import MAF, NSF
 
+    # Its masks compare all pairs of dimensions: they count where allocations are limited.
+    torch.empty((dimensions, dimensions), dtype=torch.float64, device="meta")
     build = MAF if univariate == "affine" else NSF
     flow = build(
         dimensions,

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lowerbound.networks.activations import Activation, activated
-from lowerbound.parts import Size, part
+from lowerbound.parts import NonNegative, Size, part
 
 
 @part
@@ -37,7 +37,7 @@ class MLP(nn.Module):
         hidden: tuple[Size, ...],
         out_features: Size,
         activation: Activation = "relu",
-        context_dim: int = 0,
+        context_dim: NonNegative = 0,
     ) -> None:
         super().__init__()
         sizes = (in_features + context_dim, *hidden)

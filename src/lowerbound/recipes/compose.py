@@ -19,7 +19,7 @@ from lowerbound.likelihoods import TAKES
 from lowerbound.networks import MLP, FieldInputs, Given, LogCounts
 from lowerbound.parts import Size, awaiting, complete, parameters_of, registered
 from lowerbound.recipes.settings import part_of
-from lowerbound.recipes.size import WithinMemory
+from lowerbound.recipes.size import within_memory
 from lowerbound.transforms import Binarise, Binary, Counts, PerField, Transform
 from lowerbound.vae import VAE
 
@@ -93,7 +93,7 @@ def compose(
     classes = context.classes if context else 0
     sizes = {"latent_dim": latent_dim, "shape": data.shape, "context_dim": classes}
     observed = observe(data, likelihood, transform)
-    with WithinMemory():
+    with within_memory():
         p_x = with_network(observed.likelihood, mirrored(network), sizes, latent_dim)
         p_z = named_prior(prior, sizes, data)
         q = with_network(posterior, network, sizes, observed.inputs, observed.encoder)

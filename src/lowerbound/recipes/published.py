@@ -30,7 +30,7 @@ from lowerbound.recipes.compose import (
     with_network,
 )
 from lowerbound.recipes.settings import merged
-from lowerbound.recipes.size import WithinMemory
+from lowerbound.recipes.size import within_memory
 from lowerbound.training import Training
 from lowerbound.vae import VAE
 
@@ -86,7 +86,7 @@ class Recipe:
             steps = -(-len(data) // training.batch_size)
             epochs = max(training.epochs, -(-LEAST_STEPS // steps))
             training = replace(training, epochs=epochs)
-        with WithinMemory():
+        with within_memory():
             model = self.model(data, **chosen)
         return Experiment(model, complete(objective, examples=len(data)), training)
 

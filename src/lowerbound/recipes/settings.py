@@ -14,8 +14,7 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from lowerbound.data.conversion import shown
-from lowerbound.errors import ConfigurationError, closest, near
+from lowerbound.errors import ConfigurationError, closest, near, shown
 from lowerbound.objectives import Objective
 from lowerbound.parts import (
     REGISTRY,

@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 import pydantic
 
 from lowerbound.errors import ConfigurationError
-from lowerbound.parts import part
+from lowerbound.parts import Finite, Positive, Size, part
 
-Count = Annotated[int, pydantic.Field(lt=2**31)]
+FromZero = Annotated[Finite, pydantic.Field(ge=0)]
 
 
 @part
@@ -38,38 +38,23 @@ class Training:
         seed: of the order of examples and of all noise, from 0 to 2⁶³ − 1.
     """
 
-    epochs: Count = 20
-    batch_size: Count = 128
+    epochs: Size = 20
+    batch_size: Size = 128
     optimizer: Literal["adam", "adamw"] = "adam"
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.0
+    learning_rate: Positive = 1e-3
+    weight_decay: FromZero = 0.0
     schedule: Literal["constant", "cosine"] = "constant"
-    warmup_epochs: float = 0.0
-    clip_norm: float | None = None
-    patience: Count | None = None
-    ema: float | None = None
+    warmup_epochs: FromZero = 0.0
+    clip_norm: Annotated[float, pydantic.Field(gt=0)] | None = None
+    patience: Size | None = None
+    ema: Annotated[float, pydantic.Field(gt=0, lt=1)] | None = None
     precision: Literal["float32", "bfloat16"] = "float32"
-    seed: int = 0
+    seed: Annotated[int, pydantic.Field(ge=0, le=2**63 - 1)] = 0
 
     def __post_init__(self) -> None:
-        self._expect("epochs", "at least 1", holds=self.epochs >= 1)
-        self._expect("batch_size", "at least 1", holds=self.batch_size >= 1)
-        self._expect("learning_rate", "a positive number", holds=0 < self.learning_rate < math.inf)
-        self._expect("weight_decay", "0 or more", holds=self.weight_decay >= 0)
-        self._expect("warmup_epochs", "finite, 0 or more", holds=0 <= self.warmup_epochs < math.inf)
-        self._expect(
-            "clip_norm", "a positive number", holds=self.clip_norm is None or self.clip_norm > 0
-        )
-        self._expect("patience", "at least 1", holds=self.patience is None or self.patience >= 1)
-        self._expect("ema", "between 0 and 1", holds=self.ema is None or 0 < self.ema < 1)
-        self._expect("seed", "from 0 to 2⁶³ − 1", holds=0 <= self.seed < 2**63)
         if self.optimizer == "adam" and self.weight_decay:
-            raise ConfigurationError("weight_decay needs optimizer='adamw', got 'adam'")
-
-    def _expect(self, name: str, wanted: str, *, holds: bool) -> None:
-        if not holds:
             raise ConfigurationError(
-                f"Training: expected {name} to be {wanted}, got {getattr(self, name)}"
+                "expected optimizer='adamw' for a weight_decay, got 'adam'; set one of them"
             )
 
     def learning_rate_at(self, time: float) -> float:
