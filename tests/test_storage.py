@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import signal
+import typing
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -21,6 +22,8 @@ import torch
 import lowerbound as lb
 from lowerbound import files
 from lowerbound.errors import ConfigurationError, LowerboundError, StorageError
+from lowerbound.hints import takes
+from lowerbound.parts import REGISTRY, parameters_of
 from lowerbound.training import checkpoint, read_history
 from lowerbound.training.processes import Processes
 
@@ -316,6 +319,33 @@ def test_what_cannot_be_read_is_refused(saved, damage, message):
     with pytest.raises(StorageError, match=message) as refusal:
         lb.load(saved)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("wrong", [{"latent_dim": 10**5}, {"hidden": [2**31 - 1]}])
+def test_a_flow_is_counted_before_it_takes_memory(tmp_path, wrong):
+    """zuko's masks are made of values, so that its sizes cannot be compared without memory."""
+    parts = small()
+    flow = lb.FlowPrior(2, transforms=1, hidden=(4,))
+    lb.save(lb.VAE(flow, parts.posterior, parts.likelihood), tmp_path)
+    assert isinstance(lb.load(tmp_path).prior, lb.FlowPrior)
+    model = json.loads((tmp_path / "model.json").read_text())["model"]
+    model["prior"] |= wrong
+    edit(tmp_path, model=model)
+    with pytest.raises(StorageError, match="which is far larger"):
+        lb.load(tmp_path)
+
+
+@pytest.mark.parametrize("number", [-1, 2**31, 2**63, 10**30])
+def test_whole_numbers_in_descriptions_are_bounded(number):
+    """Those of all of lowerbound's parts, so that none is for torch to stumble over."""
+    for name, cls in REGISTRY.items():
+        hints = typing.get_type_hints(cls.__init__, include_extras=True)
+        for argument in parameters_of(cls):
+            words = takes(hints[argument], {})
+            if cls.__module__.startswith("lowerbound.") and "whole number" in words:
+                assert "whole number from" in words or "whole numbers from" in words, (name, words)
+    with pytest.raises(ConfigurationError, match="expected padding to be a whole number from 0"):
+        lb.Convolutional((1, 8, 8), (2,), 4, padding=number)
 
 
 @pytest.fixture(scope="module")

@@ -161,7 +161,7 @@ def rates(
     from lowerbound.runs import Run
 
     if out is not None and out.suffix != ".png":
-        raise ConfigurationError(f"expected --out to end in .png, got {out}")
+        raise ConfigurationError(f"expected --out to end in .png, got {str(out)!r}")
     runs = [Run.open(folder, device, checking) for folder in folders]
     models = {run.folder.name: run.model for run in runs}
     if len(models) < len(runs):

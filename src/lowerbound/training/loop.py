@@ -248,7 +248,11 @@ class _Run:
                 place = (epoch, i, rank)
                 streams.seed_noise(self.device, self.training.seed, Stream.VALIDATION, *place)
                 terms = self.terms(*batches.share(batch, rank, world), math.inf).named()
-                self._refuse_non_finite(terms, f"in validation after epoch {epoch}")
+                self._refuse_non_finite(
+                    terms,
+                    f"in validation after epoch {epoch}",
+                    "look for outliers among its data, or ",
+                )
                 _accumulate(sums, terms)
         return self._means(sums, len(data))
 
@@ -365,15 +369,15 @@ class _Run:
         epoch, within = divmod(step, self.steps)
         return f"at step {within + 1} of epoch {epoch + 1} (step {step + 1} in all)"
 
-    def _refuse_non_finite(self, tensors: dict[str, Tensor], place: str) -> None:
+    def _refuse_non_finite(self, tensors: dict[str, Tensor], place: str, remedy: str = "") -> None:
         """Name the first tensor that is not finite, a term before the objective made of it."""
         for name, tensor in reversed(tensors.items()):
             if tensor.isfinite().all():
                 continue
             kept = self.out is not None and (self.out / checkpoint.CHECKPOINT_FILE).exists()
             raise NonFiniteLoss(
-                f"{name} became {'NaN' if tensor.isnan().any() else 'infinite'} {place}; try a "
-                "lower learning_rate, clip_norm=1 or some warmup_epochs"
+                f"{name} became {'NaN' if tensor.isnan().any() else 'infinite'} {place}; "
+                f"{remedy}try a lower learning_rate, clip_norm=1 or some warmup_epochs"
                 + (f"; the last good checkpoint is kept in {self.out}" if kept else "")
             )
 
