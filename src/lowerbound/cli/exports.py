@@ -94,7 +94,8 @@ def write_table(out: Path, columns: dict[str, np.ndarray]) -> None:
 def _expect(out: Path, known: tuple[str, ...], what: str) -> None:
     if out.suffix not in known or out.is_dir():
         raise ConfigurationError(
-            f"expected --out to be a file ending in {' or '.join(known)} for {what}, got {str(out)!r}"
+            f"expected --out to be a file ending in {' or '.join(known)} for {what}, got "
+            f"{str(out)!r}"
         )
     if out.suffix == ".csv":
         needs("pyarrow", "tables")
