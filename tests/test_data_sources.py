@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from lowerbound.data import cache_folder, get, known, load, sources, status
-from lowerbound.data.known import FASHION_MNIST, FETCHED, MNIST, File
+from lowerbound.data.known import FASHION_MNIST, FETCHED, MNIST, File, read_digits
 from lowerbound.errors import DataError, DataUnavailable
 
 RNG = np.random.default_rng(0)
@@ -247,6 +247,15 @@ def test_digits_are_embedded():
     fetched = get("digits")
     assert fetched.path is None
     assert [(a.source, a.state) for a in fetched.attempts] == [("embedded", "found")]
+
+
+def test_digits_are_those_that_scikit_learn_loads(monkeypatch):
+    ours = read_digits()
+    monkeypatch.setattr(sys.modules["lowerbound.data.known"], "digits_file", lambda: None)
+    for name, theirs in read_digits().items():
+        assert np.array_equal(ours[name].x, theirs.x)
+        assert np.array_equal(ours[name].labels, theirs.labels)
+    assert {name: len(part.x) for name, part in ours.items()} == {"train": 1437, "test": 360}
 
 
 @pytest.mark.parametrize("function", [get, status])
