@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 from typer.main import get_command
 
@@ -27,20 +28,27 @@ from lowerbound.cli.recipes import explain_part, explain_recipe
 from lowerbound.files import write_sealed
 from lowerbound.parts import REGISTRY
 
+PIXEL = lb.plots.png_bytes(Figure(figsize=(0.01, 0.01)))
 SMALL = ("--set", "hidden=32", "--set", "epochs=2", "--set", "latent_dim=2")
 
 
+def exit_code(*arguments: object) -> int:
+    """Of the command line, called in this process."""
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as stop:
+        patch.setattr(sys, "argv", ["lowerbound", *map(str, arguments)])
+        cli.run(name="lowerbound")
+    return int(stop.value.code or 0)
+
+
 @pytest.fixture
-def run(monkeypatch, capfd):
+def run(capfd):
     """Call the command line; return its exit code, output and errors."""
 
     def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["lowerbound", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.run(name="lowerbound")
+        code = exit_code(*arguments)
         out, err = capfd.readouterr()
         assert "Traceback" not in err
-        return int(stop.value.code or 0), out, err
+        return code, out, err
 
     return call
 
@@ -49,9 +57,14 @@ def run(monkeypatch, capfd):
 def trained(tmp_path_factory) -> Path:
     """A run on digits."""
     folder = tmp_path_factory.mktemp("runs") / "digits"
-    arguments = ["train", "mlp", "--data", "digits", "--out", str(folder), *SMALL]
-    subprocess.run([sys.executable, "-m", "lowerbound", *arguments], check=True)
+    assert exit_code("train", "mlp", "--data", "digits", "--out", folder, *SMALL) == 0
     return folder
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Reports and diagnoses with figures that are made, but not turned into pixels."""
+    monkeypatch.setattr("lowerbound.plots.png_bytes", lambda figure: PIXEL)
 
 
 def test_help_needs_no_torch():
@@ -377,6 +390,7 @@ def test_diagnose_is_one_self_contained_page(run, trained):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("undrawn")
 def test_diagnose_takes_what_fit_kept(run, tmp_path):
     """A folder without run.json: its data by the name it tells, or --data."""
     splits = lb.data.load("digits")
@@ -501,6 +515,7 @@ def test_a_conditional_model(run, tmp_path):
     assert run("report", out)[0] == 0
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_model_of_the_library_is_used_by_the_command_line(run, tmp_path):
     data = lb.data.load("digits")
     lb.save(lb.recipes.mlp(data.train, latent_dim=2, hidden=(8,)).model, tmp_path / "model")
@@ -517,6 +532,7 @@ def test_a_model_of_the_library_is_used_by_the_command_line(run, tmp_path):
     assert not (tmp_path / "model/evaluation.json").exists()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_data_that_moved_are_named(run, tmp_path):
     data, moved, out = write_array(tmp_path), tmp_path / "moved.npy", tmp_path / "run"
     assert run("train", "mlp", "--data", data, "--out", out, *SMALL)[0] == 0
@@ -696,6 +712,7 @@ def test_a_refused_start_leaves_the_folder_free_and_tensorboard_may_be_in_it(run
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("undrawn")
 def test_an_evaluation_of_older_weights_is_not_reported(run, tmp_path):
     folder = tmp_path / "run"
     start = ["train", "mlp", "--data", "digits", "--out", folder, "--set", "epochs=1"]
@@ -717,14 +734,15 @@ def test_changed_data_are_refused(run, tmp_path):
 
 
 @pytest.mark.slow
-def test_ctrl_c_saves_and_resume_ends_where_an_unbroken_run_does(tmp_path):
-    command = [sys.executable, "-m", "lowerbound", "train"]
-    settings = ["--set", "hidden=32", "--set", "epochs=60", "--set", "latent_dim=2"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+def test_ctrl_c_saves_and_resume_ends_where_an_unbroken_run_does(run, tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    fresh = [*command, "mlp", "--data", "digits", *settings, "--out"]
-    subprocess.run([*fresh, str(whole)], check=True, env=environment, capture_output=True)
-    process = subprocess.Popen([*fresh, str(broken)], stderr=subprocess.PIPE, env=environment)
+    fresh = ("train", "mlp", "--data", "digits", *SMALL, "--set", "epochs=60", "--out")
+    assert run(*fresh, whole)[0] == 0
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lowerbound", *fresh, str(broken)],
+        stderr=subprocess.PIPE,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
     metrics = broken / "metrics.jsonl"
     while process.poll() is None and not (metrics.exists() and metrics.stat().st_size):
         time.sleep(0.002)
@@ -733,8 +751,7 @@ def test_ctrl_c_saves_and_resume_ends_where_an_unbroken_run_does(tmp_path):
     assert process.returncode == 130, err.decode()
     assert b"lowerbound train --resume --out" in err
     assert b"Traceback" not in err
-    resume = [*command, "--resume", "--out", str(broken)]
-    subprocess.run(resume, check=True, env=environment, capture_output=True)
+    assert run("train", "--resume", "--out", broken)[0] == 0
     (weights,) = whole.glob("weights-*.safetensors")
     assert (broken / weights.name).read_bytes() == weights.read_bytes()
 
@@ -747,6 +764,7 @@ def test_data_list_names_every_source(run):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("undrawn")
 def test_training_data_may_stay_on_disk(run, tmp_path, monkeypatch):
     x = np.random.default_rng(0).integers(0, 256, (300, 4, 4), np.uint8)
     np.save(tmp_path / "x.npy", x)
