@@ -34,9 +34,10 @@ SMALL = ("--set", "hidden=32", "--set", "epochs=2", "--set", "latent_dim=2")
 
 def exit_code(*arguments: object) -> int:
     """Of the command line, called in this process."""
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as stop:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["lowerbound", *map(str, arguments)])
-        cli.run(name="lowerbound")
+        with pytest.raises(SystemExit) as stop:
+            cli.run(name="lowerbound")
     return int(stop.value.code or 0)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -13,6 +14,7 @@ import pytest
 import safetensors.torch
 import torch
 
+import forks
 from lowerbound.errors import ConfigurationError
 from lowerbound.training.processes import joined, local_rank
 
@@ -20,7 +22,6 @@ pytestmark = pytest.mark.slow
 
 SCRIPT = """
 import sys, torch, lowerbound as lb
-torch.set_num_threads(1)
 x = torch.rand(103, 6, generator=torch.Generator().manual_seed(0))
 torch.manual_seed(0)
 model = lb.VAE(lb.StandardNormal(2), lb.Deterministic(lb.MLP(6, (5,), 2), 2),
@@ -31,29 +32,35 @@ lb.fit(model, x, x[:33], lb.Reconstruction(), training, out=sys.argv[1], callbac
 """
 
 
-def launch(
-    script: Path,
-    folder: Path,
-    processes: int,
-    epochs: int = 3,
-    how: str = "new",
-    env: dict[str, str] | None = None,
-) -> subprocess.CompletedProcess[str]:
-    launcher = [sys.executable]
-    if processes > 1:
-        launcher += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+def run(script: str, folder: Path, processes: int, epochs: int = 3, how: str = "new") -> None:
+    """In so many processes, in an environment like torchrun's."""
+    with socket.create_server(("localhost", 0)) as server:
+        port = server.getsockname()[1]
+    group = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "WORLD_SIZE": str(processes)}
+    logs = [folder.with_name(f"{folder.name}-{rank}.log") for rank in range(processes)]
+    started = [
+        forks.start(
+            *(script, folder, epochs, how),
+            log=log,
+            environment=group | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+        )
+        for rank, log in enumerate(logs)
+    ]
+    for process, log in zip(started, logs, strict=True):
+        process.join()
+        assert process.exitcode == 0, log.read_text()
+
+
+def torchrun(script: Path, folder: Path, how: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Under torchrun itself, in two processes."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     return subprocess.run(
-        [*launcher, str(script), str(folder), str(epochs), how],
+        [sys.executable, *launcher, str(script), str(folder), "3", how],
         check=False,
         capture_output=True,
         text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"} | (env or {}),
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | env,
     )
-
-
-def run(script: Path, folder: Path, processes: int, epochs: int = 3, how: str = "new") -> None:
-    done = launch(script, folder, processes, epochs, how)
-    assert done.returncode == 0, done.stderr
 
 
 def outcome(folder: Path) -> tuple[dict[str, torch.Tensor], list[dict]]:
@@ -64,11 +71,9 @@ def outcome(folder: Path) -> tuple[dict[str, torch.Tensor], list[dict]]:
 
 def test_two_processes_train_as_one(tmp_path):
     """The last batch of 3 is shared as 2 and 1; metrics are means over both processes."""
-    script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
-    run(script, tmp_path / "one", 1)
-    run(script, tmp_path / "two", 2, epochs=2)
-    run(script, tmp_path / "two", 2, epochs=3, how="resume")
+    run(SCRIPT, tmp_path / "one", 1)
+    run(SCRIPT, tmp_path / "two", 2, epochs=2)
+    run(SCRIPT, tmp_path / "two", 2, epochs=3, how="resume")
     (one, first), (two, second) = outcome(tmp_path / "one"), outcome(tmp_path / "two")
     for name, tensor in one.items():
         torch.testing.assert_close(two[name], tensor)
@@ -93,18 +98,20 @@ class Dying(Objective):
 
 def test_a_run_goes_on_after_one_process_was_killed(tmp_path):
     """In the third epoch of 6 steps and a validation batch: the second epoch's checkpoint stays."""
+    first, rest = SCRIPT.split("x = ", 1)
+    code = f"{first}{DYING}x = {rest.replace('lb.Reconstruction()', 'Dying()')}"
+    run(code, tmp_path / "whole", 2)
     script = tmp_path / "script.py"
-    begin, end = SCRIPT.split("torch.set_num_threads(1)\n")
-    script.write_text(begin + DYING + end.replace("lb.Reconstruction()", "Dying()"))
-    run(script, tmp_path / "whole", 2)
-    failed = launch(script, tmp_path / "killed", 2, env={"DIES": "1"})
+    script.write_text(code)
+    failed = torchrun(script, tmp_path / "killed", "new", DIES="1")
     assert failed.returncode != 0
     assert len((tmp_path / "killed" / "metrics.jsonl").read_text().splitlines()) == 2
     assert not list((tmp_path / "killed").glob("weights-*"))
-    run(script, tmp_path / "killed", 2, how="resume")
-    (whole, first), (resumed, second) = outcome(tmp_path / "whole"), outcome(tmp_path / "killed")
+    resumed = torchrun(script, tmp_path / "killed", "resume")
+    assert resumed.returncode == 0, resumed.stderr
+    (whole, first), (killed, second) = outcome(tmp_path / "whole"), outcome(tmp_path / "killed")
     for name, tensor in whole.items():
-        assert torch.equal(resumed[name], tensor)
+        assert torch.equal(killed[name], tensor)
     assert [r["train"] for r in first] == [r["train"] for r in second]
 
 

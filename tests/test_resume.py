@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import random
 import signal
-import sys
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 import torch
 
+import forks
 import lowerbound as lb
 import lowerbound.training
 
@@ -21,7 +21,6 @@ pytestmark = pytest.mark.slow
 
 SCRIPT = """
 import sys, torch, lowerbound as lb
-torch.set_num_threads(1)
 torch.manual_seed(7)
 data = lb.data.load("digits", validation=200)
 model = lb.VAE(
@@ -55,27 +54,11 @@ VARIANTS = {
 }
 
 
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["lowerbound.training", "lowerbound.data", "torch._dynamo"])
+def start(script: str, folder: Path, how: str) -> BaseProcess:
+    return forks.start(script, folder, how, log=Path(f"{folder}.out"))
 
 
-def run_script(script: str, folder: Path, how: str) -> None:
-    """In a process of its own, which says what it says in a file beside the folder."""
-    out = os.open(f"{folder}.out", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(out, 1)
-    os.dup2(out, 2)
-    sys.argv = ["script", str(folder), how]
-    exec(script, {})
-
-
-def start(script: str, folder: Path, how: str) -> multiprocessing.Process:
-    """Processes are forked from one that has imported the library: each starts at once."""
-    process = FORKS.Process(target=run_script, args=(script, folder, how))
-    process.start()
-    return process
-
-
-def finish(process: multiprocessing.Process) -> None:
+def finish(process: BaseProcess) -> None:
     process.join()
     assert process.exitcode == 0
 
