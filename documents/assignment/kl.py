@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from scipy.integrate import quad
 from scipy.stats import norm
@@ -20,6 +22,7 @@ def closed_form(*case: float) -> float:
     return divergences.univariate_gaussian_kl(*numbers).item()
 
 
+@cache
 def by_quadrature(mean_1: float, sigma_1: float, mean_2: float, sigma_2: float) -> float:
     """∫ q log(q/p) for two univariate Gaussians."""
     q, p = norm(mean_1, sigma_1), norm(mean_2, sigma_2)
