@@ -184,27 +184,23 @@ def curves(
 
 @styled
 def rate_distortion(
-    rate: Array | Sequence[float],
-    distortion: Array | Sequence[float],
-    names: Sequence[str],
-    *,
-    unit: str = "nats per example",
+    rate: Array | Sequence[float], distortion: Array | Sequence[float], names: Sequence[str]
 ) -> Figure:
     """Models in the plane of rate and distortion, joined by rising rate.
 
     The dashed line is where R + D, the negative ELBO, is as low as the best model's.
 
     Args:
-        rate: (n,) R = E KL(q(z|x) ‖ p(z)).
-        distortion: (n,) D = −E log p(x|z).
+        rate: (n,) R = E KL(q(z|x) ‖ p(z)), nats per example.
+        distortion: (n,) D = −E log p(x|z), likewise.
         names: one per model.
-        unit: of both.
     """
     rates = finite(as_array(rate, "n", "rates"), "rates")
     distortions = finite(as_array(distortion, "n", "distortions"), "distortions")
     same_length(distortions, len(rates), "distortions", "one per rate")
     same_length(names, len(rates), "names", "one per rate")
     order = np.argsort(rates)
+    unit = "nats per example"
     figure, axes = one_panel(4.8, xlabel=f"rate R, {unit}", ylabel=f"distortion D, {unit}")
     axes.plot(rates[order], distortions[order], "-o", markersize=4)
     best = (rates + distortions).min()

@@ -105,13 +105,13 @@ def minus(text: str) -> str:
     return text.replace("-", "−")
 
 
-def coordinate(value: float, decimals: int = 2) -> str:
+def coordinate(value: float) -> str:
     """A latent value as a label, with a true minus sign and no negative zero.
 
     >>> coordinate(-1.645), coordinate(-0.0001)
     ('−1.65', '0.00')
     """
-    return minus(f"{round(value, decimals) + 0.0:.{decimals}f}")
+    return minus(f"{round(value, 2) + 0.0:.2f}")
 
 
 def number(value: float) -> str:
