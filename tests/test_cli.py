@@ -273,8 +273,16 @@ def test_a_bracket_is_of_labels_in_all_their_places(run, tmp_path, monkeypatch):
     assert run("train", "mlp", "--out", "r", *options, "--set", "conditional=True")[0] == 0
     described = json.loads((tmp_path / "r" / "run.json").read_text())
     assert described["source"]["labels"] == str(tmp_path / "y.npy")
+    assert run("sample", "r", "-n", 4, "--out", "x.csv")[0] == 0
+    head, *rows = (tmp_path / "x.csv").read_text().replace('"', "").split()
+    assert head == "x0,x1,x2,x3,label"
+    assert [row.split(",")[4] for row in rows] == ["0", "1", "2", "0"]
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
+    _, _, err = run("evaluate", tmp_path / "elswhere")
+    assert err.endswith(f"got no such folder; did you mean {tmp_path / 'elsewhere'}?\n")
+    _, _, err = run("evaluate", tmp_path / "r", "--data", tmp_path / "xx.npy")
+    assert f"did you mean {tmp_path / 'x.npy'}" in err
     assert run("evaluate", tmp_path / "r", "--samples", 1)[0] == 0  # its labels are found
     given, bracket = [], lb.evaluation.bracket
 
@@ -422,7 +430,7 @@ def test_diagnose_refuses_data_that_are_not_the_model_s(run, trained, tmp_path):
     before = page.read_bytes() if page.exists() else None
     np.save(tmp_path / "wide.npy", np.arange(1620).astype(np.uint8).reshape(20, 9, 9))
     for arguments, status, message in (
-        (("--data", tmp_path / "wide.npy"), 3, "expected examples of shape (1, 8, 8)"),
+        (("--data", tmp_path / "wide.npy"), 3, "expected images of shape (1, 8, 8)"),
         (("--data", "digits"), 2, "leave --data out"),
         (("--labels", "city"), 2, "expected --labels with --data"),
     ):
@@ -697,9 +705,13 @@ def test_other_data_are_matched_to_the_run(run, tmp_path):
     assert (code, "got '12'" in err) == (3, True)
     code, _, err = run("evaluate", model, "--data", tmp_path / "unit.npz")
     assert (code, "expected grey values up to 255" in err) == (3, True)
+    np.save(tmp_path / "table.npy", np.random.default_rng(0).normal(size=(40, 3)))
+    code, _, err = run("evaluate", model, "--data", tmp_path / "table.npy")
+    assert (code, "expected images of shape (1, 6, 6), as the model" in err) == (3, True)
+    assert "got table.npy: 40 rows of 3 numbers, real" in err
     np.save(tmp_path / "wide.npy", np.arange(9 * 63, dtype=np.uint8).reshape(9, 7, 9))
     code, _, err = run("embed", model, "--data", tmp_path / "wide.npy", "--out", tmp_path / "z.npy")
-    assert (code, "wide.npy: expected examples of shape (1, 6, 6), as" in err) == (3, True)
+    assert (code, "wide.npy: expected images of shape (1, 6, 6), as" in err) == (3, True)
     code, _, err = run("evaluate", model, "--labels", "y")
     assert (code, "expected --labels with --data" in err) == (2, True)
 

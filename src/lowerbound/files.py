@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import pydantic
 
-from lowerbound.errors import ConfigurationError, StorageError, brief
+from lowerbound.errors import ConfigurationError, StorageError, brief, closest
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,6 +31,7 @@ T = TypeVar("T")
 HALF = ".half"
 SEAL = "sha256"
 MAX_JSON_BYTES, MAX_JSON_DEPTH = 64 * 2**20, 100
+MOST_LISTED = 1000
 NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
 
 
@@ -148,10 +150,10 @@ def read_regular(path: Path, what: str, limit: int | None = None) -> bytes:
         if regular and (limit is None or status.st_size <= limit):
             return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-        missing = f"no {path.name} there" if path.parent.is_dir() else "no such folder"
-        raise StorageError(
-            f"expected {what} in {path.parent}, got {missing}; check the path, or restore the file"
-        ) from None
+        there = path.parent.is_dir()
+        missing = f"no {path.name} there" if there else "no such folder"
+        remedy = (not there and like(path.parent)) or "check the path, or restore the file"
+        raise StorageError(f"expected {what} in {path.parent}, got {missing}; {remedy}") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or brief(error)
         raise StorageError(
@@ -166,6 +168,17 @@ def read_regular(path: Path, what: str, limit: int | None = None) -> bytes:
         f"{path}: expected {what} in at most {limit:,} bytes, got {status.st_size:,}; the file is "
         "damaged: restore it"
     )
+
+
+def like(path: Path) -> str:
+    """A hint at what there is by a name like that of ``path``, which is missing; or nothing."""
+    try:
+        with os.scandir(path.parent) as entries:
+            names = [entry.name for entry in itertools.islice(entries, MOST_LISTED)]
+    except OSError:
+        return ""
+    close = [str(path.parent / name) for name in closest(path.name, names)]
+    return f"did you mean {' or '.join(close)}?" if close else ""
 
 
 def read_json(path: Path, what: str) -> dict[str, Any]:

@@ -69,6 +69,10 @@ def run(commands: typer.Typer = app, name: str = "lowerbound") -> NoReturn:
     show_every_letter()
     show_notes()
     try:
+        os.getcwd()
+    except OSError:
+        fail("expected a working folder, got one that was deleted; change to another", 1)
+    try:
         commands(prog_name=name, standalone_mode=False)
     except UsageError as error:
         fail(sentence(error), error.exit_code)

@@ -32,13 +32,20 @@ def write_examples(
     values: np.ndarray,
     columns: Sequence[str] | None,
     draw: Callable[[ModuleType], Figure],
+    classes: np.ndarray | None = None,
 ) -> None:
-    """Examples as .npy, .csv (a table), or .png (images, drawn by ``draw`` with `plots`)."""
+    """Examples as .npy, .csv (a table), or .png (images, drawn by ``draw`` with `plots`).
+
+    A table also has the names of their ``classes``, if there are any, as a last column.
+    """
     if out.suffix == ".npy":
         write_array(out, values)
     elif out.suffix == ".csv":
         names = columns or [f"x{i}" for i in range(values.shape[1])]
-        write_table(out, {name: values[:, i] for i, name in enumerate(names)})
+        table = {name: values[:, i] for i, name in enumerate(names)}
+        if classes is not None:
+            table["class" if "label" in table else "label"] = classes
+        write_table(out, table)
     else:
         from lowerbound import plots
 

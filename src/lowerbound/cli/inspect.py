@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -88,22 +88,30 @@ def sample(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Write draws x ~ p(x|z), z ~ p(z).
+    """Write draws x ~ p(x|z), z ~ p(z); a .csv also gets the classes they are drawn of.
 
     Examples:
         lowerbound sample runs/first --mean --out samples.png
         lowerbound sample runs/conditional --label 5 -n 1000 --seed 1 --out fives.npy
     """
+    import numpy as np
+
     from lowerbound.cli.exports import expect_examples, value_range, write_examples
     from lowerbound.runs import Run
 
     run = Run.open(folder, device)
     expect_examples(out, run.model.shape)
     drawing = {"seed": seed, "mean": mean}
-    drawn = watched("drawing", run.model.sample, n, run.labels(n, label), **drawing).cpu().numpy()
-    columns = run.description.columns if run.is_described else None
+    labels = run.labels(n, label)
+    drawn = watched("drawing", run.model.sample, n, labels, **drawing).cpu().numpy()
+    names: Any = getattr(run.model.context, "names", None)
+    classes = None if labels is None or names is None else np.asarray(names)[labels.numpy()]
     write_examples(
-        out, drawn, columns, lambda plots: plots.samples(drawn, value_range=value_range(drawn))
+        out,
+        drawn,
+        run.model.columns,
+        lambda plots: plots.samples(drawn, value_range=value_range(drawn)),
+        classes,
     )
     wrote(out, json, drawn)
 

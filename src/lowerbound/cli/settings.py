@@ -44,14 +44,13 @@ class Setting:
 
     name: str
     choices: tuple[str, ...]
-    type: str
     meaning: str
     default: str
 
     @property
     def kind(self) -> str:
         """What it takes, as help shows it."""
-        return f"<{'|'.join(self.choices) or self.type}>"
+        return f"<{'|'.join(self.choices) or 'number'}>"
 
     @property
     def help(self) -> str:
@@ -90,7 +89,6 @@ def of_training() -> tuple[Setting, ...]:
                         for node in ast.walk(type_)
                         if isinstance(node, ast.Constant) and isinstance(node.value, str)
                     ),
-                    type=ast.unparse(type_).partition(" | ")[0],
                     meaning=meanings[name],
                     default=str(ast.literal_eval(field.value)).lower(),
                 )

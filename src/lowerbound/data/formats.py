@@ -29,6 +29,7 @@ from lowerbound.data.sources import read_known
 from lowerbound.data.splits import Splits
 from lowerbound.data.stored import Blocks, Progress, Stored
 from lowerbound.errors import ConfigurationError, DataError, near
+from lowerbound.files import like
 
 SHARE_OF_MEMORY = 0.25
 
@@ -227,7 +228,8 @@ def _nothing(source: str | Path, path: Path, error: Exception) -> DataError:
             f"expected a known data set, or the path of a file or folder, got {source!r}; "
             f"{near(source.lower(), known())}"
         )
-    return DataError(f"{path}: expected a file or folder, got a path with nothing there; check it")
+    hint = like(path) or "check it"
+    return DataError(f"{path}: expected a file or folder, got a path with nothing there; {hint}")
 
 
 def _parts(source: str | Path, folder: Path | None, reading: Reading) -> dict[Part, Dataset]:

@@ -169,9 +169,9 @@ class Run:
         data = read(source, columns=columns, **how | {"labels": labels})
         if columns is not None and data.columns is None:
             log.info("%s: its columns have no names, and are taken in the model's order", source)
+        self.expect_shape(data, source)
         if self.is_described and self.description.values is not None:
             self.description.values.refuse_others(data, source)
-        self.expect_shape(data, source)
         if self.is_described and self.description.classes and self.model.context is not None:
             data = Labels(self.description.classes).expect(data)
         return self.model.by_name(data)
@@ -180,10 +180,11 @@ class Run:
         """Raises DataError: ``data``, read from ``source``, are not of the model's shape."""
         shape = tuple(self.model.shape)
         if data.shape != shape:
-            what = "the size" if len(shape) == 3 else "the columns"
+            image = len(shape) == 3
             raise DataError(
-                f"{source}: expected examples of shape {shape}, as the model was trained on, got "
-                f"{data.summary()}; bring them to {what} of its data"
+                f"{source}: expected {'images' if image else 'examples'} of shape {shape}, as the "
+                f"model was trained on, got {data.summary()}; bring them to "
+                f"{'the size' if image else 'the columns'} of its data"
             )
 
     def examples(

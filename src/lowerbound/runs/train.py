@@ -29,6 +29,9 @@ from lowerbound.training.history import out_of_patience
 from lowerbound.training.processes import joined, local_rank
 from lowerbound.vae import VAE
 
+MOST_CLASSES = 20
+"""So many are told by their names."""
+
 
 def train(
     description: RunDescription,
@@ -58,6 +61,8 @@ def train(
         experiment = prepare(description.recipe, splits.train, description.settings)
         if processes.is_first:
             announce(splits.summary())
+            if (named := splits.train.classes) and len(named) <= MOST_CLASSES:
+                announce(f"classes: {', '.join(named)}")
             announce(f"{description.recipe}: {_summary(experiment.model)}")
         watching = [ProgressBar()] if callbacks is None else callbacks
         resume = resume and (folder / CHECKPOINT_FILE).exists()

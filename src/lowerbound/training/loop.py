@@ -228,7 +228,7 @@ class _Run:
         self._refuse_non_finite(state.sums, self._place(state.step - 1))
         state.sums = {}
         state.history.append(record)
-        if self.training.patience is not None and state.best_epoch() == epoch:
+        if self.training.patience is not None and history.best_epoch(state.history) == epoch:
             state.keep_best()
         self._save()
         for callback in self.callbacks:
@@ -248,11 +248,7 @@ class _Run:
                 place = (epoch, i, rank)
                 streams.seed_noise(self.device, self.training.seed, Stream.VALIDATION, *place)
                 terms = self.terms(*batches.share(batch, rank, world), math.inf).named()
-                self._refuse_non_finite(
-                    terms,
-                    f"in validation after epoch {epoch}",
-                    "look for outliers among its data, or ",
-                )
+                self._refuse_non_finite(terms, f"in validation after epoch {epoch}")
                 _accumulate(sums, terms)
         return self._means(sums, len(data))
 
@@ -369,15 +365,16 @@ class _Run:
         epoch, within = divmod(step, self.steps)
         return f"at step {within + 1} of epoch {epoch + 1} (step {step + 1} in all)"
 
-    def _refuse_non_finite(self, tensors: dict[str, Tensor], place: str, remedy: str = "") -> None:
+    def _refuse_non_finite(self, tensors: dict[str, Tensor], place: str) -> None:
         """Name the first tensor that is not finite, a term before the objective made of it."""
         for name, tensor in reversed(tensors.items()):
             if tensor.isfinite().all():
                 continue
             kept = self.out is not None and (self.out / checkpoint.CHECKPOINT_FILE).exists()
             raise NonFiniteLoss(
-                f"{name} became {'NaN' if tensor.isnan().any() else 'infinite'} {place}; "
-                f"{remedy}try a lower learning_rate, clip_norm=1 or some warmup_epochs"
+                f"{name} became {'NaN' if tensor.isnan().any() else 'infinite'} {place}; try a "
+                "lower learning_rate, clip_norm=1 or some warmup_epochs, or look for outliers in "
+                "the data"
                 + (f"; the last good checkpoint is kept in {self.out}" if kept else "")
             )
 

@@ -49,10 +49,6 @@ class State:
         """The model with the weights that are to be judged, inside the ``with``."""
         return nullcontext() if self.average is None else self.average.swapped_in()
 
-    def best_epoch(self) -> int:
-        """See `history.best_epoch`."""
-        return history.best_epoch(self.history)
-
     def keep_best(self) -> None:
         """Remember the weights as they are as the best so far."""
         with self.averaged():
@@ -62,7 +58,7 @@ class State:
         """Give the model the weights to keep; return the record of their epoch."""
         if self.best:
             self.model.load_state_dict(self.best)
-            return self.history[self.best_epoch() - 1]
+            return self.history[history.best_epoch(self.history) - 1]
         if self.average is not None:
             self.average.copy_to_model()
         return self.history[-1]
