@@ -399,7 +399,7 @@ def test_tensorboard_gets_every_term(tmp_path):
 def test_a_validation_figure_that_is_not_finite_is_named():
     wild = data(20)
     wild[3] = 1e25
-    with pytest.raises(NonFiniteLoss, match="in validation after epoch 1; .* outliers in"):
+    with pytest.raises(NonFiniteLoss, match=r"in validation after epoch 1; .* outliers in"):
         fit(model(), data(), wild, training=quick(), callbacks=[])
 
 

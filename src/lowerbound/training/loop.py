@@ -374,8 +374,7 @@ class _Run:
             raise NonFiniteLoss(
                 f"{name} became {'NaN' if tensor.isnan().any() else 'infinite'} {place}; try a "
                 "lower learning_rate, clip_norm=1 or some warmup_epochs, or look for outliers in "
-                "the data"
-                + (f"; the last good checkpoint is kept in {self.out}" if kept else "")
+                "the data" + (f"; the last good checkpoint is kept in {self.out}" if kept else "")
             )
 
 
