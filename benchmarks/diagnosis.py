@@ -12,6 +12,7 @@ import lowerbound as lb
 import argparse
 import json
 import multiprocessing
+import re
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -106,21 +107,25 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="a folder for the trained models")
     parser.add_argument("--half", type=int, choices=(0, 1), help="only the first, or the second")
     parser.add_argument("--jobs", type=int, default=1, help="processes, each with one thread")
-    parser.add_argument("--only", default="", help="kinds or names with this in them")
+    parser.add_argument("--only", default="", help="kinds or names that this pattern is found in")
     parser.add_argument("--quick", action="store_true", help="check that it runs: two systems")
     told = parser.parse_args()
     cache = told.cache or Path(tempfile.mkdtemp())
     cache.mkdir(parents=True, exist_ok=True)
     path = harness.HERE / "results" / "diagnosis.json"
-    rows: dict[str, Row] = harness.read("diagnosis")["rows"] if path.exists() else {}
-    if told.quick:
-        rows = {}
+    every = {
+        f"{title(system)}, {HALVES[half]}": (i, half)
+        for i, system in enumerate(SYSTEMS)
+        for half in ((0,) if told.quick or i % HELD_BACK else (0, 1))
+    }
+    kept = harness.read("diagnosis")["rows"] if path.exists() and not told.quick else {}
+    rows: dict[str, Row] = {name: row for name, row in kept.items() if name in every}
     asked = [
         (i, half)
-        for i, system in enumerate(SYSTEMS)
-        if told.only in title(system) and (not told.quick or system.name in QUICK)
-        for half in ((0,) if told.quick or i % HELD_BACK else (0, 1))
-        if told.half in (half, None)
+        for i, half in every.values()
+        if re.search(told.only, title(SYSTEMS[i]))
+        and (not told.quick or SYSTEMS[i].name in QUICK)
+        and told.half in (half, None)
     ]
     with ProcessPoolExecutor(told.jobs, multiprocessing.get_context("spawn")) as pool:
         judged = {pool.submit(judge, i, half, cache): (i, half) for i, half in asked}

@@ -158,6 +158,7 @@ on_mnist = partial(by_loop, black28, (4000, 3000), latent=(8, 12))
 
 LAB = Loop(draw=lambda h: h.exp())
 LOG_SIGMA = Loop(draw=lambda h: h.exp(), kl=lambda m, h: standard_normal_kl_terms(m, 2 * h))
+PRECISION = Loop(draw=lambda h: (-h / 2).exp(), kl=lambda m, h: standard_normal_kl_terms(m, -h))
 ASSIGNMENT = Loop(draw=lambda h: 0.1 * h.exp())
 SMALL = Loop(draw=lambda h: 0.1 * (h / 2).exp())
 NONE = Loop(draw=lambda h: 0 * h)
@@ -253,6 +254,8 @@ FAULTY = [
             "digits": by_recipe(digits, (900, 1200), epochs=2, hidden=64),
             "counts": by_recipe(counts(50.0), (1000, 1500), epochs=3, hidden=64),
             "linear": by_recipe(wide, (1000, 1500), "linear", epochs=4, latent_dim=5)}),
+        ("h is a log precision throughout", VARIANCE, "log σ² = −h", {
+            "table": on_table(PRECISION), "digits": on_digits(PRECISION)}),
     )
     for name, make in systems.items()
 ]  # fmt: skip

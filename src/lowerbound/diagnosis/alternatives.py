@@ -69,19 +69,24 @@ FAMILIES = {
     "binary": ("Bernoulli",),
     "grey": ("ContinuousBernoulli", "Gaussian", "DiscretisedLogistic"),
     "unit": ("ContinuousBernoulli", "Gaussian"),
+    "counts": ("Gaussian", "Poisson", "NegativeBinomial"),
 }
 """The likelihoods that are a density, or a probability, of data of such kinds."""
 OF_COLUMNS = ("Gaussian", "StudentT")
-"""Those of columns of any other numbers than counts."""
+"""Those of columns of any other numbers."""
 
 
-def alternatives(data: Dataset, device: torch.device) -> dict[str, Alternative]:
-    """The likelihoods to compare on data of this kind, by name."""
+def families(kind: str) -> tuple[str, ...]:
+    """The names of the likelihoods to compare on data of this kind."""
+    return FAMILIES.get(kind, OF_COLUMNS)
+
+
+def alternatives(data: Dataset, device: torch.device, dtype: torch.dtype) -> dict[str, Alternative]:
+    """These likelihoods of the data, by name."""
     kind = data.kind
     if kind == "counts":
-        return _of_counts(data.x.to(device).double().float())
-    names = FAMILIES.get(kind, OF_COLUMNS)
-    takes = {name: getattr(likelihoods, name).takes.get(kind, Standardise) for name in names}
+        return _of_counts(data.x.to(device).double().to(dtype))
+    takes = {n: getattr(likelihoods, n).takes.get(kind, Standardise) for n in families(kind)}
     return {name: (transform.of(data), ELEMENTS[name]) for name, transform in takes.items()}
 
 
@@ -103,10 +108,11 @@ def bits_of_alternatives(trained: TrainedModel) -> dict[str, Tensor]:
     known, new = trained.encoded(trained.train), trained.codes
     assert new.kl is not None
     shape = tuple(trained.model.shape)
+    dtype = torch.promote_types(known.mean.dtype, torch.float32)
     found = {}
-    for name, alternative in alternatives(trained.train, trained.device).items():
+    for name, alternative in alternatives(trained.train, trained.device, dtype).items():
         seed_noise(trained.device, trained.seed, Stream.ALTERNATIVES)
-        decoder = Decoder(known, shape, alternative).to(trained.device)
+        decoder = Decoder(known, shape, alternative).to(trained.device, dtype)
         with torch.enable_grad():
             decoder.train_on(known, trained.train.x)
         bound = decoder.score(new, trained.test.x) - new.kl + decoder.transform.log_volume(shape)
@@ -127,12 +133,12 @@ class Decoder(nn.Module):
 
     def log_prob(self, x: Tensor, codes: Codes, rows: Tensor | slice) -> Tensor:
         """log p(x|z) of some rows of x, at fresh draws of their codes."""
-        device, mean = self.shared.device, codes.mean[rows]
-        z = (mean + codes.variance[rows].sqrt() * torch.randn_like(mean)).to(device)
-        context = () if codes.context is None else (codes.context[rows].to(device),)
+        here, mean = self.shared, codes.mean[rows]
+        z = (mean + codes.variance[rows].sqrt() * torch.randn_like(mean)).to(here)
+        context = () if codes.context is None else (codes.context[rows].to(here),)
         h = self.network(z, *context)
-        p = self.elements(h.reshape(-1, *self.shape), self.shared)
-        return p.log_prob(self.transform(x[rows].to(device)).float()).flatten(1).sum(1)
+        p = self.elements(h.reshape(-1, *self.shape), here)
+        return p.log_prob(self.transform(x[rows].to(here.device)).to(here)).flatten(1).sum(1)
 
     def train_on(self, codes: Codes, x: Tensor) -> None:
         """Maximise E_q log p(x|z) by Adam, the rate falling to 0."""

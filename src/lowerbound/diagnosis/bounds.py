@@ -12,7 +12,8 @@ from lowerbound.data import Dataset
 from lowerbound.diagnosis.codes import difference
 from lowerbound.diagnosis.encoder import expect_as_stated
 from lowerbound.diagnosis.finding import Measured, NotChecked, say
-from lowerbound.diagnosis.held_out import other_data
+from lowerbound.diagnosis.held_out import has_other_labels, other_data
+from lowerbound.diagnosis.readings import STEPS, won
 from lowerbound.diagnosis.thresholds import (
     GAP,
     LAST,
@@ -44,6 +45,8 @@ def overfitting(trained: TrainedModel) -> Measured:
         raise NotChecked("no-training-data")
     if other_data(trained).form:
         raise NotChecked("other-data")
+    if has_other_labels(trained):
+        raise NotChecked("other-labels")
     known, new = _elbo(trained, trained.training), _elbo(trained, trained.held_out)
     gap = difference(known, new)
     stop = ""
@@ -110,23 +113,32 @@ def importance_weighted(log_w: Tensor, k: int = SAMPLES) -> Tensor:
 
 
 def still_learning(trained: TrainedModel) -> Measured:
-    """What the bound of the training data won over the last tenth of the epochs."""
+    """What the bound of the training data won over the last tenth of the epochs.
+
+    After a training of few steps, what the objective would win by some more of them.
+    """
     kept = [e for e in trained.history if "bound" in e["train"]]
     if len(kept) < 2:
         raise NotChecked("no-course")
     epochs = [e["epoch"] for e in kept]
     bounds = [e["train"]["bound"] for e in kept]
+    common = {
+        "epoch": np.array(epochs, float),
+        "course": np.array(bounds),
+        "longer": 2 * epochs[-1],
+    }
+    if trained.steps < SETTLED and trained.train is not None:
+        loss = lambda *given: -trained.objective(*given).objective  # noqa: E731
+        more = estimate(won(trained, loss))
+        form = "early" if surely_above(more, LEAST_LEARNED_EARLY) else None
+        return Measured(form, "early-answer", won=more, more=STEPS, steps=trained.steps, **common)
     last = max(1, round(LAST * len(bounds)))
-    won = bounds[-1] - bounds[-1 - last]
-    least = max(LEARNING * trained.kl.value, LEAST_LEARNED)
-    if trained.steps < SETTLED:
-        least = LEAST_LEARNED_EARLY
+    rise = bounds[-1] - bounds[-1 - last]
     return Measured(
-        "" if won > least else None,
-        won=won,
+        "" if rise > max(LEARNING * trained.kl.value, LEAST_LEARNED) else None,
+        won=rise,
         last=f"in epoch {epochs[-1]}" if last == 1 else f"in the last {last} epochs",
-        epoch=np.array(epochs, float),
-        course=np.array(bounds),
+        **common,
     )
 
 

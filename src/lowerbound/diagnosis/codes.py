@@ -180,7 +180,7 @@ def _codes_and_prior(trained: TrainedModel) -> tuple[Tensor, Tensor, Callable[[T
         return z.reshape(-1, z.shape[-1]).cpu().double()
 
     def exact(z: Tensor) -> Tensor:
-        return p.log_prob(z.float().to(trained.device)).cpu().double()
+        return p.log_prob(z.to(trained.device, trained.codes.draws.dtype)).cpu().double()
 
     log_p = exact if trained.model.context is None else mixture(draw(), trained.seed)
     return trained.codes.draws.double(), draw(), log_p

@@ -7,6 +7,7 @@ from functools import partial
 
 from torch import Tensor
 
+from lowerbound.context import Labels
 from lowerbound.data import Dataset, from_arrays
 from lowerbound.diagnosis.bounds import bound_gap, importance_samples, overfitting, still_learning
 from lowerbound.diagnosis.codes import collapsed_dimensions, holes, vanishing_kl
@@ -17,7 +18,7 @@ from lowerbound.diagnosis.likelihood import decoder_noise, likelihood_fit, recon
 from lowerbound.diagnosis.shapes import runs
 from lowerbound.diagnosis.thresholds import FEWEST
 from lowerbound.diagnosis.trained import TrainedModel
-from lowerbound.errors import ConfigurationError
+from lowerbound.errors import ConfigurationError, ShapeError
 from lowerbound.evaluation.walk import judging
 from lowerbound.objectives import ELBO, Objective
 from lowerbound.streams import Stream, seed_noise
@@ -81,7 +82,7 @@ def diagnose(
         seed: of the examples drawn and of all noise.
 
     Raises:
-        ConfigurationError: fewer than 20 examples.
+        ConfigurationError: fewer than 20 examples, or none of the labels that the model takes.
         ShapeError: the model takes another shape of x.
     """
     checks = examine(model, data, train, history, objective, seed=seed)
@@ -103,8 +104,10 @@ def examine(
 
     Not those that ``leave_out`` names.
     """
-    test = model.by_name(_dataset(data, "held-out"))
-    known = None if train is None else model.by_name(_dataset(train, "training"))
+    test = _taken(model, data, "held-out")
+    known = None if train is None else _taken(model, train, "training")
+    if known is not None and known.classes is not None and model.context is not None:
+        test = Labels(known.classes).expect(test)  # also of a context that knows no names
     with judging(model, seed, Stream.DIAGNOSE) as device:
         trained = TrainedModel(model, test, known, history, objective, device, seed)
         checks = [checked("shapes", trained)]
@@ -125,9 +128,18 @@ def checked(name: str, trained: TrainedModel) -> Check:
     return check(name, measure, example=trained.example, nats=trained.nats)
 
 
-def _dataset(data: Dataset | Tensor, which: str) -> Dataset:
+def _taken(model: VAE, data: Dataset | Tensor, which: str) -> Dataset:
+    """The data as the model takes them; others are no finding, but the user's mistake."""
     if len(data) < FEWEST:
         raise ConfigurationError(
             f"expected at least {FEWEST} {which} examples to diagnose a model, got {len(data)}"
         )
-    return data if isinstance(data, Dataset) else from_arrays(data)
+    taken = model.by_name(data if isinstance(data, Dataset) else from_arrays(data))
+    if taken.shape != tuple(model.shape):
+        raise ShapeError(
+            f"expected {which} examples of shape {tuple(model.shape)}, as the model was trained "
+            f"on, got {taken.summary()}"
+        )
+    if taken.labels is None or isinstance(model.context, Labels):
+        model.features(None if taken.labels is None else taken.labels.unique())
+    return taken

@@ -36,7 +36,7 @@ def kl_weight(trained: TrainedModel) -> Measured:
     elements, latent = math.prod(trained.model.shape), trained.model.latent_dim
     factor = reading.beta / wanted
     if factor == -1:
-        widest = trained.codes.variance.double().mean(0).max().item()
+        widest = trained.codes.variance.mean(0).max().item()
         return Measured("sign", beta=reading.beta, widest=widest, **measured)
     reason = cause_of(factor, elements, latent, tolerance=thresholds.WEIGHT_CLOSE)
     is_none = not reason and factor < thresholds.NO_WEIGHT
@@ -56,7 +56,7 @@ def stated_variance(trained: TrainedModel) -> Measured:
     bars = {"means": means.value, "variances": variances.value}
     measured["readings"][f"μ + {reading.drawn}, {reading.paid}"] = bars
     return Measured(
-        "",
+        "consistent" if reading.is_consistent else "",
         drawn=reading.drawn,
         paid=reading.paid,
         deviation=(DRAWN[reading.drawn](h).log() - h / 2).mean().exp().item(),

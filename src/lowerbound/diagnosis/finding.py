@@ -25,11 +25,16 @@ TABLE: dict[str, dict[str, Any]] = tomllib.loads(
 
 
 class _Formatter(string.Formatter):
-    """Numbers with a true minus sign, in short if asked; estimates with their standard errors."""
+    """Numbers with a true minus sign, in short if asked; estimates with their standard errors.
+
+    Of two words, the first where the number is 1.
+    """
 
     def format_field(self, value: Any, spec: str) -> str:
         if isinstance(value, str):
             return value
+        if "|" in spec:
+            return spec.split("|")[value != 1]
         if isinstance(value, Estimate):
             spec = f",.{spec or 2}f"
         elif spec == "short":
@@ -42,8 +47,8 @@ def fill(text: str, values: Mapping[str, Any]) -> str:
 
     >>> fill("{elbo} nats, β = {beta:.3g}", {"elbo": Estimate(-103.7231, 0.252), "beta": 0.5})
     '−103.72 ± 0.25 nats, β = 0.5'
-    >>> fill("{a:short}, {b:short}", {"a": 5818.3, "b": 20.21})
-    '5,818, 20.2'
+    >>> fill("{a:short} and {b:short} {b:lies|lie}", {"a": 5818.3, "b": 1})
+    '5,818 and 1 lies'
     """
     return _Formatter().vformat(text, (), values)
 

@@ -132,29 +132,53 @@ def _scores(fitted: Tensor, x: Tensor) -> Tensor:
     return torch.where(x.isnan(), 0.0, torch.special.ndtri(share.mT.double()))
 
 
+@once
 def labels(trained: TrainedModel) -> Measured:
-    """What each example's label tells the model: the ELBO with it less that with another one."""
+    """What each example's label tells the model: the ELBO with it less that with another one.
+
+    Of the held-out data, beside training data with the same shares of classes.
+    """
     if trained.model.context is None:
         raise NotChecked("no-context")
     if trained.train is None:
         raise NotChecked("no-training-data")
-    of_known, of_new = (_told(trained, data) for data in (trained.train, trained.test))
-    known, new, form = estimate(of_known), estimate(of_new), None
+    both = trained.train, trained.test
+    classes, place = torch.cat([_labels(data) for data in both]).unique(return_inverse=True)
+    if len(classes) < 2:
+        raise NotChecked("one-class")
+    places = place.split([len(data) for data in both])
+    of_known, of_new = (
+        _told(trained, data, classes, at) for data, at in zip(both, places, strict=True)
+    )
+    shares, wanted = (at.bincount(minlength=len(classes)).double() / len(at) for at in places)
+    of_known_alike = of_known * (wanted / shares)[places[0]]
+    known, alike, new = (estimate(each) for each in (of_known, of_known_alike, of_new))
+    form = None
     if known.value + SURE * known.standard_error < VANISHED:
         form = "say-nothing"
-    elif surely_above(known, VANISHED) and surely_above(difference(0.5 * of_known, of_new), 0):
-        form = "other"
+    elif surely_above(alike, VANISHED) and surely_above(
+        difference(0.5 * of_known_alike, of_new), 0
+    ):
+        form, known = "other", alike
     return Measured(form, known=known, new=new)
 
 
-def _told(trained: TrainedModel, data: Dataset) -> Tensor:
-    """The ELBO with the label less that with another one, (n,), by the same noise."""
+def has_other_labels(trained: TrainedModel) -> bool:
+    """Whether the held-out labels are known not to be those of training."""
+    try:
+        return labels(trained).form == "other"
+    except NotChecked:
+        return False
+
+
+def _labels(data: Dataset) -> Tensor:
     assert data.labels is not None
-    classes = int(data.labels.max()) + 1
-    if classes < 2:
-        raise NotChecked("no-context")
-    moved = torch.randint(1, classes, (OTHERS, len(data.labels)))
-    others = (data.labels + moved) % classes
+    return data.labels
+
+
+def _told(trained: TrainedModel, data: Dataset, classes: Tensor, place: Tensor) -> Tensor:
+    """The ELBO with the label less that with another of the classes, (n,), by the same noise."""
+    moved = torch.randint(1, len(classes), (OTHERS, len(place)))
 
     def elbo(labels: Tensor) -> Tensor:
         def of(x: Tensor, context: Tensor | None) -> dict[str, Tensor]:
@@ -165,4 +189,5 @@ def _told(trained: TrainedModel, data: Dataset) -> Tensor:
         found = columns(trained.model, relabelled, of, trained.device, trained.seed, DRAWS)
         return found["elbo"].double()
 
-    return elbo(data.labels) - torch.stack([elbo(each) for each in others]).mean(0)
+    others = classes[(place + moved) % len(classes)]
+    return elbo(_labels(data)) - torch.stack([elbo(each) for each in others]).mean(0)

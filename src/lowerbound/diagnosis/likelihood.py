@@ -6,7 +6,7 @@ import math
 
 from torch import Tensor
 
-from lowerbound.diagnosis.alternatives import STEPS, alternatives, bits_of_alternatives
+from lowerbound.diagnosis.alternatives import STEPS, bits_of_alternatives, families
 from lowerbound.diagnosis.encoder import expect_as_stated, expect_settled
 from lowerbound.diagnosis.families import family_of, gaussian, unfit
 from lowerbound.diagnosis.finding import Measured, NotChecked, say
@@ -23,7 +23,7 @@ def likelihood_fit(trained: TrainedModel) -> Measured:
     """
     form, share, seen = unfit(trained)
     family = family_of(trained)
-    names = list(alternatives(trained.test, trained.device))
+    names = families(trained.test.kind)
     if not form and (family not in names or len(names) == 1):
         return Measured(family=family, seen=seen)
     bits = {} if trained.train is None else bits_of_alternatives(trained)

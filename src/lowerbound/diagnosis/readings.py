@@ -19,6 +19,7 @@ from torch import Tensor
 
 from lowerbound.diagnosis.formulas import WRONG_KLS
 from lowerbound.diagnosis.thresholds import (
+    AT_REST,
     EXPLAINED,
     SETTLED,
     UNREST,
@@ -42,7 +43,12 @@ from lowerbound.evaluation.walk import columns
 from lowerbound.likelihoods.support import FAR
 from lowerbound.priors import StandardNormal
 from lowerbound.streams import Stream, seed_noise
+from lowerbound.training import Training
+from lowerbound.training.state import State
 from lowerbound.vae import VAE, Conditioned
+
+Loss = Callable[[VAE, Tensor, Tensor | None], Tensor]
+"""Of a model, prepared x and context, for each example, (batch,)."""
 
 PAIRS = 8
 """Pairs of noise ε, −ε for each example: a pair's odd terms cancel, which are most of the noise."""
@@ -70,8 +76,12 @@ DRAWN: dict[str, Callable[[Tensor], Tensor]] = {
 PAID: dict[str, Callable[[Tensor], Tensor]] = {
     "log σ² = h": lambda h: h,
     "log σ² = 2h": lambda h: 2 * h,
+    "log σ² = −h": lambda h: -h,
 }
 """The log-variance that the KL may have been computed for; first, as q states it."""
+
+PRECISION = "exp(−½ h) ε", "log σ² = −h"
+"""Of an h that is the logarithm of a precision in both."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +92,17 @@ class Reading:
     drawn: str = next(iter(DRAWN))
     paid: str = next(iter(PAID))
 
-    def loss(
+    def deviation(self, h: Tensor) -> Tensor:
+        """σ of the q whose KL is paid."""
+        return (PAID.get(self.paid, PAID["log σ² = h"])(h) / 2).exp()
+
+    @property
+    def is_consistent(self) -> bool:
+        """Whether z is drawn from the q whose KL is paid."""
+        h = torch.linspace(-2, 2, 5)
+        return self.paid in PAID and torch.allclose(DRAWN[self.drawn](h), self.deviation(h))
+
+    def terms(
         self, given: Conditioned, mean: Tensor, h: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor]:
         """E[−log p(x|z)] over ``noise`` and its negative, and the KL, (batch,) each."""
@@ -92,6 +112,12 @@ class Reading:
         else:
             paid = WRONG_KLS[self.paid](mean, h).sum(-1)
         return -given.log_likelihood(z).mean(0), paid
+
+    def loss(self, model: VAE, x: Tensor, context: Tensor | None) -> Tensor:
+        """E[−log p(x|z)] + β KL, (batch,), by one pair of draws."""
+        given, mean, h = _outputs(model, x, context)
+        likelihood, divergence = self.terms(given, mean, h, torch.randn_like(mean))
+        return likelihood + self.beta * divergence
 
 
 @dataclass(frozen=True)
@@ -114,30 +140,34 @@ class Derivatives:
         loss, paid = self.likelihood.mean(0), self.divergence.mean(0)
         return -((loss * paid).sum() / paid.square().sum()).item()
 
-    def unrest(self, beta: float) -> float:
+    def unrest(self, beta: float, by: int | slice = slice(None)) -> float:
         """½ Σ (derivative of the loss)², nats: what steps of 1 against it win where q is at rest.
 
-        Along these directions the loss then has curvatures of about 1.
+        Along these directions, of which ``by`` chooses, the loss then has curvatures of about 1.
         """
-        return 0.5 * (self.likelihood + beta * self.divergence).mean(0).square().sum().item()
+        slopes = (self.likelihood + beta * self.divergence).mean(0)[by]
+        return 0.5 * slopes.square().sum().item()
 
 
 def derivatives(
     trained: TrainedModel, reading: Reading, most: int = EXAMPLES, pairs: int = PAIRS
 ) -> Derivatives:
-    """Along μ → (1 + t σ/rms μ) μ, μ → μ + t σ and h → h + t, over ``most`` training examples."""
+    """Along μ → (1 + t σ/rms μ) μ, μ → μ + t σ and h → h + t, over ``most`` training examples.
+
+    σ is that of the q whose KL is paid.
+    """
     assert trained.train is not None
 
     def of(x: Tensor, context: Tensor | None) -> dict[str, Tensor]:
         given, mean, h = _outputs(trained.model, x, context)
-        total = torch.zeros(2, 3, *mean.shape, device=mean.device)
+        total = mean.new_zeros(2, 3, *mean.shape)
         for _ in range(pairs):
             noise = torch.randn_like(mean)
             with torch.enable_grad():
                 m, v = mean.clone().requires_grad_(), h.clone().requires_grad_()
-                for i, term in enumerate(reading.loss(given, m, v, noise)):
+                for i, term in enumerate(reading.terms(given, m, v, noise)):
                     by_m, by_v = torch.autograd.grad(term.sum(), (m, v), retain_graph=True)
-                    by_m = by_m * (h / 2).exp()
+                    by_m = by_m * reading.deviation(h)
                     total[i] += torch.stack((by_m * mean, by_m, by_v)) / pairs
         likelihood, divergence = total.movedim(2, 1)
         return {"likelihood": likelihood, "divergence": divergence, "mean": mean}
@@ -158,31 +188,25 @@ def _outputs(model: VAE, x: Tensor, context: Tensor | None) -> tuple[Conditioned
     return given, q.mean, q.log_variance.expand_as(q.mean)
 
 
-def won(trained: TrainedModel, reading: Reading) -> Tensor:
-    """Nats that each training example's loss wins by more training as ``reading`` has it, (n,)."""
+def won(trained: TrainedModel, loss: Loss) -> Tensor:
+    """Nats that the loss of each training example wins by more training, (n,)."""
     assert trained.train is not None
     model, data = copy.deepcopy(trained.model), trained.train
 
-    def loss(x: Tensor, context: Tensor | None) -> Tensor:
-        given, mean, h = _outputs(model, x, context)
-        likelihood, divergence = reading.loss(given, mean, h, torch.randn_like(mean))
-        return likelihood + reading.beta * divergence
-
     def measured() -> Tensor:
         seed_noise(trained.device, trained.seed, Stream.READINGS)
-        of = lambda x, c: {"loss": loss(x, c)}  # noqa: E731
+        of = lambda x, c: {"loss": loss(model, x, c)}  # noqa: E731
         return columns(model, data, of, trained.device, trained.seed)["loss"].double()
 
     before = measured()
-    optimizer = torch.optim.Adam(model.parameters(), LEARNING_RATE)
+    state = State(model.train(), Training())
     with torch.enable_grad():
         for _ in range(STEPS):
             rows = torch.randint(len(data), (BATCH,))
             labels = None if data.labels is None else data.labels[rows].to(trained.device)
             x, context = model.prepare(data.x[rows].to(trained.device), labels)
-            optimizer.zero_grad()
-            loss(x, context).mean().backward()
-            optimizer.step()
+            state.update(loss(model, x, context).mean(), LEARNING_RATE)
+    model.eval()
     return before - measured()
 
 
@@ -198,14 +222,16 @@ def explanation(trained: TrainedModel) -> Reading | None:
 
     Of the readings nearest to rest, the one as which the loss wins least, if what it wins as stated
     surely exceeds a multiple of that, as in `EXPLAINED`.  A KL of the wrong sign leaves no state of
-    rest: its variances show it.
+    rest: its variances show it, unless they are precisions.
     """
     wanted = trained.last_beta
     if is_wide(trained):
-        return Reading(-wanted)
+        precision = Reading(wanted, *PRECISION)
+        left = derivatives(trained, precision).unrest(wanted, by=2)
+        return precision if left < AT_REST else Reading(-wanted)
     if stated(trained).unrest(wanted) < UNREST:
         return None
-    as_stated = won(trained, Reading(wanted))
+    as_stated = won(trained, Reading(wanted).loss)
     if not surely_above(estimate(as_stated), UNREST):
         return None
     unrest = {r: derivatives(trained, r, FEW, FEW_PAIRS).unrest(wanted) for r in _others(trained)}
@@ -213,10 +239,11 @@ def explanation(trained: TrainedModel) -> Reading | None:
     if math.isfinite(beta) and not 1 / WEIGHT_OFF < beta / wanted < WEIGHT_OFF:
         unrest[Reading(beta)] = stated(trained).unrest(beta)
     nearest = sorted(unrest, key=unrest.__getitem__)[:TRIED]
-    wins = {reading: won(trained, reading) for reading in nearest}
+    wins = {reading: won(trained, reading.loss) for reading in nearest}
     reading = min(wins, key=lambda each: abs(wins[each].mean().item()))
+    left = wins[reading] * wins[reading].mean().sign()  # a loss that rises is as little at rest
     explains = any(
-        surely_above(estimate(as_stated - times * wins[reading]), nats) for times, nats in EXPLAINED
+        surely_above(estimate(as_stated - times * left), nats) for times, nats in EXPLAINED
     )
     return reading if explains else None
 

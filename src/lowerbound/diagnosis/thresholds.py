@@ -50,7 +50,8 @@ Models of MNIST that were trained for 20 epochs won 0.004 to 0.08 of the KL in t
 epochs 0.5."""
 
 LEAST_LEARNED_EARLY = 0.05
-"""Nats that it may win there in a training of fewer than `SETTLED` steps, whatever the KL."""
+"""Nats that a hundred more steps may win after a training of fewer than `SETTLED`, whose own course
+is mostly noise."""
 
 WEIGHT_OFF = 1.5
 """Factor by which the β that the encoder was trained with may differ from the objective's.  The
@@ -66,6 +67,11 @@ NO_WEIGHT = 0.01
 UNREST = 0.02
 """Nats that an encoder may win along its outputs' own directions before it is asked what else it
 was trained as.  Twice the weight of the KL is 0.07 of two dimensions."""
+
+AT_REST = 0.05
+"""Nats of such a win along h alone, below which variances far above the prior's are precisions.
+Encoders that were trained with precisions leave 0.02 and less, and variances that a KL of the wrong
+sign made wide, read as precisions, ½ (½ (1 − 1/`WIDE`))² = 0.07 in each dimension and more."""
 
 EXPLAINED = ((2.0, 0.1), (6.0, 0.02))
 """How many times less a model must win by more training as it was trained than as is stated, for
