@@ -380,7 +380,7 @@ def test_a_prior_without_a_closed_form_goes_through_every_command(run, tmp_path)
 def test_diagnose_is_one_self_contained_page(run, trained):
     code, out, err = run("diagnose", trained)
     assert code == 0
-    assert "17 checks, " in out
+    assert "18 checks, " in out
     page = Path(err.strip().splitlines()[-1].removeprefix("wrote "))
     html = unescape(page.read_text())
     kept = json.loads((page.parent / "diagnosis.json").read_text())
@@ -410,8 +410,8 @@ def test_diagnose_takes_what_fit_kept(run, tmp_path):
     part = dataclasses.replace(splits.train.take(100), name="mine")
     lb.fit(model, part, training=training, out=other, callbacks=[])
 
-    def unanswered(folder):
-        kept = json.loads((folder / "diagnosis" / "diagnosis.json").read_text())
+    def unanswered(folder, page="diagnosis"):
+        kept = json.loads((folder / page / "diagnosis.json").read_text())
         return [check["name"] for check in kept["checks"] if "not at hand" in check["answer"]]
 
     assert run("diagnose", one)[0] == 0
@@ -422,7 +422,8 @@ def test_diagnose_takes_what_fit_kept(run, tmp_path):
     assert run("diagnose", other, "--data", "digits")[0] == 0
     # Which of the digits it was trained on is not known: they are held out, all the same.
     encoder = ["kl-weight", "stated-variance", "kl-formula"]
-    assert unanswered(other) == ["other-data", "reconstruction", *encoder, "overfitting"]
+    missing = ["other-data", "reconstruction", *encoder, "overfitting"]
+    assert unanswered(other, "diagnosis-digits") == missing
 
 
 def test_diagnose_refuses_data_that_are_not_the_model_s(run, trained, tmp_path):
@@ -437,6 +438,15 @@ def test_diagnose_refuses_data_that_are_not_the_model_s(run, trained, tmp_path):
         code, _, err = run("diagnose", trained, *arguments)
         assert (code, message in err) == (status, True), err
     assert before == (page.read_bytes() if page.exists() else None)
+
+
+def test_diagnose_asks_for_the_labels_of_a_conditional_model(run, tmp_path):
+    digits = lb.data.load("digits").test
+    lb.save(recipes.mlp(digits, hidden=(8,), conditional=True).model, tmp_path / "model")
+    np.save(tmp_path / "x.npy", digits.x[:30].numpy())
+    code, _, err = run("diagnose", tmp_path / "model", "--data", tmp_path / "x.npy")
+    assert (code, "as this model is conditional, got none" in err) == (2, True)
+    assert not list((tmp_path / "model").glob("diagnosis*"))
 
 
 def test_an_error_is_one_short_line_whatever_it_is_about(run):
@@ -534,7 +544,7 @@ def test_a_model_of_the_library_is_used_by_the_command_line(run, tmp_path):
     code, _, err = run("report", tmp_path / "model")
     assert (code, "name its data with --data" in err) == (4, True)
     assert run("report", tmp_path / "model", "--data", "digits")[0] == 0
-    page = (tmp_path / "model/report/index.html").read_text()
+    page = (tmp_path / "model/report-digits/index.html").read_text()
     assert "<h1>model, on digits</h1>" in page
     assert "360 held-out examples" in page
     assert "Learning curves" not in page
@@ -548,9 +558,11 @@ def test_data_that_moved_are_named(run, tmp_path):
     data.rename(moved)
     code, _, err = run("report", out)
     assert (code, str(data) in err) == (3, True)
-    for command in ("report", "diagnose"):
+    for command, folder in (("report", "report"), ("diagnose", "diagnosis")):
         code, _, err = run(command, out, "--data", moved)
         assert code == 0, err
+        assert (out / f"{folder}-moved.npy" / "index.html").exists()
+        assert not (out / folder).exists()
 
 
 def test_a_setting_of_the_objective_is_pointed_to(run, tmp_path):

@@ -24,6 +24,7 @@ from lowerbound.diagnosis.alternatives import Decoder, RoundedNormal
 from lowerbound.diagnosis.codes import difference, mixture
 from lowerbound.diagnosis.diagnose import CHECKS, checked
 from lowerbound.diagnosis.finding import TABLE
+from lowerbound.diagnosis.finding import found as found_in_words
 from lowerbound.diagnosis.formulas import WRONG_KLS
 from lowerbound.diagnosis.likelihood import is_surely_better
 from lowerbound.diagnosis.thresholds import BETTER, HOLES, surely_above
@@ -112,7 +113,7 @@ def test_a_healthy_continuous_bernoulli_model_of_grey_levels_is_silent(grey, con
     checks = examine(model, test, known, history)
     assert [check.name for check in checks if check.finding] == []
     assert not [check.name for check in checks if check.answer.startswith("not checked: there")]
-    assert len({check.name for check in checks}) == len(checks) == 17
+    assert len({check.name for check in checks}) == len(checks) == 18
     # The model and torch's generator are left as they were.
     assert torch.equal(torch.get_rng_state(), before)
     assert model.training
@@ -151,6 +152,8 @@ def test_averaging_over_pixels_collapses_all_dimensions(digits):
     off = ask("decoder-noise", model, digits.test, digits.train).finding
     assert off.further["sigma"] == pytest.approx(math.sqrt(32))
     assert ask("kl-weight", model, digits.test, digits.train).finding is None
+    both = ask("collapsed-dimensions", model, digits.test, objective=lb.ELBO(beta=4.0)).finding
+    assert "and the objective weights the KL by 4: together they weight it by" in both.sentence
     # Both name the cause: σ² = 32 where squared errors are off.further["best sigma"]².
     implied = 32 / off.further["best sigma"] ** 2
     for each in (found, low):
@@ -167,6 +170,8 @@ def test_dimensions_that_do_not_pay_are_a_note(digits):
     assert 0 < active < 8
     assert (found.severity, found.number) == ("note", 8 - active)
     assert found.picture().axes
+    one = found_in_words("collapsed-dimensions", "some", **found.measured | {"collapsed": 1})
+    assert one.sentence.startswith("1 of 8 latent dimensions has collapsed: it is noise")
 
 
 def history_of(kl: list[float]) -> list[dict]:
@@ -516,8 +521,8 @@ def test_the_noise_of_a_short_course_is_no_gain():
     known, test = Dataset(x[:60]), Dataset(x[60:])
     training = lb.Training(epochs=480, learning_rate=2e-2, schedule="cosine")
     model, history = train(known, training=training, hidden=(), latent_dim=2)
-    bounds = [each["train"]["bound"] for each in history]
-    assert max(later - sooner for sooner, later in zip(bounds[-96:], bounds[-48:])) > 0.1
+    bounds = torch.tensor([each["train"]["bound"] for each in history[-96:]])
+    assert (bounds[48:] - bounds[:48]).max() > 0.1
     assert ask("still-learning", model, test, known, history).finding is None
 
 
@@ -695,6 +700,27 @@ def test_held_out_data_that_are_others_are_told(table):
     assert scaled.picture().axes
     heart = ask("overfitting", model, Dataset(3 * test.x), known)
     assert heart.answer == "not checked: the held-out data are not like the training data"
+
+
+def test_rows_far_from_all_others_are_named(table):
+    known, test = table
+    model = recipes.mlp(known, hidden=(8,), latent_dim=2).model
+    assert ask("far-rows", model, test, known).finding is None
+    x = known.x.clone()
+    x[7, 3] = 1e6
+    found = ask("far-rows", model, test, Dataset(x)).finding
+    assert (found.severity, found.number) == ("warning", 1)
+    assert found.sentence.startswith("An example lies far from all others: training example 7,")
+    assert "In training example 7, column 3 is 1e+06, " in found.sentence
+    centre = known.x[:, 3].median()
+    usual = (known.x[:, 3] - centre).abs().quantile(0.9)
+    assert found.further["times as far"] == pytest.approx(((1e6 - centre) / usual).item(), rel=0.01)
+    assert found.picture().axes
+    y = test.x.clone()
+    y[[4, 9], 0] = -1e9
+    found = ask("far-rows", model, Dataset(y), Dataset(x)).finding
+    assert "training example 7 and held-out examples 4, 9, counted" in found.sentence
+    assert found.number == 3
 
 
 def test_columns_in_another_order_are_told_by_how_they_hang_together():

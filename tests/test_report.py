@@ -22,7 +22,7 @@ from lowerbound.plots.style import number
 from lowerbound.report import build, codes, images, tables, write_report
 from lowerbound.report.build import picture
 from lowerbound.report.outcome import Outcome
-from lowerbound.report.rows import Rows, apart, divided
+from lowerbound.report.rows import Rows, divided, shares_apart
 from lowerbound.report.sections import SECTIONS
 from lowerbound.runs import Run
 
@@ -40,7 +40,7 @@ def outcome(
     small = {"hidden": (4,), "latent_dim": 3, "epochs": 1, **settings}
     made = recipes.prepare(recipe, data, small)
     history = lb.fit(made.model, data, None, made.objective, made.training, callbacks=[])
-    figures = lb.evaluate(made.model, data, samples=4).as_dict()
+    figures = lb.evaluate(made.model, data, samples=4)
     return Outcome(made.model, data, figures, history, train, made.objective)
 
 
@@ -218,15 +218,26 @@ def test_a_row_without_a_bound_is_left_out_and_said(tmp_path):
     np.save(tmp_path / "x.npy", x.numpy())
     run = Run.open(tmp_path / "model")
     found = build._outcome(run, str(tmp_path / "x.npy"), None, lambda done, total: None)
-    said = build._measures(found.evaluation)
+    said = build._measures(found.evaluation.as_dict())
     assert said.startswith("Means over 39 held-out examples, ")
     assert "of each, without example 7, of which float64 holds no bound" in said
     assert torch.equal(found.data.x, torch.cat((x[:7], x[8:])))
     assert "no finite one" not in captions(found)["scores"]
     x[3] = 3e38
-    unscored = replace(found, data=Dataset(x, name="rows"))
+    evaluation = replace(found.evaluation, left_out=[])
+    unscored = replace(found, test=Dataset(x, name="rows"), evaluation=evaluation)
     assert "but for 2 that have no finite one" in captions(unscored)["scores"]
     assert [row[1] for row in tables.worst(unscored).rows].count("−inf") == 2
+
+
+def test_an_example_that_is_left_out_moves_no_noise_of_the_others():
+    """An autoencoder's score has no noise but that which the transform adds to grey levels."""
+    found = outcome(PICTURES, "autoencoder", likelihood="Gaussian")
+    assert not np.array_equal(found.scores, replace(found, seed=1).scores)
+    less = replace(found, evaluation=replace(found.evaluation, left_out=[2, 30]))
+    assert len(less.data) == len(less.scored) == 58
+    np.testing.assert_allclose(less.scores, np.delete(found.scores, [2, 30]), rtol=1e-6)
+    assert torch.equal(less.scored.x, less.data.x)
 
 
 def test_nearest_training_images():
@@ -254,9 +265,10 @@ def test_all_columns_are_listed_with_their_distance():
 
 
 def test_what_was_not_observed_is_in_no_distance():
-    gaps = np.array([1.0, np.nan, 2.0])
-    assert apart(gaps, np.array([1.0, 2.0]), categorical=False) == 0
-    assert apart(np.array([np.nan]), gaps, categorical=False) == 0
+    gaps, whole, nothing = (np.array([each]).T for each in ((1, np.nan, 2), (1.0, 2), (np.nan,)))
+    for first, second in ((gaps, whole), (nothing, gaps)):
+        assert Rows(first, first, second, None, None, ()).distance.tolist() == [0]
+        assert shares_apart(first[:, 0], second[:, 0]) == 0
 
 
 def test_many_columns_are_those_that_differ_most():

@@ -73,7 +73,9 @@ def collapsed_dimensions(trained: TrainedModel) -> Measured:
         used=used,
         total=total,
         collapsed=total - used,
-        have="has" if total - used == 1 else "have",
+        whole="The only latent dimension has"
+        if total == 1
+        else f"All {total} latent dimensions have",
         active=active,
         criterion=f"the variance of its mean > {share:g} of {reference}",
         height=height,
@@ -114,16 +116,15 @@ def cause_of_collapse(trained: TrainedModel, epoch: float = math.inf) -> dict[st
     `stated_weights` cannot tell it: the record of the run does.
     """
     beta, last = trained.beta(min(epoch, trained.epochs)), trained.beta(trained.epochs)
-    is_gaussian = gaussian(trained.likelihood) is not None
-    noise = decoder_noise(trained) if is_gaussian else Measured()
-    values, cause = {"beta": beta, **noise.values}, "unknown"
-    is_off = noise.form is not None
-    if is_off and values["sigma"] > values["best"] and values["weight"] > thresholds.NOISE_OFF**2:
-        cause = "sigma"
+    noise = decoder_noise(trained) if gaussian(trained.likelihood) is not None else Measured()
+    values = {"beta": max(beta, last), **noise.values}
+    is_wide = noise.form is not None and values["excess"].value > 1
+    if is_wide and values["weight"] > thresholds.NOISE_OFF**2:
+        cause = "sigma-and-beta" if max(beta, last) > 1 else "sigma"
     elif max(beta, last) > 1:
-        cause, values["beta"] = "beta", max(beta, last)
-    elif beta < last:
-        cause = "rising-beta"
+        cause = "beta"
+    else:
+        cause, values["beta"] = "rising-beta" if beta < last else "unknown", beta
     return {part: fill(text, values) for part, text in TABLE["cause"][cause].items()}
 
 

@@ -13,7 +13,7 @@ from lowerbound.diagnosis.bounds import bound_gap, importance_samples, overfitti
 from lowerbound.diagnosis.codes import collapsed_dimensions, holes, vanishing_kl
 from lowerbound.diagnosis.encoder import clipped_heads, kl_formula, kl_weight, stated_variance
 from lowerbound.diagnosis.finding import Check, Finding, Measured, check, listed
-from lowerbound.diagnosis.held_out import labels, other_data
+from lowerbound.diagnosis.held_out import far_rows, labels, other_data
 from lowerbound.diagnosis.likelihood import decoder_noise, likelihood_fit, reconstruction
 from lowerbound.diagnosis.shapes import runs
 from lowerbound.diagnosis.thresholds import FEWEST
@@ -43,6 +43,7 @@ CHECKS: dict[str, Callable[[TrainedModel], Measured]] = {
     "importance-samples": importance_samples,
     "overfitting": overfitting,
     "still-learning": still_learning,
+    "far-rows": far_rows,
 }
 
 OF_CODES = (
@@ -52,6 +53,7 @@ OF_CODES = (
     "collapsed-dimensions",
     "vanishing-kl",
     "holes",
+    "far-rows",
 )
 """All that an autoencoder has an answer to: it has no bound, its σ weights nothing, and its codes
 are points."""

@@ -17,10 +17,10 @@ from torch import Tensor
 from lowerbound.data import Dataset
 from lowerbound.diagnosis.codes import difference
 from lowerbound.diagnosis.finding import Measured, NotChecked
-from lowerbound.diagnosis.thresholds import SURE, UNLIKE, VANISHED, surely_above
-from lowerbound.diagnosis.trained import TrainedModel, once
+from lowerbound.diagnosis.thresholds import FAR_OUT, SURE, UNLIKE, VANISHED, surely_above
+from lowerbound.diagnosis.trained import EXAMPLES, TrainedModel, once
 from lowerbound.evaluation import estimate
-from lowerbound.evaluation.walk import columns
+from lowerbound.evaluation.walk import columns, listed
 from lowerbound.streams import Stream, seed_noise
 
 COMPARED = 1000
@@ -48,13 +48,15 @@ def other_data(trained: TrainedModel) -> Measured:
     known, new = (data.x.flatten(1).double() for data in (trained.train, trained.test))
     chosen = torch.randperm(known.shape[1])[:COMPARED].sort().values
     known, new, tests = known[:, chosen], new[:, chosen], len(chosen) + 1
-    each, chance = _difference(known, new), _chance(len(known), len(new), tests)
+    values, others = (x.nan_to_num(nan=math.inf) for x in (known, new))  # a gap is a value too
+    each, chance = distribution_distance(values, others), _chance(len(known), len(new), tests)
     odd, worst = each > chance + UNLIKE, int(each.argmax())
     fitted, kept = known.tensor_split([len(known) // 2])
     near, far = (_distances(fitted, x) for x in (kept, new))
-    joint = _difference(near, far).max().item()
+    joint = distribution_distance(near, far).max().item()
     together = joint > _chance(len(kept), len(new), tests) + UNLIKE
-    alike = (_difference(new[:, [worst]].expand_as(new), known) < chance).nonzero().flatten()
+    like = distribution_distance(others[:, [worst]].expand_as(others), values)
+    alike = (like < chance).nonzero().flatten()
     name = _name(trained.test, int(chosen[worst]))
     hint = ""
     if odd.any() and len(alike):
@@ -95,15 +97,19 @@ def _chance(n: int, m: int, tests: int) -> float:
     return math.sqrt(0.5 * (1 / n + 1 / m) * math.log(2 * tests / BY_CHANCE))
 
 
-def _difference(a: Tensor, b: Tensor) -> Tensor:
-    """Of the distribution functions of the columns of a, (n, d), and b, (m, d): (d,)."""
-    both = torch.cat((a, b)).nan_to_num(nan=math.inf)
-    steps = torch.cat((torch.full_like(a, 1 / len(a)), torch.full_like(b, -1 / len(b))))
-    values, order = both.sort(0)
-    differences = steps.gather(0, order).cumsum(0).abs()
+def distribution_distance(a: Tensor, b: Tensor) -> Tensor:
+    """The largest difference of the distribution functions of each column, (d,): 0 to 1.
+
+    Of what is not NaN in the columns of a, (n, d), and b, (m, d); 0 where either has nothing.
+    """
+    held = [~x.isnan() for x in (a, b)]
+    first, second = (each.double() / each.sum(0).clamp(min=1) for each in held)
+    values, order = torch.cat((a, b)).nan_to_num(nan=math.inf).sort(0)
+    differences = torch.cat((first, -second)).gather(0, order).cumsum(0).abs()
     last = torch.ones_like(values, dtype=torch.bool)
     last[:-1] = values[1:] != values[:-1]
-    return torch.where(last, differences, 0.0).amax(0)
+    largest = torch.where(last, differences, 0.0).amax(0)
+    return torch.where(held[0].any(0) & held[1].any(0), largest, 0.0)
 
 
 def _distances(fitted: Tensor, x: Tensor) -> Tensor:
@@ -130,6 +136,46 @@ def _scores(fitted: Tensor, x: Tensor) -> Tensor:
     upto = torch.searchsorted(ordered, values, right=True)
     share = ((below + upto) / 2 + 0.5) / (len(fitted) + 1)
     return torch.where(x.isnan(), 0.0, torch.special.ndtri(share.mT.double()))
+
+
+def far_rows(trained: TrainedModel) -> Measured:
+    """Examples with an element much further from its median than nine in ten of its values.
+
+    The nine in ten are of those that differ from the median.
+    """
+    sample = trained.test if trained.train is None else trained.train
+    if sample.kind in ("binary", "grey", "unit"):
+        raise NotChecked("bounded")
+    x = sample.x.flatten(1).double()
+    centre = x.nanmedian(0).values
+    distances = (x - centre).abs().nan_to_num(nan=0.0).sort(0).values
+    others = (distances > 0).sum(0)
+    place = (len(x) - others + (others - 1) * 9 // 10).clamp(max=len(x) - 1)
+    usual = distances.gather(0, place.unsqueeze(0)).squeeze(0)
+    splits = {"training": trained.training, "held-out": trained.held_out}
+    sets = {which: data for which, data in splits.items() if data is not None}
+    times = {which: _times_as_far(data.x, centre, usual) for which, data in sets.items()}
+    far = {which: (each[0] > FAR_OUT).nonzero().flatten().tolist() for which, each in times.items()}
+    which = max(times, key=lambda name: times[name][0].max().item())
+    data, (furthest, element) = sets[which], times[which]
+    row = int(furthest.argmax())
+    return Measured(
+        "" if any(far.values()) else None,
+        far=sum(map(len, far.values())),
+        named=" and ".join(f"{name} {listed(rows)}" for name, rows in far.items() if rows),
+        times=furthest[row].item(),
+        row=f"{which} example {row}",
+        element=_name(data, int(element[row])),
+        value=data.x[row].flatten()[element[row]].item(),
+        of_each={name: each[0] for name, each in times.items()},
+    )
+
+
+def _times_as_far(x: Tensor, centre: Tensor, usual: Tensor) -> tuple[Tensor, Tensor]:
+    """The furthest element of each example, in units of the usual distance, and its number."""
+    parts = (part.flatten(1).double() for part in x.split(EXAMPLES))
+    found = [((part - centre).abs() / usual).nan_to_num(nan=0.0).max(1) for part in parts]
+    return torch.cat([each.values for each in found]), torch.cat([each.indices for each in found])
 
 
 @once

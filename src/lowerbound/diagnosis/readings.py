@@ -92,15 +92,12 @@ class Reading:
     drawn: str = next(iter(DRAWN))
     paid: str = next(iter(PAID))
 
-    def deviation(self, h: Tensor) -> Tensor:
-        """σ of the q whose KL is paid."""
-        return (PAID.get(self.paid, PAID["log σ² = h"])(h) / 2).exp()
-
     @property
     def is_consistent(self) -> bool:
         """Whether z is drawn from the q whose KL is paid."""
         h = torch.linspace(-2, 2, 5)
-        return self.paid in PAID and torch.allclose(DRAWN[self.drawn](h), self.deviation(h))
+        drawn, paid = DRAWN[self.drawn](h), PAID.get(self.paid)
+        return paid is not None and torch.allclose(drawn, (paid(h) / 2).exp())
 
     def terms(
         self, given: Conditioned, mean: Tensor, h: Tensor, noise: Tensor
@@ -152,10 +149,7 @@ class Derivatives:
 def derivatives(
     trained: TrainedModel, reading: Reading, most: int = EXAMPLES, pairs: int = PAIRS
 ) -> Derivatives:
-    """Along μ → (1 + t σ/rms μ) μ, μ → μ + t σ and h → h + t, over ``most`` training examples.
-
-    σ is that of the q whose KL is paid.
-    """
+    """Along μ → (1 + t σ/rms μ) μ, μ → μ + t σ and h → h + t, over ``most`` training examples."""
     assert trained.train is not None
 
     def of(x: Tensor, context: Tensor | None) -> dict[str, Tensor]:
@@ -167,7 +161,7 @@ def derivatives(
                 m, v = mean.clone().requires_grad_(), h.clone().requires_grad_()
                 for i, term in enumerate(reading.terms(given, m, v, noise)):
                     by_m, by_v = torch.autograd.grad(term.sum(), (m, v), retain_graph=True)
-                    by_m = by_m * reading.deviation(h)
+                    by_m = by_m * (h / 2).exp()
                     total[i] += torch.stack((by_m * mean, by_m, by_v)) / pairs
         likelihood, divergence = total.movedim(2, 1)
         return {"likelihood": likelihood, "divergence": divergence, "mean": mean}
@@ -227,8 +221,8 @@ def explanation(trained: TrainedModel) -> Reading | None:
     wanted = trained.last_beta
     if is_wide(trained):
         precision = Reading(wanted, *PRECISION)
-        left = derivatives(trained, precision).unrest(wanted, by=2)
-        return precision if left < AT_REST else Reading(-wanted)
+        unrest_by_h = derivatives(trained, precision).unrest(wanted, by=2)
+        return precision if unrest_by_h < AT_REST else Reading(-wanted)
     if stated(trained).unrest(wanted) < UNREST:
         return None
     as_stated = won(trained, Reading(wanted).loss)
@@ -242,9 +236,7 @@ def explanation(trained: TrainedModel) -> Reading | None:
     wins = {reading: won(trained, reading.loss) for reading in nearest}
     reading = min(wins, key=lambda each: abs(wins[each].mean().item()))
     left = wins[reading] * wins[reading].mean().sign()  # a loss that rises is as little at rest
-    explains = any(
-        surely_above(estimate(as_stated - times * left), nats) for times, nats in EXPLAINED
-    )
+    explains = any(surely_above(estimate(as_stated - n * left), nats) for n, nats in EXPLAINED)
     return reading if explains else None
 
 
@@ -266,7 +258,8 @@ def is_wide(trained: TrainedModel) -> bool:
 def _others(trained: TrainedModel) -> list[Reading]:
     """Those that are not the stated one, of the same weight."""
     beta = trained.last_beta
-    found = [Reading(beta, drawn, paid) for drawn in DRAWN for paid in PAID][1:]
+    paid, precision = list(PAID)[:2], Reading(beta, *PRECISION)
+    found = [*[Reading(beta, drawn, each) for drawn in DRAWN for each in paid][1:], precision]
     if isinstance(trained.model.prior, StandardNormal):
         found += [Reading(beta, paid=paid) for paid in WRONG_KLS]
     return found

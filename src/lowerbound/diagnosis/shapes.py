@@ -60,7 +60,7 @@ def _not_finite(trained: TrainedModel) -> Measured | None:
             bad = next((name for name, weight in weights if not weight.isfinite().all()), None)
             cause = f"{bad} is not finite itself" if bad else "its networks overflow"
             whose = f"{lost:,} of {total:,} {which} {trained.example}s"
-            error = f"{whose} have no finite code or likelihood"
+            error = f"{whose} {'has' if lost == 1 else 'have'} no finite code or likelihood"
             values = {"lost": lost, "total": total, "which": which, "cause": cause}
             return Measured("not-finite", "failed", error=error, **values)
     return None

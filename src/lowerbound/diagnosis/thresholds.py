@@ -87,6 +87,10 @@ halves of the bound want it smaller."""
 UNLIKE = 0.05
 """Difference of the distribution functions of training and held-out data, beyond that of chance."""
 
+FAR_OUT = 1000.0
+"""Times the distance from the median that nine in ten values keep: 1,600 deviations of a normal
+distribution.  Of 1,000 values of Cauchy's, the furthest is at a tenth of it."""
+
 WORSE = 1.5
 """Squared error of reconstructions over that of the mean of all x, in half of the elements, that
 makes a finding."""

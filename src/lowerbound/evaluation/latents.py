@@ -104,24 +104,29 @@ def normal_quantiles(steps: int, low: float = 0.05, high: float = 0.95) -> Tenso
 
 
 def manifold(
-    model: VAE, values: Tensor, dimensions: tuple[int, int] = (0, 1), label: int | str | None = None
+    model: VAE,
+    values: Tensor | tuple[Tensor, Tensor],
+    dimensions: tuple[int, int] = (0, 1),
+    label: int | str | None = None,
+    base: Tensor | None = None,
 ) -> Tensor:
-    """Decoded means on a grid over two dimensions, others 0: (rows, columns, *shape), on the CPU.
+    """Decoded means on a grid over two dimensions: (rows, columns, *shape), on the CPU.
 
     Args:
         model: whose decoder is taken.
-        values: (steps,) that each of the two dimensions takes.
+        values: (steps,) that both dimensions take, or those of each.
         dimensions: columns follow the first and rows the second, both upwards in value.
         label: the class of all, by number or name, which a conditional model takes.
+        base: (latent,), where the other dimensions are; None for 0.
 
     Raises:
         ConfigurationError: the model has no such dimensions.
     """
     _check(model, dimensions)
-    n = len(values)
-    z = torch.zeros(n, n, model.latent_dim)
-    z[..., dimensions[0]] = values
-    z[..., dimensions[1]] = values.unsqueeze(1)
+    across, up = (values, values) if isinstance(values, Tensor) else values
+    z = _base(model, base).repeat(len(up), len(across), 1)
+    z[..., dimensions[0]] = across
+    z[..., dimensions[1]] = up.unsqueeze(1)
     return _decode(model, z, label)
 
 
@@ -130,23 +135,29 @@ def traversals(
     dimensions: Sequence[int],
     values: Tensor,
     label: int | str | None = None,
+    base: Tensor | None = None,
 ) -> Tensor:
-    """Decoded means along one dimension at a time, the others 0: (dimensions, steps, *shape).
+    """Decoded means along one dimension at a time: (dimensions, steps, *shape), on the CPU.
 
     Args:
         model: whose decoder is taken.
         dimensions: those that are walked along.
-        values: (steps,) that each takes.
+        values: (steps,) that each takes, or (dimensions, steps).
         label: the class of all, by number or name, which a conditional model takes.
+        base: (latent,), where the other dimensions are; None for 0.
 
     Raises:
         ConfigurationError: the model has no such dimensions.
     """
     _check(model, dimensions)
-    z = torch.zeros(len(dimensions), len(values), model.latent_dim)
+    z = _base(model, base).repeat(len(dimensions), values.shape[-1], 1)
     for row, dimension in enumerate(dimensions):
-        z[row, :, dimension] = values
+        z[row, :, dimension] = values if values.ndim == 1 else values[row]
     return _decode(model, z, label)
+
+
+def _base(model: VAE, base: Tensor | None) -> Tensor:
+    return torch.zeros(model.latent_dim) if base is None else base
 
 
 def _check(model: VAE, dimensions: Sequence[int]) -> None:

@@ -5,6 +5,7 @@ An outlier is expected to cost more nats; an AUROC below ½ says that the opposi
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -22,7 +23,9 @@ from lowerbound.vae import VAE, Conditioned
 Scores = Float[Tensor, " n"]
 
 
-def example_scores(model: VAE, data: Any, *, samples: int = 10, seed: int = 0) -> dict[str, Tensor]:
+def example_scores(
+    model: VAE, data: Any, *, samples: int = 10, seed: int = 0, leave_out: Collection[int] = ()
+) -> dict[str, Tensor]:
     """Each example's reconstruction, kl, elbo and importance_weighted, as `evaluate` averages them.
 
     Nats, (n,) each, on the CPU; with them, its effective_samples, and the bound's ``curve`` over
@@ -33,13 +36,25 @@ def example_scores(model: VAE, data: Any, *, samples: int = 10, seed: int = 0) -
         data: the examples, as in `evaluate`.
         samples: draws z ~ q(z|x) for each.
         seed: of all noise.
+        leave_out: numbers of examples that are not scored; the transform's noise of the others is
+            as with them.
+
+    Raises:
+        ConfigurationError: there is no example besides those to leave out.
     """
     samples = check_count("samples", samples)
 
     def measure(given: Conditioned) -> dict[str, Tensor]:
         return example_bounds(model, given, samples)
 
-    return per_example(model, held_out(data, least=1), measure, seed=seed, stream=Stream.EVALUATE)
+    return per_example(
+        model,
+        held_out(data, least=1, leave_out=leave_out),
+        measure,
+        seed=seed,
+        stream=Stream.EVALUATE,
+        leave_out=leave_out,
+    )
 
 
 def grey_entropy(data: Any) -> Scores:

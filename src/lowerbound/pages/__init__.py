@@ -43,3 +43,12 @@ def spelled_out(seconds: float) -> str:
 def data_uri(png: bytes) -> str:
     """A PNG as an address that holds it."""
     return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+def page_folder(run: Path, name: str, data: str | None) -> Path:
+    """Where a page about a run goes; one about other data is kept beside the run's own.
+
+    >>> page_folder(Path("runs/first"), "report", "more/rows.csv").name
+    'report-rows.csv'
+    """
+    return run / (name if data is None else f"{name}-{Path(data).resolve().name}")

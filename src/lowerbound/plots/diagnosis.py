@@ -44,6 +44,10 @@ def _over_samples(m: Measured) -> Figure:
     return curves(k, {"bound": bounds}, xlabel=xlabel, ylabel=m["nats"], logx=True)
 
 
+def _largest(values: Any, most: int = 5) -> list[tuple[float, int]]:
+    return list(zip(*(each.tolist() for each in values.topk(min(most, len(values)))), strict=True))
+
+
 def _function(m: Measured) -> Figure:
     return curves(m["x"], m["lines"], xlabel=m["xlabel"], ylabel="nats")
 
@@ -114,6 +118,11 @@ PICTURES: dict[str, Callable[[Measured], Figure]] = {
     ),
     "still-learning": lambda m: curves(
         m["epoch"], {"bound on training data": m["course"]}, xlabel="epoch", ylabel=m["nats"]
+    ),
+    "far-rows": lambda m: _bars(
+        {f"{which}, {i}": v for which, each in m["of_each"].items() for v, i in _largest(each)},
+        "distance from the median",
+        "the furthest examples; 1 is that of nine in ten values",
     ),
     "reconstruction-formula": _function,
     "kl-formula": _function,

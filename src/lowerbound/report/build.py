@@ -18,7 +18,7 @@ from lowerbound.evaluation.bounds import without
 from lowerbound.extras import needs
 from lowerbound.files import write_atomic, write_json
 from lowerbound.objectives import Objective
-from lowerbound.pages import data_uri, render
+from lowerbound.pages import data_uri, page_folder, render
 from lowerbound.parts import build
 from lowerbound.report.outcome import Outcome
 from lowerbound.report.sections import SECTIONS, sections
@@ -78,7 +78,8 @@ def write_report(
         DataError: the data are not to be found, have changed, or are not such as the model takes.
     """
     outcome = _outcome(run, data, labels, progress)
-    out, figures = run.folder / REPORT_FOLDER, outcome.evaluation
+    out = page_folder(run.folder, REPORT_FOLDER, data)
+    figures = outcome.evaluation.as_dict()
     with seeded(next(run.model.parameters()).device, 0, Stream.REPORT):
         drawn = _draw(out, outcome, progress)
         found = warnings(outcome)
@@ -131,9 +132,6 @@ def _outcome(
         measured = evaluation.evaluate(model, examples, progress=progress)
         if data is None:
             run.keep(measured, seed=0)
-    if measured.left_out:
-        sound = set(range(len(examples))) - set(measured.left_out)
-        examples = examples.subset(sorted(sound))
     train = None
     if run.is_described and not run.description.source.on_disk:
         try:
@@ -147,7 +145,7 @@ def _outcome(
         raise StorageError(
             f"{run.folder / storage.MODEL_FILE}: expected an objective, got {described!r}"
         )
-    return Outcome(model, examples, measured.as_dict(), run.history, train, objective)
+    return Outcome(model, examples, measured, run.history, train, objective)
 
 
 def _draw(

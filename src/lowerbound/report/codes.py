@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from matplotlib.figure import Figure
@@ -105,10 +107,9 @@ def manifold(outcome: Outcome) -> Figure:
     """The plane of a space of two dimensions, decoded."""
     first, second = outcome.ranked[:2]
     across, up = (steps(outcome, i, MANIFOLD_STEPS) for i in (first, second))
-    z = base(outcome).repeat(len(up), len(across), 1)
-    z[..., first], z[..., second] = across, up.unsqueeze(1)
+    label = 0 if outcome.is_conditional else None
     return plots.manifold(
-        outcome.decoded(z).numpy(),
+        evaluation.manifold(outcome.model, (across, up), (first, second), label).numpy(),
         across.numpy(),
         up.numpy(),
         x_name=outcome.named(first),
@@ -121,30 +122,29 @@ def traversals(outcome: Outcome) -> Figure:
     """A walk along each of the most active dimensions."""
     dimensions = outcome.ranked[:TRAVERSED]
     names = [outcome.named(i) if outcome.is_image else f"z[{i}]" for i in dimensions]
-    return walks(outcome, names, [(i, 0) for i in dimensions])
+    return walks(outcome, names, dimensions, [0] if outcome.is_conditional else [None])
 
 
 def class_traversals(outcome: Outcome) -> Figure:
     """A walk along the most active dimension in each class."""
     names = outcome.class_names[:CLASSES]
-    return walks(outcome, names, [(outcome.ranked[0], label) for label in range(len(names))])
+    return walks(outcome, names, outcome.ranked[:1], list(range(len(names))))
 
 
-def walks(outcome: Outcome, names: list[str], along: list[tuple[int, int]]) -> Figure:
-    """A row of images, or a panel of columns, for each (dimension, class)."""
-    decoded = []
-    for dimension, label in along:
-        z = base(outcome).repeat(TRAVERSAL_STEPS, 1)
-        z[:, dimension] = steps(outcome, dimension, TRAVERSAL_STEPS)
-        decoded.append(outcome.decoded(z, label).numpy())
+def walks(
+    outcome: Outcome, names: list[str], dimensions: list[int], labels: Sequence[int | None]
+) -> Figure:
+    """A row of images, or a panel of columns, for each dimension in each class."""
+    values = torch.stack([steps(outcome, i, TRAVERSAL_STEPS) for i in dimensions])
+    at = base(outcome)
+    decoded = np.concatenate(
+        [evaluation.traversals(outcome.model, dimensions, values, label, at) for label in labels]
+    )
     levels = [f"{level:.0%}" for level in np.linspace(*ENDS, TRAVERSAL_STEPS)]
     if outcome.is_image:
         return plots.image_grid(
-            np.stack(decoded),
-            row_labels=names,
-            column_labels=levels,
-            value_range=outcome.value_range,
+            decoded, row_labels=names, column_labels=levels, value_range=outcome.value_range
         )
     deviation = np.nanstd(outcome.data.x.double().numpy(), axis=0)
     scale = np.where(deviation > 0, deviation, 1.0)
-    return plots.profile_traversals(np.stack(decoded), levels, names, outcome.columns, scale)
+    return plots.profile_traversals(decoded, levels, names, outcome.columns, scale)

@@ -14,7 +14,7 @@ from lowerbound.diagnosis import Finding, Severity
 from lowerbound.errors import ConfigurationError, DataError, StorageError
 from lowerbound.files import write_atomic, write_json
 from lowerbound.objectives import Objective
-from lowerbound.pages import data_uri, render
+from lowerbound.pages import data_uri, page_folder, render
 from lowerbound.parts import build
 from lowerbound.runs import Run
 
@@ -40,7 +40,8 @@ def write_diagnosis(
 
     Returns the page's path, the findings, the worst first, and the number of checks.  ``data``
     names a data set in place of the one that the folder names, and ``labels`` the column or file of
-    its labels.  Noise is seeded, so that the same run gives the same page.
+    its labels: such a page has a folder of its own, named after the data.  Noise is seeded, so
+    that the same run gives the same page.
 
     Raises:
         StorageError: the folder holds no finished run, or does not name its data.
@@ -64,10 +65,10 @@ def write_diagnosis(
     )
     findings = [check.finding for check in checks if check.finding]
     findings.sort(key=lambda finding: list(SEVERITIES).index(finding.severity))
-    out = folder / DIAGNOSIS_FOLDER
+    out = page_folder(folder, DIAGNOSIS_FOLDER, data)
+    pictures = {finding.name: plots.png_bytes(finding.picture()) for finding in findings}
     for old in out.glob("*.png"):
         old.unlink()
-    pictures = {finding.name: plots.png_bytes(finding.picture()) for finding in findings}
     for name, png in pictures.items():
         write_atomic(out / f"{name}.png", png)
     found, made = ([each.as_dict() for each in some] for some in (findings, checks))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from lowerbound import evaluation
 from lowerbound.data import Dataset
+from lowerbound.evaluation import Evaluation
 from lowerbound.objectives import InfoVAE, Objective
 from lowerbound.priors import StandardNormal
 from lowerbound.report.rows import Rows
@@ -21,7 +21,6 @@ from lowerbound.training import Record
 from lowerbound.vae import VAE
 
 SCORED = 2000
-BATCH = 500
 CODES = 10_000
 DRAWS = 2000
 ROWS = 5000
@@ -30,18 +29,29 @@ ELEMENTS = 20_000_000
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a run came to: a model in evaluation mode, its data, and its figures on the test data.
+    """What a run came to: a model in evaluation mode, and its figures on the ``test`` data.
 
     ``train`` and ``objective`` are None where they are not known.
     """
 
     model: VAE
-    data: Dataset
-    evaluation: dict[str, Any]
+    test: Dataset
+    evaluation: Evaluation
     history: list[Record]
     train: Dataset | None = None
     objective: Objective | None = None
     seed: int = field(default=0, repr=False)
+
+    @cached_property
+    def sound(self) -> list[int]:
+        """The numbers of the test examples that the figures are of."""
+        left_out = set(self.evaluation.left_out)
+        return [i for i in range(len(self.test)) if i not in left_out]
+
+    @cached_property
+    def data(self) -> Dataset:
+        """These test examples, which pictures and tables are of."""
+        return self.test.subset(self.sound) if self.evaluation.left_out else self.test
 
     @property
     def is_image(self) -> bool:
@@ -73,7 +83,7 @@ class Outcome:
         """Whether training brought codes and prior together: an autoencoder's has no part in it."""
         if isinstance(self.objective, InfoVAE):
             return True
-        return self.evaluation["kl"] is not None and getattr(self.objective, "beta", 1.0) != 0
+        return self.evaluation.kl is not None and getattr(self.objective, "beta", 1.0) != 0
 
     @property
     def has_normal_prior(self) -> bool:
@@ -83,29 +93,18 @@ class Outcome:
     @property
     def kl(self) -> list[float] | None:
         """KL of each dimension, where posterior and prior factorise."""
-        return self.evaluation["kl_per_dimension"]
+        return self.evaluation.kl_per_dimension
 
-    @property
-    def variance(self) -> list[float]:
-        """Variance of the posterior's mean in each dimension."""
-        return self.evaluation["variance_per_dimension"]
-
-    @property
-    def curve(self) -> list[dict[str, Any]]:
-        """The importance-weighted bound over the number of samples."""
-        return self.evaluation["curve"] or []
-
-    @property
+    @cached_property
     def ranked(self) -> list[int]:
-        """Latent dimensions, the most active first: by their KL, or the variance of their mean."""
-        score = self.kl or self.variance
-        return sorted(range(self.latent_dim), key=lambda i: -score[i])
+        """Latent dimensions, the most active first."""
+        return evaluation.most_active(self.evaluation)
 
     def named(self, dimension: int) -> str:
         """A latent dimension, and how active it is."""
         if self.kl:
             return f"z[{dimension}], KL {self.kl[dimension]:.2f} nats"
-        return f"z[{dimension}], variance {self.variance[dimension]:.3g}"
+        return f"z[{dimension}], variance {self.evaluation.variance_per_dimension[dimension]:.3g}"
 
     @property
     def value_range(self) -> tuple[float, float]:
@@ -168,9 +167,14 @@ class Outcome:
         return z.cpu().numpy()
 
     @cached_property
+    def scored_numbers(self) -> list[int]:
+        """The numbers of the test examples that are scored: all, or so many at random."""
+        return [self.sound[i] for i in chosen(len(self.sound), SCORED)]
+
+    @cached_property
     def scored(self) -> Dataset:
-        """The test examples that are scored one by one: all, or so many at random."""
-        return some(self.data, SCORED)
+        """These examples."""
+        return self.test.subset(self.scored_numbers)
 
     @cached_property
     def scores(self) -> np.ndarray:
@@ -178,7 +182,8 @@ class Outcome:
 
         −∞ where float64 holds none.
         """
-        return self._scores(self.scored)
+        others = set(range(len(self.test))).difference(self.scored_numbers)
+        return self._scores(self.test, others)
 
     @cached_property
     def train_scores(self) -> np.ndarray | None:
@@ -191,15 +196,15 @@ class Outcome:
         found = (scores for scores in (self.scores, self.train_scores) if scores is not None)
         return sum(int((~np.isfinite(scores)).sum()) for scores in found)
 
-    def _scores(self, data: Dataset) -> np.ndarray:
-        found = evaluation.example_scores(self.model, data, seed=self.seed)
+    def _scores(self, data: Dataset, leave_out: Collection[int] = ()) -> np.ndarray:
+        found = evaluation.example_scores(self.model, data, seed=self.seed, leave_out=leave_out)
         score = found.get("elbo", -found["reconstruction"]).double()
         return score.nan_to_num(-torch.inf, torch.inf, -torch.inf).numpy()
 
     @property
     def score(self) -> str:
         """What the scores are."""
-        return "log p(x|z)" if self.evaluation["elbo"] is None else "ELBO"
+        return "log p(x|z)" if self.evaluation.elbo is None else "ELBO"
 
     @property
     def categories(self) -> dict[int, tuple[str, ...]]:
@@ -227,15 +232,9 @@ class Outcome:
 
     def reconstructed(self, data: Dataset) -> Tensor:
         """The decoder's mean at the posterior's mean of all the data."""
-        return batched(self.model.reconstruct, data.x, data.labels)
+        return evaluation.reconstruct(self.model, data)
 
     @torch.no_grad()
-    def decoded(self, z: Tensor, label: int = 0) -> Tensor:
-        """The decoder's means at codes (…, latent); a conditional model's, of one class."""
-        flat = z.reshape(-1, self.latent_dim).float()
-        labels = torch.full((len(flat),), label) if self.is_conditional else None
-        return batched(self.model.decode, flat, labels).unflatten(0, z.shape[:-1])
-
     def sampled(self, n: int, labels: Tensor | None = None, *, mean: bool) -> Tensor:
         """Draws x ~ p(x|z), or their means, at z ~ p(z).
 
@@ -249,23 +248,16 @@ class Outcome:
             return self.model.sample(n, labels, seed=self.seed, mean=mean).cpu()
         rng = np.random.default_rng(self.seed)
         covariance = np.atleast_2d(np.cov(self.means, rowvar=False))
-        z = torch.from_numpy(rng.multivariate_normal(self.means.mean(0), covariance, n)).float()
-        return batched(self.model.decode, z, labels)
+        z = rng.multivariate_normal(self.means.mean(0), covariance, n)
+        return self.model.decode(torch.from_numpy(z).float(), labels).cpu()
+
+
+def chosen(n: int, most: int) -> list[int]:
+    """All numbers below n, or so many at random: files are often in the order of their classes."""
+    order = torch.randperm(n, generator=generator(0, Stream.SUBSET))
+    return list(range(n)) if n <= most else order[:most].sort().values.tolist()
 
 
 def some(data: Dataset, most: int) -> Dataset:
-    """At most so many of the data, at random: files are often in the order of their classes."""
-    if len(data) <= most:
-        return data
-    chosen = torch.randperm(len(data), generator=generator(0, Stream.SUBSET))[:most]
-    return data.subset(chosen.sort().values)
-
-
-@torch.no_grad()
-def batched(
-    function: Callable[[Tensor, Tensor | None], Tensor], x: Tensor, labels: Tensor | None
-) -> Tensor:
-    """``function`` of all the rows, a batch at a time, on the CPU."""
-    parts = (slice(start, start + BATCH) for start in range(0, len(x), BATCH))
-    found = [function(x[part], None if labels is None else labels[part]).cpu() for part in parts]
-    return torch.cat(found)
+    """At most so many of the data."""
+    return data.subset(chosen(len(data), most)) if len(data) > most else data

@@ -9,6 +9,9 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
+import torch
+
+from lowerbound.diagnosis.held_out import distribution_distance
 
 BY_CHANCE = 0.05
 """Chance that any column of a table is further apart than `Rows.chance`."""
@@ -35,8 +38,13 @@ class Rows:
     @cached_property
     def distance(self) -> np.ndarray:
         """Of each column, (D,)."""
-        pairs = enumerate(zip(self.original.T, self.generated.T, strict=True))
-        return np.array([apart(x, y, categorical=i in self.coded) for i, (x, y) in pairs])
+        samples = self.original, self.generated
+        tables = (torch.from_numpy(np.ascontiguousarray(each)) for each in samples)
+        found = distribution_distance(*tables).numpy()
+        for i in range(len(found)):
+            if i in self.coded:
+                found[i] = shares_apart(*(each[:, i] for each in samples))
+        return found
 
     @cached_property
     def chance(self) -> np.ndarray:
@@ -73,23 +81,20 @@ class Rows:
         return sorted(self.ranked[:most].tolist())
 
 
-def apart(first: np.ndarray, second: np.ndarray, *, categorical: bool) -> float:
-    """The distance between two samples, see `Rows`; 0 where nothing was observed.
+def shares_apart(first: np.ndarray, second: np.ndarray) -> float:
+    """Half the sum of the differences of categories' shares; 0 where nothing was observed.
 
-    >>> apart(np.array([1.0, 2.0]), np.array([2.0, 3.0]), categorical=False)
-    0.5
-    >>> apart(np.array([0.0, 0.0, 2.0, 2.0]), np.array([0.0, 1.0]), categorical=True)
+    >>> shares_apart(np.array([0.0, 0.0, 2.0, 2.0]), np.array([0.0, 1.0]))
     0.5
     """
-    first, second = (np.sort(values[~np.isnan(values)]) for values in (first, second))
-    if not len(first) or not len(second):
+    samples = [values[~np.isnan(values)] for values in (first, second)]
+    if not all(map(len, samples)):
         return 0.0
-    places = np.union1d(first, second)
-    below = [np.searchsorted(v, places, "right") / len(v) for v in (first, second)]
-    difference = below[0] - below[1]
-    if categorical:
-        return float(np.abs(np.diff(difference, prepend=0.0)).sum() / 2)
-    return float(np.abs(difference).max())
+    _, place = np.unique(np.concatenate(samples), return_inverse=True)
+    one, other = np.split(place, [len(samples[0])])
+    counts = (np.bincount(each, minlength=place.max() + 1) for each in (one, other))
+    shares = (count / count.sum() for count in counts)
+    return float(np.abs(np.subtract(*shares)).sum() / 2)
 
 
 def divided(first: np.ndarray, second: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from lowerbound import plots
 from lowerbound.evaluation.bounds import ACTIVE_VARIANCE
-from lowerbound.plots.columns import PANELS
+from lowerbound.plots.columns import FEW, PANELS
 from lowerbound.report import codes, images, tables
 from lowerbound.report.outcome import Outcome
 from lowerbound.report.tables import Table
@@ -41,7 +41,7 @@ def kl_per_dimension(outcome: Outcome) -> Figure:
     """Which dimensions are used."""
     return plots.kl_per_dimension(
         np.array(outcome.kl),
-        active=np.array(outcome.variance) > ACTIVE_VARIANCE,
+        active=np.array(outcome.evaluation.variance_per_dimension) > ACTIVE_VARIANCE,
         criterion=f"the variance of its mean > {ACTIVE_VARIANCE}",
         unit=outcome.unit,
     )
@@ -50,11 +50,11 @@ def kl_per_dimension(outcome: Outcome) -> Figure:
 def importance(outcome: Outcome) -> Figure:
     """The importance-weighted bound over k."""
     name = "log (1/k) Σ w"
-    bounds = [point["bound"] for point in outcome.curve]
+    curve = outcome.evaluation.curve or []
     return plots.curves(
-        np.array([point["samples"] for point in outcome.curve]),
-        {name: np.array([bound["value"] for bound in bounds])},
-        errors={name: np.array([bound["standard_error"] for bound in bounds])},
+        np.array([point.samples for point in curve]),
+        {name: np.array([point.bound.value for point in curve])},
+        errors={name: np.array([point.bound.standard_error for point in curve])},
         xlabel="samples k",
         ylabel=outcome.unit,
         logx=True,
@@ -63,9 +63,20 @@ def importance(outcome: Outcome) -> Figure:
 
 def scores(outcome: Outcome) -> Figure:
     """How good each example's bound is."""
+    panels = {f"{outcome.score} of each example": finite_scores(outcome)}
+    return plots.score_histograms(panels, xlabel=outcome.unit)
+
+
+def finite_scores(outcome: Outcome) -> dict[str, np.ndarray]:
+    """Those of test and training examples that are finite."""
     sets = {"test": outcome.scores, "training": outcome.train_scores}
-    finite = {name: found[np.isfinite(found)] for name, found in sets.items() if found is not None}
-    return plots.score_histograms({f"{outcome.score} of each example": finite}, xlabel=outcome.unit)
+    return {name: found[np.isfinite(found)] for name, found in sets.items() if found is not None}
+
+
+def beyond(s: Outcome) -> str:
+    """Where a histogram of scores puts the furthest; fewer scores are dots."""
+    is_histogram = min(map(len, finite_scores(s).values())) >= FEW
+    return "; the outermost bins hold all that lies beyond" if is_histogram else ""
 
 
 def encoded(s: Outcome) -> str:
@@ -152,12 +163,13 @@ def nearness(s: Outcome) -> str:
 
 def worth(s: Outcome) -> str:
     """What the importance-weighted bound's draws are worth."""
-    found = s.evaluation["effective_samples"]
+    found = s.evaluation.effective_samples
+    assert found is not None
     return (
         "The bound on log p(x) from k draws z ~ q(z|x); k = 1 gives the ELBO. The band is ± one "
         "standard error over the test examples. Where the bound still rises at the right, log p(x) "
-        f"is higher. {s.curve[-1]['samples']:,} draws are worth {found['median']:.1f} effective "
-        f"ones for the median example, and fewer than {found['limit']} for {found['below']:.0%} of "
+        f"is higher. {s.evaluation.samples:,} draws are worth {found.median:.1f} effective "
+        f"ones for the median example, and fewer than {found.limit} for {found.below:.0%} of "
         "examples."
     )
 
@@ -227,8 +239,9 @@ SECTIONS = (
                 if s.train_scores is not None
                 else ""
             )
-            + (", from 10 draws each" if s.evaluation["elbo"] else "")
+            + (", from 10 draws each" if s.evaluation.elbo else "")
             + (f", but for {s.unscored:,} that have no finite one" if s.unscored else "")
+            + beyond(s)
             + ". Training examples far to the right of test examples are known by heart."
         ),
     ),
@@ -388,7 +401,11 @@ SECTIONS = (
         ),
     ),
     Section(
-        "importance", "Importance-weighted bound", lambda s: len(s.curve) > 1, importance, worth
+        "importance",
+        "Importance-weighted bound",
+        lambda s: s.evaluation.samples > 1 and s.evaluation.curve,
+        importance,
+        worth,
     ),
 )
 
