@@ -6,13 +6,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from lowerbound import plots
-from lowerbound.evaluation.bounds import ACTIVE_VARIANCE
-from lowerbound.plots.columns import FEW, PANELS
-from lowerbound.report import codes, images, tables
+from lowerbound.plots.columns import PANELS
+from lowerbound.report import bounds, codes, images, tables
 from lowerbound.report.outcome import Outcome
 from lowerbound.report.tables import Table
 
@@ -35,48 +33,6 @@ class Section(NamedTuple):
     fits: Callable[[Outcome], Any]
     show: Callable[[Outcome], Figure | Table]
     caption: Callable[[Outcome], str]
-
-
-def kl_per_dimension(outcome: Outcome) -> Figure:
-    """Which dimensions are used."""
-    return plots.kl_per_dimension(
-        np.array(outcome.kl),
-        active=np.array(outcome.evaluation.variance_per_dimension) > ACTIVE_VARIANCE,
-        criterion=f"the variance of its mean > {ACTIVE_VARIANCE}",
-        unit=outcome.unit,
-    )
-
-
-def importance(outcome: Outcome) -> Figure:
-    """The importance-weighted bound over k."""
-    name = "log (1/k) Σ w"
-    curve = outcome.evaluation.curve or []
-    return plots.curves(
-        np.array([point.samples for point in curve]),
-        {name: np.array([point.bound.value for point in curve])},
-        errors={name: np.array([point.bound.standard_error for point in curve])},
-        xlabel="samples k",
-        ylabel=outcome.unit,
-        logx=True,
-    )
-
-
-def scores(outcome: Outcome) -> Figure:
-    """How good each example's bound is."""
-    panels = {f"{outcome.score} of each example": finite_scores(outcome)}
-    return plots.score_histograms(panels, xlabel=outcome.unit)
-
-
-def finite_scores(outcome: Outcome) -> dict[str, np.ndarray]:
-    """Those of test and training examples that are finite."""
-    sets = {"test": outcome.scores, "training": outcome.train_scores}
-    return {name: found[np.isfinite(found)] for name, found in sets.items() if found is not None}
-
-
-def beyond(s: Outcome) -> str:
-    """Where a histogram of scores puts the furthest; fewer scores are dots."""
-    is_histogram = min(map(len, finite_scores(s).values())) >= FEW
-    return "; the outermost bins hold all that lies beyond" if is_histogram else ""
 
 
 def encoded(s: Outcome) -> str:
@@ -231,7 +187,7 @@ SECTIONS = (
         "scores",
         "Scores of examples",
         lambda s: True,
-        scores,
+        bounds.scores,
         lambda s: (
             f"The {s.score} of each of {counted(len(s.scored), len(s.data), f'test {s.noun}s')}"
             + (
@@ -241,7 +197,7 @@ SECTIONS = (
             )
             + (", from 10 draws each" if s.evaluation.elbo else "")
             + (f", but for {s.unscored:,} that have no finite one" if s.unscored else "")
-            + beyond(s)
+            + bounds.beyond(s)
             + ". Training examples far to the right of test examples are known by heart."
         ),
     ),
@@ -394,7 +350,7 @@ SECTIONS = (
         "kl",
         "KL per dimension",
         lambda s: s.kl,
-        kl_per_dimension,
+        bounds.kl_per_dimension,
         lambda s: (
             f"Mean KL(q(z|x) ‖ p(z)) of each latent dimension over {len(s.data):,} test examples. "
             "An inactive dimension says nothing about x."
@@ -404,7 +360,7 @@ SECTIONS = (
         "importance",
         "Importance-weighted bound",
         lambda s: s.evaluation.samples > 1 and s.evaluation.curve,
-        importance,
+        bounds.importance,
         worth,
     ),
 )
