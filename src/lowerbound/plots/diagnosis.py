@@ -44,7 +44,7 @@ def _over_samples(m: Measured) -> Figure:
     return curves(k, {"bound": bounds}, xlabel=xlabel, ylabel=m["nats"], logx=True)
 
 
-def _largest(values: Any, most: int = 5) -> list[tuple[float, int]]:
+def _largest(values: Any, most: int = 3) -> list[tuple[float, int]]:
     return list(zip(*(each.tolist() for each in values.topk(min(most, len(values)))), strict=True))
 
 
