@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cached_property
 from typing import Annotated, Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from lowerbound.data.columns import D, quoted
 from lowerbound.errors import ConfigurationError, DataError, near
+from lowerbound.lazy import lazy
 from lowerbound.parts import Size, part
 
 Names = Annotated[tuple[str, ...], pydantic.Field(min_length=1)]
@@ -44,7 +44,7 @@ class Labels(nn.Module):
                 f"expected classes of different names, got {quoted(classes)}; rename them"
             )
 
-    @cached_property
+    @lazy
     def names(self) -> tuple[str, ...]:
         """What the classes are called."""
         given = self._given
@@ -102,6 +102,9 @@ class Labels(nn.Module):
         given = _array(labels)
         return given.dtype.kind in "UO" and all(isinstance(name, str) for name in given.flat)
 
+    def _unknown(self, labels: Tensor) -> Tensor:
+        return labels[(labels < 0) | (labels >= self.classes)]
+
     def forward(self, labels: Tensor) -> Tensor:
         if labels.dtype.is_floating_point or labels.dtype == torch.bool or labels.ndim != 1:
             raise ConfigurationError(
@@ -109,8 +112,8 @@ class Labels(nn.Module):
                 f"{tuple(labels.shape)}"
             )
         labels = labels.long()
-        wrong = labels[(labels < 0) | (labels >= self.classes)]
-        if len(wrong):
+        # A compiler cannot look at values; those of training were looked at before.
+        if not torch.compiler.is_compiling() and len(wrong := self._unknown(labels)):
             named = "" if isinstance(self._given, int) else f" (or names: {quoted(self.names)})"
             raise ConfigurationError(
                 f"expected class labels from 0 to {self.classes - 1}{named}, got {wrong[0].item()}"

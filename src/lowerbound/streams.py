@@ -39,6 +39,7 @@ class Stream(IntEnum):
     BALANCE = 18
     READINGS = 19
     LABELS = 20
+    TRIAL = 21
 
 
 def key(seed: int, stream: Stream, *place: int) -> int:

@@ -14,7 +14,6 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
@@ -22,6 +21,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.errors import ConfigurationError
+from lowerbound.lazy import lazy
 from lowerbound.parts import Finite, NonNegative, Positive, Size, part
 
 SMALLEST = 1e-150
@@ -266,11 +266,11 @@ class Standardise(Transform):
         brought = x.double() * deviation + mean
         return brought if self._is_wide else brought.to(x.dtype)
 
-    @cached_property
+    @lazy
     def _figures(self) -> np.ndarray:
         return np.array([self.mean, self.deviation])
 
-    @cached_property
+    @lazy
     def _is_wide(self) -> bool:
         """Whether float32 has less than 12 binary digits for a deviation, or not its size."""
         figures = zip(self.mean, self.deviation, strict=True)

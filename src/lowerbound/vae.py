@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from lowerbound.data.assembly import in_memory, is_plain
 from lowerbound.data.columns import D, by_name
 from lowerbound.divergences import kl
 from lowerbound.errors import ConfigurationError, ShapeError, brief, check_count
+from lowerbound.lazy import lazy
 from lowerbound.likelihoods.support import check_support, decoded_elements, is_density
 from lowerbound.parts import part
 from lowerbound.streams import Stream, seeded
@@ -46,27 +47,27 @@ class Draws:
     log_likelihood: Tensor
     drawn_log_q: Tensor | None = None
 
-    @cached_property
+    @lazy
     def log_q(self) -> Tensor:
         """log q(z|x), (k, batch)."""
         return self.q.log_prob(self.z) if self.drawn_log_q is None else self.drawn_log_q
 
-    @cached_property
+    @lazy
     def log_p(self) -> Tensor:
         """log p(z), (k, batch)."""
         return self.p.log_prob(self.z)
 
-    @cached_property
+    @lazy
     def log_ratio(self) -> Tensor:
         """log q(z|x) − log p(z), (k, batch), whose mean estimates the KL."""
         return self.log_q - self.log_p
 
-    @cached_property
+    @lazy
     def log_w(self) -> Tensor:
         """log w = log p(x|z) + log p(z) − log q(z|x), (k, batch); E w = p(x)."""
         return self.log_likelihood - self.log_ratio
 
-    @cached_property
+    @lazy
     def kl(self) -> Tensor:
         """KL(q(z|x) ‖ p(z)), (batch,), in closed form where one is known, else at the drawn z."""
         return kl(self.q, self.p, self.z, self.drawn_log_q)

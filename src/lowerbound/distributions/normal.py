@@ -33,9 +33,9 @@ class Normal(torch.distributions.Normal):
     def variance(self) -> Tensor:
         return self.log_variance.exp()
 
-    @torch.no_grad()
     def sample(self, sample_shape: Any = Size()) -> Tensor:
-        return self.rsample(sample_shape)
+        with torch.no_grad():
+            return self.rsample(sample_shape)
 
     def log_prob(self, value: Tensor) -> Tensor:
         return -0.5 * self.deviance(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +14,43 @@ BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 SCALES = 10.0
 
 
+class Moments(NamedTuple):
+    """What Adam keeps of a parameter, and whether that is the logarithm of a scale."""
+
+    m: Tensor
+    v: Tensor
+    is_scale: bool
+
+
+def written_out(
+    parameter: Tensor, gradient: Tensor, m: Tensor, v: Tensor, numbers: Tensor, moves: Tensor
+) -> None:
+    """`Adam`'s step in place, operation by operation, for a compiler to join.
+
+    ``numbers`` are those of `at_step`; nothing changes unless ``moves``.
+    """
+    rate, root, kept = numbers.unbind()
+    gradient = torch.where(moves, gradient, 0.0)
+    m.lerp_(gradient, torch.where(moves, 1 - BETA_1, 0.0))
+    v.mul_(torch.where(moves, BETA_2, 1.0)).addcmul_(gradient, gradient, value=1 - BETA_2)
+    step = rate * m / (v.sqrt() * root + EPSILON)
+    parameter.mul_(torch.where(moves, kept, 1.0)).sub_(torch.where(moves, step, 0.0))
+
+
+def at_step(t: float, learning_rate: float, weight_decay: float) -> list[float]:
+    """α/(1 − β₁ᵗ), 1/√(1 − β₂ᵗ) and 1 − αλ."""
+    return [
+        learning_rate / (1 - BETA_1**t),
+        (1 - BETA_2**t) ** -0.5,
+        1 - learning_rate * weight_decay,
+    ]
+
+
 class Adam:
     """m ← β₁ m + (1 − β₁) g,  v ← β₂ v + (1 − β₂) g²,  θ ← θ − α m̂ / (√v̂ + ε).
 
-    m̂ = m/(1 − β₁ᵗ) and v̂ = v/(1 − β₂ᵗ).  With ``weight_decay`` λ also θ ← θ − αλθ (AdamW).
+    m̂ = m/(1 − β₁ᵗ) and v̂ = v/(1 − β₂ᵗ) at step t.  With ``weight_decay`` λ also θ ← θ − αλθ
+    (AdamW).
 
     Steps are of about α, however far θ has to go.  ``scales`` are those of ``parameters`` that are
     logarithms of scales, which may have far to go: their α is tenfold, and they do not decay.
@@ -49,7 +82,7 @@ class Adam:
         self.scales = {id(p) for p in scales}
         self.m = [torch.zeros_like(p) for p in self.parameters]
         self.v = [torch.zeros_like(p) for p in self.parameters]
-        self.t = [torch.zeros((), device=p.device) for p in self.parameters]
+        self.t = torch.zeros((), device=self.parameters[0].device)
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
@@ -59,26 +92,27 @@ class Adam:
     @torch.no_grad()
     def step(self, learning_rate: float) -> None:
         """One update of all parameters that have a gradient."""
-        rows = zip(self.parameters, self.m, self.v, self.t, strict=True)
-        moved = [(p, p.grad, m, v, t) for p, m, v, t in rows if p.grad is not None]
+        self.t += 1
+        rows = zip(self.parameters, self.m, self.v, strict=True)
+        moved = [(p, p.grad, m, v) for p, m, v in rows if p.grad is not None]
         scales = [row for row in moved if id(row[0]) in self.scales]
         others = [row for row in moved if id(row[0]) not in self.scales]
         self._update(others, learning_rate, self.weight_decay)
         self._update(scales, SCALES * learning_rate, 0.0)
 
-    @staticmethod
-    def _update(rows: list[tuple[Any, ...]], learning_rate: float, weight_decay: float) -> None:
+    def _update(
+        self, rows: list[tuple[Any, ...]], learning_rate: float, weight_decay: float
+    ) -> None:
         if not rows:
             return
-        parameters, gradients, m, v, t = map(list, zip(*rows, strict=True))
-        torch._foreach_add_(t, 1)
+        parameters, gradients, m, v = map(list, zip(*rows, strict=True))
         torch._fused_adamw_(
             parameters,
             gradients,
             m,
             v,
             [],
-            t,
+            [self.t for _ in rows],
             lr=learning_rate,
             beta1=BETA_1,
             beta2=BETA_2,
@@ -88,10 +122,16 @@ class Adam:
             maximize=False,
         )
 
+    def moments(self, parameter: nn.Parameter) -> Moments:
+        """What belongs to ``parameter``."""
+        i = next(i for i, p in enumerate(self.parameters) if p is parameter)
+        return Moments(self.m[i], self.v[i], id(parameter) in self.scales)
+
     def state(self) -> dict[str, Tensor]:
-        """All moments and counts by name."""
-        groups = {"m": self.m, "v": self.v, "t": self.t}
-        return {f"{name}/{i}": x for name, members in groups.items() for i, x in enumerate(members)}
+        """All moments, and the count of steps, by name."""
+        groups = {"m": self.m, "v": self.v}
+        named = {f"{k}/{i}": x for k, members in groups.items() for i, x in enumerate(members)}
+        return {"t": self.t, **named}
 
     @torch.no_grad()
     def restore(self, state: dict[str, Tensor]) -> None:

@@ -20,8 +20,15 @@ class WeightAverage:
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Take in the weights after ``step``."""
-        decay = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(self.average, self.parameters, 1 - decay)
+        torch._foreach_lerp_(self.average, self.parameters, self.weight(step))
+
+    def weight(self, step: int) -> float:
+        """1 − d at ``step``."""
+        return 1 - min(self.decay, (1 + step) / (10 + step))
+
+    def of(self, parameter: nn.Parameter) -> Tensor:
+        """The average of ``parameter``."""
+        return next(a for p, a in zip(self.parameters, self.average, strict=True) if p is parameter)
 
     @contextmanager
     def swapped_in(self) -> Iterator[None]:

@@ -30,6 +30,9 @@ class Callback:
     def start(self, model: VAE, epochs: int, steps: int, step: int) -> None:
         """Training of ``model`` begins at ``step`` of ``epochs`` × ``steps``."""
 
+    def note(self, text: str) -> None:
+        """What else takes time, or cannot be, in a line for people."""
+
     def step(self, model: VAE, step: int, loss: float) -> None:
         """A ``step`` of ``model`` is done; ``loss`` is the batch mean of −objective, nats."""
 
@@ -87,6 +90,9 @@ class ProgressBar(Callback):
         if now - self.refreshed > 0.2:
             self.refreshed = now
             self.bar.move(step, f"loss {loss:8.2f}")
+
+    def note(self, text: str) -> None:
+        self.console.print(text, soft_wrap=True)
 
     def epoch(self, model: VAE, record: Record) -> None:
         self.bar.move(record["step"])

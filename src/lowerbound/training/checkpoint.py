@@ -15,7 +15,7 @@ from lowerbound.errors import StorageError, brief
 from lowerbound.files import hash_tensors, parse_json, to_json, validated, write_atomic
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
-FORMAT = 3
+FORMAT = 4
 
 
 class Saved(TypedDict):
@@ -23,6 +23,7 @@ class Saved(TypedDict):
 
     format: int
     step: pydantic.NonNegativeInt
+    compiled: bool
     seconds: pydantic.NonNegativeFloat
     sums: dict[str, pydantic.FiniteFloat]
     history: list[dict[str, Any]]

@@ -26,16 +26,18 @@ from lowerbound.errors import (
 )
 from lowerbound.files import to_json
 from lowerbound.likelihoods.support import expect_digits, warn_of_scale
-from lowerbound.objectives import ELBO, Objective, Terms
+from lowerbound.objectives import ELBO, Objective
 from lowerbound.parts import describe
 from lowerbound.streams import Stream
 from lowerbound.training import batches, checkpoint, history
 from lowerbound.training.callbacks import Callback, ProgressBar, Record
 from lowerbound.training.claim import Claim, claimed
+from lowerbound.training.pace import Pace
 from lowerbound.training.processes import Processes, joined, local_rank
 from lowerbound.training.settings import Training
-from lowerbound.training.signals import StopRequest, stop_requests
+from lowerbound.training.signals import Stopped, StopRequest, stop_requests
 from lowerbound.training.state import State
+from lowerbound.training.step import EagerStep, Step, TermsOf, add, mixed
 from lowerbound.vae import VAE
 
 VALIDATION_BATCH = 1000
@@ -137,14 +139,15 @@ class _Run:
         self.objective, self.training, self.out = objective, training, out
         self.callbacks, self.processes, self.device = callbacks, processes, device
         self.steps = batches.steps_per_epoch(len(train), training.batch_size)
-        self.terms = _Terms(model, objective)
+        self.terms = TermsOf(model, objective)
         self.parallel: nn.Module = self.terms
         if processes.world > 1:
             self.parallel = DistributedDataParallel(
                 self.terms, [device] if device.type == "cuda" else None
             )
         self.state = State(model, training)
-        self.saved_at = time.monotonic()
+        self.eager = EagerStep(self.parallel, self.state, training, self._share)
+        self.saved_at, self.threads = time.monotonic(), torch.get_num_threads()
 
     # The loop.
 
@@ -153,9 +156,13 @@ class _Run:
             self._begin(resume=resume)
             for callback in self.callbacks:
                 callback.start(self.model, self.training.epochs, self.steps, self.state.step)
+            self.take = self._pace(stop)
             try:
                 while not self._finished():
                     self._epoch(stop)
+            except Stopped:
+                self._save()
+                raise Interrupted(self._stopped_where()) from None
             finally:
                 for callback in self.callbacks:
                     callback.end()
@@ -164,8 +171,9 @@ class _Run:
 
     def leave(self) -> None:
         """Let go of the group of processes, whose threads must end before the interpreter does."""
+        torch.set_num_threads(self.threads)
         if self.processes.world > 1:
-            self.parallel = self.terms
+            self.parallel = self.eager.terms = self.terms
             gc.collect()
 
     def _epoch(self, stop: StopRequest) -> None:
@@ -199,21 +207,35 @@ class _Run:
         state, training, rank = self.state, self.training, self.processes.rank
         now = state.step / self.steps
         streams.seed_noise(self.device, training.seed, Stream.NOISE, state.step, rank)
-        with self._precision(), batches.of_two_or_more(len(self.train), training.batch_size):
-            terms = self.parallel(*batch, now)
-        # DDP averages gradients over processes; the mean is over the examples of all of them.
-        loss = -terms.objective.sum() * (self.processes.world / self._joint_batch())
-        value = loss.item()
+        with batches.of_two_or_more(len(self.train), training.batch_size):
+            value = self.take(batch, now, training.learning_rate_at(now), state.sums)
         if not math.isfinite(value):
-            self._refuse_non_finite(terms.named(), self._place(state.step))
-        state.update(loss, training.learning_rate_at(now))
-        _accumulate(state.sums, terms.named())
+            self._refuse_non_finite(state.sums, self._place(state.step))
+        state.step += 1
         return value
 
-    def _joint_batch(self) -> int:
-        """Examples in this step's batch, over all processes."""
+    def _pace(self, stop: StopRequest) -> Step:
+        if self.processes.world > 1:
+            return self.eager
+        return Pace(
+            self.eager,
+            self.terms,
+            self.state,
+            self.training,
+            self.callbacks,
+            steps=self.training.epochs * self.steps,
+            rows=min(self.training.batch_size, len(self.train)),
+            at_once=stop.at_once,
+        )
+
+    def _share(self) -> float:
+        """By what a sum over this process's examples is multiplied, for the mean over all.
+
+        DDP averages gradients over processes; the mean is over the examples of all of them.
+        """
         start = (self.state.step % self.steps) * self.training.batch_size
-        return min(self.training.batch_size, len(self.train) - start)
+        joint = min(self.training.batch_size, len(self.train) - start)
+        return self.processes.world / joint
 
     def _close_epoch(self, epoch: int) -> None:
         state = self.state
@@ -243,13 +265,12 @@ class _Run:
         self.model.eval()
         # Without gradients more fits into memory than in a step of training.
         size = min(VALIDATION_BATCH, VALIDATION_BATCHES * self.training.batch_size)
-        with torch.no_grad(), self.state.averaged(), self._precision():
+        with torch.no_grad(), self.state.averaged(), mixed(self.training, self.device):
             for i, batch in enumerate(data.batches(size)):
                 place = (epoch, i, rank)
                 streams.seed_noise(self.device, self.training.seed, Stream.VALIDATION, *place)
-                terms = self.terms(*batches.share(batch, rank, world), math.inf).named()
-                self._refuse_non_finite(terms, f"in validation after epoch {epoch}")
-                _accumulate(sums, terms)
+                add(sums, self.terms(*batches.share(batch, rank, world), math.inf))
+                self._refuse_non_finite(sums, f"in validation after epoch {epoch}")
         return self._means(sums, len(data))
 
     def _finished(self) -> bool:
@@ -352,11 +373,6 @@ class _Run:
 
     # Helpers.
 
-    def _precision(self) -> AbstractContextManager[None]:
-        if self.training.precision == "float32":
-            return nullcontext()
-        return torch.autocast(self.device.type, torch.bfloat16)
-
     def _means(self, sums: dict[str, Tensor], n: int) -> dict[str, float]:
         return {name: self.processes.sum(value).item() / n for name, value in sums.items()}
 
@@ -376,22 +392,3 @@ class _Run:
                 "lower learning_rate, clip_norm=1 or some warmup_epochs, or look for outliers in "
                 "the data" + (f"; the last good checkpoint is kept in {self.out}" if kept else "")
             )
-
-
-class _Terms(nn.Module):
-    """Data to terms, as a module, which is what DistributedDataParallel wraps."""
-
-    def __init__(self, model: VAE, objective: Objective) -> None:
-        super().__init__()
-        self.model, self.objective = model, objective
-
-    def forward(self, x: Tensor, labels: Tensor | None, time: float) -> Terms:
-        x, context = self.model.prepare(x, labels)
-        return self.objective(self.model, x, context, time)
-
-
-def _accumulate(sums: dict[str, Tensor], terms: dict[str, Tensor]) -> None:
-    with torch.no_grad():
-        totals = torch.stack(list(terms.values())).sum(1, dtype=torch.float64)
-    for name, total in zip(terms, totals.unbind(), strict=True):
-        sums[name] = sums[name] + total if name in sums else total

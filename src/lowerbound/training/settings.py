@@ -35,6 +35,10 @@ class Training:
         ema: decay of the exponential average of weights that is validated and kept, such as 0.999;
             None keeps the weights themselves.
         precision: ``"bfloat16"`` runs the networks in mixed precision.
+        compile: whether to compile a step as a whole, which takes some 10 to 20 seconds before the
+            first, and a few once the same was compiled before; ``"auto"`` compiles on a processor
+            where 10,000 steps or more are planned.  A step that cannot be compiled is said so, and
+            taken as without.  Results agree to rounding.
         seed: of the order of examples and of all noise, from 0 to 2⁶³ − 1.
     """
 
@@ -49,6 +53,7 @@ class Training:
     patience: Size | None = None
     ema: Annotated[float, pydantic.Field(gt=0, lt=1)] | None = None
     precision: Literal["float32", "bfloat16"] = "float32"
+    compile: bool | Literal["auto"] = "auto"
     seed: Annotated[int, pydantic.Field(ge=0, le=2**63 - 1)] = 0
 
     def __post_init__(self) -> None:

@@ -9,16 +9,31 @@ from contextlib import contextmanager
 from types import FrameType
 
 
+class Stopped(Exception):
+    """Something was interrupted that leaves no trace."""
+
+
 class StopRequest:
     """``signal`` is 0 until one has come."""
 
     def __init__(self) -> None:
-        self.signal = 0
+        self.signal, self.waits = 0, True
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        if self.signal:
+        if self.signal or not self.waits:
             raise KeyboardInterrupt
         self.signal = number
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Within, the first signal raises `Stopped`."""
+        self.waits = False
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise Stopped from None
+        finally:
+            self.waits = True
 
 
 @contextmanager

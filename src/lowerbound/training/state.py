@@ -20,7 +20,10 @@ from lowerbound.training.settings import Training
 
 
 class State:
-    """``step`` counts updates; ``sums`` are those of the terms in the epoch so far."""
+    """``step`` counts updates; ``sums`` are those of the terms in the epoch so far.
+
+    ``compiled`` is whether steps are compiled, None before that is decided.
+    """
 
     def __init__(self, model: nn.Module, training: Training) -> None:
         self.model, self.clip_norm = model, training.clip_norm
@@ -29,13 +32,14 @@ class State:
         self.optimizer = Adam(model.parameters(), training.weight_decay, scales)
         self.average = None if training.ema is None else WeightAverage(model, training.ema)
         self.step = 0
+        self.compiled: bool | None = None
         self.seconds = 0.0
         self.sums: dict[str, Tensor] = {}
         self.history: list[Record] = []
         self.best: dict[str, Tensor] = {}
 
     def update(self, loss: Tensor, learning_rate: float) -> None:
-        """One step down the gradient of ``loss``."""
+        """Move the weights down the gradient of ``loss``."""
         self.optimizer.zero_grad()
         loss.backward()
         if self.clip_norm is not None:
@@ -43,7 +47,6 @@ class State:
         self.optimizer.step(learning_rate)
         if self.average is not None:
             self.average.update(self.step)
-        self.step += 1
 
     def averaged(self) -> AbstractContextManager[None]:
         """The model with the weights that are to be judged, inside the ``with``."""
@@ -67,6 +70,7 @@ class State:
         """Write the checkpoint, and the history as JSON lines."""
         state = {
             "step": self.step,
+            "compiled": bool(self.compiled),
             "seconds": self.seconds,
             "sums": sums,
             "history": self.history,
@@ -103,6 +107,7 @@ class State:
         if self.average is not None:
             self.average.restore(tensors["average"])
         self.step, self.seconds = state["step"], state["seconds"]
+        self.compiled = state["compiled"]
         self.history = history.checked(path, state["history"])
         self.sums = {
             name: torch.tensor(value if first else 0.0, dtype=torch.float64, device=device)

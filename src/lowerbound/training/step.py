@@ -1,0 +1,118 @@
+"""A step of training: the terms of a batch, their gradients, and the update."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from lowerbound import streams
+from lowerbound.data import Batch
+from lowerbound.objectives import Objective, Terms
+from lowerbound.streams import Stream
+from lowerbound.training.settings import Training
+from lowerbound.training.state import State
+from lowerbound.vae import VAE
+
+Step = Callable[[Batch, float, float, dict[str, Tensor]], float]
+"""From a batch, the time in epochs, the learning rate and the sums of each term, to which those of
+the batch are added in float64, to the loss.  The weights have moved, unless it is not finite."""
+
+
+class TermsOf(nn.Module):
+    """Data to terms, as a module, which is what DistributedDataParallel and compilers take."""
+
+    def __init__(self, model: VAE, objective: Objective) -> None:
+        super().__init__()
+        self.model, self.objective = model, objective
+
+    def forward(self, x: Tensor, labels: Tensor | None, time: float | Tensor) -> Terms:
+        x, context = self.model.prepare(x, labels)
+        return self.objective(self.model, x, context, time)  # type: ignore[arg-type]
+
+
+def mixed(training: Training, device: torch.device) -> AbstractContextManager[None]:
+    """Within, networks run in the precision of ``training``."""
+    if training.precision == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)
+
+
+def totals(terms: Terms) -> Tensor:
+    """The sum of each term over the batch, in float64, in the order of `Terms.named`."""
+    each = torch.stack([term.detach() for term in terms.named().values()])
+    return each.sum(1, dtype=torch.float64)
+
+
+class EagerStep:
+    """One operation after the other, as Python comes to them.
+
+    ``share`` tells by what the sum of the objective over this process's share of a batch is
+    multiplied.
+    """
+
+    def __init__(
+        self, terms: nn.Module, state: State, training: Training, share: Callable[[], float]
+    ) -> None:
+        self.terms, self.state, self.training, self.share = terms, state, training, share
+
+    def __call__(
+        self, batch: Batch, time: float, learning_rate: float, sums: dict[str, Tensor]
+    ) -> float:
+        with mixed(self.training, batch.x.device):
+            terms = self.terms(*batch, time)
+        loss = -terms.objective.sum() * self.share()
+        add(sums, terms)
+        value = loss.item()
+        if math.isfinite(value):
+            self.state.update(loss, learning_rate)
+        return value
+
+
+class Trial(NamedTuple):
+    """What a step would do.
+
+    Attributes:
+        loss: the batch mean of −objective.
+        terms: names of the objective's terms.
+        gradients: of the parameters that have one.
+        buffers: names of those that the step changes.
+    """
+
+    loss: float
+    terms: list[str]
+    gradients: dict[str, Tensor]
+    buffers: list[str]
+
+
+def trial(terms: TermsOf, training: Training, batch: Batch) -> Trial:
+    """What a step would do, with noise that is always the same; the model stays as it is."""
+    twin = copy.deepcopy(terms)
+    versions = {name: buffer._version for name, buffer in twin.named_buffers()}
+    with streams.seeded(batch.x.device, 0, Stream.TRIAL):
+        with mixed(training, batch.x.device):
+            found = twin(*batch, 0.0)
+        loss = -found.objective.mean()
+        loss.backward()
+    if training.clip_norm is not None:
+        nn.utils.clip_grad_norm_(twin.parameters(), training.clip_norm)
+    return Trial(
+        loss.item(),
+        list(found.named()),
+        {name: p.grad for name, p in twin.named_parameters() if p.grad is not None},
+        [name for name, buffer in twin.named_buffers() if buffer._version != versions[name]],
+    )
+
+
+def add(sums: dict[str, Tensor], terms: Terms) -> None:
+    """Add the sum of each term over the batch, in place."""
+    for name, total in zip(terms.named(), totals(terms).unbind(), strict=True):
+        if name in sums:
+            sums[name] += total
+        else:
+            sums[name] = total

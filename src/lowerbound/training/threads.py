@@ -1,0 +1,104 @@
+"""How many threads the steps of a run use: what makes them fastest, which others may change."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+
+WINDOW, SPAN = 5, 0.02  # steps, and seconds of them, at least, whose median is compared
+BETTER = 0.95  # of the time of a step, to move to another number
+WORSE = 1.5  # times what a step took before, and another number is tried at once
+HOPELESS = 2.0  # times what a step takes, and a trial is over
+SHARED = 0.8  # of the processors' time, and others have a part of them
+PATIENCE, LONGEST = 0.5, 16.0  # seconds between trials, at first and at last
+
+
+class Threads:
+    """The number of torch's threads, from those it has down to one, by the time that steps take.
+
+    Threads that share the work of an operation wait for the last of them.  Where another process
+    has a core, that one is late in every operation, and one thread alone may be ten times as fast.
+    So every now and then a few steps are taken with half as many threads, or twice as many, and
+    what is faster is kept.  Trials that fail become rarer.
+
+    Args:
+        same: whether steps with so many threads have the results of those before, bit by bit; asked
+            once for each number, and what has not is never used.
+        costly: whether a new number costs seconds, so that none is tried unless other processes
+            seem to have a part of the processors.
+    """
+
+    def __init__(self, same: Callable[[int], bool], *, costly: bool = False) -> None:
+        self.same, self.costly, self.most = same, costly, torch.get_num_threads()
+        self.home = self.now = self.most
+        self.known = {self.most: True}
+        self.window: list[float] = []
+        self.spent, self.usual = 0.0, float("inf")
+        self.patience, self.down = PATIENCE, False
+        self.since = self.began = time.perf_counter()
+        self.cpu = time.process_time()
+
+    def took(self, seconds: float) -> None:
+        """A step took so long."""
+        self.window.append(seconds)
+        self.spent += seconds
+        hopeless = self._trying and seconds > HOPELESS * self.usual
+        if not hopeless and (len(self.window) < WINDOW or self.spent < SPAN):
+            return
+        median, at = statistics.median(self.window), time.perf_counter()
+        if self._trying:
+            self._judge(median)
+            self.since = at
+        else:
+            due = at - self.since > self.patience or median > WORSE * self.usual
+            self.usual = median
+            if due:
+                busy = (time.process_time() - self.cpu) / ((at - self.began) * self.now)
+                self._try(shared=busy < SHARED)
+                self.since = at
+        self.window.clear()
+        self.spent, self.began, self.cpu = 0.0, time.perf_counter(), time.process_time()
+
+    @property
+    def _trying(self) -> bool:
+        return self.now != self.home
+
+    def _judge(self, median: float) -> None:
+        """Stay with the number that was tried, or go back."""
+        if median < BETTER * self.usual:
+            self.home, self.usual, self.patience = self.now, median, PATIENCE
+        else:
+            self.patience = min(2 * self.patience, LONGEST)
+            self._use(self.home)
+
+    def _try(self, *, shared: bool) -> None:
+        """Half as many threads, or twice as many, in turn where both may do."""
+        fewer, more = self.home // 2, min(2 * self.home, self.most)
+        self.down = not self.down
+        count = fewer if fewer and (self.down or more == self.home) else more
+        if count not in self.known:
+            if self.costly and not shared:
+                return
+            self.known[count] = self.same(count)
+        if self.known[count]:
+            self._use(count)
+
+    def _use(self, count: int) -> None:
+        self.now = count
+        if count != torch.get_num_threads():
+            torch.set_num_threads(count)
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Within, torch has so many threads."""
+    kept = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(kept)

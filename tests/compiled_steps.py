@@ -1,0 +1,168 @@
+"""A compiled step trains as an eager one; what cannot be compiled is said so and trained anyway.
+
+`test_compiled` runs this in a process without the checks of shapes that the other tests have, which
+torch's compiler cannot capture.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import signal
+
+import pytest
+import torch
+from torch import nn
+
+import lowerbound as lb
+from lowerbound.corruptions import Masking
+from lowerbound.errors import Interrupted
+from lowerbound.training import Callback
+
+ROWS, WIDTH = 72, 6  # the last batch of an epoch is a smaller one
+
+
+@lb.part
+class Normalised(nn.Sequential):
+    """Rows to numbers, with buffers that each batch changes."""
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__(
+            nn.Linear(inputs, 8, bias=False), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, outputs)
+        )
+
+    def forward(self, x, context=None):
+        return super().forward(x if context is None else torch.cat((x, context), -1))
+
+
+class Notes(Callback):
+    def __init__(self):
+        self.notes, self.losses = [], []
+
+    def note(self, text):
+        self.notes.append(text)
+
+    def step(self, model, step, loss):
+        self.losses.append(loss)
+
+
+@pytest.fixture
+def data():
+    x = torch.randn(ROWS, WIDTH, generator=torch.Generator().manual_seed(0))
+    return lb.data.Dataset(x, labels=torch.arange(ROWS) % 3)
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return lb.VAE(
+        lb.StandardNormal(2),
+        lb.DiagonalGaussian(Normalised(WIDTH + 3, 4), 2),
+        lb.Gaussian(Normalised(2 + 3, WIDTH), (WIDTH,), sigma="optimal"),
+        context=lb.Labels(3),
+    )
+
+
+OBJECTIVE = lb.ELBO(beta=lb.Linear(duration=2.0), free_bits=0.1, corruption=Masking(0.1))
+TRAINING = lb.Training(
+    epochs=3,
+    batch_size=16,
+    learning_rate=0.01,
+    schedule="cosine",
+    warmup_epochs=0.5,
+    clip_norm=1.0,
+    ema=0.9,
+    optimizer="adamw",
+    weight_decay=0.1,
+    compile=True,
+)
+
+
+def differences(a, b):
+    ours, theirs = a.state_dict(), b.state_dict()
+    return max((ours[name] - theirs[name]).abs().max().item() for name in ours)
+
+
+COMPILING = "compiling the training step: some 20 seconds, or a few if it was done before"
+
+
+def test_compiled_steps_are_eager_ones_and_resume_to_the_same_bits(model, data, tmp_path):
+    eager, stopped = copy.deepcopy(model), copy.deepcopy(model)
+    notes, others = Notes(), Notes()
+    records = lb.fit(model, data, data, OBJECTIVE, TRAINING, callbacks=[notes])
+    plain = dataclasses.replace(TRAINING, compile=False)
+    expected = lb.fit(eager, data, data, OBJECTIVE, plain, callbacks=[others])
+    assert notes.notes == [COMPILING]
+    assert notes.losses == pytest.approx(others.losses, abs=1e-4)
+    assert differences(model, eager) < 1e-5
+    for ours, theirs in zip(records, expected, strict=True):
+        assert ours["train"] == pytest.approx(theirs["train"], abs=1e-4)
+        assert ours["validation"] == pytest.approx(theirs["validation"], abs=1e-4)
+
+    with pytest.raises(Interrupted):
+        lb.fit(stopped, data, data, OBJECTIVE, TRAINING, out=tmp_path, callbacks=[Stop(at=7)])
+    again = lb.fit(
+        stopped, data, data, OBJECTIVE, TRAINING, out=tmp_path, resume=True, callbacks=[]
+    )
+    assert differences(stopped, model) == 0
+    assert [r["train"] for r in again] == [r["train"] for r in records]
+
+
+class Stop(Callback):
+    def __init__(self, at):
+        self.at = at
+
+    def step(self, model, step, loss):
+        if step == self.at:
+            signal.raise_signal(signal.SIGINT)
+
+
+class Branching(nn.Sequential):
+    def forward(self, x):
+        h = super().forward(x)
+        return h if h.sum() > 0 else 2 * h
+
+
+class Counting(nn.Sequential):
+    calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        return super().forward(x) * (1 + self.calls)
+
+
+@pytest.mark.parametrize("network", [Branching, Counting])
+def test_what_cannot_be_compiled_is_said_so_and_trained(network, data):
+    torch.manual_seed(0)
+    layers = nn.Linear(WIDTH, 4)
+    model = lb.VAE(
+        lb.StandardNormal(2),
+        lb.DiagonalGaussian(network(layers), 2),
+        lb.Gaussian(nn.Linear(2, WIDTH), (WIDTH,)),
+    )
+    twin, notes = copy.deepcopy(model), Notes()
+    training = lb.Training(epochs=1, batch_size=16, compile=True)
+    lb.fit(model, data, training=training, callbacks=[notes])
+    plain = dataclasses.replace(training, compile=False)
+    lb.fit(twin, data, training=plain, callbacks=[])
+    assert notes.notes[0] == COMPILING
+    assert notes.notes[1].startswith("training goes on without: ")
+    assert len(notes.notes) == 2
+    assert differences(model, twin) == 0
+
+
+def test_without_a_compiler_training_goes_on(data, monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    import torch._inductor.config as inductor
+
+    monkeypatch.setattr(inductor.cpp, "cxx", ("no-such-compiler",))
+    monkeypatch.setattr(inductor, "force_disable_caches", True)
+    model = lb.VAE(
+        lb.StandardNormal(2),
+        lb.DiagonalGaussian(nn.Linear(WIDTH, 4), 2),
+        lb.Gaussian(nn.Linear(2, WIDTH), (WIDTH,)),
+    )
+    notes, training = Notes(), lb.Training(epochs=1, batch_size=16, compile=True)
+    lb.fit(model, data, training=training, callbacks=[notes])
+    assert "ompiler" in notes.notes[1]
+    assert len(notes.losses) == 5
