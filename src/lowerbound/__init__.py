@@ -7,9 +7,9 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-from lowerbound.environment import choose_waiting
+from lowerbound.environment import choose_products
 
-choose_waiting()
+choose_products()
 
 __version__ = "0.1.0"
 

@@ -1,15 +1,15 @@
 """What lowerbound changes in the process that imports it: two settings, and nothing else.
 
-Both make training faster and leave its numbers alone.  ``LOWERBOUND_TUNE=0`` in the environment
-keeps lowerbound from making either.
+Both make training faster or its results steadier.  ``LOWERBOUND_TUNE=0`` in the environment keeps
+lowerbound from making either.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
-SPINS = "1000"
 MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1  # their numbers in malloc.h
 LARGEST, KEPT = 32 * 2**20, 256 * 2**20
 
@@ -19,19 +19,28 @@ def may_tune() -> bool:
     return os.environ.get("LOWERBOUND_TUNE") != "0"
 
 
-def choose_waiting() -> None:
-    """Let waiting threads of GNU's OpenMP spin for some microseconds, and then sleep.
+def choose_products() -> None:
+    """Let MKL's matrix products have the same bits on any number of threads.
 
-    Left to itself it lets them spin for milliseconds.  When another process has one of the cores,
-    the threads then wait for each other on the core that both need.  Sleeping at once
-    (OMP_WAIT_POLICY=passive) costs a wake-up for each of the hundred parallel operations of a
-    training step.  `benchmarks/threads.py` measures all three.
+    So the threads of a training may change in number, as others take processors or leave them, and
+    the weights do not.  MKL calls it conditional numerical reproducibility; it costs no speed where
+    the instructions are the best that the processor has.
 
-    Called when lowerbound is imported, since torch reads the choice when it is imported itself: it
-    has no effect on a torch that is loaded already.  A user's own choice is left alone.
+    Called when lowerbound is imported, since MKL reads the choice before its first product: it may
+    have no effect on a torch that is loaded already.  A user's own choice is left alone.
     """
-    if may_tune() and not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
-        os.environ["GOMP_SPINCOUNT"] = SPINS
+    if may_tune() and "MKL_CBWR" not in os.environ and (instructions := _instructions()):
+        os.environ["MKL_CBWR"] = f"{instructions},STRICT"
+
+
+def _instructions() -> str | None:
+    """The widest vectors that the processor multiplies, as MKL calls them; None if unknown."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text().partition("\nflags")[2].partition("\n")[0].split()
+    except OSError:
+        return None
+    known = {"avx512f": "AVX512", "avx2": "AVX2"}
+    return next((name for flag, name in known.items() if flag in flags), None)
 
 
 def keep_freed_memory() -> None:

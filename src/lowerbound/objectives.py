@@ -17,12 +17,12 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from lowerbound.corruptions import Corruption
-from lowerbound.distributions import has_density
+from lowerbound.distributions import draw, has_density
 from lowerbound.divergences import Kernel, kl_terms, marginals, mmd
 from lowerbound.errors import ConfigurationError
 from lowerbound.parts import Size, part
 from lowerbound.schedules import LARGEST, Schedule
-from lowerbound.vae import VAE, Draws, draw
+from lowerbound.vae import VAE, Draws
 
 
 @dataclass(frozen=True)

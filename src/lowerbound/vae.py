@@ -18,6 +18,7 @@ from lowerbound.context import Labels
 from lowerbound.data import Data, as_dataset
 from lowerbound.data.assembly import in_memory, is_plain
 from lowerbound.data.columns import D, by_name
+from lowerbound.distributions import draw
 from lowerbound.divergences import kl
 from lowerbound.errors import ConfigurationError, ShapeError, brief, check_count
 from lowerbound.lazy import lazy
@@ -394,8 +395,3 @@ class VAE(nn.Module):
                 parts.append(self.transform.inverse(p.mean if mean else p.sample()))
                 progress(end, n)
         return torch.cat(parts)
-
-
-def draw(prior: Distribution, n: int) -> Tensor:
-    """n draws z, (n, …): one of each distribution in a batch of n, else all of the one."""
-    return prior.sample() if prior.batch_shape else prior.sample((n,))

@@ -4,7 +4,7 @@ None validates its arguments inside a forward pass: that would synchronise devic
 compilation.  Parts check shapes once, where a user's value enters.
 """
 
-from lowerbound.distributions.base import has_density
+from lowerbound.distributions.base import draw, has_density
 from lowerbound.distributions.composed import Chain, Conditional, Delta, Flow, Mixture, Unflattened
 from lowerbound.distributions.continuous import Bernoulli, ContinuousBernoulli, StudentT
 from lowerbound.distributions.discrete import (
@@ -53,5 +53,6 @@ __all__ = [
     "Unflattened",
     "ZeroInflated",
     "as_diagonal",
+    "draw",
     "has_density",
 ]

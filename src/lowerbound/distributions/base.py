@@ -34,6 +34,11 @@ def has_density(p: Distribution) -> bool:
     return getattr(p, "has_density", True)
 
 
+def draw(prior: Distribution, n: int) -> Tensor:
+    """n draws z ~ ``prior``, (n, …): one of each in a batch of n distributions, else all of one."""
+    return prior.sample() if prior.batch_shape else prior.sample((n,))
+
+
 def frozen(module: nn.Module) -> nn.Module:
     """``module`` with the same weights and no gradient to them; its inputs still get theirs."""
     shared = {id(tensor): tensor for tensor in module.buffers()}

@@ -31,7 +31,7 @@ class Callback:
         """Training of ``model`` begins at ``step`` of ``epochs`` × ``steps``."""
 
     def note(self, text: str) -> None:
-        """What else takes time, or cannot be, in a line for people."""
+        """``text`` says in a line what else takes time, or cannot be."""
 
     def step(self, model: VAE, step: int, loss: float) -> None:
         """A ``step`` of ``model`` is done; ``loss`` is the batch mean of −objective, nats."""
