@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 import torch
 
@@ -15,15 +13,13 @@ class Clock:
     """Time as steps take it: ``seconds`` of each number of threads, on processors of our own."""
 
     def __init__(self, seconds):
-        self.seconds, self.now, self.share = seconds, 0.0, 1.0
+        self.seconds, self.now, self.cpu, self.share = seconds, 0.0, 0.0, 1.0
 
     def perf_counter(self):
         return self.now
 
     def process_time(self):
         return self.cpu
-
-    cpu = 0.0
 
     def step(self, chosen):
         spent = self.seconds[chosen.now]
@@ -62,7 +58,7 @@ def test_a_neighbour_is_noticed_when_it_comes_and_when_it_goes(clock):
     run(clock, chosen, 100)
     clock.seconds = {4: 20.0, 2: 15.0, 1: 2.5}
     used = run(clock, chosen, 100)
-    assert used[-50:] == [1] * 50 or used[-50:].count(1) > 40
+    assert used[-50:].count(1) > 40
     clock.seconds = {4: 1.0, 2: 1.5, 1: 2.5}
     assert run(clock, chosen, 200)[-20:].count(4) > 10
 

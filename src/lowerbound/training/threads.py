@@ -14,7 +14,7 @@ BETTER = 0.95  # of the time of a step, to move to another number
 WORSE = 1.5  # times what a step took before, and another number is tried at once
 HOPELESS = 2.0  # times what a step takes, and a trial is over
 SHARED = 0.8  # of the processors' time, and others have a part of them
-PATIENCE, LONGEST = 0.5, 16.0  # seconds between trials, at first and at last
+PATIENCE, LONGEST = 8, 512  # such windows between trials, at first and at last
 
 
 class Threads:
@@ -39,7 +39,7 @@ class Threads:
         self.window: list[float] = []
         self.spent, self.usual = 0.0, float("inf")
         self.patience, self.down = PATIENCE, False
-        self.since = self.began = time.perf_counter()
+        self.waited, self.began = 0, time.perf_counter()
         self.cpu = time.process_time()
 
     def took(self, seconds: float) -> None:
@@ -49,17 +49,16 @@ class Threads:
         hopeless = self._trying and seconds > HOPELESS * self.usual
         if not hopeless and (len(self.window) < WINDOW or self.spent < SPAN):
             return
-        median, at = statistics.median(self.window), time.perf_counter()
+        median = statistics.median(self.window)
         if self._trying:
             self._judge(median)
-            self.since = at
         else:
-            due = at - self.since > self.patience or median > WORSE * self.usual
+            self.waited += 1
+            due = self.waited > self.patience or median > WORSE * self.usual
             self.usual = median
             if due:
-                busy = (time.process_time() - self.cpu) / ((at - self.began) * self.now)
-                self._try(shared=busy < SHARED)
-                self.since = at
+                passed = time.perf_counter() - self.began
+                self._try(shared=time.process_time() - self.cpu < SHARED * passed * self.now)
         self.window.clear()
         self.spent, self.began, self.cpu = 0.0, time.perf_counter(), time.process_time()
 
@@ -77,6 +76,7 @@ class Threads:
 
     def _try(self, *, shared: bool) -> None:
         """Half as many threads, or twice as many, in turn where both may do."""
+        self.waited = 0
         fewer, more = self.home // 2, min(2 * self.home, self.most)
         self.down = not self.down
         count = fewer if fewer and (self.down or more == self.home) else more
