@@ -85,9 +85,9 @@ def of_training() -> tuple[Setting, ...]:
                 Setting(
                     name=f"--{name.replace('_', '-')}",
                     choices=tuple(
-                        node.value
+                        str(node.value).lower()
                         for node in ast.walk(type_)
-                        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+                        if isinstance(node, ast.Constant) and isinstance(node.value, str | bool)
                     ),
                     meaning=meanings[name],
                     default=str(ast.literal_eval(field.value)).lower(),

@@ -53,7 +53,7 @@ class Training:
     patience: Size | None = None
     ema: Annotated[float, pydantic.Field(gt=0, lt=1)] | None = None
     precision: Literal["float32", "bfloat16"] = "float32"
-    compile: bool | Literal["auto"] = "auto"
+    compile: Literal["auto", True, False] = "auto"
     seed: Annotated[int, pydantic.Field(ge=0, le=2**63 - 1)] = 0
 
     def __post_init__(self) -> None:
