@@ -25,11 +25,14 @@ THREADING = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "MKL_NUM_TH
 
 @dataclass(frozen=True)
 class Contender:
-    """A script of `contenders`, and the environment that runs it (None: the project's own)."""
+    """A script of `contenders`, the environment that runs it (None: the project's own), and more
+    arguments than the task's.
+    """
 
     name: str
     script: str
     environment: str | None = None
+    arguments: tuple[str, ...] = ()
 
     @property
     def python(self) -> str:
@@ -63,7 +66,7 @@ def clean_environment(**settings: str) -> dict[str, str]:
 def once(contender: Contender, arguments: list[str], **settings: str) -> list[dict[str, Any]]:
     """The lines that a contender prints."""
     done = subprocess.run(
-        [contender.python, str(CONTENDERS / f"{contender.script}.py"), *arguments],
+        [contender.python, str(CONTENDERS / f"{contender.script}.py"), *arguments, *contender.arguments],
         env=clean_environment(**settings),
         capture_output=True,
         text=True,

@@ -15,6 +15,8 @@ def recipe(told):
         "schedule": told.schedule,
         "warmup_epochs": told.warmup,
         "ema": told.average,
+        "precision": told.precision,
+        "compile": {"true": True, "false": False}.get(told.compile, told.compile),
     }
     if not told.channels:
         return "mlp", settings
