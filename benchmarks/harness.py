@@ -66,7 +66,12 @@ def clean_environment(**settings: str) -> dict[str, str]:
 def once(contender: Contender, arguments: list[str], **settings: str) -> list[dict[str, Any]]:
     """The lines that a contender prints."""
     done = subprocess.run(
-        [contender.python, str(CONTENDERS / f"{contender.script}.py"), *arguments, *contender.arguments],
+        [
+            contender.python,
+            str(CONTENDERS / f"{contender.script}.py"),
+            *arguments,
+            *contender.arguments,
+        ],
         env=clean_environment(**settings),
         capture_output=True,
         text=True,

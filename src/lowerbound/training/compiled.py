@@ -7,11 +7,9 @@ is left of Python is one call.  Noise is drawn as in `EagerStep`, from the same 
 from __future__ import annotations
 
 import copy
-import inspect
 import math
-import types
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -19,11 +17,11 @@ from torch import Tensor
 
 from lowerbound import streams
 from lowerbound.data import Batch
-from lowerbound.errors import brief
 from lowerbound.objectives import Objective
 from lowerbound.schedules import Schedule
 from lowerbound.streams import Stream
 from lowerbound.training.adam import BETA_1, SCALES, at_step, written_out
+from lowerbound.training.graph import CannotCompile, Graph
 from lowerbound.training.settings import Training
 from lowerbound.training.state import State
 from lowerbound.training.step import TermsOf, Trial, mixed, totals, trial
@@ -31,13 +29,8 @@ from lowerbound.training.step import TermsOf, Trial, mixed, totals, trial
 FROM_STEPS = 10_000
 """``compile="auto"`` compiles a run of so many steps or more: about what the compiler's 10 to 20
 seconds are worth."""
-CHANGED = "the model has changed since the step was compiled"
 CLOSE = {"float32": 1e-3, "bfloat16": 0.1}
 """How near the gradients of one step, compiled and not, must be, as part of their norm."""
-
-
-class CannotCompile(Exception):
-    """Why a step is not compiled, in words."""
 
 
 class Moved(NamedTuple):
@@ -87,7 +80,7 @@ class CompiledStep:
             torch.zeros(len(eager.terms), dtype=torch.float64, device=batch.x.device),
         )
         self.views = dict(zip(eager.terms, self.moved.sums.unbind(), strict=True))
-        self.compiled: dict[int, Callable[..., Tensor]] = {}
+        self.graphs: dict[int, Graph] = {}
         self._compare(eager)
 
     def takes(self, batch: Batch) -> bool:
@@ -98,17 +91,12 @@ class CompiledStep:
         self, batch: Batch, time: float, learning_rate: float, sums: dict[str, Tensor]
     ) -> float:
         """See `Step`."""
-        changed, self.epoch = int(time) != self.epoch, int(time)
+        same, self.epoch = int(time) == self.epoch and not self.watched, int(time)
         for name, view in self.views.items():
             if sums.get(name) is not view:
                 view.copy_(sums[name]) if name in sums else view.zero_()
                 sums[name] = view
-        try:
-            loss = self._run(self.moved, batch, time, learning_rate, changed=changed).item()
-        except RuntimeError as error:
-            if "recompile" not in str(error):
-                raise
-            raise CannotCompile(CHANGED) from error
+        loss = self._run(self.moved, batch, time, learning_rate, same=same).item()
         if math.isfinite(loss):
             self.state.optimizer.t += 1
         return loss
@@ -125,15 +113,15 @@ class CompiledStep:
             real.sums.clone(),
         )
         with _undisturbed(self.terms, batch.x.device):
-            loss = self._run(copies, batch, 0.0, 0.0, changed=True)
+            loss = self._run(copies, batch, 0.0, 0.0, same=False)
         return loss.item(), [m / (1 - BETA_1) for m in copies.m]
 
     def _run(
-        self, moved: Moved, batch: Batch, time: float, learning_rate: float, *, changed: bool
+        self, moved: Moved, batch: Batch, time: float, learning_rate: float, *, same: bool
     ) -> Tensor:
         threads = torch.get_num_threads()
-        if first := threads not in self.compiled:
-            self.compiled[threads] = self._compile(threads)
+        if threads not in self.graphs:
+            self.graphs[threads] = Graph(self._function(), self._options(threads))
         for held in self.schedules:
             held.value.fill_(held.schedule(time))
         t, average = self.state.optimizer.t.item() + 1, self.state.average
@@ -143,19 +131,13 @@ class CompiledStep:
             0.0 if average is None else average.weight(self.state.step),
             time,
         ]
-        with nullcontext() if first else _stance(guarded=changed or self.watched):
-            return self.compiled[threads](moved, torch.tensor(numbers, dtype=torch.float64), *batch)
+        changing = torch.tensor(numbers, dtype=torch.float64), *batch
+        return self.graphs[threads](moved, changing, same=same)
 
     def _compare(self, eager: Trial) -> None:
         """Refuse a compiled step that does not do what an eager one does."""
-        try:
-            loss, gradients = self.trial(self.batch)
-            self.trial(self.batch)
-        except RuntimeError as error:
-            again = "fail_on_recompile" in str(error)
-            raise CannotCompile(CHANGED if again else _told(error)) from error
-        except Exception as error:
-            raise CannotCompile(_told(error)) from error
+        loss, gradients = self.trial(self.batch)
+        self.trial(self.batch)  # is refused where the step itself has changed the model
         close = CLOSE[self.training.precision]
         if abs(loss - eager.loss) > close * abs(eager.loss) + 1e-4:
             raise CannotCompile(f"compiled, the loss was {loss:.6g} instead of {eager.loss:.6g}")
@@ -164,7 +146,14 @@ class CompiledStep:
             if (found - expected).norm() > close * (expected.norm() + 1e-3 * largest):
                 raise CannotCompile(f"compiled, the gradient of {name} was another one")
 
-    def _compile(self, threads: int) -> Callable[..., Tensor]:
+    def _options(self, threads: int) -> dict[str, Any]:
+        """Noise as without compilation; on a processor, kernels for so many ``threads``."""
+        if self.batch.x.device.type != "cpu":
+            return {"fallback_random": True}
+        return {"fallback_random": True, "cpp.threads": threads}
+
+    def _function(self) -> Callable[..., Tensor]:
+        """The whole step as a function of tensors."""
         from torch.func import functional_call, grad_and_value
 
         terms, training, are_scales = self.terms, self.training, self.are_scales
@@ -182,8 +171,9 @@ class CompiledStep:
                 found = functional_call(terms, {**weights, **changed}, (x, labels, time))
             return -found.objective.mean(), (totals(found), changed)
 
-        def step(moved: Moved, numbers: Tensor, x: Tensor, labels: Tensor | None) -> Tensor:
+        def step(moved: Moved, changing: tuple[Tensor, Tensor, Tensor | None]) -> Tensor:
             weights, m, v, averages, buffers, sums = moved
+            numbers, x, labels = changing
             others, scales, weight, time = numbers[:3], numbers[3:6], numbers[6], numbers[7]
             found, (value, (more, changed)) = grad_and_value(loss, has_aux=True)(
                 weights, buffers, x, labels, time
@@ -203,10 +193,7 @@ class CompiledStep:
             sums += more
             return value
 
-        options: dict[str, Any] = {"fallback_random": True}
-        if device.type == "cpu":
-            options |= {"cpp.threads": threads, "cpp_wrapper": True}
-        return torch.compile(_own(step), fullgraph=True, dynamic=False, options=options)
+        return step
 
 
 class _Held(Schedule):
@@ -229,29 +216,6 @@ def _held(objective: Objective) -> tuple[Objective, list[_Held]]:
     return objective, held
 
 
-def _own(function: Any) -> Any:
-    """``function`` with code of its own: torch's compiler counts what it compiled by the code."""
-    return types.FunctionType(
-        function.__code__.replace(),
-        function.__globals__,
-        function.__name__,
-        function.__defaults__,
-        function.__closure__,
-    )
-
-
-def _stance(*, guarded: bool) -> AbstractContextManager[Any]:
-    """Within, nothing is compiled again, which would be for a model that has changed.
-
-    Whether it has is looked at if ``guarded``, which takes up to a tenth of a step; older versions
-    of torch always look.
-    """
-    known = inspect.signature(torch.compiler.set_stance).parameters
-    if guarded or "skip_guard_eval_unsafe" not in known:
-        return torch.compiler.set_stance("fail_on_recompile")
-    return torch.compiler.set_stance(skip_guard_eval_unsafe=True)
-
-
 @contextmanager
 def _undisturbed(terms: TermsOf, device: torch.device) -> Iterator[None]:
     """Within, noise is always the same; after, buffers and attributes are as they were."""
@@ -266,10 +230,3 @@ def _undisturbed(terms: TermsOf, device: torch.device) -> Iterator[None]:
             now.update(before)
         for buffer, value in buffers:
             buffer.copy_(value)
-
-
-def _told(error: Exception) -> str:
-    """What torch's compiler says, and of which line of the model, in one line."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    places = [line for line in lines if line.startswith("File ")]
-    return brief(error) + (f" ({places[-1]})" if places else "")

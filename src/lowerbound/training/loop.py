@@ -170,8 +170,9 @@ class _Run:
         return self.state.history
 
     def leave(self) -> None:
-        """Let go of the group of processes, whose threads must end before the interpreter does."""
+        """Give back what `Pace` took, and the processes' group, whose threads must end first."""
         torch.set_num_threads(self.threads)
+        gc.unfreeze()
         if self.processes.world > 1:
             self.parallel = self.eager.terms = self.terms
             gc.collect()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from time import perf_counter
@@ -11,7 +12,8 @@ from torch import Tensor
 
 from lowerbound.data import Batch
 from lowerbound.training.callbacks import Callback, ProgressBar
-from lowerbound.training.compiled import FROM_STEPS, CannotCompile, CompiledStep
+from lowerbound.training.compiled import FROM_STEPS, CompiledStep
+from lowerbound.training.graph import CannotCompile
 from lowerbound.training.settings import Training
 from lowerbound.training.state import State
 from lowerbound.training.step import EagerStep, TermsOf, trial
@@ -52,7 +54,9 @@ class Pace:
         self.callbacks, self.rows, self.at_once = callbacks, rows, at_once
         self.resumed = state.compiled is not None
         if state.compiled is None:
-            state.compiled = training.compile if training.compile != "auto" else steps >= FROM_STEPS
+            here = next(terms.parameters()).device.type == "cpu"
+            pays = here and steps >= FROM_STEPS
+            state.compiled = pays if training.compile == "auto" else training.compile
         self.compiled: CompiledStep | None = None
         self.threads: Threads | None = None
 
@@ -84,6 +88,8 @@ class Pace:
     def _begin(self, batch: Batch) -> Threads:
         if self.state.compiled:
             self._compile(batch)
+            # What the compiler leaves behind is not looked through again at each collection.
+            gc.freeze()
         compiled = self.compiled
 
         def results() -> list[Tensor]:
@@ -95,9 +101,12 @@ class Pace:
             """Whether a step with ``count`` threads is that with the present number, to the bit."""
             if batch.x.device.type != "cpu":
                 return False
-            ours = results()
-            with threads(count):
-                return all(map(torch.equal, ours, results()))
+            try:
+                ours = results()
+                with threads(count):
+                    return all(map(torch.equal, ours, results()))
+            except CannotCompile:
+                return False
 
         return Threads(same, costly=compiled is not None)
 

@@ -13,8 +13,10 @@ from torch import Tensor, nn
 
 from lowerbound import streams
 from lowerbound.data import Batch
+from lowerbound.errors import brief
 from lowerbound.objectives import Objective, Terms
 from lowerbound.streams import Stream
+from lowerbound.training.graph import CannotCompile
 from lowerbound.training.settings import Training
 from lowerbound.training.state import State
 from lowerbound.vae import VAE
@@ -91,8 +93,15 @@ class Trial(NamedTuple):
 
 
 def trial(terms: TermsOf, training: Training, batch: Batch) -> Trial:
-    """What a step would do, with noise that is always the same; the model stays as it is."""
-    twin = copy.deepcopy(terms)
+    """What a step would do, with noise that is always the same; the model stays as it is.
+
+    Raises:
+        CannotCompile: the model cannot be copied, to try it.
+    """
+    try:
+        twin = copy.deepcopy(terms)
+    except Exception as error:
+        raise CannotCompile(f"the model cannot be copied ({brief(error)})") from error
     versions = {name: buffer._version for name, buffer in twin.named_buffers()}
     with streams.seeded(batch.x.device, 0, Stream.TRIAL):
         with mixed(training, batch.x.device):

@@ -1,0 +1,99 @@
+"""A function of tensors as one compiled graph, which is called at little cost."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lowerbound.errors import brief
+
+
+class CannotCompile(Exception):
+    """Why a function is not compiled, or its graph no longer fits, in words."""
+
+
+class Graph:
+    """``function(fixed, changing)``, of nests of tensors to one tensor, compiled once.
+
+    A call looks first whether all that the graph was captured from is as it was, such as the
+    layers of a network, which may take longer than a small network itself.  A call with ``same``
+    does not look: it hands the graph the tensors of the call before, and the new ``changing``.
+
+    Args:
+        function: is captured whole when it is first called.
+        options: of torch's inductor.
+    """
+
+    def __init__(self, function: Callable[..., Tensor], options: dict[str, Any]) -> None:
+        self.inner: Callable[..., Any] | None = None
+        self.given: list[Any] = []
+        self.fixed: Any = None
+        self.places: list[list[int]] | None = None
+
+        def backend(graph: Any, examples: list[Any]) -> Callable[..., Any]:
+            from torch._dynamo import lookup_backend
+
+            inner = lookup_backend("inductor")(graph, examples, **{"config_patches": options})
+
+            def run(*given: Any) -> Any:
+                self.inner, self.given = inner, list(given)
+                self.results = inner(*given)
+                return self.results
+
+            return run
+
+        self.call = torch.compile(_own(function), fullgraph=True, dynamic=False, backend=backend)
+
+    def __call__(self, fixed: Any, changing: tuple[Tensor | None, ...], *, same: bool) -> Tensor:
+        """The result.
+
+        Raises:
+            CannotCompile: the function cannot be captured, there is no compiler, or what was
+                captured has changed.
+        """
+        if same and self.places is not None and fixed is self.fixed:
+            for tensor, places in zip(changing, self.places, strict=True):
+                for place in places:
+                    self.given[place] = tensor
+            return self.inner(*self.given)[0]  # type: ignore[misc]
+        try:
+            with torch.compiler.set_stance("default" if self.inner is None else FAIL):
+                result = self.call(fixed, changing)
+        except Exception as error:
+            raise CannotCompile(CHANGED if FAIL in str(error) else _told(error)) from error
+        # What else than its result the graph returns, Python has to store somewhere.
+        alone = len(self.results) == 1 and self.results[0] is result
+        self.fixed, self.places = fixed, None
+        if alone:
+            self.places = [
+                [i for i, one in enumerate(self.given) if one is tensor and one is not None]
+                for tensor in changing
+            ]
+        return result
+
+
+FAIL = "fail_on_recompile"
+CHANGED = "the model has changed since the step was compiled"
+
+
+def _own(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """``function`` with code of its own: torch's compiler keeps what it compiled by the code."""
+    assert isinstance(function, types.FunctionType)
+    return types.FunctionType(
+        function.__code__.replace(),
+        function.__globals__,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+
+
+def _told(error: Exception) -> str:
+    """What torch's compiler says, and of which line of the model, in one line."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    places = [line for line in lines if line.startswith("File ")]
+    return brief(error) + (f" ({places[-1]})" if places else "")
