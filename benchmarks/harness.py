@@ -25,8 +25,9 @@ THREADING = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "MKL_NUM_TH
 
 @dataclass(frozen=True)
 class Contender:
-    """A script of `contenders`, the environment that runs it (None: the project's own), and more
-    arguments than the task's.
+    """A script of `contenders`, and the environment that runs it (None: the project's own).
+
+    ``arguments`` are its own, besides those of the task.
     """
 
     name: str

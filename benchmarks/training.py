@@ -11,7 +11,8 @@ import harness
 import numpy as np
 from harness import Contender, interleaved, median_ratio
 
-OURS, USERS, BOUND = "lowerbound, fit", "lowerbound train", "matrix products alone"
+OURS, COMPILED = "lowerbound, fit", "lowerbound, fit compiled"
+USERS, BOUND = "lowerbound train", "matrix products alone"
 PEERS = [
     Contender("PyTorch, tutorial loop", "plain_torch"),
     Contender("PyTorch, tuned by hand", "tuned_torch"),
@@ -20,7 +21,8 @@ PEERS = [
     Contender("pythae 0.1.2", "pythae_vae", "pythae"),
 ]
 OWN = [
-    Contender(OURS, "lowerbound_fit"),
+    Contender(OURS, "lowerbound_fit", arguments=("--compile", "false")),
+    Contender(COMPILED, "lowerbound_fit", arguments=("--compile", "true")),
     Contender(USERS, "lowerbound_run"),
     Contender(BOUND, "matrix_products"),
 ]
@@ -51,7 +53,9 @@ def main() -> None:
     report = {}
     for task in told.tasks:
         arguments, share = TASKS[task]
-        contenders = OWN[:2] + ([] if told.quick else PEERS) + OWN[2:]
+        contenders = [*OWN[:-1], *PEERS, OWN[-1]]
+        if told.quick:
+            contenders = [one for one in OWN if one.name != COMPILED]
         if "--channels" in arguments:
             contenders = [one for one in contenders if one.name not in DENSE_ONLY]
         print(task)

@@ -37,7 +37,11 @@ class Graph:
         def backend(graph: Any, examples: list[Any]) -> Callable[..., Any]:
             from torch._dynamo import lookup_backend
 
-            inner = lookup_backend("inductor")(graph, examples, **{"config_patches": options})
+            inner = lookup_backend("inductor")(
+                graph,
+                examples,
+                config_patches=options,  # type: ignore[call-arg]
+            )
 
             def run(*given: Any) -> Any:
                 self.inner, self.given = inner, list(given)
