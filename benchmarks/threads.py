@@ -1,4 +1,4 @@
-"""Training speed on a shared core, which depends on how threads wait."""
+"""Training speed alone and on a shared core, which depends on how many threads wait, and how."""
 
 from __future__ import annotations
 
@@ -17,12 +17,16 @@ import harness
 import numpy as np
 from harness import Contender
 
-OURS = Contender("lowerbound, fit", "lowerbound_fit")
-SETTINGS: dict[str, dict[str, str]] = {
-    "lowerbound's choice": {},
-    "the library's own, spinning": {"GOMP_SPINCOUNT": "300000"},
-    "sleeping at once": {"OMP_WAIT_POLICY": "passive"},
-    "one thread": {"OMP_NUM_THREADS": "1"},
+FIT = Contender("lowerbound, fit", "lowerbound_fit", arguments=("--compile", "false"))
+COMPILED = Contender("lowerbound, fit compiled", "lowerbound_fit", arguments=("--compile", "true"))
+JAX = Contender("JAX, scan by hand", "jax_scan", "jax")
+ROWS: dict[str, tuple[Contender, dict[str, str]]] = {
+    FIT.name: (FIT, {}),
+    f"{FIT.name}, threads that sleep at once": (FIT, {"OMP_WAIT_POLICY": "passive"}),
+    f"{FIT.name}, one thread": (FIT, {"OMP_NUM_THREADS": "1"}),
+    COMPILED.name: (COMPILED, {}),
+    f"{COMPILED.name}, one thread": (COMPILED, {"OMP_NUM_THREADS": "1"}),
+    JAX.name: (JAX, {}),
 }
 
 
@@ -46,22 +50,23 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="check that it runs: one way")
     told = parser.parse_args()
     images, _ = harness.images(told.quick)
-    every = SETTINGS
+    every = ROWS
     if told.quick:
-        images, told.rounds, every = images[:1000], 1, dict(list(SETTINGS.items())[-1:])
+        images, told.rounds, every = images[:1000], 1, dict(list(ROWS.items())[2:3])
     free: dict[str, list[float]] = {name: [] for name in every}
     shared: dict[str, list[float]] = {name: [] for name in every}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "images.npy"
         np.save(path, images[: told.images])
-        given = ["--data", str(path), "--epochs", "2"]
+        given = ["--data", str(path), "--epochs", "2" if told.quick else "4"]
         for _ in range(told.rounds):
-            for name, settings in every.items():
-                free[name].append(harness.steady_speed(harness.once(OURS, given, **settings)))
+            for name, (contender, settings) in every.items():
+                lines = harness.once(contender, given, **settings)
+                free[name].append(harness.steady_speed(lines))
                 with busy_core():
-                    lines = harness.once(OURS, given, **settings)
+                    lines = harness.once(contender, given, **settings)
                 shared[name].append(harness.steady_speed(lines))
-                print(f"{name:<30}{free[name][-1]:>9,.0f} → {shared[name][-1]:>9,.0f}", flush=True)
+                print(f"{name:<44}{free[name][-1]:>9,.0f} → {shared[name][-1]:>9,.0f}", flush=True)
     rows = {
         name: {
             "free": statistics.median(free[name]),
@@ -72,7 +77,7 @@ def main() -> None:
         for name in every
     }
     for name, row in rows.items():
-        print(f"{name:<30}{row['free']:>9,.0f} {row['shared']:>9,.0f} images/s {row['kept']:>6.0%}")
+        print(f"{name:<44}{row['free']:>9,.0f} {row['shared']:>9,.0f} images/s {row['kept']:>6.0%}")
     if not told.quick:
         print(
             harness.write(
