@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import gc
 import signal
+import weakref
 
 import pytest
 import torch
@@ -131,7 +133,28 @@ class Counting(nn.Sequential):
         return super().forward(x) * (1 + self.calls)
 
 
-@pytest.mark.parametrize("network", [Branching, Counting])
+class Listing(nn.Sequential):
+    def __init__(self, *layers):
+        super().__init__(*layers)
+        self.calls = [0]
+
+    def forward(self, x):
+        self.calls[0] += 1
+        return super().forward(x) * (1 + self.calls[0])
+
+
+class Reassigning(nn.Sequential):
+    def __init__(self, *layers):
+        super().__init__(*layers)
+        self.register_buffer("average", torch.zeros(4))
+
+    def forward(self, x):
+        h = super().forward(x)
+        self.average = 0.9 * self.average + 0.1 * h.detach().mean(0)
+        return h - self.average
+
+
+@pytest.mark.parametrize("network", [Branching, Counting, Listing, Reassigning])
 def test_what_cannot_be_compiled_is_said_so_and_trained(network, data):
     torch.manual_seed(0)
     layers = nn.Linear(WIDTH, 4)
@@ -149,6 +172,43 @@ def test_what_cannot_be_compiled_is_said_so_and_trained(network, data):
     assert notes.notes[1].startswith("training goes on without: ")
     assert len(notes.notes) == 2
     assert differences(model, twin) == 0
+
+
+def test_a_model_with_other_tensors_than_were_compiled_trains_on(data):
+    class Clamp(Notes):
+        def epoch(self, model, record):
+            for parameter in model.parameters():
+                parameter.data = parameter.data.clamp(-0.5, 0.5)
+
+    def trained(compile_):
+        torch.manual_seed(0)
+        model = lb.VAE(
+            lb.StandardNormal(2),
+            lb.DiagonalGaussian(nn.Linear(WIDTH, 4), 2),
+            lb.Gaussian(nn.Linear(2, WIDTH), (WIDTH,)),
+        )
+        watcher = Clamp()
+        training = lb.Training(epochs=3, batch_size=24, learning_rate=0.1, compile=compile_)
+        lb.fit(model, data, training=training, callbacks=[watcher])
+        return model, watcher.notes
+
+    (ours, notes), (theirs, _) = trained(True), trained(False)
+    assert "other tensors" in notes[1]
+    assert differences(ours, theirs) < 1e-5
+
+
+def test_nothing_is_left_behind(data):
+    model = lb.VAE(
+        lb.StandardNormal(2),
+        lb.DiagonalGaussian(nn.Linear(WIDTH, 4), 2),
+        lb.Gaussian(nn.Linear(2, WIDTH), (WIDTH,)),
+    )
+    lb.fit(model, data, training=lb.Training(epochs=1, batch_size=24, compile=True), callbacks=[])
+    left = weakref.ref(model)
+    del model
+    gc.collect()
+    assert left() is None
+    assert gc.get_freeze_count() == 0
 
 
 def test_without_a_compiler_training_goes_on(data, monkeypatch):

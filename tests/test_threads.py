@@ -78,4 +78,4 @@ def test_what_is_costly_is_tried_only_beside_others(clock):
     assert not asked
     clock.share = 0.5
     run(clock, chosen, 100)
-    assert asked == [2]
+    assert asked == [1]

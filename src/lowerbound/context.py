@@ -112,7 +112,7 @@ class Labels(nn.Module):
                 f"{tuple(labels.shape)}"
             )
         labels = labels.long()
-        # A compiler cannot look at values; those of training were looked at before.
+        # A compiler cannot look at values; it refuses wrong ones in words of its own.
         if not torch.compiler.is_compiling() and len(wrong := self._unknown(labels)):
             named = "" if isinstance(self._given, int) else f" (or names: {quoted(self.names)})"
             raise ConfigurationError(

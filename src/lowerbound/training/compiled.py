@@ -15,22 +15,23 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from lowerbound import streams
 from lowerbound.data import Batch
 from lowerbound.objectives import Objective
 from lowerbound.schedules import Schedule
-from lowerbound.streams import Stream
 from lowerbound.training.adam import BETA_1, SCALES, at_step, written_out
 from lowerbound.training.graph import CannotCompile, Graph
 from lowerbound.training.settings import Training
 from lowerbound.training.state import State
-from lowerbound.training.step import TermsOf, Trial, mixed, totals, trial
+from lowerbound.training.step import TermsOf, Trial, mixed, totals, trial, undisturbed
 
 FROM_STEPS = 10_000
 """``compile="auto"`` compiles a run of so many steps or more: about what the compiler's 10 to 20
 seconds are worth."""
 CLOSE = {"float32": 1e-3, "bfloat16": 0.1}
 """How near the gradients of one step, compiled and not, must be, as part of their norm."""
+
+
+KINDS = (list, dict, set)  # that may be changed in place
 
 
 class Moved(NamedTuple):
@@ -68,7 +69,10 @@ class CompiledStep:
         objective, self.schedules = _held(terms.objective)
         self.terms = TermsOf(terms.model, objective)
         eager = trial(terms, training, batch)
-        parameters = {n: p for n, p in terms.named_parameters() if n in eager.gradients}
+        ours = {id(p) for p in state.optimizer.parameters}
+        parameters = {n: p for n, p in terms.named_parameters() if id(p) in ours}
+        parameters = {n: p for n, p in parameters.items() if n in eager.gradients}
+        self.parameters = list(parameters.values())
         moments = [state.optimizer.moments(p) for p in parameters.values()]
         self.are_scales = [each.is_scale for each in moments]
         self.moved = Moved(
@@ -83,15 +87,16 @@ class CompiledStep:
         self.graphs: dict[int, Graph] = {}
         self._compare(eager)
 
-    def takes(self, batch: Batch) -> bool:
-        """Whether ``batch`` is of the shape that was compiled."""
-        return batch.x.shape == self.batch.x.shape
-
     def __call__(
         self, batch: Batch, time: float, learning_rate: float, sums: dict[str, Tensor]
     ) -> float:
         """See `Step`."""
         same, self.epoch = int(time) == self.epoch and not self.watched, int(time)
+        held = self.moved.weights.values()
+        if not same and any(
+            p.data_ptr() != w.data_ptr() for p, w in zip(self.parameters, held, strict=True)
+        ):
+            raise CannotCompile("the model has other tensors than when the step was compiled")
         for name, view in self.views.items():
             if sums.get(name) is not view:
                 view.copy_(sums[name]) if name in sums else view.zero_()
@@ -101,8 +106,11 @@ class CompiledStep:
             self.state.optimizer.t += 1
         return loss
 
-    def trial(self, batch: Batch) -> tuple[float, list[Tensor]]:
-        """The loss and gradients of a step with as many threads as torch has; nothing moves."""
+    def trial(self, batch: Batch) -> tuple[float, list[Tensor], list[Tensor]]:
+        """The loss, gradients and buffers of a step with as many threads as torch has.
+
+        Nothing moves.
+        """
         real = self.moved
         copies = Moved(
             {name: w.clone() for name, w in real.weights.items()},
@@ -112,9 +120,16 @@ class CompiledStep:
             real.buffers,
             real.sums.clone(),
         )
-        with _undisturbed(self.terms, batch.x.device):
-            loss = self._run(copies, batch, 0.0, 0.0, same=False)
-        return loss.item(), [m / (1 - BETA_1) for m in copies.m]
+        with _unchanged(self.terms), undisturbed(batch.x.device):
+            loss = self._run(copies, batch, math.inf, 0.0, same=False).item()
+            buffers = [b.clone() for b in real.buffers.values()]
+        return loss, [m / (1 - BETA_1) for m in copies.m], buffers
+
+    def forget(self, threads: int | None = None) -> None:
+        """Let go of what was compiled for so many ``threads``, or of all."""
+        for count in list(self.graphs) if threads is None else [threads]:
+            if count in self.graphs:
+                self.graphs.pop(count).close()
 
     def _run(
         self, moved: Moved, batch: Batch, time: float, learning_rate: float, *, same: bool
@@ -136,15 +151,20 @@ class CompiledStep:
 
     def _compare(self, eager: Trial) -> None:
         """Refuse a compiled step that does not do what an eager one does."""
-        loss, gradients = self.trial(self.batch)
+        loss, gradients, buffers = self.trial(self.batch)
         self.trial(self.batch)  # is refused where the step itself has changed the model
         close = CLOSE[self.training.precision]
-        if abs(loss - eager.loss) > close * abs(eager.loss) + 1e-4:
+        near = abs(loss - eager.loss) <= close * abs(eager.loss) + 1e-4
+        if not near and (math.isfinite(loss) or math.isfinite(eager.loss)):
             raise CannotCompile(f"compiled, the loss was {loss:.6g} instead of {eager.loss:.6g}")
         largest = max((g.norm().item() for g in eager.gradients.values()), default=0.0)
-        for (name, expected), found in zip(eager.gradients.items(), gradients, strict=True):
-            if (found - expected).norm() > close * (expected.norm() + 1e-3 * largest):
-                raise CannotCompile(f"compiled, the gradient of {name} was another one")
+        expected = {name: eager.gradients[name] for name in self.moved.weights} | {
+            name: eager.buffers[name] for name in self.moved.buffers
+        }
+        for (name, value), found in zip(expected.items(), [*gradients, *buffers], strict=True):
+            far = (found.double() - value.double()).norm()
+            if math.isfinite(loss) and not far <= close * (value.double().norm() + 1e-3 * largest):
+                raise CannotCompile(f"compiled, what it does to {name} was something else")
 
     def _options(self, threads: int) -> dict[str, Any]:
         """Noise as without compilation; on a processor, kernels for so many ``threads``."""
@@ -217,13 +237,18 @@ def _held(objective: Objective) -> tuple[Objective, list[_Held]]:
 
 
 @contextmanager
-def _undisturbed(terms: TermsOf, device: torch.device) -> Iterator[None]:
-    """Within, noise is always the same; after, buffers and attributes are as they were."""
-    kept = [(vars(module), dict(vars(module))) for module in terms.modules()]
+def _unchanged(terms: TermsOf) -> Iterator[None]:
+    """After the ``with``, the model's buffers and attributes are as they were."""
+    kept = [
+        (
+            vars(module),
+            {k: copy.copy(v) if isinstance(v, KINDS) else v for k, v in vars(module).items()},
+        )
+        for module in terms.modules()
+    ]
     buffers = [(buffer, buffer.clone()) for buffer in terms.buffers()]
     try:
-        with streams.seeded(device, 0, Stream.TRIAL):
-            yield
+        yield
     finally:
         for now, before in kept:
             now.clear()

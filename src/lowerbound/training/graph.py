@@ -32,6 +32,7 @@ class Graph:
         self.inner: Callable[..., Any] | None = None
         self.given: list[Any] = []
         self.fixed: Any = None
+        self.results: Any = None
         self.places: list[list[int]] | None = None
 
         def backend(graph: Any, examples: list[Any]) -> Callable[..., Any]:
@@ -64,11 +65,18 @@ class Graph:
                 for place in places:
                     self.given[place] = tensor
             return self.inner(*self.given)[0]  # type: ignore[misc]
+        first, self.results = self.inner is None, None
         try:
-            with torch.compiler.set_stance("default" if self.inner is None else FAIL):
+            with torch.compiler.set_stance("default" if first else FAIL):
                 result = self.call(fixed, changing)
         except Exception as error:
-            raise CannotCompile(CHANGED if FAIL in str(error) else _told(error)) from error
+            if first:
+                raise CannotCompile(_told(error)) from error
+            if FAIL not in str(error):
+                raise
+            raise CannotCompile(CHANGED) from error
+        if self.results is None:
+            raise CannotCompile("torch's compiler is switched off in the environment")
         # What else than its result the graph returns, Python has to store somewhere.
         alone = len(self.results) == 1 and self.results[0] is result
         self.fixed, self.places = fixed, None
@@ -78,6 +86,11 @@ class Graph:
                 for tensor in changing
             ]
         return result
+
+    def close(self) -> None:
+        """Let go of all tensors and of what was compiled."""
+        self.given, self.fixed, self.places, self.results = [], None, None, None
+        self.inner = self.call = None  # type: ignore[assignment]
 
 
 FAIL = "fail_on_recompile"

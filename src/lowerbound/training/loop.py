@@ -147,6 +147,7 @@ class _Run:
             )
         self.state = State(model, training)
         self.eager = EagerStep(self.parallel, self.state, training, self._share)
+        self.take: Step = self.eager
         self.saved_at, self.threads = time.monotonic(), torch.get_num_threads()
 
     # The loop.
@@ -172,7 +173,8 @@ class _Run:
     def leave(self) -> None:
         """Give back what `Pace` took, and the processes' group, whose threads must end first."""
         torch.set_num_threads(self.threads)
-        gc.unfreeze()
+        if isinstance(self.take, Pace):
+            self.take.close()
         if self.processes.world > 1:
             self.parallel = self.eager.terms = self.terms
             gc.collect()
@@ -189,6 +191,7 @@ class _Run:
             for callback in self.callbacks:
                 callback.step(self.model, state.step, loss)
             if state.step % self.steps == 0:
+                torch.set_num_threads(self.threads)
                 self._close_epoch(epoch + 1)
             if not self._finished():
                 self._save_or_stop(stop)
@@ -211,7 +214,8 @@ class _Run:
         with batches.of_two_or_more(len(self.train), training.batch_size):
             value = self.take(batch, now, training.learning_rate_at(now), state.sums)
         if not math.isfinite(value):
-            self._refuse_non_finite(state.sums, self._place(state.step))
+            found = {"the loss": torch.tensor(value), **state.sums}
+            self._refuse_non_finite(found, self._place(state.step))
         state.step += 1
         return value
 

@@ -59,6 +59,7 @@ class Pace:
             state.compiled = pays if training.compile == "auto" else training.compile
         self.compiled: CompiledStep | None = None
         self.threads: Threads | None = None
+        self.frozen = False
 
     def __call__(
         self, batch: Batch, time: float, learning_rate: float, sums: dict[str, Tensor]
@@ -68,6 +69,8 @@ class Pace:
             return self._rest(batch, time, learning_rate, sums)
         if self.threads is None:
             self.threads = self._begin(batch)
+        if torch.get_num_threads() != self.threads.now:
+            torch.set_num_threads(self.threads.now)
         started = perf_counter()
         try:
             loss = (self.compiled or self.eager)(batch, time, learning_rate, sums)
@@ -89,26 +92,45 @@ class Pace:
         if self.state.compiled:
             self._compile(batch)
             # What the compiler leaves behind is not looked through again at each collection.
-            gc.freeze()
+            if self.compiled is not None and gc.get_freeze_count() == 0:
+                gc.collect()
+                gc.freeze()
+                self.frozen = True
         compiled = self.compiled
 
         def results() -> list[Tensor]:
             if compiled is not None:
-                return compiled.trial(batch)[1]
+                loss, gradients, buffers = compiled.trial(batch)
+                return [torch.tensor(loss), *gradients, *buffers]
             return list(trial(self.terms, self.training, batch).gradients.values())
 
         def same(count: int) -> bool:
             """Whether a step with ``count`` threads is that with the present number, to the bit."""
-            if batch.x.device.type != "cpu":
-                return False
+            if batch.x.device.type != "cpu" or self.training.clip_norm is not None:
+                return False  # a norm may be summed by threads, and need not show in one step
+            if any(m._forward_hooks or m._forward_pre_hooks for m in self.terms.modules()):
+                return False  # which would see the trials
+            if compiled is not None:
+                self._note(f"compiling the training step for {count} threads, as others are busy")
             try:
-                ours = results()
-                with threads(count):
-                    return all(map(torch.equal, ours, results()))
+                with self.at_once():
+                    ours = results()
+                    with threads(count):
+                        alike = all(map(torch.equal, ours, results()))
             except CannotCompile:
-                return False
+                alike = False
+            if compiled is not None and not alike:
+                compiled.forget(count)
+            return alike
 
         return Threads(same, costly=compiled is not None)
+
+    def close(self) -> None:
+        """Let go of what was compiled."""
+        if self.compiled is not None:
+            self.compiled.forget()
+        if self.frozen:
+            gc.unfreeze()
 
     def _compile(self, batch: Batch) -> None:
         self._note("compiling the training step: some 20 seconds, or a few if it was done before")

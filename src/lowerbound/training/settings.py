@@ -37,8 +37,8 @@ class Training:
         precision: ``"bfloat16"`` runs the networks in mixed precision.
         compile: whether to compile a step as a whole, which takes some 10 to 20 seconds before the
             first, and a few once the same was compiled before; ``"auto"`` compiles on a processor
-            where 10,000 steps or more are planned.  A step that cannot be compiled is said so, and
-            taken as without.  Results agree to rounding.
+            where 10,000 steps or more are planned.  A step that cannot be compiled, or of several
+            processes, is taken as without.  Results agree to rounding.
         seed: of the order of examples and of all noise, from 0 to 2⁶³ − 1.
     """
 

@@ -20,13 +20,15 @@ class StopRequest:
         self.signal, self.waits = 0, True
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        if self.signal or not self.waits:
+        again, self.signal = self.signal or not self.waits, number
+        if again:
             raise KeyboardInterrupt
-        self.signal = number
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
         """Within, the first signal raises `Stopped`."""
+        if self.signal:
+            raise Stopped
         self.waits = False
         try:
             yield

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+import random
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -83,39 +85,56 @@ class Trial(NamedTuple):
         loss: the batch mean of −objective.
         terms: names of the objective's terms.
         gradients: of the parameters that have one.
-        buffers: names of those that the step changes.
+        buffers: those that the step changes, as they are after it.
     """
 
     loss: float
     terms: list[str]
     gradients: dict[str, Tensor]
-    buffers: list[str]
+    buffers: dict[str, Tensor]
 
 
 def trial(terms: TermsOf, training: Training, batch: Batch) -> Trial:
-    """What a step would do, with noise that is always the same; the model stays as it is.
+    """What a step at the end of training would do, with noise that is always the same.
+
+    The model, and all random numbers, stay as they are.
 
     Raises:
-        CannotCompile: the model cannot be copied, to try it.
+        CannotCompile: the model cannot be copied, to try it, or puts new buffers in place of old.
     """
     try:
         twin = copy.deepcopy(terms)
     except Exception as error:
         raise CannotCompile(f"the model cannot be copied ({brief(error)})") from error
-    versions = {name: buffer._version for name, buffer in twin.named_buffers()}
-    with streams.seeded(batch.x.device, 0, Stream.TRIAL):
+    before = {name: (buffer, buffer._version) for name, buffer in twin.named_buffers()}
+    with undisturbed(batch.x.device):
         with mixed(training, batch.x.device):
-            found = twin(*batch, 0.0)
+            found = twin(*batch, math.inf)
         loss = -found.objective.mean()
         loss.backward()
     if training.clip_norm is not None:
         nn.utils.clip_grad_norm_(twin.parameters(), training.clip_norm)
+    after = dict(twin.named_buffers())
+    if any(after.get(name) is not buffer for name, (buffer, _) in before.items()):
+        raise CannotCompile("it puts new buffers in place of old; change them in place")
     return Trial(
         loss.item(),
         list(found.named()),
         {name: p.grad for name, p in twin.named_parameters() if p.grad is not None},
-        [name for name, buffer in twin.named_buffers() if buffer._version != versions[name]],
+        {n: b for n, b in after.items() if b._version != before[n][1]},
     )
+
+
+@contextmanager
+def undisturbed(device: torch.device) -> Iterator[None]:
+    """Within, noise is always the same; after, all random numbers go on as if nothing was drawn."""
+    python, numpy = random.getstate(), np.random.get_state()
+    try:
+        with streams.seeded(device, 0, Stream.TRIAL):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
 
 
 def add(sums: dict[str, Tensor], terms: Terms) -> None:

@@ -28,8 +28,8 @@ class Threads:
     Args:
         same: whether steps with so many threads have the results of those before, bit by bit; asked
             once for each number, and what has not is never used.
-        costly: whether a new number costs seconds, so that none is tried unless other processes
-            seem to have a part of the processors.
+        costly: whether a new number costs seconds, so that one thread alone is the only other one,
+            and is not tried unless other processes seem to have a part of the processors.
     """
 
     def __init__(self, same: Callable[[int], bool], *, costly: bool = False) -> None:
@@ -78,6 +78,8 @@ class Threads:
         """Half as many threads, or twice as many, in turn where both may do."""
         self.waited = 0
         fewer, more = self.home // 2, min(2 * self.home, self.most)
+        if self.costly:
+            fewer, more = int(self.home > 1), self.most
         self.down = not self.down
         count = fewer if fewer and (self.down or more == self.home) else more
         if count not in self.known:
