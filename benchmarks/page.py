@@ -137,7 +137,7 @@ def main() -> None:
     grown, simulated, patches = read("growth"), read("defaults"), read("photographs")
     picture(speed)
     shared = table(
-        ["threads that wait", "images/s alone", "with a core taken", "kept"],
+        ["", "images/s alone", "with a core taken", "kept"],
         [
             [name, f"{row['free']:,.0f}", f"{row['shared']:,.0f}", f"{row['kept']:.0%}"]
             for name, row in threads["rows"].items()
