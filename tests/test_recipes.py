@@ -315,7 +315,7 @@ def test_other_priors_and_posteriors_train_and_are_judged_and_pictured(name):
     assert beta_is_0 or set(changed) == set(before)
     result = lb.evaluate(model, LABELLED, samples=4)
     assert result.importance_weighted.value >= result.elbo.value - 0.5
-    outcome = Outcome(model, LABELLED, result.as_dict(), history, objective=experiment.objective)
+    outcome = Outcome(model, LABELLED, result, history, objective=experiment.objective)
     shown = {section.name for section in sections(outcome)}
     assert {"curves", "reconstructions", "samples", "latent", "traversals"} <= shown
     has_normal_prior = isinstance(model.prior, lb.StandardNormal)
