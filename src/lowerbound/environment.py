@@ -36,7 +36,8 @@ def choose_products() -> None:
 def _instructions() -> str | None:
     """The widest vectors that the processor multiplies, as MKL calls them; None if unknown."""
     try:
-        flags = Path("/proc/cpuinfo").read_text().partition("\nflags")[2].partition("\n")[0].split()
+        with Path("/proc/cpuinfo").open(encoding="utf-8") as processors:  # the first is told first
+            flags = next((line for line in processors if line.startswith("flags")), "").split()
     except OSError:
         return None
     known = {"avx512f": "AVX512", "avx2": "AVX2"}

@@ -29,9 +29,7 @@ FROM_STEPS = 10_000
 seconds are worth."""
 CLOSE = {"float32": 1e-3, "bfloat16": 0.1}
 """How near the gradients of one step, compiled and not, must be, as part of their norm."""
-
-
-KINDS = (list, dict, set)  # that may be changed in place
+CHANGEABLE = (list, dict, set)  # what attributes may be changed in place
 
 
 class Moved(NamedTuple):
@@ -242,7 +240,7 @@ def _unchanged(terms: TermsOf) -> Iterator[None]:
     kept = [
         (
             vars(module),
-            {k: copy.copy(v) if isinstance(v, KINDS) else v for k, v in vars(module).items()},
+            {k: copy.copy(v) if isinstance(v, CHANGEABLE) else v for k, v in vars(module).items()},
         )
         for module in terms.modules()
     ]

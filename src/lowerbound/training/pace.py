@@ -131,6 +131,7 @@ class Pace:
             self.compiled.forget()
         if self.frozen:
             gc.unfreeze()
+            self.frozen = False
 
     def _compile(self, batch: Batch) -> None:
         self._note("compiling the training step: some 20 seconds, or a few if it was done before")
@@ -144,6 +145,7 @@ class Pace:
             self._do_without(error)
 
     def _do_without(self, error: CannotCompile) -> None:
+        self.close()
         self.compiled, self.state.compiled = None, False
         again = "; the weights will differ in last digits from a run's that was not stopped"
         self._note(f"training goes on without: {error}{again if self.resumed else ''}")
