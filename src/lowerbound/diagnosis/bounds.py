@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -128,7 +129,10 @@ def still_learning(trained: TrainedModel) -> Measured:
         "longer": 2 * epochs[-1],
     }
     if trained.steps < SETTLED and trained.train is not None:
-        loss = lambda *given: -trained.objective(*given).objective  # noqa: E731
+
+        def loss(*given: Any) -> Tensor:
+            return -trained.objective(*given).objective
+
         more = estimate(won(trained, loss))
         form = "early" if surely_above(more, LEAST_LEARNED_EARLY) else None
         return Measured(form, "early-answer", won=more, more=STEPS, steps=trained.steps, **common)

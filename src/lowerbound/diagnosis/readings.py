@@ -189,7 +189,10 @@ def won(trained: TrainedModel, loss: Loss) -> Tensor:
 
     def measured() -> Tensor:
         seed_noise(trained.device, trained.seed, Stream.READINGS)
-        of = lambda x, c: {"loss": loss(model, x, c)}  # noqa: E731
+
+        def of(x: Tensor, context: Tensor | None) -> dict[str, Tensor]:
+            return {"loss": loss(model, x, context)}
+
         return columns(model, data, of, trained.device, trained.seed)["loss"].double()
 
     before = measured()
