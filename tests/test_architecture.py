@@ -24,6 +24,7 @@ LAYERS = [
     ["errors", "environment", "docstrings", "hints", "lazy", "notebooks"],
     ["lowerbound", "extras"],
     ["allocations", "devices", "files", "parts", "pages", "streams"],
+    ["music"],
     [
         "data",
         "plots",

@@ -1,0 +1,236 @@
+"""Melodies: reading MIDI and ABC into windows of tokens, tune by tune."""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+import pytest
+
+from lowerbound.music import (
+    VOCABULARY,
+    Melody,
+    Metre,
+    Unusable,
+    extract,
+    families,
+    notes,
+    read_files,
+    read_midi,
+    sounding,
+    transpose,
+    windows,
+)
+from lowerbound.music.abc import read_tunes
+from lowerbound.music.melody import OFF_GRID, OUT_OF_RANGE
+
+HOLD, OFF, C4 = 0, 1, 60 - 21 + 2
+
+
+def varlen(number):
+    """A number as MIDI writes it."""
+    digits = [number & 127]
+    while number := number >> 7:
+        digits.append(number & 127 | 128)
+    return bytes(reversed(digits))
+
+
+def track(*events, name=b""):
+    """An MTrk chunk of (time, bytes); times are from the beginning."""
+    events = sorted([(0, b"\xff\x03" + varlen(len(name)) + name), *events], key=lambda e: e[0])
+    body, now = b"", 0
+    for time, event in [*events, (events[-1][0], b"\xff\x2f\x00")]:
+        body, now = body + varlen(time - now) + event, time
+    return b"MTrk" + struct.pack(">I", len(body)) + body
+
+
+def note(start, end, pitch, channel=0):
+    """A note's two events, of times in ticks."""
+    return (start, bytes([0x90 | channel, pitch, 80])), (end, bytes([0x80 | channel, pitch, 0]))
+
+
+def metre(time, beats, exponent):
+    return time, bytes([0xFF, 0x58, 4, beats, exponent, 24, 8])
+
+
+def midi(*tracks, kind=1, division=4):
+    """A MIDI file; with four ticks to a quarter, a tick is a step of the grid."""
+    return b"MThd" + struct.pack(">IHHH", 6, kind, len(tracks), division) + b"".join(tracks)
+
+
+def scale(*pitches, length=2):
+    """Notes one after the other, each so many steps long."""
+    return [e for i, p in enumerate(pitches) for e in note(length * i, length * (i + 1), p)]
+
+
+def line(tokens, *metres):
+    return Melody(np.array(tokens, np.uint8), metres or (Metre(0, 4, 4),))
+
+
+def test_a_midi_file_of_either_type_and_any_resolution_gives_its_notes():
+    events = [*note(0, 3, 60), *note(3, 4, 62), *note(6, 8, 60)]
+    tokens = [C4, HOLD, HOLD, C4 + 2, OFF, HOLD, C4, HOLD, OFF]
+    for kind in (0, 1):
+        assert extract(read_midi(midi(track(*events), kind=kind))).tokens.tolist() == tokens
+    finer = [(120 * time, event) for time, event in events]
+    assert extract(read_midi(midi(track(*finer), division=480))).tokens.tolist() == tokens
+    assert VOCABULARY[tokens[0]] == "C4"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty"),
+        (b"RIFF" + bytes(20), "no MIDI"),
+        (midi(track(*scale(60)), kind=2), "of type 2"),
+        (midi(track(*scale(60)), division=0xE728), "timed in seconds"),
+        (midi(track(*scale(60)))[:-9], "damaged"),
+        (midi(track()), "without notes"),
+        (midi(track(*note(0, 4, 38, channel=9))), "but perhaps percussion"),
+        (midi(track(*note(0, 2**20, 60))), "longer than"),
+        (midi(track(*scale(60))) + bytes(2**23), "more than 8 MiB"),
+        (midi(track(metre(0, 0, 2), *scale(60))), "metres that cannot be"),
+    ],
+)
+def test_a_midi_file_that_cannot_be_used_is_told_in_a_few_words(content, reason):
+    with pytest.raises(Unusable, match=reason):
+        read_midi(content)
+
+
+def test_the_melody_is_the_top_line_of_the_highest_full_track_or_of_the_one_named():
+    chords = [*note(0, 8, 48), *note(0, 4, 52), *note(4, 8, 50)]
+    song = [*note(0, 4, 72), *note(1, 3, 60), *note(4, 8, 71)]  # and an accompanying note
+    flute = note(2, 3, 96)  # higher, with less to play
+    content = midi(track(*chords, name=b"Piano"), track(*song, name=b"Song "), track(*flute))
+    score = read_midi(content)
+    assert extract(score).tokens.tolist() == [C4 + 12, 0, 0, 0, C4 + 11, 0, 0, 0, OFF]
+    assert extract(score, "piano").tokens.tolist() == [C4 - 8, 0, 0, 0, C4 - 10, 0, 0, 0, OFF]
+    with pytest.raises(Unusable, match="without notes in a track called 'Bass'"):
+        extract(score, "Bass")
+
+
+def test_legato_is_no_polyphony_and_triplets_are_not_rounded_away():
+    def played(*notes_):
+        events = [event for each in notes_ for event in note(*each)]
+        return extract(read_midi(midi(track(*events), division=48))).tokens.tolist()
+
+    assert played((0, 13, 64), (12, 24, 62)) == [C4 + 4, C4 + 2, OFF]  # a twelfth too long
+    assert played((1, 12, 64), (13, 24, 62)) == [C4 + 4, C4 + 2, OFF]  # late by as much
+    triplet = played((0, 16, 60), (16, 32, 62), (32, 48, 64), (48, 60, 65))
+    assert triplet == [C4, OFF_GRID, HOLD, OFF_GRID, C4 + 5, OFF]
+    assert played((0, 6, 64), (6, 12, 62)).count(OFF_GRID)  # the second of two thirty-seconds
+    assert played((0, 12, 12), (12, 24, 60))[0] == OUT_OF_RANGE
+
+
+ABC = """X:1
+T:Two bars and an upbeat
+R:hornpipe
+M:4/4
+L:1/8
+K:G
+G|"Am"A>B ~c2 .d2 [Ace]2|!f!f4 z2 {g}g2|A6 (3Bcd|e6||
+M:3/4
+a2 f2 d2|d6|]
+"""
+
+
+def test_abc_is_read_from_its_bar_lines_on():
+    (score,) = read_tunes([ABC])
+    assert [(m.start, m.name) for m in score.metres] == [
+        (0, "4/4"), (2, "4/4"), (62, "3/4"),
+    ]  # fmt: skip
+    melody = extract(score)
+    begins = [69, 0, 0, 71, 72, 0, 0, 0, 74, 0, 0, 0, 76, 0, 0, 0]
+    bar = [begin - 21 + 2 if begin else HOLD for begin in begins]
+    two = windows([melody], "4/4", 1)
+    assert two.tokens[0].tolist() == bar
+    assert two.tokens[1].tolist()[::4] == [78 - 19, HOLD, OFF, 79 - 19]
+    assert windows([melody], "3/4", 2).tokens.tolist()[0][:12:4] == [81 - 19, 78 - 19, 74 - 19]
+
+
+def test_a_tune_that_stops_the_converter_leaves_the_others():
+    found = list(read_tunes([ABC, "X:1\nK:", ABC, "X:1\nK:C\n" + "c" * 60_000]))
+    assert [isinstance(each, Unusable) for each in found] == [False, True, False, True]
+
+
+def test_windows_begin_with_what_sounds_and_are_counted_where_they_are_left_out():
+    bars = [
+        [C4, 0, 0, 0] * 4,
+        [C4 + 2, 0, 0, 0] * 3 + [C4 + 4, 0, 0, 0],
+        [0] * 8 + [OFF, 0, C4 + 1, 0] + [0] * 4,
+        [0] * 16,
+        [OFF] + [0] * 15,
+        [OFF_GRID, C4] * 8,
+        [C4, 0, 0, 0] * 4,
+    ]
+    found = windows([line(np.concatenate(bars))], bars=1)
+    assert found.tokens.tolist() == [*bars[:2], [C4 + 4, *bars[2][1:]]]
+    assert found.left_out == {
+        "of fewer than 2 notes a bar": 1,
+        "with a silent bar": 1,
+        "with notes off the grid of sixteenths, such as triplets": 1,
+        "met before": 1,
+    }
+    held = windows([line([C4] + [0] * 15 + [0, 0, 0, 0, C4 + 1, 0, OFF, 0] * 2)], bars=1)
+    assert held.tokens[-1].tolist()[:5] == [C4, 0, 0, 0, C4 + 1]
+
+
+def test_metres_have_windows_of_their_own_from_where_they_begin():
+    tokens = [C4, 0] * 8 + [C4 + 1, 0, 0] * 8 + [C4 + 2, 0] * 4
+    metres = (Metre(0, 2, 4), Metre(16, 6, 8), Metre(40, 2, 4))
+    melody = line(tokens, *metres)
+    assert windows([melody], "4/4", 1).tokens.tolist() == [tokens[:16]]  # two bars of 2/4
+    assert windows([melody], "6/8", 2).tokens.tolist() == [tokens[16:40]]
+    assert windows([melody], "3/4", 1).tokens.shape == (0, 12)
+
+
+def test_transposing_keeps_all_but_pitches_and_leaves_out_what_leaves_the_range():
+    tokens = np.array([[C4, 0, OFF, 89], [C4, 0, 2, 0]], np.uint8)
+    assert transpose(tokens, -1).tolist() == [[C4 - 1, 0, OFF, 88]]
+    assert transpose(tokens, 1).tolist() == [[C4 + 1, 0, 3, 0]]
+    assert transpose(tokens, 0).tolist() == tokens.tolist()
+
+
+def test_notes_and_what_sounds_agree():
+    tokens = np.random.default_rng(0).choice([0, 0, 0, 1, 30, 40, 41], (20, 32)).astype(np.uint8)
+    for row in tokens:
+        found, heard = notes(row), np.zeros(32, int)
+        for start, end, pitch in zip(found.start, found.end, found.pitch, strict=True):
+            heard[start:end] = pitch
+        assert (sounding(row) == heard).all()
+
+
+def test_variants_in_another_key_and_rhythm_are_of_one_family():
+    rng = np.random.default_rng(0)
+    first, second = rng.integers(30, 60, (2, 40))
+
+    def tune(pitches, every):
+        tokens = np.zeros(every * len(pitches), np.uint8)
+        tokens[::every] = pitches
+        return line(tokens)
+
+    variant = np.concatenate([second[:8], first[10:30] + 5])
+    melodies = [tune(first, 2), tune(second, 2), tune(variant, 4), tune([40] * 40, 1)]
+    assert families(melodies).tolist() == [0, 1, 0, 2]
+    assert families([*melodies, tune([41] * 40, 1)]).tolist() == [0, 1, 0, 2, 3]  # no passage
+    bridge = np.concatenate([first[:20], second[:20]])
+    assert families([*melodies, tune(bridge, 1)]).tolist() == [0, 0, 0, 1, 0]
+
+
+def test_files_are_read_one_by_one_and_what_cannot_be_used_is_counted(tmp_path):
+    content = midi(track(*scale(60, 62, 64, 65)))
+    for name in ("a.mid", "b/a.MID"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "c.midi").write_bytes(b"")
+    (tmp_path / "d.mid").mkdir()
+    (tmp_path / "e.abc").write_text(f"a book\n\n{ABC}\n{ABC}\nX:3\n")
+    (tmp_path / "f.abc").write_text("no tune")
+    found = read_files(sorted(tmp_path.rglob("*.*")))
+    assert found.names == ("a.mid", "a.MID", "e.abc 1", "e.abc 2")
+    assert {reason: len(names) for reason, names in found.left_out.items()} == {
+        "empty": 1,
+        "that cannot be read": 1,
+        "of which abc2midi makes nothing": 1,
+        "without a tune, which begins with X:": 1,
+    }
