@@ -55,6 +55,7 @@ PRIORS = {
 }
 POSTERIORS = {
     "DiagonalGaussian": lambda c: lb.DiagonalGaussian(encoder(c), LATENT),
+    "DiagonalGaussian softplus": lambda c: lb.DiagonalGaussian(encoder(c), LATENT, "softplus"),
     "Deterministic": lambda c: lb.Deterministic(encoder(c, LATENT), LATENT),
     "FullGaussian": lambda c: lb.FullGaussian(encoder(c, LATENT * (LATENT + 3) // 2), LATENT),
     "FlowPosterior": lambda c: lb.FlowPosterior(encoder(c, 2 * LATENT + 2), LATENT, 2, 2, (8,)),
@@ -105,6 +106,15 @@ ROWS = {
         (lb.Standardise((3.0,), (2.0,)), lb.transforms.Codes(), lb.Counts()), ((1,), (0,), (2,))
     ),
     "Codes": lb.transforms.Codes(),
+}
+# Of tokens one after the other; test_sequences.py has their contract.
+SEQUENCES = {
+    "Autoregressive": lb.Autoregressive(
+        decoder(out=2 * 3), (4,), ("a", "b", "<end>"), 3, 2, 5, scheduled_sampling=10
+    ),
+    "BidirectionalLSTM": lb.BidirectionalLSTM(3, 4, 5, ends=True),
+    "Conductor": lb.Conductor(LATENT, 6, 2, 5),
+    "Tokens": lb.transforms.Tokens(),
 }
 NETWORKS = {
     "MLP": lambda c: lb.MLP(SIZE, (7, 6), 4, "tanh", c),
@@ -170,6 +180,7 @@ OTHERS = {
     "Training": lb.Training(epochs=3, ema=0.9),
     "Linear": lb.Linear(2, 3, 0.5),
     "Cyclical": lb.Cyclical(4, 0.25),
+    "Exponential": lb.Exponential(4, 0.2),
 }
 MADE = {
     **{
@@ -177,6 +188,7 @@ MADE = {
     },
     **{name: make(0) for table in (NETWORKS, DECODERS) for name, make in table.items()},
     **ROWS,
+    **SEQUENCES,
     **OBJECTIVES,
     **TRANSFORMS,
     **OTHERS,

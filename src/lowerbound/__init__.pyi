@@ -21,6 +21,7 @@ from lowerbound.diagnosis import diagnose_kl as diagnose_kl
 from lowerbound.diagnosis import diagnose_loss as diagnose_loss
 from lowerbound.evaluation import Evaluation as Evaluation
 from lowerbound.evaluation import evaluate as evaluate
+from lowerbound.likelihoods import Autoregressive as Autoregressive
 from lowerbound.likelihoods import Bernoulli as Bernoulli
 from lowerbound.likelihoods import BetaBinomial as BetaBinomial
 from lowerbound.likelihoods import Categorical as Categorical
@@ -35,6 +36,8 @@ from lowerbound.likelihoods import Poisson as Poisson
 from lowerbound.likelihoods import StudentT as StudentT
 from lowerbound.likelihoods import ZeroInflatedNegativeBinomial as ZeroInflatedNegativeBinomial
 from lowerbound.networks import MLP as MLP
+from lowerbound.networks import BidirectionalLSTM as BidirectionalLSTM
+from lowerbound.networks import Conductor as Conductor
 from lowerbound.networks import Convolutional as Convolutional
 from lowerbound.networks import Deconvolutional as Deconvolutional
 from lowerbound.networks import LogCounts as LogCounts
@@ -58,6 +61,7 @@ from lowerbound.priors import HierarchicalPrior as HierarchicalPrior
 from lowerbound.priors import StandardNormal as StandardNormal
 from lowerbound.priors import VampPrior as VampPrior
 from lowerbound.schedules import Cyclical as Cyclical
+from lowerbound.schedules import Exponential as Exponential
 from lowerbound.schedules import Linear as Linear
 from lowerbound.storage import load as load
 from lowerbound.storage import save as save

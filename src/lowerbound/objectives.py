@@ -371,10 +371,12 @@ def squared_jacobian(z: Tensor, x: Tensor) -> Tensor:
 
 def _seen(x: Tensor, corruption: Corruption | None, model: VAE) -> Tensor:
     """What the encoder sees of x: in training mode a fresh corruption x̃, where one is wanted."""
-    if corruption and isinstance(getattr(model.likelihood, "support", None), tuple):
+    support = getattr(model.likelihood, "support", None)
+    if corruption and (isinstance(support, tuple) or support == "tokens"):
+        what = "tokens" if support == "tokens" else "rows of several kinds"
         raise ConfigurationError(
-            f"expected x of one kind for a corruption, got {type(corruption).__name__} for rows of "
-            "several, of which it does not know which are categories; leave it out"
+            f"expected numbers of one kind for a corruption, got {type(corruption).__name__} for "
+            f"{what}, which it would add to as if they were such; leave it out"
         )
     return corruption(x) if corruption and model.training else x
 

@@ -6,8 +6,10 @@ Each takes a network from x, (batch, *shape), to the numbers that its distributi
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -58,17 +60,23 @@ class DiagonalGaussian(Posterior):
     Args:
         network: from x, (batch, *shape), to 2 × latent_dim numbers: the mean μ, then log σ².
         latent_dim: dimensions of z.
+        scale: what brings the network's numbers s to σ: ``"exp"``, e^(s/2), or ``"softplus"``,
+            log(1 + e^s).
 
     Source: Kingma & Welling, Auto-Encoding Variational Bayes, 2013, arXiv 1312.6114.
     """
 
-    def __init__(self, network: nn.Module, latent_dim: Size) -> None:
+    def __init__(
+        self, network: nn.Module, latent_dim: Size, scale: Literal["exp", "softplus"] = "exp"
+    ) -> None:
         super().__init__()
-        self.network, self.latent_dim = network, latent_dim
+        self.network, self.latent_dim, self.scale = network, latent_dim, scale
         self.outputs = 2 * latent_dim
 
     def forward(self, x: Float[Tensor, "batch ..."], context: Context = None) -> Distribution:
         mean, log_variance = apply(self.network, x, context, (self.outputs,)).chunk(2, -1)
+        if self.scale == "softplus":
+            log_variance = 2 * F.softplus(log_variance).log()
         return distributions.DiagonalNormal(mean, bounded(log_variance))
 
 

@@ -50,6 +50,28 @@ class Linear(Schedule):
 
 @part
 @dataclass(frozen=True)
+class Exponential(Schedule):
+    """β(t) = final · (1 − e^(−t/duration)): a rise that slows down.
+
+    Args:
+        duration: epochs in which 1 − 1/e of the rise is done, above 0.
+        final: what β nears.
+
+    Source: Roberts et al. 2018, arXiv 1803.05428, with 1 − .99999^i at step i.
+
+    >>> [round(Exponential(duration=5, final=0.2)(t), 4) for t in (0, 5, 50)]
+    [0.0, 0.1264, 0.2]
+    """
+
+    duration: Positive = 10.0
+    final: Weight = 1.0
+
+    def __call__(self, t: float) -> float:
+        return -self.final * math.expm1(-t / self.duration)
+
+
+@part
+@dataclass(frozen=True)
 class Cyclical(Schedule):
     """β rises from 0 to ``final`` in the first ``ratio`` of each period, then stays.
 

@@ -25,7 +25,7 @@ from lowerbound.lazy import lazy
 from lowerbound.parts import Finite, NonNegative, Positive, Size, part
 
 SMALLEST = 1e-150
-Output = Literal["binary", "binarised", "grey", "continuous", "counts", "categories"]
+Output = Literal["binary", "binarised", "grey", "continuous", "counts", "categories", "tokens"]
 
 
 class Values(Protocol):
@@ -287,6 +287,14 @@ class Codes(Identity):
     """Categories by their numbers 0 … K − 1, as they are kept."""
 
     output = "categories"
+
+
+@part
+@dataclass(frozen=True)
+class Tokens(Identity):
+    """Tokens by their codes 0 … V − 1, as they are kept."""
+
+    output = "tokens"
 
 
 @part

@@ -30,6 +30,7 @@ from lowerbound.data.labels import number_labels
 from lowerbound.data.schema import Kind, Values
 from lowerbound.data.splits import Splits
 from lowerbound.data.tables import is_frame, read_frame
+from lowerbound.data.tokens import encoded, names_of
 from lowerbound.errors import ConfigurationError, DataError, brief
 
 
@@ -39,6 +40,7 @@ def assemble(parts: Parts, source: str, name: str, *, missing: bool = False) -> 
     Raises:
         DataError: see `Dataset`; labels of some parts only.
     """
+    parts = _encoded(parts, source)
     masks = {part: _observed(raw, missing=missing) for part, raw in parts.items()}
     converted = {part: _converted(raw, masks[part]) for part, raw in parts.items()}
     dtype = functools.reduce(torch.promote_types, (x.dtype for x, _ in converted.values()))
@@ -65,6 +67,25 @@ def assemble(parts: Parts, source: str, name: str, *, missing: bool = False) -> 
         for part, data in found.items():
             check_resolution(data, parts[part].where)
     return found
+
+
+def _encoded(parts: Parts, source: str) -> Parts:
+    """The parts, of which tokens are by the codes of one vocabulary.
+
+    Raises:
+        DataError: see `tokens.encoded`; parts of different vocabularies.
+    """
+    vocabularies = {raw.vocabulary for raw in parts.values()}
+    if vocabularies == {None}:
+        return parts
+    if len(vocabularies) > 1:
+        raise DataError(f"{source}: expected one vocabulary for all parts, got several")
+    (vocabulary,) = vocabularies
+    arrays, names = encoded([raw.x for raw in parts.values()], vocabulary or (), source)
+    return {
+        part: replace(raw, x=x, vocabulary=names)
+        for (part, raw), x in zip(parts.items(), arrays, strict=True)
+    }
 
 
 def _kinds(x: Tensor) -> list[Kind]:
@@ -129,6 +150,7 @@ def from_arrays(
     columns: Sequence[str] | None = None,
     observed: Any = None,
     missing: bool = False,
+    vocabulary: int | Sequence[str] | None = None,
 ) -> Dataset:
     """A data set from arrays, tensors, lists or a data frame, converted as files are.
 
@@ -144,9 +166,12 @@ def from_arrays(
         columns: the D names of a table's columns.
         observed: which elements of x were observed, bool of its shape; the others are missing.
         missing: whether NaN in x means missing, rather than a mistake.
+        vocabulary: x are sequences of tokens (n, T), codes 0 … V − 1, and −1 after the end of a
+            shorter one; this is V, or the V names.
 
     Raises:
-        ConfigurationError: ``labels`` names no column; columns or a mask beside a frame.
+        ConfigurationError: ``labels`` names no column; columns or a mask beside a frame, or a
+            vocabulary beside either.
         DataError: see `Dataset`.
 
     >>> from_arrays([[1, 2, 3], [4, 5, 60]], labels=["b", "a"])
@@ -154,11 +179,16 @@ def from_arrays(
     >>> from_arrays([[0.5, np.nan]], missing=True).observed
     tensor([[ True, False]])
     """
+    if vocabulary is not None and (columns is not None or missing or observed is not None):
+        raise ConfigurationError(
+            f"{name}: expected neither columns nor missing values of tokens, whose vocabulary is "
+            "given, got both; leave one of them out"
+        )
     if is_frame(x):
-        if columns is not None or observed is not None:
+        if columns is not None or observed is not None or vocabulary is not None:
             raise ConfigurationError(
-                f"{name}: expected neither columns= nor observed= with a data frame, which has its "
-                "own; leave them out"
+                f"{name}: expected no columns=, observed= or vocabulary= with a data frame, which "
+                "has columns of its own; leave them out"
             )
         raw = read_frame(x, labels, name, missing=missing)
     else:
@@ -173,7 +203,8 @@ def from_arrays(
                 f"{name}: expected observed= of x's shape {array.shape}, got {mask.shape}"
             )
         named = None if columns is None else tuple(columns)
-        raw = Raw(array, name, columns=named, observed=mask)
+        tokens = None if vocabulary is None else names_of(vocabulary, name)
+        raw = Raw(array, name, columns=named, observed=mask, vocabulary=tokens)
     if labels is not None and raw.labels is None:
         raw = replace(raw, labels=_label_array(labels, f"{name} labels"))
     return assemble({"all": raw}, name, name, missing=missing)["all"]

@@ -48,6 +48,7 @@ class Raw:
         categories: by column, the names of its categories, whose codes are in x.
         observed: which values there are, of x's shape, where some may be missing.
         classes: the names of labels 0…K−1, where they are known beforehand.
+        vocabulary: the names of the tokens 0…V−1 in x, sequences (n, T); see `data.tokens`.
     """
 
     x: np.ndarray
@@ -58,11 +59,14 @@ class Raw:
     categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     observed: np.ndarray | None = None
     classes: tuple[str, ...] | None = None
+    vocabulary: tuple[str, ...] | None = None
 
     def schema(
         self, kind: Kind, shape: tuple[int, ...], kinds: Sequence[Kind] | None = None
     ) -> Schema:
         """One field for x, or one for each named column, whose ``kinds`` may differ."""
+        if self.vocabulary is not None:
+            return (Field("x", "tokens", shape, self.vocabulary),)
         if self.columns is None:
             return (Field("x", kind, shape),)
         named = self.categories

@@ -332,7 +332,11 @@ class Dataset(Data):
         return replace(self, x=x, labels=labels, name=name)
 
     def summary(self) -> str:
-        noun = "value" if self.kind in ("mixed", "categories", "tokens") else "number"
+        noun = "value" if self.kind in ("mixed", "categories") else "number"
+        if self.kind == "tokens":
+            each, names = f"{self.shape[0]:,} tokens", self.schema[0].categories or ()
+            what = f"{count(len(self), 'sequence')} of {each} of {len(names):,}"
+            return f"{self.name}: {what}{self._classes()}"
         if len(self.shape) == 1:
             what = f"{count(len(self), 'row')} of {count(self.shape[0], noun)}"
         else:

@@ -7,6 +7,7 @@ The arrays of an ``.npz`` are found by their names, in upper or lower case:
 ``y``, ``labels``, ``class``, …    their class labels, unless ``labels=`` names another array
 ``x_train``, ``train_images``, …   the training part; ``test`` and ``validation`` likewise
 ``y_train``, ``train_labels``, …   the labels of each part
+``vocabulary``                     makes the values sequences of tokens: their number, or names
 =================================  ==========================================================
 """
 
@@ -22,12 +23,14 @@ from typing import IO, Any, Literal, NamedTuple
 
 import numpy as np
 
-from lowerbound.data.conversion import PART_NAMES, Part, Parts, Raw, check_array
+from lowerbound.data.conversion import PART_NAMES, Part, Parts, Raw, check_array, dtype_name
 from lowerbound.data.idx import read_into
 from lowerbound.data.reading import Reading, Stamp
+from lowerbound.data.tokens import names_of
 from lowerbound.errors import ConfigurationError, DataError, brief, near
 
 BLOCK_BYTES = 2**18
+MOST_NAMES = 2**24  # bytes of a vocabulary
 VALUES = ("x", "data", "images")
 SPARSE = {"data", "shape", "format"}
 LABELS = ("y", "label", "labels", "class", "classes", "target", "targets")
@@ -153,12 +156,14 @@ def read_npz(path: Path, reading: Reading) -> Parts:
     try:
         with zipfile.ZipFile(path) as archive:
             headers = _headers(path, archive)
+            vocabulary = _vocabulary(path, archive, headers)
             parts: Parts = {}
             for part, (x, y) in _chosen(path, headers, labels).items():
                 values = _member(path, archive, x, headers[x])
                 classes = None if y is None else _member(path, archive, y, headers[y])
                 labels_from = None if y is None else f"array {y!r}"
-                parts[part] = Raw(values, f"{path}, array {x!r}", classes, labels_from)
+                where = f"{path}, array {x!r}"
+                parts[part] = Raw(values, where, classes, labels_from, vocabulary=vocabulary)
             return parts
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise DataError(
@@ -184,6 +189,27 @@ def _headers(path: Path, archive: zipfile.ZipFile) -> dict[str, Header]:
         with archive.open(info) as file:
             found[name] = read_header(file, info.file_size, f"{path}, array {name!r}")
     return found
+
+
+def _vocabulary(
+    path: Path, archive: zipfile.ZipFile, headers: dict[str, Header]
+) -> tuple[str, ...] | None:
+    """The names of tokens, where there is an array of them beside that of the values.
+
+    Raises:
+        DataError: it is neither their number nor names.
+    """
+    name = _find(headers, ("vocabulary",), ("",))
+    if name is None or len(headers) == 1:
+        return None
+    header, where = headers.pop(name), f"{path}, array {name!r}"
+    if header.dtype.kind not in "iuU" or header.elements * header.dtype.itemsize > MOST_NAMES:
+        raise DataError(
+            f"{where}: expected how many tokens there are, or their names as text, got "
+            f"{header.elements:,} values of {dtype_name(header.dtype)}"
+        )
+    given = _member(path, archive, name, header)
+    return names_of(int(given[()]) if given.ndim == 0 else given.tolist(), where)
 
 
 def _member(path: Path, archive: zipfile.ZipFile, name: str, header: Header) -> np.ndarray:

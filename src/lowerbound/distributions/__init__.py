@@ -26,8 +26,10 @@ from lowerbound.distributions.normal import (
     StandardNormal,
     as_diagonal,
 )
+from lowerbound.distributions.sequences import Autoregressive
 
 __all__ = [
+    "Autoregressive",
     "Bernoulli",
     "BetaBinomial",
     "Chain",

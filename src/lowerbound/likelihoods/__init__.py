@@ -9,9 +9,10 @@ density or a probability:
     "continuous"  x ∈ ℝ, or [0, 1]
     "counts"      x ∈ {0, 1, 2, …}
     "categories"  x ∈ {0, …, K − 1}, numbers without an order
+    "tokens"      the same, one after the other
 
-The distribution is an ``Independent``, but for rows of several fields; on grey levels its
-``base_dist`` has `level_log_probs`, the log-probability of every level of each element.
+The distribution is an ``Independent``, but for tokens and rows of several fields; on grey levels
+its ``base_dist`` has `level_log_probs`, the log-probability of every level of each element.
 """
 
 from lowerbound.likelihoods.base import TAKES, Likelihood, Support
@@ -31,9 +32,11 @@ from lowerbound.likelihoods.grey import (
     GreyLikelihood,
     LogisticMixture,
 )
+from lowerbound.likelihoods.sequences import Autoregressive
 
 __all__ = [
     "TAKES",
+    "Autoregressive",
     "Bernoulli",
     "BetaBinomial",
     "Categorical",

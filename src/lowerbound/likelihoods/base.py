@@ -23,10 +23,11 @@ from lowerbound.transforms import (
     Identity,
     Scale,
     Standardise,
+    Tokens,
     Transform,
 )
 
-Support = Literal["binary", "grey", "continuous", "counts", "categories"]
+Support = Literal["binary", "grey", "continuous", "counts", "categories", "tokens"]
 Shape = tuple[Size, ...]
 Takes = Mapping[str, type[Transform]]
 TAKES: dict[str, Takes] = {
@@ -41,6 +42,7 @@ TAKES: dict[str, Takes] = {
     },
     "counts": {"counts": Counts, "grey": Counts},
     "categories": {"categories": Codes},
+    "tokens": {"tokens": Tokens},
 }
 """The kinds of data that a likelihood of each support takes, and the transform that brings them."""
 

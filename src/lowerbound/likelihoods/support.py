@@ -20,6 +20,7 @@ from lowerbound.transforms import (
     PerField,
     Scale,
     Standardise,
+    Tokens,
     Transform,
 )
 
@@ -109,6 +110,7 @@ def check_transform(likelihood: Any, transform: Any) -> None:
         "binary": (Counts, Standardise),
         "grey": (Counts, Standardise, Dequantise),
         "counts": (Scale, Standardise, Dequantise),
+        "tokens": (Counts, Scale, Standardise, Dequantise),
         "continuous": () if "real" in takes else (Counts, Standardise),
     }.get(support if isinstance(support, str) else "", ())
     if type(transform) in unfit:
@@ -132,6 +134,9 @@ def expected(likelihood: Any, transform: Any) -> Wanted | None:
             return f"numbers from 0 to {m:g}", lambda v: v.low >= 0 and v.high <= m
         case Dequantise(levels=n):
             return f"whole numbers from 0 to {n - 1}", lambda v: v.whole and v.high < n
+        case Tokens() if hasattr(likelihood, "vocabulary"):
+            n = len(likelihood.vocabulary)
+            return f"tokens from 0 to {n - 1}", lambda v: v.whole and v.high < n
         case Counts():
             return ALLOWED["counts"]
         case Identity() if support == "counts":

@@ -11,9 +11,12 @@ from lowerbound.networks.heads import FieldInputs, GaussianHeads, Given, Leading
 from lowerbound.networks.log_counts import LogCounts
 from lowerbound.networks.mlp import MLP
 from lowerbound.networks.output import output_layer, set_output
+from lowerbound.networks.recurrent import BidirectionalLSTM, Conductor, NextToken
 
 __all__ = [
     "MLP",
+    "BidirectionalLSTM",
+    "Conductor",
     "Convolutional",
     "Deconvolutional",
     "FieldInputs",
@@ -21,6 +24,7 @@ __all__ = [
     "Given",
     "Leading",
     "LogCounts",
+    "NextToken",
     "Univariate",
     "apply",
     "autoregressive_flow",

@@ -14,13 +14,14 @@ from torch import Tensor, nn
 
 from lowerbound.context import Labels
 from lowerbound.data import Data, as_dataset
+from lowerbound.data.tokens import END, as_tokens
 from lowerbound.errors import ConfigurationError
 from lowerbound.likelihoods import TAKES
 from lowerbound.networks import MLP, FieldInputs, Given, LogCounts
-from lowerbound.parts import Size, awaiting, complete, parameters_of, registered
+from lowerbound.parts import REGISTRY, Size, awaiting, complete, parameters_of, registered
 from lowerbound.recipes.settings import part_of
 from lowerbound.recipes.size import within_memory
-from lowerbound.transforms import Binarise, Binary, Counts, PerField, Transform
+from lowerbound.transforms import Binarise, Binary, Counts, PerField, Tokens, Transform
 from lowerbound.vae import VAE
 
 Part = Any
@@ -35,6 +36,7 @@ FITTING = {
     "positive": "Gaussian",
     "counts": "NegativeBinomial",
     "categories": "Nominal",
+    "tokens": "Autoregressive",
 }
 """The likelihood of ``likelihood="auto"`` for each kind of values."""
 
@@ -91,7 +93,13 @@ def compose(
     )
     context = labels_of(data) if conditional else None
     classes = context.classes if context else 0
+    if _is_of_tokens(likelihood):
+        data = as_tokens(data)
     sizes = {"latent_dim": latent_dim, "shape": data.shape, "context_dim": classes}
+    if data.kind == "tokens":
+        vocabulary = data.schema[0].categories or ("",)
+        codes, ends = len(vocabulary), vocabulary[-1] == END
+        sizes |= {"vocabulary": vocabulary, "codes": codes, "ends": ends}
     observed = observe(data, likelihood, transform)
     with within_memory():
         p_x = with_network(observed.likelihood, mirrored(network), sizes, latent_dim)
@@ -102,6 +110,13 @@ def compose(
         start_likelihood(model, data)
     start_at_data(model, data)
     return model
+
+
+def _is_of_tokens(likelihood: Part) -> bool:
+    description = awaiting(likelihood)
+    name = description.get("part") if isinstance(description, Mapping) else type(likelihood)
+    cls = REGISTRY.get(name) if isinstance(name, str) else name
+    return getattr(cls, "support", None) == "tokens"
 
 
 def with_network(
@@ -133,12 +148,22 @@ def with_network(
             )
         if hasattr(probe, "support"):  # a decoder's network returns maps
             shape = (probe.outputs // math.prod(shape[1:]), *shape[1:])
+    if isinstance(named, Mapping) and "codes" in parameters_of(registered(named.get("part"))):
+        if "codes" not in sizes:
+            raise ConfigurationError(
+                f"expected tokens for the {named['part']} network, got examples of shape {shape} "
+                "of another kind; use likelihood=Autoregressive, as the tokens recipe does"
+            )
+        wrap = _itself
     network = complete(
         named,
-        in_features=in_features,
-        out_features=probe.outputs,
-        shape=shape,
-        context_dim=sizes["context_dim"],
+        **dict(sizes)
+        | {
+            "in_features": in_features,
+            "out_features": probe.outputs,
+            "shape": shape,
+            "steps": getattr(probe, "segments", 1),
+        },
     )
     return complete({**description, "network": wrap(network)}, **sizes)
 
@@ -159,7 +184,9 @@ def mirrored(network: Part) -> Part:
         for name, value in network.items()
     }
     cls = registered(network.get("part"))
-    return arguments | {"part": getattr(cls, "mirror", cls.__name__)}
+    mirror = getattr(cls, "mirror", cls.__name__)
+    known = {"part", *parameters_of(registered(mirror))}
+    return {name: arguments[name] for name in arguments if name in known} | {"part": mirror}
 
 
 def named_prior(description: Part, sizes: Mapping[str, Any], data: Data) -> nn.Module:
@@ -251,6 +278,10 @@ def observe(data: Data, likelihood: Part = "auto", transform: Part = None) -> Ob
             f"{kind} values in {data.name}; {remedy}"
         )
     brought = asked or takes[kind].of(data)
+    if isinstance(brought, Tokens):
+        one_hot = (len(data.schema[0].categories or ()),) * data.shape[0]
+        width = FieldInputs.width(one_hot, missing=False)
+        return Observation(chosen, brought, width, partial(FieldInputs, categories=one_hot))
     wrap = _log_counts(data) if isinstance(brought, Counts) else _itself
     return Observation(chosen, brought, math.prod(data.shape), wrap)
 

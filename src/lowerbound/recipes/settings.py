@@ -43,7 +43,10 @@ AXES: dict[str, Callable[[type], bool]] = {
 """The settings that are parts, and which parts they may be."""
 EITHER = {"likelihood": ("auto",), "transform": (None,)}
 AWAITED = frozenset(
-    ("latent_dim", "shape", "in_features", "out_features", "context_dim", "network", "examples")
+    (
+        *("latent_dim", "shape", "in_features", "out_features", "context_dim", "network"),
+        *("examples", "vocabulary", "codes", "ends", "steps"),
+    )
 )
 """The arguments that `compose` fills in."""
 _PLAIN = (str, int, float, list, tuple, type(None))

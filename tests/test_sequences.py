@@ -1,0 +1,319 @@
+"""Sequences of tokens: read, composed, trained and judged; their density is exact."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import signal
+import sys
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+from torch import nn
+
+import lowerbound as lb
+from lowerbound import cli, recipes
+from lowerbound.data import Dataset, from_arrays, load
+from lowerbound.errors import ConfigurationError, DataError, Interrupted
+from lowerbound.training import Callback
+
+PIXEL = lb.plots.png_bytes(Figure(figsize=(0.01, 0.01)))
+CODES, LENGTH, LATENT = 3, 4, 2
+NAMES = ("a", "b", "c")
+SMALL = {
+    "latent_dim": LATENT,
+    "hidden": 6,
+    "likelihood.hidden": 6,
+    "likelihood.features": 4,
+    "likelihood.embedding": 5,
+}
+HIERARCHICAL = {"likelihood.segments": 2, "likelihood.network": "Conductor"}
+
+
+def everything(ends: bool) -> torch.Tensor:
+    """Each sequence that there is."""
+    rows = itertools.product(range(CODES + ends), repeat=LENGTH)
+    end = CODES if ends else -1
+    pairs = itertools.pairwise
+    return torch.tensor([x for x in rows if all(b == end for a, b in pairs(x) if a == end)])
+
+
+def sequences(n: int = 60, ends: bool = False) -> Dataset:
+    """Of which the second half repeats the first."""
+    x = np.random.default_rng(0).integers(0, CODES, (n, 2)).repeat(2, 1)[:, [0, 2, 1, 3]]
+    if ends:
+        x[:, 2:][np.arange(n) % 2 == 0] = -1
+    return from_arrays(x, vocabulary=NAMES, name="words")
+
+
+def likelihood(segments: int = 1, ends: bool = False, **arguments) -> lb.Autoregressive:
+    vocabulary = (*NAMES, "<end>") if ends else NAMES
+    network = lb.MLP(LATENT, (), segments * 4)
+    made = lb.Autoregressive(network, (LENGTH,), vocabulary, 4, segments, 6, 2, 5, **arguments)
+    return made.double()
+
+
+@pytest.mark.parametrize("ends", [False, True])
+@pytest.mark.parametrize("segments", [1, 2])
+def test_all_sequences_together_have_probability_one(segments, ends):
+    p = likelihood(segments, ends)(torch.randn(2, 3, LATENT).double())
+    total = p.log_prob(everything(ends)[:, None, None].double()).exp().sum(0)
+    torch.testing.assert_close(total, torch.ones(2, 3).double())
+
+
+def test_a_log_probability_is_that_of_lstm_cells_one_after_the_other():
+    made = likelihood()
+    z, x = torch.randn(1, LATENT).double(), torch.tensor([[2, 0, 1, 1]])
+    ours, h = made.next_token, made.network(z)
+    cells = [nn.LSTMCell(5, 6).double(), nn.LSTMCell(6, 6).double()]
+    for i, cell in enumerate(cells):
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        cell.load_state_dict({name: getattr(ours.lstm, f"{name}_l{i}") for name in names})
+    start = ours.begin(h).tanh().reshape(2, 2, 6)
+    states = [(start[0, i : i + 1], start[1, i : i + 1]) for i in range(2)]
+    total, before = 0.0, CODES
+    for token in x[0].tolist():
+        read = ours.embedding.weight[before] + ours.given(h)
+        for i, cell in enumerate(cells):
+            states[i] = cell(read, states[i])
+            read = states[i][0]
+        total += ours.output(read).log_softmax(-1)[0, token].item()
+        before = token
+    assert made(z).log_prob(x.double()).item() == pytest.approx(total, rel=1e-10)
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_draws_are_as_frequent_as_their_probability_says(ends):
+    made = likelihood(2, ends).eval()
+    nn.init.normal_(made.next_token.output.weight)
+    p = made(torch.randn(LATENT).double())
+    x, n = everything(ends).double(), 20_000
+    drawn, probability = p.sample((n,)), p.log_prob(x).exp()
+    found = (drawn.unsqueeze(1) == x).all(-1).double().mean(0)
+    assert found.sum().item() == pytest.approx(1)
+    error = (probability * (1 - probability) / n).sqrt()
+    assert ((found - probability).abs() < 5 * error + 1e-4).all()
+    cold = p.sample((200,), temperature=1e-3)
+    assert (cold == p.mean).all()
+
+
+@pytest.mark.parametrize("segments", [1, 2])
+def test_the_mean_is_the_chain_of_likeliest_tokens(segments):
+    made = likelihood(segments)
+    nn.init.normal_(made.next_token.output.weight)
+    p = made(torch.randn(7, LATENT).double())
+    greedy = p.mean
+    told = p.token_log_probs(greedy)
+    assert torch.equal(told.argmax(-1).double(), greedy)
+    chosen = told.gather(-1, greedy.long().unsqueeze(-1)).squeeze(-1)
+    torch.testing.assert_close(chosen.sum(-1), p.log_prob(greedy))
+
+
+def test_segments_know_of_each_other_by_their_features_alone():
+    made = likelihood(2)
+    p = made(torch.randn(1, LATENT).double())
+    x = torch.tensor([[0, 1, 2, 0], [2, 2, 2, 0]])
+    first, second = p.token_log_probs(x)
+    assert not torch.allclose(first[1], second[1])
+    torch.testing.assert_close(first[2:], second[2:])
+    flat = likelihood(1)(torch.randn(1, LATENT).double()).token_log_probs(x)
+    assert not torch.allclose(flat[0, 2], flat[1, 2])
+
+
+def test_what_follows_an_end_changes_nothing():
+    torch.manual_seed(0)
+    short = lb.BidirectionalLSTM(CODES + 1, 4, 6, 2, ends=True)
+    x = torch.tensor([[0, 2, 3, 3], [1, 3, 3, 3], [3, 3, 3, 3], [0, 1, 2, 0]])
+    longer = torch.nn.functional.pad(x, (0, 5), value=CODES)
+    torch.testing.assert_close(short(longer[:3].float()), short(x[:3].float()))
+    reads_all = lb.BidirectionalLSTM(CODES + 1, 4, 6, 2)
+    assert not torch.allclose(reads_all(longer.float()), reads_all(x.float()))
+    z = torch.randn(3, LATENT).double()
+    made = likelihood(ends=True)
+    log_p = made(z).log_prob(x[:3].double())
+    made.shape = (9,)
+    torch.testing.assert_close(made(z).log_prob(longer[:3].double()), log_p)
+
+
+def test_an_untold_token_tells_nothing_and_drawn_ones_are_the_models():
+    made = likelihood()
+    z, x = torch.randn(1, LATENT).double(), torch.tensor([[0, 1, 2, 0], [2, 2, 1, 0]]).double()
+    p = made(z)
+    p.untold = 1.0
+    per_token = p.token_log_probs(x)
+    torch.testing.assert_close(per_token[0], per_token[1])
+    nn.init.zeros_(made.next_token.output.weight)
+    made.next_token.output.bias.data = torch.tensor([0.0, 90.0, 0.0]).double()  # draws 1, always
+    made.next_token.output.weight.data[:, 0] = torch.tensor([1.0, 0.0, 0.0]).double()
+    p = made(z)
+    p.drawn = 1.0
+    told = p.token_log_probs(x)
+    p.drawn = 0.0
+    torch.testing.assert_close(told, p.token_log_probs(torch.ones(2, 4)))
+
+
+def test_tokens_are_drawn_ever_more_often_in_training():
+    made = likelihood(scheduled_sampling=10)
+    x = everything(False).double()
+    drawn = []
+    for _ in range(60):
+        p = made(torch.randn(len(x), LATENT).double())
+        drawn.append(float(p.drawn))
+        made.track(p, x)
+    told = [10 / (10 + math.exp(i / 10)) for i in range(60)]
+    torch.testing.assert_close(torch.tensor(drawn), 1 - torch.tensor(told))
+    assert made.eval()(torch.randn(1, LATENT).double()).drawn == 0
+
+
+@pytest.mark.parametrize("settings", [{}, HIERARCHICAL])
+@pytest.mark.parametrize("conditional", [False, True])
+def test_every_weight_of_a_composition_learns(settings, conditional):
+    data = sequences(ends=True)
+    data = Dataset(data.x, torch.arange(60) % 2, schema=data.schema)
+    model = recipes.tokens(data, conditional=conditional, **SMALL, **settings).model
+    labels = data.labels if conditional else None
+    lb.ELBO()(model, *model.prepare(data.x, labels)).objective.sum().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_the_start_is_each_tokens_share():
+    shares = torch.tensor([0.1, 0.2, 0.7])
+    x = torch.multinomial(shares, 4000, replacement=True).reshape(1000, LENGTH).to(torch.uint8)
+    model = recipes.tokens(from_arrays(x, vocabulary=3), **SMALL).model
+    p = model.likelihood(torch.randn(100, LATENT)).token_log_probs(x[:100])
+    torch.testing.assert_close(p.exp().mean((0, 1)), shares, atol=0.02, rtol=0)
+
+
+# Data.
+
+
+def test_tokens_are_read_from_arrays_and_files(tmp_path):
+    x = np.array([[0, 1, -1], [2, -1, -1], [1, 1, 1], [-1, -1, -1]])
+    data = from_arrays(x, vocabulary=3)
+    assert (data.kind, data.schema[0].categories) == ("tokens", ("0", "1", "2", "<end>"))
+    assert data.x.tolist() == [[0, 1, 3], [2, 3, 3], [1, 1, 1], [3, 3, 3]]
+    assert data.dtype == torch.uint8
+    assert "4 sequences of 3 tokens of 4" in repr(data)
+    np.savez(tmp_path / "x.npz", x_train=x, x_test=x[2:3], vocabulary=np.array(["do", "re", "mi"]))
+    parts = load(tmp_path / "x.npz")
+    assert torch.equal(parts.train.x, data.x)
+    assert parts.test.schema == parts.train.schema
+    assert parts.test.schema[0].categories == ("do", "re", "mi", "<end>")
+    np.savez(tmp_path / "n.npz", x=np.maximum(x, 0), vocabulary=300)
+    assert load(tmp_path / "n.npz", test=1).train.schema[0].categories[-1] == "299"
+
+
+@pytest.mark.parametrize(
+    ("x", "vocabulary", "message"),
+    [
+        ([[0, 3]], 3, "expected codes from 0 to 2, or −1 .*, got values from 0 to 3"),
+        ([[0, -2]], 3, "got values from -2 to 0"),
+        ([[0, -1, 1]], 3, "expected nothing after the end of a sequence, .* row 0"),
+        ([[0.5, 1]], 3, "expected sequences of tokens, whole numbers"),
+        ([0, 1], 3, "expected sequences of tokens"),
+        ([[0, 1]], 0, "expected a vocabulary of 1 to 65,536 tokens"),
+        ([[0, 1]], 10**9, "expected a vocabulary of 1 to 65,536 tokens"),
+        ([[0, 1]], ["a", "a"], "different names"),
+        ([[0, 1]], ["a", "<end>"], "none of them '<end>'"),
+    ],
+)
+def test_what_are_no_tokens_is_refused(x, vocabulary, message):
+    with pytest.raises(DataError, match=message):
+        from_arrays(x, vocabulary=vocabulary)
+
+
+def test_whole_numbers_are_their_own_codes_and_others_are_refused():
+    x = np.array([[0, 5, 2], [1, 4, 3]], np.uint8)
+    model = recipes.tokens(x, **SMALL).model
+    assert model.likelihood.vocabulary == ("0", "1", "2", "3", "4", "5")
+    with pytest.raises(DataError, match=r"expected sequences of tokens.*−1 follows the end"):
+        recipes.tokens(np.array([[0, -1], [3, 4]]), **SMALL)
+    with pytest.raises(DataError, match="expected sequences of tokens"):
+        recipes.tokens(np.zeros((4, 8, 8), np.uint8), **SMALL)
+    with pytest.raises(DataError, match=r"expected tokens from 0 to 5 .*got whole numbers .* to 9"):
+        model.expect(from_arrays(np.array([[0, 9, 2]], np.uint8)))
+    with pytest.raises(ConfigurationError, match="multiple of the 2 segments, got shape"):
+        recipes.tokens(x, **SMALL, **HIERARCHICAL)
+    with pytest.raises(ConfigurationError, match="expected tokens for the BidirectionalLSTM"):
+        recipes.compose(torch.randn(9, 3), network="BidirectionalLSTM")
+    with pytest.raises(ConfigurationError, match="expected numbers of one kind for a corruption"):
+        lb.ELBO(corruption=lb.Masking(0.5))(model.train(), torch.zeros(2, 3))
+
+
+def test_other_data_are_taken_by_the_names_of_their_tokens():
+    model = recipes.tokens(sequences(ends=True), **SMALL).model
+    other = from_arrays([[0, 1], [1, -1]], vocabulary=("c", "a"))
+    assert model.expect(other).x.tolist() == [[2, 0, 3, 3], [0, 3, 3, 3]]
+    with pytest.raises(DataError, match=r"expected the vocabulary 'a', 'b', .* got 'd'"):
+        model.expect(from_arrays([[0, 1]], vocabulary=("d", "a")))
+    with pytest.raises(DataError, match="expected sequences of at most 4 tokens"):
+        model.expect(from_arrays([[0, 1, 0, 0, 1], [0, -1, -1, -1, -1]], vocabulary=NAMES))
+    raw = Dataset(torch.tensor([[0, 3, 1, 3]], dtype=torch.uint8))
+    with pytest.raises(DataError, match="expected nothing after the end of a sequence"):
+        model.expect(raw)
+
+
+def test_a_multilayer_perceptron_sees_tokens_one_hot():
+    model = recipes.mlp(sequences(), latent_dim=2, hidden=(8,)).model
+    assert isinstance(model.likelihood, lb.Autoregressive)
+    assert model.posterior.network.network.layers[0].in_features == CODES * LENGTH
+    assert model.embed(sequences()).shape == (60, 2)
+
+
+# Runs.
+
+
+class Interrupt(Callback):
+    def step(self, model, step, loss):
+        if step == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_resumed_training_is_the_same_training(tmp_path):
+    data = sequences(200, ends=True)
+    settings = SMALL | {"likelihood.scheduled_sampling": 2, "epochs": 3, "batch_size": 100}
+
+    def trained(seed: int, **arguments) -> dict[str, torch.Tensor]:
+        torch.manual_seed(seed)
+        whole = recipes.tokens(data, **settings)
+        arguments = {"callbacks": [], **arguments}
+        lb.fit(whole.model, data, None, whole.objective, whole.training, **arguments)
+        return whole.model.state_dict()
+
+    expected = trained(0)
+    with pytest.raises(Interrupted):
+        trained(0, out=tmp_path, callbacks=[Interrupt()])
+    found = trained(1, out=tmp_path, resume=True)
+    assert expected["likelihood.updates"] == 6
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+
+
+def exit_code(monkeypatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["lowerbound", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        cli.run(name="lowerbound")
+    return int(stop.value.code or 0)
+
+
+def test_the_command_line_takes_sequences_from_end_to_end(tmp_path, capsys, monkeypatch):
+    x = np.random.default_rng(0).integers(0, CODES, (300, 2)).repeat(2, 1).astype(np.uint8)
+    np.save(tmp_path / "x.npy", x)
+    run = str(tmp_path / "run")
+    settings = [f"--set={key}={value}" for key, value in SMALL.items()]
+    train = ["train", "tokens", "--data", str(tmp_path / "x.npy"), "--out", run, *settings]
+    monkeypatch.setattr("lowerbound.plots.png_bytes", lambda figure: PIXEL)
+    for command in (
+        [*train, "--set=epochs=2", "--quiet"],
+        ["evaluate", run, "--samples", "4"],
+        ["diagnose", run],
+        ["report", run],
+        ["embed", run, "--out", f"{run}/z.npy"],
+        ["reconstruct", run, "--out", f"{run}/r.npy"],
+        ["sample", run, "-n", "5", "--out", f"{run}/s.npy"],
+    ):
+        assert exit_code(monkeypatch, *command) == 0, (command, capsys.readouterr().err)
+    assert np.load(f"{run}/z.npy").shape == (30, LATENT)
