@@ -400,13 +400,16 @@ def test_vampprior_is_the_papers_network():
         (["ema=1"], "expected ema to be a number above 0 and below 1 or none, got 1"),
         (["optimizer=Adam"], "expected optimizer to be adam or adamw, got 'Adam'"),
         (["conditional=maybe"], "expected conditional to be true or false, got 'maybe'"),
-        (["objective.beta=x"], "expected beta to be a number, Linear or Cyclical, got 'x'"),
+        (["objective.beta=x"], "to be a number, Linear, Exponential or Cyclical, got 'x'"),
         ([f"seed={2**63}"], "expected seed to be a whole number from 0 to 9,.*, got 9"),
         (["network=Convolutional"], "Convolutional: missing argument 'channels'"),
         (["objective=-0.0"], "objective: expected one of ELBO, .*, got -0.0"),
         (["objective=1,2"], r"objective: expected one of ELBO, .*, got \[1, 2\]"),
         (["prior=1"], "prior: expected one of ConditionalGaussian, .*, got 1"),
-        (["likelihood=null"], "likelihood: expected one of Bernoulli, .*auto, got None"),
+        (
+            ["likelihood=null"],
+            "likelihood: expected one of Autoregressive, Bernoulli, .*auto, got None",
+        ),
         (['prior={"part": [3]}'], r"prior: expected one of .*, got \[3\]"),
         (
             ["likelihood=Gaussian", "likelihood.sigma={}"],
