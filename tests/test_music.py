@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import struct
+import wave
 
 import numpy as np
 import pytest
 
+from lowerbound.errors import ConfigurationError
 from lowerbound.music import (
     VOCABULARY,
     Melody,
@@ -22,9 +25,20 @@ from lowerbound.music import (
     windows,
 )
 from lowerbound.music.abc import read_tunes
+from lowerbound.music.accuracy import accuracy, copied, markov, most_common
+from lowerbound.music.attributes import (
+    density,
+    diatonic,
+    direction,
+    eighth_syncopation,
+    interval,
+    syncopation,
+)
 from lowerbound.music.melody import OFF_GRID, OUT_OF_RANGE
+from lowerbound.music.midi import midi_bytes
+from lowerbound.music.sound import sound, wave_bytes
 
-HOLD, OFF, C4 = 0, 1, 60 - 21 + 2
+HOLD, OFF, C4, A4 = 0, 1, 60 - 21 + 2, 69 - 21 + 2
 
 
 def varlen(number):
@@ -234,3 +248,82 @@ def test_files_are_read_one_by_one_and_what_cannot_be_used_is_counted(tmp_path):
         "of which abc2midi makes nothing": 1,
         "without a tune, which begins with X:": 1,
     }
+
+
+def test_midi_that_is_written_is_read_as_the_same_melodies():
+    rng = np.random.default_rng(0)
+    tokens = rng.choice([HOLD, HOLD, HOLD, OFF, 30, 41, 43], (3, 32)).astype(np.uint8)
+    tokens[:, 0], tokens[:, -1] = C4, OFF
+    melody = extract(read_midi(midi_bytes(tokens, metre="6/8", tempo=90)))
+    assert (sounding(melody.tokens)[:96] == sounding(tokens).ravel()).all()
+    assert ((melody.tokens >= 2)[:96] == (tokens >= 2).ravel()).all()
+    assert [each.name for each in melody.metres] == ["6/8"]
+    symusic = pytest.importorskip("symusic")
+    assert symusic.Score.from_midi(midi_bytes(tokens, tempo=90)).tempos[0].qpm == pytest.approx(90)
+
+
+def test_sound_has_the_pitch_the_length_and_the_peak_that_it_should_and_no_clicks():
+    tokens = np.array([[A4, 0, 0, 0, OFF, 0, 0, 0], [A4 - 12, 0, 0, 0, 0, 0, 0, 0]])
+    samples = sound(tokens, tempo=120, rate=16_000)
+    assert len(samples) == 16 * 2_000 + 960  # sixteenths of an eighth of a second, and a release
+    spectrum = np.abs(np.fft.rfft(samples[:8_000]))
+    assert np.argmax(spectrum) * 2 == 440
+    low = np.abs(np.fft.rfft(samples[16_000:24_000]))
+    assert np.argmax(low) * 2 == 220
+    assert np.abs(samples).max() == pytest.approx(10 ** (-3 / 20))
+    assert np.abs(samples[9_000:16_000]).max() == 0  # silence after the release
+    assert samples[-1] == pytest.approx(0, abs=1e-6)
+    high = np.abs(np.fft.rfft(samples))[len(samples) * 5_000 // 16_000 :]
+    assert high.max() < 1e-3  # a step of a tenth would make it 0.014
+
+    with wave.open(io.BytesIO(wave_bytes(tokens, rate=16_000))) as file:
+        assert file.getparams()[:4] == (1, 2, 16_000, len(samples))
+    assert np.abs(sound(np.zeros((1, 8), int))).max() == 0
+
+
+def test_attributes_have_the_values_that_can_be_counted():
+    scale = [C4, 0, C4 + 2, 0, C4 + 4, 0, C4 + 6, 0]  # F sharp is a black key
+    syncopated = [0, C4, 0, C4, C4, C4, 0, 0]
+    tokens = np.array([scale, syncopated, [0] * 8], np.uint8)
+    assert density(tokens).tolist() == [2, 2, 0]
+    assert interval(tokens).tolist() == [2, 0, 0]
+    assert diatonic(tokens).tolist() == [0.75, 1, 0]
+    assert syncopation(tokens).tolist() == [0, 0.5, 0]  # those at 1 and 3, not at 5
+    assert eighth_syncopation(tokens).tolist() == [0, 0, 0]
+    assert eighth_syncopation(np.array([[0, 0, C4, 0, C4, 0, C4, 0]])).tolist() == [1 / 3]
+
+
+def test_the_direction_of_an_attribute_is_the_one_it_was_planted_in():
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=4_000)
+    codes = rng.normal(size=(4_000, 5))
+    codes[:, 2] += 3 * values
+    found = direction(codes, values)
+    # Between the means of a normal's outer quarters lie 2 φ(z)/¼ = 2.542 deviations.
+    assert found[2] == pytest.approx(3 * 2.542, rel=0.03)
+    assert np.abs(found[[0, 1, 3, 4]]).max() < 0.2
+    with pytest.raises(ConfigurationError, match="choose another attribute"):
+        direction(codes, np.zeros(4_000))
+
+
+def test_accuracy_counts_notes_as_well_as_steps():
+    original = np.array([[C4, 0, 0, 0, C4 + 2, 0, OFF, 0], [C4, 0, C4, 0, C4, 0, C4, 0]])
+    given = np.array([[C4, 0, 0, 0, C4 + 3, 0, C4, 0], [C4, 0, C4, 0, C4, 0, C4, 0]])
+    found = accuracy(original, given)
+    assert found.steps == 14 / 16
+    assert found.steps_error == pytest.approx(0.125)
+    assert found.onsets == pytest.approx(12 / 13)
+    assert found.pitches == 5 / 6
+    assert found.melodies == 0.5
+    holds = accuracy(original, np.zeros_like(original))
+    assert (holds.steps, holds.onsets, holds.pitches) == (9 / 16, 0, 0)
+
+
+def test_the_simplest_predictions_are_what_they_say():
+    train = np.array([[2, 3, 4, 5], [2, 3, 4, 6], [7, 3, 9, 6], [2, 3, 4, 6], [0, 0, 0, 0]])
+    tokens = np.array([[2, 3, 4, 1], [7, 3, 8, 8], [8, 8, 3, 1]])
+    assert copied(tokens).tolist() == [[0, 2, 3, 4], [0, 7, 3, 8], [0, 8, 8, 3]]
+    assert most_common(tokens, train).tolist() == [[0] * 4] * 3
+    # By the longest passage met: 2 3 4 → 6, 7 3 → 9, 3 → 4; else the most common of all.
+    assert markov(tokens, train).tolist() == [[0, 3, 4, 6], [0, 3, 9, 0], [0, 0, 0, 4]]
+    assert markov(tokens, train, context=1)[:2].tolist() == [[0, 3, 4, 6], [0, 3, 4, 0]]

@@ -147,6 +147,24 @@ def test_reconstructions_share_examples_out_over_bands():
     assert np.count_nonzero(np.diff(canvas == 0, prepend=False) & (canvas == 0)) == 7
 
 
+def test_piano_rolls_draw_each_note_where_it_sounds():
+    tokens = np.array([[41, 0, 0, 43], [0, 2, 1, 0], [0, 0, 0, 0]])
+    figure = plots.piano_rolls({"original": tokens, "reconstruction": tokens[::-1]}, bar=2)
+    boxes = [
+        [
+            (round(box.get_x() - 0.1), round(box.get_width() + 0.2), round(box.get_y() + 0.5))
+            for box in axes.patches
+            if box.get_alpha() is None  # as those of black keys have
+        ]
+        for axes in figure.axes
+    ]
+    first, second = [(0, 3, 60), (3, 1, 62)], [(1, 1, 21)]
+    assert boxes == [first, second, [], [], second, first]
+    with pytest.raises(ShapeError, match="reconstruction melodies of shape"):
+        plots.piano_rolls({"original": tokens, "reconstruction": tokens[:2]})
+    plots.piano_rolls({"": tokens[2:]}, titles=["silence"])
+
+
 def test_manifold_y_rises_upwards():
     levels = np.arange(6).reshape(2, 3, 1, 1, 1) * np.ones((1, 1, 1, 4, 4)) / 10
     figure = plots.manifold(levels, np.array([-1.0, 0.0, 1.0]), np.array([-1.5, 1.5]))

@@ -9,7 +9,7 @@ from lowerbound.music.kinship import families
 from lowerbound.music.melody import Melody, extract
 from lowerbound.music.reading import Melodies, read_files
 from lowerbound.music.score import Metre, Score, Track, Unusable, read_midi
-from lowerbound.music.tokens import VOCABULARY, Notes, notes, sounding, transpose
+from lowerbound.music.tokens import VOCABULARY, Notes, notes, pitch_name, sounding, transpose
 from lowerbound.music.windows import Windows, windows
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "extract",
     "families",
     "notes",
+    "pitch_name",
     "read_files",
     "read_midi",
     "sounding",

@@ -36,6 +36,7 @@ from lowerbound.plots.latent import (
     latent_pairs,
     latent_scatter,
 )
+from lowerbound.plots.rolls import piano_rolls
 from lowerbound.plots.style import DPI, png_bytes, save
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "learning_curves",
     "manifold",
     "marginals",
+    "piano_rolls",
     "png_bytes",
     "profile_traversals",
     "ranked_bars",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sized
+from collections.abc import Mapping, Sized
 
 import numpy as np
 
@@ -61,6 +61,17 @@ def finite(array: Array, what: str) -> Array:
             f"expected finite {what}, got {bad} of {array.size} values NaN or infinite"
         )
     return array
+
+
+def one_shape(versions: Mapping[str, Array], what: str) -> tuple[int, ...]:
+    """The shape that all ``versions`` of ``what`` are of."""
+    shape = next(iter(versions.values())).shape
+    for name, version in versions.items():
+        if version.shape != shape:
+            raise ShapeError(
+                f"expected {name} {what} of shape {shape} like the first row, got {version.shape}"
+            )
+    return shape
 
 
 def same_length(values: Sized, count: int, what: str, why: str) -> None:

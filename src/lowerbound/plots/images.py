@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lowerbound.errors import ShapeError
-from lowerbound.plots.checks import as_array, as_images, at_least_one, same_length
+from lowerbound.plots.checks import as_array, as_images, at_least_one, one_shape, same_length
 from lowerbound.plots.mosaic import Range, as_rows, drawn, to_rgb
 from lowerbound.plots.style import Array, coordinate, styled
 
@@ -120,12 +120,7 @@ def reconstructions(
         raise ShapeError("expected at least one row of images (n, C, H, W), got none")
     at_least_one(columns, "columns")
     versions = {name: as_images(row, "n C H W", f"{name} images") for name, row in rows.items()}
-    shape = next(iter(versions.values())).shape
-    for name, version in versions.items():
-        if version.shape != shape:
-            raise ShapeError(
-                f"expected {name} images of shape {shape} like the first row, got {version.shape}"
-            )
+    shape = one_shape(versions, "images")
     if labels is not None:
         same_length(labels, shape[0], "labels", "one per example")
     bands = -(-shape[0] // columns)
