@@ -16,7 +16,10 @@ from torch import nn
 import lowerbound as lb
 from lowerbound import cli, recipes
 from lowerbound.data import Dataset, from_arrays, load
+from lowerbound.diagnosis.diagnose import CHECKS, examine
 from lowerbound.errors import ConfigurationError, DataError, Interrupted
+from lowerbound.report.outcome import Outcome
+from lowerbound.report.sections import sections
 from lowerbound.training import Callback
 
 CODES, LENGTH, LATENT = 3, 4, 2
@@ -312,3 +315,54 @@ def test_the_command_line_takes_sequences_from_end_to_end(tmp_path, capsys, monk
     ):
         assert exit_code(monkeypatch, *command) == 0, (command, capsys.readouterr().err)
     assert np.load(f"{run}/z.npy").shape == (30, LATENT)
+
+
+CODES_CHECKS = {"collapsed-dimensions", "vanishing-kl"}
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_a_decoder_that_does_without_the_code_is_found_and_what_helps_is_said(is_told):
+    """Each sequence repeats one of three tokens, which the first alone tells."""
+    data = from_arrays(np.arange(150).reshape(-1, 1).repeat(8, 1) % 3, vocabulary=3)
+    hidden = {"likelihood.word_dropout": 0.0 if is_told else 0.9}
+    experiment = recipes.tokens(
+        data,
+        **SMALL,
+        **hidden,
+        batch_size=50,
+        learning_rate=0.03,
+        epochs=25,
+        **{"objective.beta": 1},
+    )
+    objective = experiment.objective
+    history = lb.fit(experiment.model, data, None, objective, experiment.training, callbacks=[])
+    checks = examine(
+        experiment.model, data, data, history, objective, leave_out=set(CHECKS) - CODES_CHECKS
+    )
+    faults = [c.finding for c in checks if c.finding and c.finding.severity == "fault"]
+    assert all("word_dropout" in finding.code for finding in faults)
+    if is_told:
+        assert "vanishing-kl" in [finding.name for finding in faults]
+        assert history[-1]["train"]["kl"] < 0.1
+    else:
+        assert not faults
+        assert history[-1]["train"]["kl"] > 0.9  # nearly log 3: it says which of three
+
+
+def test_the_report_writes_sequences_out():
+    data = sequences(ends=True)
+    model = recipes.tokens(data, **SMALL).model.eval()
+    evaluation = lb.evaluate(model, data, samples=2)
+    outcome = Outcome(model, data, evaluation, [], train=data, objective=lb.ELBO())
+    shown = {section.name: section for section in sections(outcome)}
+    assert {"reconstructions", "worst", "samples", "shares", "latent"} <= shown.keys()
+    assert not {"columns", "traversals", "manifold"} & shown.keys()
+    written = ["".join(NAMES[code] for code in x if code < CODES) for x in data.x[:2].tolist()]
+    rows = shown["reconstructions"].content.rows
+    assert [rows[0], rows[2]] == [("1", "test", written[0]), ("2", "test", written[1])]
+    assert [row[1] for row in rows[1::2]] == ["rebuilt"] * 10
+    assert len(shown["worst"].content.rows) == 20
+    assert [row[0] for row in shown["samples"].content.rows] == [str(i + 1) for i in range(10)]
+    counts = torch.bincount(data.x.flatten().long())[:CODES]
+    listed = {row[0]: row[1] for row in shown["shares"].content.rows}
+    assert listed == {n: f"{c / counts.sum():.2%}" for n, c in zip(NAMES, counts, strict=True)}

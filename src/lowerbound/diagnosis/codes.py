@@ -17,6 +17,7 @@ from lowerbound.diagnosis.finding import TABLE, Measured, NotChecked, fill
 from lowerbound.diagnosis.likelihood import decoder_noise
 from lowerbound.diagnosis.thresholds import surely_above
 from lowerbound.diagnosis.trained import TrainedModel, subset
+from lowerbound.distributions import Autoregressive
 from lowerbound.evaluation import Estimate, estimate
 from lowerbound.evaluation.bounds import ACTIVE_VARIANCE
 from lowerbound.extras import needs
@@ -110,7 +111,9 @@ def vanishing_kl(trained: TrainedModel) -> Measured:
 
 
 def cause_of_collapse(trained: TrainedModel, epoch: float = math.inf) -> dict[str, str]:
-    """What weights the KL up: the decoder's σ, or the objective's β, at ``epoch`` or in the end.
+    """What makes codes too dear: the decoder's σ, or the objective's β, at ``epoch`` or in the end.
+
+    Or what makes them needless: a decoder that is told all tokens before the one it predicts.
 
     With a code that says nothing, the encoder is the prior whatever the KL's weight is, so that
     `stated_weights` cannot tell it: the record of the run does.
@@ -123,6 +126,8 @@ def cause_of_collapse(trained: TrainedModel, epoch: float = math.inf) -> dict[st
         cause = "sigma-and-beta" if max(beta, last) > 1 else "sigma"
     elif max(beta, last) > 1:
         cause = "beta"
+    elif isinstance(trained.likelihood, Autoregressive):
+        cause = "told-tokens"
     else:
         cause, values["beta"] = "rising-beta" if beta < last else "unknown", beta
     return {part: fill(text, values) for part, text in TABLE["cause"][cause].items()}

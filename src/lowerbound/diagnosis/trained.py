@@ -81,7 +81,9 @@ class TrainedModel:
     @property
     def example(self) -> str:
         """What one x is called."""
-        return "image" if len(self.test.shape) == 3 else "row"
+        if len(self.test.shape) == 3:
+            return "image"
+        return "sequence" if self.test.kind == "tokens" else "row"
 
     @property
     def nats(self) -> str:
@@ -191,7 +193,7 @@ def once(measure: Callable[[TrainedModel], T]) -> Callable[[TrainedModel], T]:
 
 def has_mean(data: Dataset) -> bool:
     """Whether x has a mean in each of its elements, known in each example."""
-    return data.kind not in ("categories", "mixed") and data.observed is None
+    return data.kind not in ("categories", "tokens", "mixed") and data.observed is None
 
 
 @once

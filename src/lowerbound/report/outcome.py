@@ -61,12 +61,19 @@ class Outcome:
     @property
     def is_table(self) -> bool:
         """Whether examples are rows of a table."""
-        return len(self.data.shape) == 1
+        return len(self.data.shape) == 1 and not self.vocabulary
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """The names of tokens, where examples are sequences of them."""
+        return getattr(self.model.likelihood, "vocabulary", ())
 
     @property
     def noun(self) -> str:
         """What one example is called."""
-        return "image" if len(self.data.shape) == 3 else "row" if self.is_table else "example"
+        if len(self.data.shape) == 3:
+            return "image"
+        return "sequence" if self.vocabulary else "row" if self.is_table else "example"
 
     @property
     def unit(self) -> str:

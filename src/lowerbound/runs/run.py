@@ -169,12 +169,13 @@ class Run:
         data = read(source, columns=columns, **how | {"labels": labels})
         if columns is not None and data.columns is None:
             log.info("%s: its columns have no names, and are taken in the model's order", source)
+        data = self.model.by_name(data)
         self.expect_shape(data, source)
-        if self.is_described and self.description.values is not None:
+        if self.is_described and self.description.values is not None and data.kind != "tokens":
             self.description.values.refuse_others(data, source)
         if self.is_described and self.description.classes and self.model.context is not None:
             data = Labels(self.description.classes).expect(data)
-        return self.model.by_name(data)
+        return data
 
     def expect_shape(self, data: Dataset, source: str) -> None:
         """Raises DataError: ``data``, read from ``source``, are not of the model's shape."""

@@ -1,0 +1,102 @@
+"""What captions of several sections say."""
+
+from __future__ import annotations
+
+from lowerbound.plots.columns import PANELS
+from lowerbound.report import images
+from lowerbound.report.outcome import Outcome
+
+
+def encoded(s: Outcome) -> str:
+    """How many examples the pictures of codes show."""
+    return counted(len(s.encoded), len(s.data), f"test {s.noun}s")
+
+
+def counted(shown: int, all_of_them: int, what: str) -> str:
+    """So many, or so many of more.
+
+    >>> counted(20, 20, "rows"), counted(20, 1000, "rows")
+    ('20 rows', '20 of 1,000 rows')
+    """
+    return f"{shown:,} {what}" if shown >= all_of_them else f"{shown:,} of {all_of_them:,} {what}"
+
+
+def latent_codes(s: Outcome) -> str:
+    """Where samples are decoded."""
+    if s.trains_prior:
+        return "z ~ p(z) from the prior"
+    return "z from a Gaussian fitted to the codes of test examples, as no prior was trained"
+
+
+def behind(s: Outcome) -> str:
+    """What is drawn behind codes."""
+    if s.has_normal_prior:
+        return " The circles are the prior's, at 1σ and 2σ."
+    if not s.trains_prior:
+        return ""
+    return " Grey points are draws from the prior, which spread wider than means do."
+
+
+def walked(s: Outcome) -> str:
+    """Where walks step, and what else is decoded there."""
+    whose = "N(0, 1)" if s.has_normal_prior else "the test examples' codes"
+    others = "0" if s.has_normal_prior else "at their medians"
+    rest = f", the others {others}" if s.latent_dim > 2 else ""
+    return f"from the 2 % to the 98 % quantile of {whose}{rest}"
+
+
+def one_class(s: Outcome) -> str:
+    """Which class a conditional model's walks are of."""
+    return f" All are decoded as class {s.class_names[0]}." if s.is_conditional else ""
+
+
+def most_active(s: Outcome, limit: int) -> str:
+    """All latent dimensions, or the most active."""
+    if s.latent_dim <= limit:
+        return f"all {s.latent_dim} dimensions" if s.latent_dim > 1 else "the one dimension"
+    return f"the {limit} most active of {s.latent_dim} dimensions"
+
+
+def first_of(number: int, limit: int, words: str = ",") -> str:
+    """Nothing, or how many of more are shown."""
+    return "" if number <= limit else f"{words} the first {limit:,} of {number:,}"
+
+
+def drawn_columns(s: Outcome) -> str:
+    """All columns, or those that differ most."""
+    if len(s.columns) <= PANELS:
+        return "Each column"
+    return f"The {PANELS} of {len(s.columns):,} columns that differ most from what is generated,"
+
+
+def shares(s: Outcome) -> str:
+    """What the classes of generated rows are."""
+    return ", their classes shared out as the data's are" if s.is_conditional else ""
+
+
+def nearness(s: Outcome) -> str:
+    """How near samples and test images come to training images."""
+    samples, rebuilt, test = images.closeness(s)
+    compared = min(images.COMPARED, len(s.data))
+    assert s.train is not None
+    return (
+        f"The first {images.NEAREST} samples, and below each the nearest of "
+        f"{len(s.train):,} training images, with the root mean square difference of their pixels "
+        f"(black to white is 1). Its median is {samples:.3f} for {images.SAMPLES} samples, "
+        f"{rebuilt:.3f} for the reconstructions of {compared} test images, "
+        f"and {test:.3f} for these test images. Blurred pictures are near to many; sharp samples "
+        "that come much nearer than test images repeat the training data."
+    )
+
+
+def worth(s: Outcome) -> str:
+    """What the importance-weighted bound's draws are worth."""
+    found = s.evaluation.effective_samples
+    assert found is not None
+    return (
+        "The bound on log p(x) from k draws z ~ q(z|x); k = 1 gives the ELBO. The band is ± one "
+        "standard error over the test examples. Where the bound still rises at the right, log p(x) "
+        f"is higher. {s.evaluation.samples:,} draws are worth {found.median:.1f} effective "
+        f"ones for the median example, and fewer than {found.limit} for {found.below:.0%} of "
+        "examples."
+    )
