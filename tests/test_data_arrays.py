@@ -266,7 +266,7 @@ def test_folder_of_four_idx_files(tmp_path):
     [
         ("mnits", "got 'mnits'; did you mean mnist"),
         ("MNIST", "got 'MNIST'; did you mean mnist"),
-        ("cifar", "got 'cifar'; known: digits, fashion-mnist, mnist"),
+        ("cifar", "got 'cifar'; known: digits, fashion-mnist, folk-tunes, mnist"),
         ("", "got ''"),
         ("nowhere.npy", r"nowhere\.npy: expected a file or folder, got a path with nothing there"),
         ("no/where", "no/where: expected a file or folder"),
@@ -280,7 +280,7 @@ def test_sources_that_are_not_there(source, message):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("a.xyz", r"a\.xyz: expected a folder of images or of .*, or a file .*, got a file \.xyz$"),
+        ("a.xyz", r"a\.xyz: expected a folder of images, of .*, or a file .*, got a file \.xyz$"),
         ("a", "got a file without suffix$"),
         ("a.png", r"got a file \.png; put the images into a folder and name that"),
         ("a.csv.gz", r"got a file \.gz"),

@@ -531,7 +531,7 @@ def test_the_declared_sizes_are_those_of_the_real_files():
     checksums = [file.sha256 for entry in (MNIST, FASHION_MNIST) for file in entry.files]
     assert len(set(checksums)) == 8
     assert all(len(checksum) == 64 for checksum in checksums)
-    assert list(known()) == ["digits", "mnist", "fashion-mnist"]
+    assert list(known()) == ["digits", "folk-tunes", "mnist", "fashion-mnist"]
 
 
 def test_importing_loads_no_reader():

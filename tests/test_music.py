@@ -200,9 +200,12 @@ def test_metres_have_windows_of_their_own_from_where_they_begin():
 
 def test_transposing_keeps_all_but_pitches_and_leaves_out_what_leaves_the_range():
     tokens = np.array([[C4, 0, OFF, 89], [C4, 0, 2, 0]], np.uint8)
-    assert transpose(tokens, -1).tolist() == [[C4 - 1, 0, OFF, 88]]
-    assert transpose(tokens, 1).tolist() == [[C4 + 1, 0, 3, 0]]
-    assert transpose(tokens, 0).tolist() == tokens.tolist()
+    assert [each.tolist() for each in transpose(tokens, -1)] == [
+        [[C4 - 1, 0, OFF, 88]],
+        [True, False],
+    ]
+    assert [each.tolist() for each in transpose(tokens, 1)] == [[[C4 + 1, 0, 3, 0]], [False, True]]
+    assert transpose(tokens, 0)[0].tolist() == tokens.tolist()
 
 
 def test_notes_and_what_sounds_agree():

@@ -42,7 +42,7 @@ def list_(folder: Folder = None, quiet: Quiet = False, json: Json = False) -> No
 def get(
     name: Annotated[
         str,
-        typer.Argument(help="digits, mnist or fashion-mnist.", autocompletion=known_data),
+        typer.Argument(help="A name that lowerbound data list shows.", autocompletion=known_data),
     ],
     folder: Folder = None,
     quiet: Quiet = False,
@@ -60,7 +60,7 @@ def get(
         fetched = get(name, folder=folder)
     path = None if fetched.path is None else str(fetched.path)
     lines = [*(f"  {attempt}" for attempt in fetched.attempts)]
-    lines.append(f"{name}: {path or 'embedded in scikit-learn'}")
+    lines.append(f"{name}: {path or f'part of {fetched.attempts[0].place}'}")
     show({"path": path, "attempts": _dicts(fetched.attempts)}, "\n".join(lines), json)
 
 

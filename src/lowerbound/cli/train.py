@@ -24,8 +24,8 @@ def train(
     data: Annotated[
         str | None,
         typer.Option(
-            help="digits, mnist, fashion-mnist, or your own: .npy, .npz, IDX, .csv, .parquet, "
-            "a folder of images or of .parquet files.",
+            help="digits, mnist, fashion-mnist, folk-tunes, or your own: .npy, .npz, IDX, .csv, "
+            ".parquet, .mid, .abc, a folder of images, of melodies or of .parquet files.",
             autocompletion=known_data,
         ),
     ] = None,
@@ -79,6 +79,20 @@ def train(
     skip_broken: Annotated[
         bool, typer.Option("--skip-broken", help="Leave out images that cannot be read.")
     ] = False,
+    bars: Annotated[int, typer.Option(min=1, help="Bars in a window of melodies.")] = 2,
+    metre: Annotated[
+        Literal["4/4", "3/4", "6/8"], typer.Option(help="The metre of melodies that is read.")
+    ] = "4/4",
+    track: Annotated[
+        str | None,
+        typer.Option(help="The MIDI track whose top line is the melody. [the highest full one]"),
+    ] = None,
+    transpose: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Train on melodies moved by up to so many semitones, up and down, too."
+        ),
+    ] = 5,
     device: Device = None,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Also log for TensorBoard.")
@@ -95,6 +109,7 @@ def train(
         lowerbound train linear --data people.csv --labels city --out runs/people
         lowerbound train convolutional --data photos --resize 64 --out runs/photos
         lowerbound train vampprior --data digits --out runs/v --prior.components 50
+        lowerbound train musicvae-2bar --data my-midi-folder --out runs/m
         lowerbound train --resume --out runs/first
     """
     from lowerbound import recipes, runs
@@ -103,7 +118,8 @@ def train(
 
     if resume:
         more = recipes.parse(set_ or [])
-        given = (recipe, data, labels, folder, on_disk, header, crop, resize, skip_broken)
+        given = [recipe, data, labels, folder, on_disk, header, crop, resize, skip_broken, track]
+        given += [bars != 2, metre != "4/4", transpose != 5]
         if any(given) or more.keys() - {"epochs"} or test is not None or validation != 0.1:
             raise ConfigurationError(
                 "expected --resume with --out, and perhaps --set epochs=N for more of them, as "
@@ -139,6 +155,10 @@ def train(
                 crop=pixels("--crop", crop),
                 resize=pixels("--resize", resize),
                 skip_broken=skip_broken,
+                bars=bars,
+                metre=metre,
+                track=track,
+                transpose=transpose,
             ),
             command=shlex.join(["lowerbound", *sys.argv[1:]]),
         )

@@ -10,9 +10,9 @@ from lowerbound.data.assembly import as_dataset, from_arrays
 from lowerbound.data.dataset import Batch, Data, Dataset
 from lowerbound.data.division import split
 from lowerbound.data.formats import load, read, read_array
-from lowerbound.data.known import known
+from lowerbound.data.known import cache_folder, known
 from lowerbound.data.schema import Field, Kind
-from lowerbound.data.sources import Attempt, Fetched, cache_folder, get, status
+from lowerbound.data.sources import Attempt, Fetched, get, status
 from lowerbound.data.splits import Splits
 from lowerbound.data.stored import Stored
 

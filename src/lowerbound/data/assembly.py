@@ -60,6 +60,7 @@ def assemble(parts: Parts, source: str, name: str, *, missing: bool = False) -> 
             ),
             parts[part].labels_from,
             missing=gaps,
+            groups=parts[part].groups,
         )
         for part, (x, _) in converted.items()
     }

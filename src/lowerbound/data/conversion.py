@@ -48,6 +48,7 @@ class Raw:
         categories: by column, the names of its categories, whose codes are in x.
         observed: which values there are, of x's shape, where some may be missing.
         classes: the names of labels 0…K−1, where they are known beforehand.
+        groups: numbers of what examples are from, such as tunes, which are held out whole.
         vocabulary: the names of the tokens 0…V−1 in x, sequences (n, T); see `data.tokens`.
     """
 
@@ -60,6 +61,7 @@ class Raw:
     observed: np.ndarray | None = None
     classes: tuple[str, ...] | None = None
     vocabulary: tuple[str, ...] | None = None
+    groups: np.ndarray | None = None
 
     def schema(
         self, kind: Kind, shape: tuple[int, ...], kinds: Sequence[Kind] | None = None
@@ -96,6 +98,17 @@ class Numbers(Protocol):
 
 Parts = dict[Part, Raw]
 """Either "all", to be divided, or "train" and perhaps "validation" and "test"."""
+
+
+def part_folders(folder: Path) -> dict[Part, Path]:
+    """The folders in one that hold its parts, or itself, undivided."""
+    found: dict[Part, Path] = {
+        part: path
+        for part, names in PART_NAMES.items()
+        for name in reversed(names)  # so that the first of them that is there is taken
+        if (path := folder / name).is_dir()
+    }
+    return found if "train" in found else {"all": folder}
 
 
 def to_tensor(array: np.ndarray, where: str, columns: Sequence[str] | None = None) -> Tensor:

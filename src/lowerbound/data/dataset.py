@@ -204,6 +204,7 @@ class Dataset(Data):
         schema: its fields; without one, x is one field, whose kind its values tell.
         labels_from: where the labels came from, for `summary`.
         missing: whether elements may be NaN, which means that they were not observed.
+        groups: numbers of what examples are from, (n,), which `data.split` holds out whole.
 
     Raises:
         DataError: a tensor of another dtype or shape, infinity, NaN without ``missing``, or fields
@@ -220,6 +221,7 @@ class Dataset(Data):
     schema: Schema = ()
     labels_from: str | None = None
     missing: bool = False
+    groups: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         x, name = self.x, self.name
@@ -329,7 +331,8 @@ class Dataset(Data):
 
     def _rows(self, index: Tensor, name: str) -> Dataset:
         x, labels = Batch(self.x, self.labels).at(index.to(self.x.device))
-        return replace(self, x=x, labels=labels, name=name)
+        groups = None if self.groups is None else self.groups[index.numpy()]
+        return replace(self, x=x, labels=labels, name=name, groups=groups)
 
     def summary(self) -> str:
         noun = "value" if self.kind in ("mixed", "categories") else "number"

@@ -120,9 +120,34 @@ def hold_out(
     if count == 0:
         return dataset, None
     # RandomState: its stream is frozen for good, unlike those of torch and of numpy's Generator.
-    order = np.random.RandomState(seeds).permutation(len(dataset))
+    random = np.random.RandomState(seeds)
+    if dataset.groups is None:
+        order = random.permutation(len(dataset))
+    else:
+        order, count = _whole_groups(dataset, dataset.groups, count, random)
     held, rest = (torch.from_numpy(np.sort(part)) for part in (order[:count], order[count:]))
     return dataset.subset(rest), dataset.subset(held, f"{dataset.name} {part}")
+
+
+def _whole_groups(
+    dataset: Dataset, groups: np.ndarray, count: int, random: np.random.RandomState
+) -> tuple[np.ndarray, int]:
+    """An order of the examples, group by group, and how many there are once a group ends.
+
+    Raises:
+        DataError: those are all.
+    """
+    _, member, size = np.unique(groups, return_inverse=True, return_counts=True)
+    shuffled = random.permutation(len(size))
+    ends = np.cumsum(size[shuffled])
+    held = int(ends[np.searchsorted(ends, count)])
+    if held == len(groups):
+        raise DataError(
+            f"{dataset.name}: expected enough melodies, variants of one counted as one, to hold "
+            f"{count:,} of {held:,} windows out by melody, got {len(size)}; add some, or hold out "
+            "less"
+        )
+    return np.argsort(np.argsort(shuffled)[member], kind="stable"), held
 
 
 def _count(name: str, total: int, part: str, portion: int | float) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NoReturn, Unpack, overload
 
@@ -21,16 +21,19 @@ from lowerbound.data.delimited import read_csv
 from lowerbound.data.division import check_seed, divide, divide_on_disk
 from lowerbound.data.idx import is_idx_name, read_idx
 from lowerbound.data.images import SUFFIXES, read_images
-from lowerbound.data.known import MNIST, known
+from lowerbound.data.known import MNIST, known, read_digits
+from lowerbound.data.melodies import OPTIONS, read_folk_tunes, read_melodies, transposed
 from lowerbound.data.numpy_files import NpyBlocks, read_npy, read_npz
 from lowerbound.data.parquet import ParquetBlocks, parquet_size, read_parquet, shards
 from lowerbound.data.reading import Options, Reading
-from lowerbound.data.sources import read_known
+from lowerbound.data.sources import read_fetched
 from lowerbound.data.splits import Splits
 from lowerbound.data.stored import Blocks, Progress, Stored
 from lowerbound.errors import ConfigurationError, DataError, near
 from lowerbound.files import like
+from lowerbound.music.reading import files_in
 
+IMAGE_OPTIONS = ("crop", "resize", "skip_broken")
 SHARE_OF_MEMORY = 0.25
 
 
@@ -101,6 +104,12 @@ def load(
         resize: what each image, after that, is brought to, its longer side cut where the shapes
             differ.
         skip_broken: leave out images that cannot be decoded, and say how many.
+        bars: how long windows of melodies are.
+        metre: the metre, 4/4, 3/4 or 6/8, of which melodies are read; 2/4 and 2/2 are taken as 4/4.
+        track: the name of the track of MIDI files whose top line is the melody; without it, the
+            highest of those with much to play.
+        transpose: the training part also has its melodies moved by up to so many semitones, up
+            and down.
 
     Raises:
         ConfigurationError: an argument that does not fit the data.
@@ -110,7 +119,7 @@ def load(
     check_seed(seed)
     reading = Reading(**how)
     if isinstance(source, str) and source in known():
-        reading.check((), str(source), "a known data set, which has its own")
+        reading.check(options_of(source), str(source), "a known data set, which has its own")
         if on_disk:
             raise ConfigurationError(
                 f"{source}: expected the path of a file for data that stay on disk, got a known "
@@ -132,7 +141,10 @@ def load(
         return divide_on_disk(
             path.resolve().name, blocks(path, reading), validation, test, seed, progress
         )
-    return divide(_parts(source, folder, reading), validation, test, seed)
+    splits = divide(_parts(source, folder, reading), validation, test, seed)
+    if "transpose" in options_of(source):
+        splits = replace(splits, train=transposed(splits.train, reading.transpose))
+    return splits
 
 
 def read(
@@ -158,7 +170,7 @@ def read(
 def options_of(source: str | Path) -> tuple[str, ...]:
     """The options of `load` and `read` that choose how to read, those that ``source`` has."""
     if isinstance(source, str) and source in known():
-        return ()
+        return tuple(set(OPTIONS) - {"track"}) if source == "folk-tunes" else ()
     path = _existing(source)
     return (FORMATS.get(_format(path)) or _refuse(path)).options
 
@@ -235,7 +247,7 @@ def _nothing(source: str | Path, path: Path, error: Exception) -> DataError:
 def _parts(source: str | Path, folder: Path | None, reading: Reading) -> dict[Part, Dataset]:
     """The parts of a known set, a file or a folder, as data sets."""
     if isinstance(source, str) and source in known():
-        return assemble(read_known(source, folder), source, source)
+        return assemble(_read_known(source, folder, reading), source, source)
     path = _existing(source)
     format_ = FORMATS.get(_format(path)) or _refuse(path)
     reading.check(format_.options, path, format_.what)
@@ -263,8 +275,8 @@ def _format(path: Path) -> str:
 def _refuse(path: Path) -> NoReturn:
     hint = "; put the images into a folder and name that" if path.suffix in SUFFIXES else ""
     raise DataError(
-        f"{path}: expected a folder of images or of .parquet files, or a file .npy, .npz, .csv, "
-        ".tsv, .parquet or IDX (.idx, -ubyte, plain or .gz), got a file "
+        f"{path}: expected a folder of images, of melodies or of .parquet files, or a file .npy, "
+        ".npz, .csv, .tsv, .parquet, .mid, .abc or IDX (.idx, -ubyte, plain or .gz), got a file "
         f"{path.suffix or 'without suffix'}{hint}"
     )
 
@@ -294,10 +306,20 @@ def _labels_in(labels: str | None) -> tuple[np.ndarray | None, str | None]:
     return _array_of(_existing(Path(labels))), f"file {Path(labels).name}"
 
 
+def _read_known(name: str, folder: Path | None, reading: Reading) -> Parts:
+    if name == "folk-tunes":
+        return read_folk_tunes(reading)
+    return read_digits() if name == "digits" else read_fetched(name, folder)
+
+
 def _read_folder(folder: Path, reading: Reading) -> Parts:
-    """The four files of MNIST, or images."""
+    """The four files of MNIST, or melodies, or images."""
+    if files_in(folder):
+        reading.check(OPTIONS, folder, "a folder of melodies")
+        return read_melodies(folder, reading)
     found = [path for file in MNIST.files if (path := file.within(folder))]
     if not found:
+        reading.check(IMAGE_OPTIONS, folder, "a folder of images, whose sub-folders are classes")
         return read_images(folder, reading)
     reading.check((), folder, "the files of MNIST")
     if len(found) < len(MNIST.files):
@@ -329,10 +351,13 @@ FORMATS: dict[str, Format] = {
     ".csv": Format(read_csv, "a CSV file", ("labels", "header")),
     ".tsv": Format(read_csv, "a TSV file", ("labels", "header")),
     ".parquet": Format(read_parquet, "Parquet"),
+    ".mid": Format(read_melodies, "a MIDI file", OPTIONS),
+    ".midi": Format(read_melodies, "a MIDI file", OPTIONS),
+    ".abc": Format(read_melodies, "an ABC file", OPTIONS),
     "folder": Format(
         _read_folder,
         "a folder, whose sub-folders are the classes",
-        ("crop", "resize", "skip_broken"),
+        IMAGE_OPTIONS + OPTIONS,
     ),
 }
 """What reads each format."""

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lowerbound.data.columns import quoted
-from lowerbound.data.conversion import PART_NAMES, Part, Parts, Raw, check_array
+from lowerbound.data.conversion import Parts, Raw, check_array, part_folders
 from lowerbound.data.reading import Reading
 from lowerbound.errors import DataError, brief
 from lowerbound.extras import needs
@@ -49,14 +49,7 @@ def read_images(folder: Path, reading: Reading) -> Parts:
     Raises:
         DataError: no images, images of different sizes or of other modes, or a damaged one.
     """
-    folders: dict[Part, Path] = {
-        part: path
-        for part, names in PART_NAMES.items()
-        for name in reversed(names)  # so that the first of them that is there is taken
-        if (path := folder / name).is_dir()
-    }
-    if "train" not in folders:
-        folders = {"all": folder}
+    folders = part_folders(folder)
     listed = {part: _list(path) for part, path in folders.items()}
     x, kept = _decode([path for paths, _ in listed.values() for path in paths], folder, reading)
     parts: Parts = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,6 +121,24 @@ FASHION_MNIST = KnownSet(
     package="dataset-fashion-mnist",
 )
 
+
+@dataclass(frozen=True)
+class Embedded:
+    """A set that is in the files of a package that can be imported."""
+
+    about: str
+    package: str
+
+
+EMBEDDED = {
+    "digits": Embedded(
+        "handwritten digits, 8×8 grey levels, part of scikit-learn (Alpaydin & Kaynak, 1998)",
+        "sklearn",
+    ),
+    "folk-tunes": Embedded(
+        "melodies of 12,947 folk tunes, part of music21 (Cuthbert & Ariza, 2010)", "music21"
+    ),
+}
 FETCHED = {MNIST.name: MNIST, FASHION_MNIST.name: FASHION_MNIST}
 
 
@@ -127,13 +146,17 @@ def known() -> dict[str, str]:
     """What each known data set is, by name.
 
     >>> sorted(known())
-    ['digits', 'fashion-mnist', 'mnist']
+    ['digits', 'fashion-mnist', 'folk-tunes', 'mnist']
     """
-    return {
-        "digits": "handwritten digits, 8×8 grey levels, part of scikit-learn (Alpaydin & Kaynak, "
-        "1998)",
-        **{name: entry.about for name, entry in FETCHED.items()},
-    }
+    return {name: entry.about for name, entry in (EMBEDDED | FETCHED).items()}
+
+
+def cache_folder() -> Path:
+    """The folder that known sets are kept in; it need not exist."""
+    if chosen := os.environ.get("LOWERBOUND_CACHE"):
+        return Path(chosen).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "lowerbound" / "data"
 
 
 def digits_file() -> Path | None:

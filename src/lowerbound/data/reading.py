@@ -7,9 +7,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TypedDict
 
-from lowerbound.errors import ConfigurationError, DataError
+from lowerbound.errors import ConfigurationError, DataError, check_count, near
+from lowerbound.music.windows import BAR, MetreName
 
 Size = int | tuple[int, int]
+MOST_BARS, MOST_SEMITONES = 64, 11
 
 
 class Options(TypedDict, total=False):
@@ -20,6 +22,10 @@ class Options(TypedDict, total=False):
     crop: Size | None
     resize: Size | None
     skip_broken: bool
+    bars: int
+    metre: MetreName
+    track: str | None
+    transpose: int
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,10 @@ class Reading:
         crop: width and height of the middle of each image that is kept, in pixels.
         resize: width and height that each image is brought to after that.
         skip_broken: leave out images that cannot be decoded.
+        bars: how long windows of melodies are.
+        metre: the metre of melodies that is read.
+        track: the name of the track whose top line is the melody.
+        transpose: semitones, up and down, by which melodies to train on are moved as well.
         columns: the columns of a table to take, by name and in this order.
     """
 
@@ -40,6 +50,10 @@ class Reading:
     crop: Size | None = None
     resize: Size | None = None
     skip_broken: bool = False
+    bars: int = 2
+    metre: MetreName = "4/4"
+    track: str | None = None
+    transpose: int = 5
     columns: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -55,6 +69,12 @@ class Reading:
                     f"{size!r}"
                 )
             object.__setattr__(self, name, tuple(sides))
+        check_count("bars", self.bars, most=MOST_BARS)
+        check_count("semitones to transpose by", self.transpose, least=0, most=MOST_SEMITONES)
+        if self.metre not in BAR:
+            raise ConfigurationError(
+                f"expected metre= {', '.join(BAR)}, got {self.metre!r}; {near(self.metre, BAR)}"
+            )
 
     def check(self, takes: Iterable[str], where: Path | str, what: str) -> None:
         """Refuse options that are not among those that ``what`` takes."""

@@ -36,8 +36,9 @@ import numpy as np
 
 from lowerbound.data.conversion import Parts, Raw
 from lowerbound.data.idx import GZIP
-from lowerbound.data.known import FETCHED, File, KnownSet, known, read_digits
+from lowerbound.data.known import EMBEDDED, FETCHED, File, KnownSet, cache_folder, known
 from lowerbound.errors import DataError, DataUnavailable, brief, near
+from lowerbound.extras import PACKAGES
 from lowerbound.files import write_atomic
 
 log = logging.getLogger("lowerbound")
@@ -104,14 +105,6 @@ class Fetched:
     attempts: tuple[Attempt, ...]
 
 
-def cache_folder() -> Path:
-    """The folder that known sets are kept in; it need not exist."""
-    if chosen := os.environ.get("LOWERBOUND_CACHE"):
-        return Path(chosen).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "lowerbound" / "data"
-
-
 def get(name: str, *, folder: Path | None = None) -> Fetched:
     """Fetch the known set ``name`` into the cache, unless it is there already.
 
@@ -140,17 +133,16 @@ def status(name: str, *, folder: Path | None = None) -> tuple[Attempt, ...]:
     """
     entry = _entry(name)
     if entry is None:
-        found = importlib.util.find_spec("sklearn") is not None
+        package = EMBEDDED[name].package
+        found = importlib.util.find_spec(package) is not None
         absent = "" if found else "not installed"
         state: State = "found" if found else "failed"
-        return (Attempt("embedded", "scikit-learn", state, absent),)
+        return (Attempt("embedded", PACKAGES.get(package, package), state, absent),)
     return tuple(attempt for attempt, _ in _walk(entry, folder, network=False))
 
 
-def read_known(name: str, folder: Path | None) -> Parts:
-    """The training and the test part of the known set ``name``."""
-    if name not in FETCHED:
-        return read_digits()
+def read_fetched(name: str, folder: Path | None) -> Parts:
+    """The training and the test part of the set ``name`` of those that are fetched."""
     entry = FETCHED[name]
     files, attempts = _obtain(entry, folder)
     if attempts[-1].source != "cache":

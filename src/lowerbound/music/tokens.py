@@ -59,13 +59,14 @@ def sounding(tokens: np.ndarray) -> np.ndarray:
     return np.where((last >= 0) & (token >= FIRST), token - FIRST + LOWEST, 0)
 
 
-def transpose(tokens: np.ndarray, semitones: int) -> np.ndarray:
-    """Tokens (n, T) up by ``semitones``; those of which a pitch would leave the range, left out.
+def transpose(tokens: np.ndarray, semitones: int) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens (n, T) up by ``semitones``, and which of them stay in range: only they are given.
 
-    >>> transpose(np.array([[0, 88], [1, 89]]), 1)
-    array([[ 0, 89]])
+    >>> moved, stays = transpose(np.array([[0, 88], [1, 89]]), 1)
+    >>> moved.tolist(), stays.tolist()
+    ([[0, 89]], [True, False])
     """
     pitched = tokens >= FIRST
     moved = np.where(pitched, tokens.astype(np.int64) + semitones, tokens)
-    fits = ~pitched | ((moved >= FIRST) & (moved < len(VOCABULARY)))
-    return moved[fits.all(1)].astype(tokens.dtype)
+    stays = np.all(~pitched | ((moved >= FIRST) & (moved < len(VOCABULARY))), axis=1)
+    return moved[stays].astype(tokens.dtype), stays

@@ -73,6 +73,8 @@ def metres_of(melody: Melody) -> set[str]:
 
 def _stretches(melody: Melody, metre: MetreName, length: int) -> Iterator[np.ndarray]:
     """The windows (n, length) of each stretch of the metre; the last one ends in a whole bar."""
+    if metre not in metres_of(melody):
+        return
     bar = BAR[metre]
     tokens = np.append(melody.tokens, np.full(bar, HOLD, np.uint8))
     steps = np.arange(len(tokens))

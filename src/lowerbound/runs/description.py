@@ -20,6 +20,7 @@ from lowerbound.data.reading import Options
 from lowerbound.data.stored import Progress
 from lowerbound.errors import ConfigurationError, DataError
 from lowerbound.files import SEAL, read_json, validated, write_sealed
+from lowerbound.music.windows import MetreName
 from lowerbound.training import Training
 
 RUN_FILE = "run.json"
@@ -39,6 +40,10 @@ class DataSource(pydantic.BaseModel, frozen=True, extra="forbid"):
     crop: tuple[int, int] | None = None
     resize: tuple[int, int] | None = None
     skip_broken: bool = False
+    bars: int = 2
+    metre: MetreName = "4/4"
+    track: str | None = None
+    transpose: int = 5
 
     @property
     def name(self) -> str:
