@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -127,7 +128,7 @@ def _run(odd: Odd, arguments: tuple[str, ...], folder: Path) -> box.Outcome:
         open(odd.stdout or folder / "out", "wb") as out,
         open(folder / "err", "wb") as err,
     ):
-        process = subprocess.run(
+        process = subprocess.Popen(
             [sys.executable, *odd.python, "-m", "lowerbound", *arguments],
             env={name: value for name, value in variables.items() if value is not None},
             cwd=folder,
@@ -135,8 +136,13 @@ def _run(odd: Odd, arguments: tuple[str, ...], folder: Path) -> box.Outcome:
             stdout=out,
             stderr=err,
             preexec_fn=odd.before,
-            timeout=2 * box.SECONDS,
         )
+        try:
+            status = process.wait(10 * box.SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            status = -signal.SIGALRM
     said = "" if odd.stdout else (folder / "out").read_text(errors="replace")
     heard = (folder / "err").read_text(errors="replace")
-    return box.Outcome(process.returncode, said, heard, time.monotonic() - began, 0.0)
+    return box.Outcome(status, said, heard, time.monotonic() - began, 0.0)
