@@ -2,7 +2,7 @@
 
 from lowerbound.diagnosis.diagnose import diagnose, examine
 from lowerbound.diagnosis.draws import diagnose_draws
-from lowerbound.diagnosis.finding import Check, Finding, Severity
+from lowerbound.diagnosis.finding import Check, Finding, Severity, worst_first
 from lowerbound.diagnosis.loss import diagnose_kl, diagnose_loss
 from lowerbound.diagnosis.trained import EXAMPLES
 
@@ -16,4 +16,5 @@ __all__ = [
     "diagnose_kl",
     "diagnose_loss",
     "examine",
+    "worst_first",
 ]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 import string
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, get_args
 
 from lowerbound.evaluation import Estimate
 from lowerbound.notebooks import Printed
@@ -150,6 +150,12 @@ class Check:
         """For JSON, without the finding."""
         ok = self.finding is None if self.made else None
         return {"name": self.name, "question": self.question, "answer": self.answer, "ok": ok}
+
+
+def worst_first(checks: Iterable[Check]) -> list[Finding]:
+    """What they found: faults, then warnings, then notes."""
+    found = (check.finding for check in checks if check.finding)
+    return sorted(found, key=lambda finding: get_args(Severity).index(finding.severity))
 
 
 class Measured:

@@ -12,14 +12,11 @@ from typing import Any
 from matplotlib.figure import Figure
 
 import lowerbound
-from lowerbound import evaluation, plots, storage
-from lowerbound.errors import DataError, StorageError
+from lowerbound import evaluation, plots
 from lowerbound.evaluation.bounds import without
 from lowerbound.extras import needs
 from lowerbound.files import write_atomic, write_json
-from lowerbound.objectives import Objective
 from lowerbound.pages import data_uri, page_folder, render
-from lowerbound.parts import build
 from lowerbound.report.outcome import Outcome
 from lowerbound.report.sections import SECTIONS, sections
 from lowerbound.report.tables import Table
@@ -132,20 +129,8 @@ def _outcome(
         measured = evaluation.evaluate(model, examples, progress=progress)
         if data is None:
             run.keep(measured, seed=0)
-    train = None
-    if run.is_described and not run.description.source.on_disk:
-        try:
-            train = run.data("train")
-        except DataError:
-            if data is None:
-                raise  # else they have moved
-    described = run.information.get("objective")
-    objective = build(described) if described else None
-    if not (objective is None or isinstance(objective, Objective)):
-        raise StorageError(
-            f"{run.folder / storage.MODEL_FILE}: expected an objective, got {described!r}"
-        )
-    return Outcome(model, examples, measured, run.history, train, objective)
+    train = run.training_data(data)
+    return Outcome(model, examples, measured, run.history, train, run.objective)
 
 
 def _draw(

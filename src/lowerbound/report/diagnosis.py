@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import lowerbound
-from lowerbound import diagnosis, plots, storage
+from lowerbound import diagnosis, plots
 from lowerbound.data import Dataset, known, load, read
 from lowerbound.diagnosis import Finding, Severity
-from lowerbound.errors import ConfigurationError, DataError, StorageError
+from lowerbound.errors import ConfigurationError, StorageError
 from lowerbound.files import write_atomic, write_json
-from lowerbound.objectives import Objective
+from lowerbound.objectives import ELBO
 from lowerbound.pages import data_uri, page_folder, render
-from lowerbound.parts import build
 from lowerbound.runs import Run
 
 DIAGNOSIS_FOLDER = "diagnosis"
@@ -59,12 +58,11 @@ def write_diagnosis(
         judged.test,
         judged.train,
         run.history,
-        _objective(run),
+        run.objective or ELBO(),
         seed=seed,
         progress=progress,
     )
-    findings = [check.finding for check in checks if check.finding]
-    findings.sort(key=lambda finding: list(SEVERITIES).index(finding.severity))
+    findings = diagnosis.worst_first(checks)
     out = page_folder(folder, DIAGNOSIS_FOLDER, data)
     pictures = {finding.name: plots.png_bytes(finding.picture()) for finding in findings}
     for old in out.glob("*.png"):
@@ -107,21 +105,14 @@ class Judged(NamedTuple):
 
 def _of_run(run: Run, data: str | None, labels: str | None) -> Judged:
     """A run's own data; or ``data``, which are all held out."""
-    description, source = run.description, run.description.source
-    if data == source.source:
+    if data == run.description.source.source:
         raise ConfigurationError(
             f"expected other data than the run's own, which are judged by their test split, got "
             f"{data}; leave --data out"
         )
     judged = "" if data is None else f", judged on {Path(data).name}"
-    test = run.examples("test", data, labels)
-    try:
-        train = None if source.on_disk else run.data("train")
-    except DataError:
-        if data is None:
-            raise
-        train = None  # they have moved
-    return Judged(test, train, f"Diagnosis of {description.title}{judged}", description.command)
+    test, train = run.examples("test", data, labels), run.training_data(data)
+    return Judged(test, train, f"Diagnosis of {run.title}{judged}", run.description.command)
 
 
 def _of_model(run: Run, data: str | None, labels: str | None) -> Judged:
@@ -144,14 +135,3 @@ def _of_model(run: Run, data: str | None, labels: str | None) -> Judged:
         f"Diagnosis of {folder.resolve().name} on {Path(source).name}",
         f"lowerbound diagnose {folder}",
     )
-
-
-def _objective(run: Run) -> Objective:
-    """What the run maximised; the ELBO, where it does not say."""
-    described = run.information.get("objective", {"part": "ELBO"})
-    objective = build(described)
-    if not isinstance(objective, Objective):
-        raise StorageError(
-            f"{run.folder / storage.MODEL_FILE}: expected an objective, got {described!r}"
-        )
-    return objective

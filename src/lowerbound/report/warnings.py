@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lowerbound.diagnosis import Finding, examine
+from lowerbound.diagnosis import Finding, examine, worst_first
 from lowerbound.errors import ConfigurationError
 from lowerbound.objectives import ELBO
 from lowerbound.report.outcome import Outcome
@@ -30,6 +30,4 @@ def warnings(outcome: Outcome) -> Warnings:
         checks = examine(outcome.model, outcome.data, train, history, objective, leave_out=SLOW)
     except ConfigurationError as error:
         return Warnings(0, [], str(error))
-    found = [check.finding for check in checks if check.finding]
-    worst = ("fault", "warning", "note")
-    return Warnings(len(checks), sorted(found, key=lambda f: worst.index(f.severity)))
+    return Warnings(len(checks), worst_first(checks))

@@ -21,6 +21,8 @@ from lowerbound.data.reading import Options
 from lowerbound.errors import ConfigurationError, DataError, StorageError
 from lowerbound.evaluation import Evaluation
 from lowerbound.files import SEAL, read_json, write_sealed
+from lowerbound.objectives import Objective
+from lowerbound.parts import build
 from lowerbound.runs.description import RUN_FILE, Reading, RunDescription
 from lowerbound.training import CHECKPOINT_FILE, METRICS_FILE, Record, read_history
 from lowerbound.training.checkpoint import state_of
@@ -125,6 +127,27 @@ class Run:
     def _splits(self) -> Splits | Splits[Stored]:
         with self.reading() as progress:
             return self.description.source.load(self.description.seed, progress)
+
+    @property
+    def objective(self) -> Objective | None:
+        """What training maximised; None where ``model.json`` does not say it."""
+        objective = build(self.information.get("objective"))
+        if objective is None or isinstance(objective, Objective):
+            return objective
+        raise StorageError(
+            f"{self.folder / storage.MODEL_FILE}: expected an objective, got {objective!r:.60}"
+        )
+
+    def training_data(self, other: str | None = None) -> Dataset | None:
+        """The training data; None where they are not in memory, or have moved beside ``other``."""
+        if not self.is_described or self.description.source.on_disk:
+            return None
+        try:
+            return self.data("train")
+        except DataError:
+            if other is None:
+                raise
+            return None
 
     def data(self, split: SplitName) -> Dataset:
         """The split as it was when the run was trained.
