@@ -113,7 +113,9 @@ def test_a_mosaic_wider_than_the_page_is_reduced_to_it():
 
 def test_labels_leave_images_whole_pixels():
     grid = RNG.random((2, 11, 1, 28, 28))
-    figure = plots.traversals(grid, np.linspace(-2, 2, 11), ["z[0]", "z[19]"], kl=np.array([3, 1]))
+    steps = [f"{step:.2f}" for step in np.linspace(-2, 2, 11)]
+    names = ["z[0]  3.00 nats", "z[19]  1.00 nats"]
+    figure = plots.image_grid(grid, row_labels=names, column_labels=steps)
     picture = mosaic(to_rgb(grid, None), room=10 * plots.DPI - 200)
     np.testing.assert_array_equal(shown(figure), picture.pixels)
 
@@ -189,20 +191,12 @@ def test_dense_manifolds_label_some_of_their_values():
     assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
 
 
-def test_traversals_name_dimensions_with_their_kl():
-    figure = plots.traversals(
-        np.zeros((2, 3, 1, 8, 8)), np.array([-1, 0, 1]), ["z[4]", "z[1]"], kl=np.array([2.5, 1.25])
-    )
-    assert {"z[4]  2.50 nats", "z[1]  1.25 nats", "−1.00", "1.00"} <= set(texts(figure))
-
-
-def test_class_grid_names_every_row():
-    figure = plots.class_grid(np.zeros((2, 4, 1, 8, 8)), ["ankle boot", "bag"])
-    assert {"ankle boot", "bag"} <= set(texts(figure))
-
-
-def test_names_are_plain_text_not_formulas():
-    plots.png_bytes(plots.class_grid(np.zeros((1, 4, 1, 8, 8)), [r"$\unknown{$"]))
+def test_rows_and_columns_are_named_in_plain_text():
+    grid = np.zeros((2, 3, 1, 8, 8))
+    names, steps = ["ankle boot", r"$\unknown{$"], ["a", "b", "c"]
+    figure = plots.image_grid(grid, row_labels=names, column_labels=steps)
+    assert {*names, *steps} <= set(texts(figure))
+    plots.png_bytes(figure)
 
 
 # Latent space
@@ -540,9 +534,9 @@ def test_profile_traversals_show_change_from_the_middle_in_units_of_scale():
 
 X = np.zeros((4, 1, 8, 8))
 REFUSED = {
-    "no channel": (lambda: plots.samples(np.zeros((4, 8, 8))), r"\(n, C, H, W\).*\(4, 8, 8\)"),
-    "two channels": (lambda: plots.samples(np.zeros((4, 2, 8, 8))), "C of 1 or 3"),
-    "nothing": (lambda: plots.samples(np.zeros((0, 1, 8, 8))), "nothing empty"),
+    "no channel": (lambda: plots.image_grid(np.zeros((4, 8, 8))), r"\(n, C, H, W\).*\(4, 8, 8\)"),
+    "two channels": (lambda: plots.image_grid(np.zeros((4, 2, 8, 8))), "C of 1 or 3"),
+    "nothing": (lambda: plots.image_grid(np.zeros((0, 1, 8, 8))), "nothing empty"),
     "row labels": (lambda: plots.image_grid(X, columns=2, row_labels=["a"]), "expected 2 row"),
     "column labels": (
         lambda: plots.image_grid(X, columns=2, column_labels=["a"]),
@@ -558,8 +552,7 @@ REFUSED = {
         lambda: plots.manifold(X[None], np.zeros(4), np.zeros(4)),
         "expected 1 y values",
     ),
-    "traversal": (lambda: plots.traversals(X[None], np.zeros(3), ["z"]), "expected 4 values"),
-    "classes": (lambda: plots.class_grid(X[None], ["a", "b"]), "expected 1 class names"),
+    "row names": (lambda: plots.image_grid(X[None], row_labels=["a", "b"]), "expected 1 row"),
     "three columns": (lambda: plots.latent_scatter(np.zeros((5, 3))), r"\(n, 2\), got \(5, 3\)"),
     "few labels": (lambda: plots.latent_scatter(CODES, LABELS[:3]), "expected 500 labels"),
     "few names": (lambda: plots.latent_scatter(CODES, LABELS, ["a"]), "expected 3 class names"),
@@ -605,8 +598,8 @@ def test_wrong_shapes_are_refused(call, message):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: plots.samples(np.full((1, 1, 2, 2), np.nan)), "4 of 4 values NaN"),
-        (lambda: plots.samples(X, columns=0), "at least one of columns, got 0"),
+        (lambda: plots.image_grid(np.full((1, 1, 2, 2), np.nan)), "4 of 4 values NaN"),
+        (lambda: plots.image_grid(X, columns=0), "at least one of columns, got 0"),
         (lambda: plots.latent_scatter(CODES, LABELS - 1), "whole numbers from 0"),
         (lambda: plots.latent_scatter(CODES, LABELS * 0.5), "float64"),
         (lambda: plots.learning_curves([]), "got 0 entries"),
@@ -656,14 +649,14 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatc
 
     monkeypatch.setattr("os.replace", fail)
     with pytest.raises(OSError, match="disk full"):
-        plots.save(plots.samples(X), path)
+        plots.save(plots.image_grid(X), path)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_saving_makes_the_folder(tmp_path):
-    path = plots.save(plots.samples(X), tmp_path / "absent" / "figure.png")
-    assert path.read_bytes() == plots.png_bytes(plots.samples(X))
+    path = plots.save(plots.image_grid(X), tmp_path / "absent" / "figure.png")
+    assert path.read_bytes() == plots.png_bytes(plots.image_grid(X))
 
 
 def test_the_callers_settings_neither_matter_nor_change():
@@ -677,7 +670,7 @@ def test_the_callers_settings_neither_matter_nor_change():
 def test_drawing_loads_no_pyplot_torch_or_sklearn():
     code = (
         "import sys, numpy as np; from lowerbound import plots;"
-        "plots.png_bytes(plots.samples(np.zeros((2, 1, 4, 4))));"
+        "plots.png_bytes(plots.image_grid(np.zeros((2, 1, 4, 4))));"
         "plots.png_bytes(plots.latent_histogram(np.eye(2)));"
         "print(sorted({'matplotlib.pyplot', 'torch', 'sklearn'} & set(sys.modules)))"
     )
@@ -716,5 +709,5 @@ def test_nothing_is_clipped_at_the_edges(figure):
 
 
 def test_figures_show_as_pictures_in_notebooks():
-    for figure in (plots.samples(RNG.random((4, 1, 8, 8))), plots.kl_per_dimension(np.ones(3))):
+    for figure in (plots.image_grid(RNG.random((4, 1, 8, 8))), plots.kl_per_dimension(np.ones(3))):
         assert figure._repr_png_() == plots.png_bytes(figure)

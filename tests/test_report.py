@@ -108,7 +108,7 @@ def test_pictures_have_one_size_of_letters(page):
 def test_pictures_of_images_are_exact_and_charts_are_small():
     images = np.random.default_rng(0).integers(0, 256, (6, 3, 8, 8), np.uint8)
     for shown in (images[:, :1], images):
-        figure = plots.samples(shown)
+        figure = plots.image_grid(shown)
         png, width, _ = picture(figure)
         whole = np.asarray(Image.open(io.BytesIO(plots.png_bytes(figure))).convert("RGB"))
         kept = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))

@@ -16,6 +16,7 @@ from lowerbound import evaluation, plots
 from lowerbound.data import Dataset
 from lowerbound.evaluation import Between, Evaluation
 from lowerbound.objectives import ELBO
+from lowerbound.plots.style import coordinate
 from lowerbound.training import Training
 from lowerbound.vae import VAE
 
@@ -86,7 +87,7 @@ def e3(bench: Bench) -> None:
     bench.row("reconstruction", measured(bench).reconstruction, NATS)
     bench.row("floor: entropy of the grey levels", floor, NATS)
     images = model.sample(50, seed=bench.seed, mean=True).numpy()
-    figure = plots.samples(images, value_range=(0, 255))
+    figure = plots.image_grid(images, value_range=(0, 255))
     bench.picture("samples", "Samples", "z ~ N(0, I), decoded: the decoder's mean.", figure)
     bench.note(
         "The reconstruction is summed binary cross-entropy with grey levels as targets, which "
@@ -268,7 +269,12 @@ def e7(bench: Bench) -> None:
     values = evaluation.normal_quantiles(STEPS)
     strip = evaluation.traversals(model, [first], values)
     steps = values.numpy()
-    figure = plots.traversals(strip.numpy(), steps, [f"z[{first}]"], value_range=(0, 255))
+    figure = plots.image_grid(
+        strip.numpy(),
+        row_labels=[f"z[{first}]"],
+        column_labels=[coordinate(step) for step in steps],
+        value_range=(0, 255),
+    )
     caption = f"{STEPS} of the prior's quantiles, from 5 % to 95 %; the other dimensions are 0."
     bench.picture("strip", "One dimension", caption, figure)
     grid = evaluation.manifold(model, values, (first, second))

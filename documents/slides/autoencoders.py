@@ -124,7 +124,7 @@ def vae_figures(
 def a5(bench: Bench) -> None:
     model = trained(bench, "a4", DEEP, "best")
     images = model.sample(60, seed=bench.seed, mean=True).numpy()
-    figure = plots.samples(images, columns=12, value_range=(0, 255))
+    figure = plots.image_grid(images, columns=12, value_range=(0, 255))
     bench.picture("samples", "Samples", "60 draws z ~ N(0, I) through A4's decoder.", figure)
 
     flat = homework3.trained(bench, 2)
@@ -170,14 +170,14 @@ def a6(bench: Bench) -> None:
     draws = 12
     labels = torch.arange(CLASSES).repeat_interleave(draws)
     images = model.sample(len(labels), labels, seed=bench.seed, mean=True)
-    figure = plots.class_grid(
+    figure = plots.image_grid(
         images.unflatten(0, (CLASSES, draws)).numpy(),
-        [str(i) for i in range(CLASSES)],
+        row_labels=[str(i) for i in range(CLASSES)],
         value_range=(0, 255),
     )
     bench.picture("classes", "Every class", "12 draws z ~ p(z|c) for each class c.", figure)
     fives = model.sample(24, torch.full((24,), 5), seed=bench.seed, mean=True).numpy()
-    figure = plots.samples(fives, columns=12, value_range=(0, 255))
+    figure = plots.image_grid(fives, columns=12, value_range=(0, 255))
     bench.picture("fives", "One class", "24 draws of the document's example, 5.", figure)
     refusal = ""
     try:

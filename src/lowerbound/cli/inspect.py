@@ -110,7 +110,7 @@ def sample(
         out,
         drawn,
         run.model.columns,
-        lambda plots: plots.samples(drawn, value_range=value_range(drawn)),
+        lambda plots: plots.image_grid(drawn, value_range=value_range(drawn)),
         classes,
     )
     wrote(out, json, drawn)

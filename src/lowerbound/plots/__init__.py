@@ -21,14 +21,7 @@ from lowerbound.plots.columns import (
     scatter_reconstruction,
 )
 from lowerbound.plots.curves import curves, learning_curves, rate_distortion
-from lowerbound.plots.images import (
-    class_grid,
-    image_grid,
-    manifold,
-    reconstructions,
-    samples,
-    traversals,
-)
+from lowerbound.plots.images import image_grid, manifold, reconstructions
 from lowerbound.plots.latent import (
     gaussian_draws,
     latent_histogram,
@@ -42,7 +35,6 @@ from lowerbound.plots.style import DPI, png_bytes, save
 __all__ = [
     "DPI",
     "agreement",
-    "class_grid",
     "curves",
     "gaussian_draws",
     "image_grid",
@@ -60,9 +52,7 @@ __all__ = [
     "ranked_bars",
     "rate_distortion",
     "reconstructions",
-    "samples",
     "save",
     "scatter_reconstruction",
     "score_histograms",
-    "traversals",
 ]

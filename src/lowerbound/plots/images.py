@@ -46,59 +46,6 @@ def image_grid(
     return drawn(cells, left=row_labels, above=[column_labels])
 
 
-def samples(images: Array, *, columns: int = 10, value_range: Range | None = None) -> Figure:
-    """Generated images in rows: see :func:`image_grid`.
-
-    Args:
-        images: (n, C, H, W).
-        columns: images per row.
-        value_range: the values drawn as black and white; 0 to 255 for uint8, else 0 to 1.
-    """
-    return image_grid(as_images(images, "n C H W"), columns=columns, value_range=value_range)
-
-
-def class_grid(
-    images: Array, class_names: Sequence[str], *, value_range: Range | None = None
-) -> Figure:
-    """Generated images, a row per class.
-
-    Args:
-        images: (classes, draws, C, H, W).
-        class_names: written left of the rows.
-        value_range: see :func:`image_grid`.
-    """
-    images = as_images(images, "classes draws C H W")
-    same_length(class_names, len(images), "class names", "one per class")
-    return image_grid(images, row_labels=class_names, value_range=value_range)
-
-
-def traversals(
-    images: Array,
-    values: Array,
-    names: Sequence[str],
-    *,
-    kl: Array | None = None,
-    value_range: Range | None = None,
-) -> Figure:
-    """What each dimension of the latent space does to the picture.
-
-    Args:
-        images: (dimensions, steps, C, H, W), the most active dimension first.
-        values: (steps,) that the dimension takes, written above the columns.
-        names: of the dimensions, such as "z[7]".
-        kl: (dimensions,) each one's KL in nats per image, written beside its name.
-        value_range: see :func:`image_grid`.
-    """
-    images = as_images(images, "dimensions steps C H W")
-    same_length(names, len(images), "names", "one per dimension")
-    same_length(as_array(values, "steps", "values"), images.shape[1], "values", "one per step")
-    if kl is not None:
-        same_length(as_array(kl, "dimensions", "kl"), len(images), "KLs", "one per dimension")
-        names = [f"{name}  {nats:.2f} nats" for name, nats in zip(names, kl, strict=True)]
-    steps = [coordinate(value) for value in values]
-    return image_grid(images, row_labels=names, column_labels=steps, value_range=value_range)
-
-
 @styled
 def reconstructions(
     rows: Mapping[str, Array],

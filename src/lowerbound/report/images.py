@@ -46,7 +46,7 @@ def beside(outcome: Outcome, data: Dataset, labels: list[str] | None) -> Figure:
 def samples(outcome: Outcome) -> Figure:
     """Images from the model."""
     images = outcome.sampled(SAMPLES, mean=True).numpy()
-    return plots.samples(images, columns=12, value_range=outcome.value_range)
+    return plots.image_grid(images, columns=12, value_range=outcome.value_range)
 
 
 def class_samples(outcome: Outcome) -> Figure:
@@ -55,7 +55,7 @@ def class_samples(outcome: Outcome) -> Figure:
     labels = torch.arange(len(names)).repeat_interleave(PER_CLASS)
     images = outcome.sampled(len(labels), labels, mean=True)
     grid = images.unflatten(0, (len(names), PER_CLASS)).numpy()
-    return plots.class_grid(grid, names, value_range=outcome.value_range)
+    return plots.image_grid(grid, row_labels=names, value_range=outcome.value_range)
 
 
 def neighbours(outcome: Outcome) -> Figure:
