@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from lowerbound.data.conversion import Parts, Raw, check_memory
-from lowerbound.data.header import MISSING, is_truth, names_columns, numbers
+from lowerbound.data.header import MISSING, is_truth, is_value, names_columns, numbers
 from lowerbound.data.reading import Reading
 from lowerbound.data.tables import BYTES, choose, gather, not_a_number, table_raw
 from lowerbound.errors import DataError, brief, shown
@@ -83,8 +83,9 @@ def read_csv(path: Path, reading: Reading) -> Parts:
     most = _count_lines(path)
     check_memory(BYTES * most * len(columns), str(path))
     sampled = zip(*layout.rows, strict=True)
-    truth = {n for n, column in zip(layout.names, sampled, strict=False) if is_truth(column)}
-    types = {name: pa.bool_() if name in truth else pa.float64() for name in columns}
+    found = {n for n, column in zip(layout.names, sampled, strict=False) if is_truth(column)}
+    truth = {name: name in found for name in columns}
+    types = {name: pa.bool_() if truth[name] else pa.float64() for name in columns}
     if label is not None:
         types[label] = pa.string()
     size = min(max(BLOCK_BYTES, BLOCK_ROWS * layout.longest), LARGEST_BLOCK)
@@ -116,7 +117,7 @@ def read_csv(path: Path, reading: Reading) -> Parts:
     try:
         raw = gather(str(path), blocks(), most, columns)
     except (pa.ArrowException, OSError) as error:
-        raise _explain(path, layout, error) from None
+        raise _explain(path, layout, truth, size, error) from None
     if raw.labels is not None:
         raw = replace(raw, labels=_as_numbers(raw.labels))
     return {"all": raw if layout.named else replace(raw, columns=None)}
@@ -205,14 +206,18 @@ def _is_header(
 def _fields(path: Path, line: str, delimiter: str, *, whole: bool = False) -> list[str]:
     """The fields of a line; with ``whole``, none of them may go on in the next."""
     reader = csv.reader([line, ""], delimiter=delimiter)
+    fields = next(_rows(path, reader))
+    if whole and reader.line_num > 1:
+        raise DataError(
+            f"{path}: expected the first line to end its quotes, got {shown(fields[-1])}, "
+            "which goes on in the next line; write names without line breaks"
+        )
+    return fields
+
+
+def _rows(path: Path, reader: Iterator[list[str]]) -> Iterator[list[str]]:
     try:
-        fields = next(reader)
-        if whole and reader.line_num > 1:
-            raise DataError(
-                f"{path}: expected the first line to end its quotes, got {shown(fields[-1])}, "
-                "which goes on in the next line; write names without line breaks"
-            )
-        return fields
+        yield from reader
     except csv.Error as error:
         raise DataError(
             f"{path}: expected a table of numbers, got a line that is none ({brief(error)})"
@@ -257,24 +262,28 @@ def _line_of(path: Path, layout: Layout, row: int) -> int:
     return next(itertools.islice(rows, row, None))
 
 
-def _explain(path: Path, layout: Layout, error: Exception) -> DataError:
-    """Which line or value kept pyarrow from reading the file, as it tells of its own error."""
-    if match := re.search(r"Row #(\d+): Expected \d+ columns, got (\d+)", str(error)):
-        line = _line_of(path, layout, int(match[1]) - layout.skip - 1)
-        return DataError(
-            f"{path}: expected {len(layout.names)} fields in every line, got {match[2]} in line "
-            f"{line}; check that line"
-        )
-    if match := re.search(r"(?s)column #(\d+): Row #(\d+): .* invalid value '(.*)'", str(error)):
-        line = _line_of(path, layout, int(match[2]) - layout.skip - 1)
-        return not_a_number(
-            path, layout.names[int(match[1])], match[3][:SHOWN_CHARACTERS], f"line {line}"
-        )
-    if "straddling" in str(error):
-        return DataError(
-            f"{path}: expected lines of about as many characters as the first few, got a line "
-            f"of more than {BLOCK_BYTES:,}; check how the file was written"
-        )
+def _explain(
+    path: Path, layout: Layout, truth: dict[str, bool], size: int, error: Exception
+) -> DataError:
+    """Which line or value kept pyarrow from reading columns, in blocks of ``size`` bytes."""
+    lines = (f"{line}\n" for number, line in _lines(path) if number > layout.skip)
+    reader, end = csv.reader(lines, delimiter=layout.delimiter), layout.skip
+    for fields in _rows(path, reader):
+        number, end = end + 1, layout.skip + reader.line_num
+        if (length := sum(map(len, fields)) + len(fields)) > size:
+            return DataError(
+                f"{path}: expected lines of about as many characters as the first few, got one of "
+                f"{length:,}, line {number}; check how the file was written"
+            )
+        if fields and len(fields) != len(layout.names):
+            return DataError(
+                f"{path}: expected {len(layout.names)} fields in every line, got {len(fields)} in "
+                f"line {number}; check that line"
+            )
+        for name, field in zip(layout.names, fields, strict=False):
+            allowed = field in (*TRUE, *FALSE) if truth.get(name) else is_value(field)
+            if name in truth and field not in MISSING and not (allowed and field.isascii()):
+                return not_a_number(path, name, field[:SHOWN_CHARACTERS], f"line {number}")
     return DataError(
         f"{path}: expected a table of numbers, got a file that is none ({brief(error)})"
     )

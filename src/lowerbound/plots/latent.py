@@ -87,10 +87,18 @@ def scatter_points(axes: Axes, z: Array, labels: Array | None, size: float) -> N
     axes.scatter(z[order, 0], z[order, 1], c=colours, zorder=2, **look)
 
 
-def scatter_prior(axes: Axes, draws: Array) -> None:
-    """Draws from a prior behind the points."""
-    look: dict[str, Any] = {"s": 9, "alpha": 0.35, "linewidths": 0, "rasterized": True}
-    axes.scatter(draws[:, 0], draws[:, 1], c=style.SHADE, zorder=1, **look)
+def show_codes(
+    axes: Axes, z: Array, labels: Array | None, size: float, *, prior: bool | Array
+) -> None:
+    """Points, and with them a standard normal's circles or draws from another prior."""
+    draws = z[:0] if isinstance(prior, bool) else as_points(prior, "draws from the prior")
+    square_limits(axes, np.concatenate([z, draws]), inside=2.1 if prior is True else 0.0)
+    scatter_points(axes, z, labels, size)
+    if prior is True:
+        prior_circles(axes, style.MUTED)
+    elif len(draws):
+        look: dict[str, Any] = {"s": 9, "alpha": 0.35, "linewidths": 0, "rasterized": True}
+        axes.scatter(draws[:, 0], draws[:, 1], c=style.SHADE, zorder=1, **look)
 
 
 @styled
@@ -116,16 +124,10 @@ def latent_scatter(
     """
     z = as_points(z)
     figure, axes = one_panel(SQUARE, xlabel=x_name, ylabel=y_name)
-    draws = z[:0] if isinstance(prior, bool) else as_points(prior, "draws from the prior")
-    square_limits(axes, np.concatenate([z, draws]), inside=2.1 if prior is True else 0.0)
+    labels = None if labels is None else as_labels(labels, len(z))
+    show_codes(axes, z, labels, float(np.clip(30_000 / len(z), 5, 30)), prior=prior)
     if labels is not None:
-        labels = as_labels(labels, len(z))
         name_classes(axes, z, labels, class_names_of(labels, class_names))
-    scatter_points(axes, z, labels, float(np.clip(30_000 / len(z), 5, 30)))
-    if prior is True:
-        prior_circles(axes, style.MUTED)
-    elif len(draws):
-        scatter_prior(axes, draws)
     return figure
 
 
@@ -156,14 +158,8 @@ def latent_pairs(
     figure = new_figure(0.3 + (style.WIDTH / 3 - 0.1) * down)
     for place, (i, j) in enumerate(pairs, 1):
         axes = figure.add_subplot(down, across, place, xlabel=names[i], ylabel=names[j])
-        draws = z[:0] if isinstance(prior, bool) else np.asarray(prior)
-        shown = np.concatenate([z, draws])[:, [i, j]]
-        square_limits(axes, shown, inside=2.1 if prior is True else 0.0)
-        scatter_points(axes, z[:, [i, j]], labels, float(np.clip(10_000 / len(z), 3, 20)))
-        if prior is True:
-            prior_circles(axes, style.MUTED)
-        elif len(draws):
-            scatter_prior(axes, draws[:, [i, j]])
+        behind = prior if isinstance(prior, bool) else np.asarray(prior)[:, [i, j]]
+        show_codes(axes, z[:, [i, j]], labels, float(np.clip(10_000 / len(z), 3, 20)), prior=behind)
     return figure
 
 
