@@ -528,6 +528,10 @@ def test_a_conditional_model(run, tmp_path):
     assert run("sample", out, "--out", tmp_path / "x.npy", "--label", 5, "-n", 4)[0] == 0
     code, _, err = run("sample", out, "--out", tmp_path / "x.npy", "--label", 10)
     assert (code, "expected a class of the model, got '10'" in err) == (2, True)
+    assert run("reconstruct", out, "--out", tmp_path / "fives.npy", "--label", 5, "-n", 4)[0] == 0
+    model, test = lb.load(out), lb.data.load("digits").test
+    fives = model.decode(model.embed(test.x[:4], test.labels[:4]), [5] * 4).detach()
+    np.testing.assert_allclose(np.load(tmp_path / "fives.npy"), fives, rtol=1e-4)
     assert run("sample", out, "--out", tmp_path / "all.npy", "-n", 20)[0] == 0
     five = np.load(tmp_path / "all.npy")
     assert five.shape == (20, 1, 8, 8)

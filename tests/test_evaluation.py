@@ -480,3 +480,11 @@ def test_walks_along_no_dimension_are_refused():
     for dimensions in ((0, 2), (1, 1), (-1, 0)):
         with pytest.raises(ConfigurationError, match="different dimensions from 0 to 1"):
             evaluation.manifold(model, torch.zeros(2), dimensions)
+
+
+def test_a_label_of_a_model_that_takes_none_is_refused():
+    model, x = linear_gaussian()
+    with pytest.raises(ConfigurationError, match="expected no label, .* got 1"):
+        evaluation.manifold(model, torch.zeros(2), label=1)
+    with pytest.raises(ConfigurationError, match="expected no label, .* got 'cat'"):
+        evaluation.reconstruct(model, x, label="cat")

@@ -126,7 +126,8 @@ class VAE(nn.Module):
         likelihood: p(x|z); its ``shape`` is that of one x.
         transform: from data as they are kept (grey levels as uint8, say) to what the parts see.
         context: from class labels to features c, which every part is then given too; None makes
-            an unconditional model.
+            an unconditional model.  `Labels` takes classes by their names, one of your own by their
+            numbers.
         columns: names of a table's columns; other data are taken by them.
 
     Raises:

@@ -42,6 +42,9 @@ def reconstruct(
     folder: Folder,
     out: Out,
     n: Annotated[int, typer.Option("-n", min=1, help="How many examples.")] = 20,
+    label: Annotated[
+        str | None, typer.Option(help="The class to decode all as, by a conditional model.")
+    ] = None,
     split: Split = "test",
     data: Data = None,
     labels: Labels = None,
@@ -53,6 +56,7 @@ def reconstruct(
 
     Examples:
         lowerbound reconstruct runs/first --out rebuilt.png
+        lowerbound reconstruct runs/conditional --label 5 --out fives.png
         lowerbound reconstruct runs/first --split train -n 100 --out rebuilt.npy
     """
     from lowerbound import evaluation
@@ -63,7 +67,9 @@ def reconstruct(
     model = run.model
     expect_examples(out, model.shape)
     examples = run.examples(split, data, labels).take(n)
-    rebuilt = watched("reconstructing", evaluation.reconstruct, model, examples).numpy()
+    rebuilt = watched(
+        "reconstructing", evaluation.reconstruct, model, examples, label=label
+    ).numpy()
     original = examples.x.numpy()
     pairs, span = {"original": original, "reconstruction": rebuilt}, value_range(original)
     write_examples(

@@ -45,17 +45,29 @@ def embed(
 
 
 @torch.no_grad()
-def reconstruct(model: VAE, data: Any, *, progress: Progress | None = None) -> Tensor:
+def reconstruct(
+    model: VAE,
+    data: Any,
+    *,
+    label: int | str | None = None,
+    progress: Progress | None = None,
+) -> Tensor:
     """The decoder's mean at each posterior's mean, in the data's units, (n, *shape), on the CPU.
 
     Args:
         model: whose posterior and likelihood are taken.
         data: the examples, as in `embed`.
+        label: the class that all are decoded as, by number or name, which a conditional model
+            takes; None for their own.
         progress: called with the examples done and their number.
+
+    Raises:
+        ConfigurationError: a label of no class, or for a model that is not conditional.
     """
     data, found, done = model.expect(as_dataset(data, "test")), [], 0
     for x, labels in data.batches(IMAGES_PER_BATCH):
-        found.append(model.reconstruct(x, labels).cpu())
+        decoded_as = labels if label is None else _labels(model, label, len(x))
+        found.append(model.decode(model.embed(x, labels), decoded_as).cpu())
         done += len(x)
         if progress:
             progress(done, len(data))
@@ -120,7 +132,8 @@ def manifold(
         base: (latent,), where the other dimensions are; None for 0.
 
     Raises:
-        ConfigurationError: the model has no such dimensions.
+        ConfigurationError: the model has no such dimensions, or is given a label that it does not
+            take.
     """
     _check(model, dimensions)
     across, up = (values, values) if isinstance(values, Tensor) else values
@@ -147,7 +160,8 @@ def traversals(
         base: (latent,), where the other dimensions are; None for 0.
 
     Raises:
-        ConfigurationError: the model has no such dimensions.
+        ConfigurationError: the model has no such dimensions, or is given a label that it does not
+            take.
     """
     _check(model, dimensions)
     z = _base(model, base).repeat(len(dimensions), values.shape[-1], 1)
@@ -170,5 +184,13 @@ def _check(model: VAE, dimensions: Sequence[int]) -> None:
 @torch.no_grad()
 def _decode(model: VAE, z: Tensor, label: int | str | None) -> Tensor:
     rows = z.flatten(0, 1)
-    context = None if label is None else [label] * len(rows)
-    return model.decode(rows, context).cpu().unflatten(0, z.shape[:2])
+    return model.decode(rows, _labels(model, label, len(rows))).cpu().unflatten(0, z.shape[:2])
+
+
+def _labels(model: VAE, label: int | str | None, n: int) -> list[int | str] | None:
+    """The one label of n codes; refused where it would be of no effect."""
+    if label is not None and model.context is None:
+        raise ConfigurationError(
+            f"expected no label, as this model is not conditional, got {label!r}; leave it out"
+        )
+    return None if label is None else [label] * n
