@@ -484,7 +484,7 @@ def test_walks_along_no_dimension_are_refused():
 
 def test_a_label_of_a_model_that_takes_none_is_refused():
     model, x = linear_gaussian()
-    with pytest.raises(ConfigurationError, match="expected no label, .* got 1"):
+    with pytest.raises(ConfigurationError, match=r"expected no label, .* got 1"):
         evaluation.manifold(model, torch.zeros(2), label=1)
-    with pytest.raises(ConfigurationError, match="expected no label, .* got 'cat'"):
+    with pytest.raises(ConfigurationError, match=r"expected no label, .* got 'cat'"):
         evaluation.reconstruct(model, x, label="cat")
