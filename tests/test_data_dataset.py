@@ -386,3 +386,18 @@ def test_data_show_in_notebooks_as_their_summary_and_columns():
     wide = Dataset(torch.randn(3, 30), schema=tuple(Field(f"c{i}", "real") for i in range(30)))
     assert "<td>c19</td>" in wide._repr_html_()
     assert "<td>and 10 more</td>" in wide._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"columns": ["a", "a"]}, "fields of different names, got 'a' 2 times"),
+        ({"columns": "ab"}, "a list of names, got the text 'ab'"),
+        ({"columns": [1, 2]}, "text as the name of a field, got 1"),
+        ({"observed": [[2, 0], [1, 1]]}, "observed= of truth values"),
+        ({"observed": [[np.nan, 0], [1, 1]]}, "observed= of truth values"),
+    ],
+)
+def test_names_and_masks_that_would_be_misread_are_refused(arguments, message):
+    with pytest.raises((DataError, ConfigurationError), match=message):
+        from_arrays([[1, 2], [3, 4]], **arguments)

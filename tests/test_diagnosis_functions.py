@@ -357,3 +357,17 @@ def test_draws_without_a_gradient():
 def test_functions_that_cannot_be_judged(call, message):
     with pytest.raises(lb.errors.ConfigurationError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        lambda: lb.diagnose_loss(lambda y, x, m, s: m.sum(), decoder="logit"),
+        lambda: lb.diagnose_loss(lambda y, x, m, s: m.sum(), scale="log_var"),
+        lambda: lb.diagnose_kl(lambda m, s: m.sum(), scale="log_var"),
+        lambda: lb.diagnose_draws(lambda m, s: m, scale="log_var"),
+    ],
+)
+def test_unknown_words_for_what_a_function_takes_are_refused(asked):
+    with pytest.raises(lb.errors.ConfigurationError, match=r"expected \w+= one of .*log"):
+        asked()

@@ -13,7 +13,7 @@ from scipy.stats import norm
 from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
 
 from lowerbound import distributions, divergences
-from lowerbound.errors import ShapeError
+from lowerbound.errors import ConfigurationError, ShapeError
 
 means = st.floats(-3, 3)
 sigmas = st.floats(0.2, 3)
@@ -155,3 +155,9 @@ def test_gaussian_total_correlation_is_the_kl_from_the_marginals():
         MultivariateNormal(mean, covariance), MultivariateNormal(mean, diagonal)
     )
     torch.testing.assert_close(divergences.gaussian_total_correlation(covariance), expected)
+
+
+def test_a_standard_error_wants_two_samples():
+    normal = Normal(0.0, 1.0)
+    with pytest.raises(ConfigurationError, match="samples from 2"):
+        divergences.monte_carlo_kl(normal, normal, 1)

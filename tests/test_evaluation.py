@@ -488,3 +488,5 @@ def test_a_label_of_a_model_that_takes_none_is_refused():
         evaluation.manifold(model, torch.zeros(2), label=1)
     with pytest.raises(ConfigurationError, match=r"expected no label, .* got 'cat'"):
         evaluation.reconstruct(model, x, label="cat")
+    with pytest.raises(ConfigurationError, match="expected no labels"):
+        evaluation.bracket(model, 3, [0, 1, 2], steps=2)

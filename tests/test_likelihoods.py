@@ -348,6 +348,9 @@ OUTSIDE = {
     "reals as levels": (lb.Gaussian, lb.Dequantise(), [[-0.3, 0.7]], "whole numbers from 0 to 255"),
     "16 bits as 8": (lb.Gaussian, lb.Dequantise(), [[0.0, 300.0]], "whole numbers from 0 to 255"),
     "shares as levels": (lb.BetaBinomial, lb.Scale(), [[0.2, 0.7]], "whole numbers from 0 to 255"),
+    "shares as targets": (lb.Bernoulli, lb.Scale(), [[0.2, 0.7]], "numbers from 0 to 255"),
+    "bits as levels": (lb.BetaBinomial, lb.Scale(), [[0.0, 1.0]], "whole numbers from 0 to 255"),
+    "bits to dequantise": (lb.Gaussian, lb.Dequantise(), [[0.0, 1.0]], "from 0 to 255"),
     "reals in [0, 1]": (
         lb.ContinuousBernoulli,
         lb.Identity(),
@@ -359,6 +362,8 @@ INSIDE = [
     (lb.Bernoulli, lb.Binary(), [[0.0, 255.0]]),
     (lb.Bernoulli, lb.Binary(1.0), [[0.0, 1.0]]),
     (lb.Bernoulli, lb.Scale(), [[3.0, 200.0]]),
+    (lb.Bernoulli, lb.Scale(), [[0.0, 0.0]]),
+    (lb.Bernoulli, lb.Scale(1.0), [[0.2, 0.7]]),
     (lb.Bernoulli, lb.Identity(), [[0.2, 1.0]]),
     (lb.Gaussian, lb.Identity(), [[-0.2, 1.0]]),
     (lb.Poisson, lb.Counts(), [[0.0, 3.0]]),

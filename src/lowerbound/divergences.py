@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Distribution, Independent, kl_divergence
 
-from lowerbound.errors import ShapeError
+from lowerbound.errors import ShapeError, check_count
 
 Kernel = Literal["imq", "rbf"]
 SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -126,8 +126,11 @@ def monte_carlo_kl(q: Distribution, p: Distribution, samples: int) -> tuple[Tens
         q: drawn from.
         p: over the same space.
         samples: how many z, at least two; both results have q's batch shape.
+
+    Raises:
+        ConfigurationError: fewer than two samples.
     """
-    z = q.sample((samples,))
+    z = q.sample((check_count("samples", samples, least=2),))
     log_ratio = q.log_prob(z) - p.log_prob(z)
     return log_ratio.mean(0), log_ratio.std(0) / samples**0.5
 

@@ -196,13 +196,15 @@ def from_arrays(
         if isinstance(x, list | tuple) and any(isinstance(row, np.ma.MaskedArray) for row in x):
             x = np.ma.stack(x)
         array = real_numbers(to_array(x, name), name)
-        mask = None if observed is None else to_array(observed, name).astype(bool)
+        mask = None if observed is None else _mask(observed, name)
         if isinstance(x, np.ma.MaskedArray):
             mask = _unmasked(x, mask, name, missing=missing)
         if mask is not None and mask.shape != array.shape:
             raise DataError(
                 f"{name}: expected observed= of x's shape {array.shape}, got {mask.shape}"
             )
+        if isinstance(columns, str):
+            raise DataError(f"{name}: expected columns= a list of names, got the text {columns!r}")
         named = None if columns is None else tuple(columns)
         tokens = None if vocabulary is None else names_of(vocabulary, name)
         raw = Raw(array, name, columns=named, observed=mask, vocabulary=tokens)
@@ -232,6 +234,15 @@ def to_array(value: Any, where: str) -> np.ndarray:
             f"{where}: expected an array, a tensor or lists of one length, got a "
             f"{type(value).__name__} that makes no array ({brief(error)})"
         ) from None
+
+
+def _mask(observed: Any, name: str) -> np.ndarray:
+    """What was observed, as truth values."""
+    given = to_array(observed, name)
+    mask = given.astype(bool)
+    if not np.array_equal(given, mask):
+        raise DataError(f"{name}: expected observed= of truth values, got others; use ~isnan(x)")
+    return mask
 
 
 def _unmasked(

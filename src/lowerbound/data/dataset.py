@@ -251,6 +251,12 @@ class Dataset(Data):
                 f"{tuple(self.x.shape[1:])}, got {len(self.schema)} "
                 f"({', '.join(field.name for field in self.schema)})"
             )
+        ((name, times),) = Counter(field.name for field in self.schema).most_common(1)
+        if times > 1:
+            raise DataError(
+                f"{self.name}: expected fields of different names, got {name!r} {times} times; "
+                "rename them"
+            )
         if self.kind == "real" or (self.kind == "grey" and self.dtype == torch.uint8):
             return
         if len({(field.kind, field.categories) for field in self.schema}) == 1:

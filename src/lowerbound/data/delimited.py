@@ -281,8 +281,9 @@ def _explain(
                 f"line {number}; check that line"
             )
         for name, field in zip(layout.names, fields, strict=False):
-            allowed = field in (*TRUE, *FALSE) if truth.get(name) else is_value(field)
-            if name in truth and field not in MISSING and not (allowed and field.isascii()):
+            is_number = is_value(field) and field.isascii() and not is_truth([field])
+            allowed = field in (*TRUE, *FALSE) if truth.get(name) else is_number
+            if name in truth and field not in MISSING and not allowed:
                 return not_a_number(path, name, field[:SHOWN_CHARACTERS], f"line {number}")
     return DataError(
         f"{path}: expected a table of numbers, got a file that is none ({brief(error)})"

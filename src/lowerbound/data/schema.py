@@ -104,7 +104,8 @@ class Field:
         categories: the names of the categories, or the vocabulary of tokens, by code.
 
     Raises:
-        ConfigurationError: an unknown kind, or categories that do not go with it.
+        ConfigurationError: a name that is no text, an unknown kind, or categories that do not go
+            with it.
 
     >>> Field("colour", "categories", categories=("blue", "red")).size
     1
@@ -116,6 +117,8 @@ class Field:
     categories: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise ConfigurationError(f"expected text as the name of a field, got {self.name!r}")
         if self.kind not in get_args(Kind):
             raise ConfigurationError(
                 f"expected a kind of values for the field {self.name!r}, got {self.kind!r}; "

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.diagnosis.finding import Finding, found, listed, say
-from lowerbound.diagnosis.formulas import SCALES, ScaleName, misread, near
+from lowerbound.diagnosis.formulas import SCALES, ScaleName, expect, misread, near
 from lowerbound.errors import ConfigurationError, brief
 from lowerbound.streams import Stream, seeded
 
@@ -42,13 +42,15 @@ def diagnose_draws(
         seed: of the noise.
 
     Raises:
-        ConfigurationError: the function takes other arguments, or returns another shape.
+        ConfigurationError: the function takes other arguments, or returns another shape; or an
+            unknown scale.
 
     >>> def draw(mean, log_variance):
     ...     return mean + torch.exp(log_variance) * torch.randn_like(mean)
     >>> print(diagnose_draws(draw)[0].sentence)
     The draws do not have the standard deviation σ: the second argument is taken for log σ, ...
     """
+    expect("scale", scale, SCALES)
     log_variances = torch.tensor(LOG_VARIANCES)
     s = SCALES[scale].stated(log_variances).expand(DRAWN, -1).clone().requires_grad_()
     mean = torch.full_like(s, MEAN).requires_grad_()

@@ -7,7 +7,7 @@ is wrong is named as in ``words.toml``, formulas under ``[formula]`` and weights
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Literal
@@ -19,6 +19,7 @@ from torch import Tensor
 from lowerbound.diagnosis.finding import say
 from lowerbound.distributions.base import LOG_2PI
 from lowerbound.divergences import standard_normal_kl_terms, univariate_gaussian_kl
+from lowerbound.errors import ConfigurationError
 
 Terms = Callable[..., Tensor]
 ScaleName = Literal["log_variance", "log_sigma", "sigma", "variance"]
@@ -39,6 +40,12 @@ SCALES = {
     "sigma": Scale("σ", lambda s: 2 * s.log(), lambda v: (v / 2).exp()),
     "variance": Scale("σ²", torch.log, torch.exp),
 }
+
+
+def expect(name: str, given: str, known: Iterable[str]) -> None:
+    """Raises ConfigurationError: an argument is none of the ``known`` words."""
+    if given not in (words := tuple(known)):
+        raise ConfigurationError(f"expected {name}= one of {', '.join(words)}, got {given!r}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from lowerbound.diagnosis.formulas import (
     Formula,
     ScaleName,
     cause_of,
+    expect,
     kl_formulas,
     near,
     reconstruction_formulas,
@@ -73,7 +74,8 @@ def diagnose_loss(
         seed: of the random inputs.
 
     Raises:
-        ConfigurationError: the function takes other arguments, or returns no finite number.
+        ConfigurationError: the function takes other arguments, or returns no finite number; or an
+            unknown scale or decoder.
 
     >>> def loss(y, x, mean, log_variance):
     ...     bce = torch.nn.functional.binary_cross_entropy(y, x)
@@ -83,6 +85,7 @@ def diagnose_loss(
     ...     print(finding.name, round(finding.number))
     loss-weight 784
     """
+    expect("decoder", decoder, get_args(Decoder))
     inputs = _inputs(CALLS, shape, latent_dim, decoder, scale, seed)
     reconstructions, kls = reconstruction_formulas(decoder), kl_formulas(scale)
     fit = _fitted(loss, inputs, (reconstructions, slice(0, 2)), (kls, slice(2, 4)))
@@ -124,7 +127,8 @@ def diagnose_kl(
         seed: of the random inputs.
 
     Raises:
-        ConfigurationError: the function takes other arguments, or returns no finite number.
+        ConfigurationError: the function takes other arguments, or returns no finite number; or an
+            unknown scale.
 
     >>> def kl(mean, log_variance):
     ...     return -0.5 * (1 + log_variance - mean**2 - log_variance.exp()).sum(1)
@@ -158,6 +162,7 @@ def _inputs(
     calls: int, shape: tuple[int, ...], latent: int, decoder: str, scale: str, seed: int
 ) -> list[Inputs]:
     """y, x, μ, s of each call: of another spread at each, so that no term is constant."""
+    expect("scale", scale, SCALES)
     options: dict[str, Any] = {
         "generator": generator(seed, Stream.CALLS),
         "dtype": torch.float64,

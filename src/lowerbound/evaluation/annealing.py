@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from lowerbound.errors import check_count
+from lowerbound.errors import ConfigurationError, check_count
 from lowerbound.evaluation.estimates import Estimate, Figures, estimate
 from lowerbound.evaluation.importance import effective_size
 from lowerbound.evaluation.walk import (
@@ -194,6 +194,8 @@ def bracket(
         ConfigurationError: as `anneal`.
     """
     n = check_count("examples to anneal", n, least=2, most=10**6)
+    if labels is not None and model.context is None:
+        raise ConfigurationError("expected no labels, as this model is not conditional, got some")
     _check(steps, chains)
     betas = schedule(steps)
     tally = _Tally(progress, n * (_pilots(steps) + 2 * (steps - 1) * chains))

@@ -129,11 +129,11 @@ def expected(likelihood: Any, transform: Any) -> Wanted | None:
             two = m in (1, 255)  # of which `Values` knows
             return f"only 0 and {m:g}", lambda v: m in v.tops if two else v.whole and v.high <= m
         case Scale(maximum=m) if support == "grey":
-            return f"whole numbers from 0 to {m:g}", lambda v: v.whole and v.high <= m
+            return f"whole numbers from 0 to {m:g}", lambda v: v.whole and _fills(v, m)
         case Scale(maximum=m):
-            return f"numbers from 0 to {m:g}", lambda v: v.low >= 0 and v.high <= m
+            return f"numbers from 0 to {m:g}", lambda v: v.low >= 0 and _fills(v, m)
         case Dequantise(levels=n):
-            return f"whole numbers from 0 to {n - 1}", lambda v: v.whole and v.high < n
+            return f"whole numbers from 0 to {n - 1}", lambda v: v.whole and _fills(v, n - 1)
         case Tokens() if hasattr(likelihood, "vocabulary"):
             n = len(likelihood.vocabulary)
             return f"tokens from 0 to {n - 1}", lambda v: v.whole and v.high < n
@@ -146,6 +146,11 @@ def expected(likelihood: Any, transform: Any) -> Wanted | None:
         ):
             return ALLOWED["unit"]
     return None
+
+
+def _fills(values: Values, most: float) -> bool:
+    """Whether they are on a scale up to ``most``, and not on one that ends at 1."""
+    return values.high <= most and not (most > 1 and 0 < values.high <= 1)
 
 
 def decoded_elements(likelihood: Any) -> int:
