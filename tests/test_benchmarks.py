@@ -33,6 +33,7 @@ assert done.stdout
         "defaults",
         "diagnosis",
         "photographs",
+        "sequences",
     ],
 )
 def test_the_quick_form_runs(name, tmp_path):

@@ -67,7 +67,7 @@ class Autoregressive(nn.Module):
         segments: Size = 1,
         hidden: Size = 256,
         layers: Size = 1,
-        embedding: Size = 128,
+        embedding: Size = 64,
         word_dropout: Rate = 0.0,
         scheduled_sampling: NonNegative = 0,
     ) -> None:

@@ -47,7 +47,7 @@ class BidirectionalLSTM(nn.Module):
         out_features: Size,
         hidden: Size = 256,
         layers: Size = 1,
-        embedding: Size = 128,
+        embedding: Size = 64,
         *,
         ends: bool = False,
         context_dim: NonNegative = 0,

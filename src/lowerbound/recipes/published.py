@@ -235,22 +235,24 @@ tokens = Recipe(
         "latent_dim": 64,
         "network": {"part": "BidirectionalLSTM"},
         "likelihood": {"part": "Autoregressive", "word_dropout": 0.3, "network": network()},
-        "objective": WARM_UP | {"beta": {"part": "Linear", "duration": 10.0}},
+        "objective": {"part": "ELBO", "beta": {"part": "Linear", "final": 0.2}},
     },
     RECURRENT,
-    notes="likelihood.segments=8 with likelihood.network=Conductor makes it a hierarchical one.",
+    notes="Three of ten tokens are hidden from the decoder in training, and the KL's weight rises "
+    "to .2 only, so that the code is not left empty; objective.beta=1 maximises the bound itself.  "
+    "likelihood.segments=8 with likelihood.network=Conductor makes it a hierarchical one.",
 )
 musicvae_2bar = Recipe(
     "MusicVAE of melodies of 2 bars, 32 sixteenths.",
     MUSIC,
     {
         "latent_dim": 256,
-        "network": {"part": "BidirectionalLSTM", "hidden": 512, "embedding": 256},
+        "network": {"part": "BidirectionalLSTM", "hidden": 512, "embedding": 128},
         "posterior": {"part": "DiagonalGaussian", "scale": "softplus"},
         "likelihood": {
             "part": "Autoregressive",
             "layers": 2,
-            "embedding": 256,
+            "embedding": 128,
             "scheduled_sampling": 1000,
             "network": network(),
         },
@@ -265,7 +267,7 @@ musicvae_16bar = Recipe(
     MUSIC,
     {
         "latent_dim": 512,
-        "network": {"part": "BidirectionalLSTM", "hidden": 2048, "layers": 2, "embedding": 512},
+        "network": {"part": "BidirectionalLSTM", "hidden": 2048, "layers": 2, "embedding": 256},
         "posterior": {"part": "DiagonalGaussian", "scale": "softplus"},
         "likelihood": {
             "part": "Autoregressive",
@@ -273,7 +275,7 @@ musicvae_16bar = Recipe(
             "segments": 16,
             "hidden": 1024,
             "layers": 2,
-            "embedding": 512,
+            "embedding": 256,
             "network": {"part": "Conductor", "hidden": 1024, "layers": 2},
         },
         "objective": {
