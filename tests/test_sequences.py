@@ -265,6 +265,51 @@ def test_a_multilayer_perceptron_sees_tokens_one_hot():
     assert model.embed(sequences()).shape == (60, 2)
 
 
+def test_sequences_on_disk_are_trained_on(tmp_path):
+    x = np.random.default_rng(0).integers(0, 300, (5000, 4))
+    np.save(tmp_path / "x.npy", x)
+    parts = load(tmp_path / "x.npy", on_disk=True, test=10)
+    experiment = recipes.tokens(parts.train, **SMALL, batch_size=500, epochs=1)
+    assert len(experiment.model.likelihood.vocabulary) == x.max() + 1
+    history = lb.fit(
+        experiment.model, parts.train, None, training=experiment.training, callbacks=[]
+    )
+    assert history[0]["train"]["reconstruction"] < 4.1 * math.log(300)
+    assert lb.evaluate(experiment.model, parts.test, samples=2).elbo.value > -4.1 * math.log(300)
+
+
+@pytest.mark.parametrize(("name", "length"), [("musicvae-2bar", 32), ("musicvae-16bar", 256)])
+def test_musicvae_has_the_papers_parts(name, length):
+    x = np.random.default_rng(0).integers(0, 90, (4, length)).astype(np.uint8)
+    recipe = recipes.RECIPES[name]
+    settings, training = recipe.merged({})
+    sizes = {"hidden": 6, "likelihood.hidden": 6, "latent_dim": 4, "embedding": 3}
+    if name == "musicvae-16bar":
+        sizes |= {"likelihood.network.hidden": 6}
+        assert settings["likelihood"]["segments"] == 16
+        assert settings["objective"]["free_bits"] == pytest.approx(256 * math.log(2))
+    experiment = recipe(from_arrays(x, vocabulary=90), **sizes)
+    assert training.batch_size == 512
+    assert experiment.objective.beta(math.inf) == 0.2
+    model = experiment.model.eval()
+    p = model.likelihood(torch.randn(2, 4))
+    assert p.h.shape[1] == (16 if name == "musicvae-16bar" else 1)
+    assert p.sample().shape == p.mean.shape == (2, length)
+    expected = torch.nn.functional.softplus(model.posterior.network(torch.tensor(x).float())[:, 4:])
+    torch.testing.assert_close(model.encode(torch.tensor(x)).stddev, expected)
+
+
+def test_codes_can_be_fitted_with_the_weights_as_they_are():
+    """cuDNN takes no gradient through an LSTM in evaluation mode."""
+    model = recipes.tokens(sequences(), **SMALL, **HIERARCHICAL).model.eval()
+    lstms = [module for module in model.modules() if isinstance(module, nn.LSTM)]
+    assert len(lstms) == 3
+    assert all(lstm.training for lstm in lstms)
+    assert not any(lstm.dropout for lstm in lstms)
+    found = lb.evaluation.anneal(model, sequences(4), steps=3, chains=2)
+    assert math.isfinite(found.evidence.value)
+
+
 # Runs.
 
 

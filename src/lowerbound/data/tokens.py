@@ -136,7 +136,8 @@ def expect_vocabulary(data: D, vocabulary: tuple[str, ...], length: int) -> D:
             )
         x = F.pad(x, (0, length - data.shape[0]), value=end)
         _expect_ends(x, end, data.name)
-    return _declared(replace(data, x=x, schema=(Field("x", "real", x.shape[1:]),)), vocabulary)
+    schema = (Field("x", "tokens", tuple(x.shape[1:]), vocabulary),)
+    return replace(data, x=x, schema=schema)
 
 
 def _declared(data: D, vocabulary: tuple[str, ...]) -> D:

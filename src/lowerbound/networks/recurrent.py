@@ -22,6 +22,16 @@ def initial_state(layer: nn.Linear, features: Tensor, layers: int) -> State:
     return states[0].contiguous(), states[1].contiguous()
 
 
+class LSTM(nn.LSTM):
+    """torch's, always in training mode, without which cuDNN takes no gradient; it has no dropout.
+
+    So codes can be fitted with the weights as they are, on a GPU too.
+    """
+
+    def train(self, mode: bool = True) -> LSTM:  # noqa: FBT001, FBT002
+        return super().train()
+
+
 @part
 class BidirectionalLSTM(nn.Module):
     """A linear layer on what an LSTM remembers at both ends of a sequence, reading it both ways.
@@ -55,7 +65,7 @@ class BidirectionalLSTM(nn.Module):
         super().__init__()
         self.codes, self.ends = codes, ends
         self.embedding = nn.Embedding(codes, embedding)
-        self.lstm = nn.LSTM(embedding, hidden, layers, bidirectional=True)
+        self.lstm = LSTM(embedding, hidden, layers, bidirectional=True)
         self.output = nn.Linear(2 * hidden + context_dim, out_features)
 
     def forward(
@@ -104,7 +114,7 @@ class Conductor(nn.Module):
         super().__init__()
         self.steps, self.layers = steps, layers
         self.begin = nn.Linear(in_features + context_dim, 2 * layers * hidden)
-        self.lstm = nn.LSTM(1, hidden, layers)
+        self.lstm = LSTM(1, hidden, layers)
         self.output = nn.Linear(hidden, out_features // steps)
 
     def forward(
@@ -138,7 +148,7 @@ class NextToken(nn.Module):
         self.embedding = nn.Embedding(codes + 1, embedding)
         self.given = nn.Linear(features, embedding)
         self.begin = nn.Linear(features, 2 * layers * hidden)
-        self.lstm = nn.LSTM(embedding, hidden, layers)
+        self.lstm = LSTM(embedding, hidden, layers)
         self.output = nn.Linear(hidden, codes)
 
     def forward(
