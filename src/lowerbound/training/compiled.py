@@ -134,7 +134,8 @@ class CompiledStep:
     ) -> Tensor:
         threads = torch.get_num_threads()
         if threads not in self.graphs:
-            self.graphs[threads] = Graph(self._function(), self._options(threads))
+            here = batch.x.device.type == "cpu"
+            self.graphs[threads] = Graph(self._function(), threads if here else None)
         for held in self.schedules:
             held.value.fill_(held.schedule(time))
         t, average = self.state.optimizer.t.item() + 1, self.state.average
@@ -163,12 +164,6 @@ class CompiledStep:
             far = (found.double() - value.double()).norm()
             if math.isfinite(loss) and not far <= close * (value.double().norm() + 1e-3 * largest):
                 raise CannotCompile(f"compiled, what it does to {name} was something else")
-
-    def _options(self, threads: int) -> dict[str, Any]:
-        """Noise as without compilation; on a processor, kernels for so many ``threads``."""
-        if self.batch.x.device.type != "cpu":
-            return {"fallback_random": True}
-        return {"fallback_random": True, "cpp.threads": threads}
 
     def _function(self) -> Callable[..., Tensor]:
         """The whole step as a function of tensors."""

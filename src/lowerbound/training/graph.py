@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.errors import brief
+from lowerbound.training.rewriting import converted, simplified
 
 
 class CannotCompile(Exception):
@@ -25,10 +26,10 @@ class Graph:
 
     Args:
         function: is captured whole when it is first called.
-        options: of torch's inductor.
+        threads: how many the compiled code has, on a processor; None on another device.
     """
 
-    def __init__(self, function: Callable[..., Tensor], options: dict[str, Any]) -> None:
+    def __init__(self, function: Callable[..., Tensor], threads: int | None) -> None:
         self.inner: Callable[..., Any] | None = None
         self.given: list[Any] = []
         self.fixed: Any = None
@@ -38,11 +39,22 @@ class Graph:
         def backend(graph: Any, examples: list[Any]) -> Callable[..., Any]:
             from torch._dynamo import lookup_backend
 
-            inner = lookup_backend("inductor")(
+            options: dict[str, Any] = {"fallback_random": True}  # noise as without compilation
+            floats: list[int] = []
+            if threads is not None:
+                options |= {"cpp.threads": threads, "post_grad_custom_post_pass": simplified()}
+                floats = converted(graph, examples)
+            compiled = lookup_backend("inductor")(
                 graph,
                 examples,
                 config_patches=options,  # type: ignore[call-arg]
             )
+
+            def inner(*given: Any) -> Any:
+                seen = list(given)
+                for place in floats:
+                    seen[place] = seen[place].float()
+                return compiled(*seen)
 
             def run(*given: Any) -> Any:
                 self.inner, self.given = inner, list(given)
