@@ -32,8 +32,14 @@ class Batch(NamedTuple):
     context: Tensor | None
 
     def at(self, rows: slice | Tensor) -> Batch:
-        """The examples at ``rows``: a slice, or their numbers."""
-        return Batch(self.x[rows], None if self.context is None else self.context[rows])
+        """The examples at ``rows``: a slice, their numbers from 0, or a truth value for each."""
+
+        def of(values: Tensor) -> Tensor:
+            if isinstance(rows, slice) or rows.dtype == torch.bool:
+                return values[rows]
+            return values.index_select(0, rows)  # takes a fraction of the time of indexing
+
+        return Batch(of(self.x), None if self.context is None else of(self.context))
 
     def to(self, device: str | torch.device) -> Batch:
         """The same on ``device``."""

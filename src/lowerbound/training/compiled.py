@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -145,7 +146,7 @@ class CompiledStep:
             0.0 if average is None else average.weight(self.state.step),
             time,
         ]
-        changing = torch.tensor(numbers, dtype=torch.float64), *batch
+        changing = torch.from_numpy(np.array(numbers)), *batch
         return self.graphs[threads](moved, changing, same=same)
 
     def _compare(self, eager: Trial) -> None:
