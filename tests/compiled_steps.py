@@ -15,11 +15,15 @@ import weakref
 import pytest
 import torch
 from torch import nn
+from torch._inductor.graph import GraphLowering
+from torch.nn import functional as F
 
 import lowerbound as lb
 from lowerbound.corruptions import Masking
 from lowerbound.errors import Interrupted
 from lowerbound.training import Callback
+from lowerbound.training.graph import Graph
+from lowerbound.training.rewriting import log1p_exp
 
 ROWS, WIDTH = 72, 6  # the last batch of an epoch is a smaller one
 
@@ -215,14 +219,49 @@ def test_without_a_compiler_training_goes_on(data, monkeypatch):
     monkeypatch.setenv("CXX", "no-such-compiler")
     import torch._inductor.config as inductor
 
-    monkeypatch.setattr(inductor.cpp, "cxx", ("no-such-compiler",))
-    monkeypatch.setattr(inductor, "force_disable_caches", True)
     model = lb.VAE(
         lb.StandardNormal(2),
         lb.DiagonalGaussian(nn.Linear(WIDTH, 4), 2),
         lb.Gaussian(nn.Linear(2, WIDTH), (WIDTH,)),
     )
     notes, training = Notes(), lb.Training(epochs=1, batch_size=16, compile=True)
-    lb.fit(model, data, training=training, callbacks=[notes])
+    with inductor.patch({"cpp.cxx": ("no-such-compiler",), "force_disable_caches": True}):
+        lb.fit(model, data, training=training, callbacks=[notes])
     assert "ompiler" in notes.notes[1]
     assert len(notes.losses) == 5
+
+
+def test_log1p_exp_has_the_digits_of_float32():
+    a = torch.cat((torch.linspace(-100, 100, 20_001), torch.linspace(-1, 1, 20_001)))
+    exact = F.softplus(a.double(), threshold=1e3)
+    found = log1p_exp(a).double()
+    spacing = torch.finfo(torch.float32).eps * exact
+    assert (found - exact).abs().div(spacing + torch.finfo(torch.float32).tiny).max() < 2
+    assert log1p_exp(torch.tensor([torch.inf, -torch.inf])).tolist() == [torch.inf, 0.0]
+    assert log1p_exp(torch.tensor(torch.nan)).isnan()
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+def test_what_the_compiler_is_slow_at_is_put_in_other_words(kind, tmp_path, monkeypatch):
+    codes = []
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(GraphLowering, "save_output_code", codes.append)
+
+    def function(fixed, changing):
+        weight, bias = fixed
+        x = changing[0].to(torch.float32).to(kind) / 255
+        return F.softplus(F.linear(x, weight, bias)).sum(1).mean()
+
+    torch.manual_seed(0)
+    fixed = torch.randn(4, 6, dtype=kind), torch.randn(4, dtype=kind)
+    graph = Graph(function, torch.get_num_threads())
+    bytes_ = torch.arange(48, dtype=torch.uint8).reshape(8, 6)
+    found = graph(fixed, (bytes_,), same=False)
+    (code,) = codes
+    slow = {"uint8_t*", "log1p(", "extern_kernels.addmm("}
+    left = {word for word in slow if word in code}
+    assert left == (set() if kind == torch.float32 else slow - {"uint8_t*"})
+    for x in (bytes_, bytes_.flip(0) + 1):
+        assert torch.allclose(graph(fixed, (x,), same=True), function(fixed, (x,)))
+    assert torch.allclose(found, function(fixed, (bytes_,)))
+    graph.close()

@@ -37,7 +37,9 @@ from lowerbound.evaluation.walk import (
     in_parts,
     judging,
     per_example,
+    shared,
 )
+from lowerbound.processors import Sharing
 from lowerbound.streams import Stream
 from lowerbound.vae import VAE, Conditioned
 
@@ -200,11 +202,12 @@ def bracket(
     betas = schedule(steps)
     tally = _Tally(progress, n * (_pilots(steps) + 2 * (steps - 1) * chains))
     found: list[Tensor] = []
-    with judging(model, seed, Stream.BRACKET):
+    with judging(model, seed, Stream.BRACKET), Sharing() as sharing:
         features = model.features(labels, n)
         z, likelihood = model.joint(n, features)
         for x, context in in_parts(model, likelihood.sample(), features, chains):
-            path, (origin, z) = _Path(model, model.given(x, context)), z.tensor_split([len(x)])
+            path = _Path(model, shared(model.given(x, context), sharing))
+            origin, z = z.tensor_split([len(x)])
             sizes = _step_sizes(path, betas, tally)
             forward, _ = _weights(path, betas, sizes, chains, tally)
             backward, _ = _weights(path, betas[::-1], sizes.flip(0), chains, tally, origin)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -17,6 +18,7 @@ from lowerbound.data.dataset import Batch
 from lowerbound.environment import keep_freed_memory
 from lowerbound.errors import ConfigurationError, DataError
 from lowerbound.likelihoods.support import decoded_elements
+from lowerbound.processors import Sharing
 from lowerbound.streams import Stream, seeded
 from lowerbound.vae import VAE, Conditioned
 
@@ -47,7 +49,7 @@ def per_example(
 
     def of(x: Tensor, context: Tensor | None) -> Mapping[str, Tensor]:
         nonlocal place
-        found = measure(model.given(x, context))
+        found = measure(shared(model.given(x, context), sharing))
         if x.dtype != torch.float64 and not finite(found).all():
             with seeded(x.device, seed, Stream.AGAIN, stream, place):
                 found = _again(in_double(), measure, x, context, found)
@@ -58,8 +60,16 @@ def per_example(
     def in_double() -> VAE:
         return copy.deepcopy(model).double()
 
-    with judging(model, seed, stream) as device:
+    with judging(model, seed, stream) as device, Sharing() as sharing:
         return columns(model, data, of, device, seed, copies, progress, leave_out)
+
+
+def shared(given: Conditioned, sharing: Sharing) -> Conditioned:
+    """``given``, whose decoder is called with no more threads than find a processor."""
+    if given.x.device.type != "cpu":
+        return given
+    log_likelihood = given.log_likelihood
+    return replace(given, log_likelihood=lambda z: sharing(log_likelihood, z))
 
 
 def _again(

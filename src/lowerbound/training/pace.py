@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from lowerbound.data import Batch
+from lowerbound.processors import threads
 from lowerbound.training.callbacks import Callback, ProgressBar
 from lowerbound.training.compiled import FROM_STEPS, CompiledStep
 from lowerbound.training.graph import CannotCompile
 from lowerbound.training.settings import Training
 from lowerbound.training.state import State
 from lowerbound.training.step import EagerStep, TermsOf, trial
-from lowerbound.training.threads import Threads, threads
+from lowerbound.training.threads import Threads
 
 
 class Pace:

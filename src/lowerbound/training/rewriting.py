@@ -47,7 +47,9 @@ def log1p_exp(a: Tensor) -> Tensor:
     """
     e = torch.exp(-a.abs())
     s = e / (2 + e)
-    series = functools.reduce(lambda sum, k: sum * s * s + 2 / k, (11, 9, 7, 5, 3, 1), 2 / 13)
+    series = torch.full_like(s, 2 / 13)
+    for k in (11, 9, 7, 5, 3, 1):
+        series = series * s * s + 2 / k
     return a.clamp(min=0) + s * series
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
 
@@ -93,14 +92,3 @@ class Threads:
         self.now = count
         if count != torch.get_num_threads():
             torch.set_num_threads(count)
-
-
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Within, torch has so many threads."""
-    kept = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(kept)
