@@ -149,9 +149,9 @@ def test_a_likelihood_made_by_hand_stays_as_it_was_made():
     assert (network.layers[0].bias == 5).all()
 
 
-def test_few_examples_are_passed_over_until_there_are_a_thousand_steps():
-    assert recipes.mlp(COUNTS, hidden=(4,)).training.epochs == 1000
-    assert recipes.mlp(torch.zeros(7000, 1), hidden=(4,)).training.epochs == 20
+def test_few_examples_are_passed_over_until_there_are_three_thousand_steps():
+    assert recipes.mlp(COUNTS, hidden=(4,)).training.epochs == 3000
+    assert recipes.mlp(torch.zeros(20_000, 1), hidden=(4,)).training.epochs == 20
     assert recipes.mlp(COUNTS, hidden=(4,), epochs=3).training.epochs == 3
 
 
