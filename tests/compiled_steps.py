@@ -19,11 +19,12 @@ from torch._inductor.graph import GraphLowering
 from torch.nn import functional as F
 
 import lowerbound as lb
+from lowerbound.compiler.graph import Graph
+from lowerbound.compiler.rewriting import log1p_exp
 from lowerbound.corruptions import Masking
 from lowerbound.errors import Interrupted
+from lowerbound.evaluation import decoding, walk
 from lowerbound.training import Callback
-from lowerbound.training.graph import Graph
-from lowerbound.training.rewriting import log1p_exp
 
 ROWS, WIDTH = 72, 6  # the last batch of an epoch is a smaller one
 
@@ -265,3 +266,24 @@ def test_what_the_compiler_is_slow_at_is_put_in_other_words(kind, tmp_path, monk
         assert torch.allclose(graph(fixed, (x,), same=True), function(fixed, (x,)))
     assert torch.allclose(found, function(fixed, (bytes_,)))
     graph.close()
+
+
+@pytest.mark.parametrize("decoder", [nn.Linear(2, WIDTH), Branching(nn.Linear(2, WIDTH))])
+def test_a_compiled_evaluation_finds_what_an_eager_one_finds(decoder, data, monkeypatch):
+    torch.manual_seed(0)
+    model = lb.VAE(
+        lb.StandardNormal(2),
+        lb.DiagonalGaussian(nn.Linear(WIDTH, 4), 2),
+        lb.Gaussian(decoder, (WIDTH,)),
+    )
+    calls = []
+    monkeypatch.setattr(walk, "IMAGES_PER_BATCH", 20)  # 72 rows: the last batch is a smaller one
+    eager = lb.evaluate(model, data, samples=5)
+    monkeypatch.setattr(decoding, "COMPILED_FROM", 0)
+    call = Graph.__call__
+    monkeypatch.setattr(Graph, "__call__", lambda *a, **k: calls.append(1) or call(*a, **k))
+    compiled = lb.evaluate(model, data, samples=5)
+    assert len(calls) == (1 if isinstance(decoder, Branching) else 3)
+    for name in ("elbo", "kl", "importance_weighted"):
+        ours, theirs = getattr(compiled, name), getattr(eager, name)
+        assert ours.value == pytest.approx(theirs.value, rel=1e-6)

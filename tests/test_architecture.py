@@ -23,7 +23,7 @@ SOURCE = Path(lb.__file__).parent
 LAYERS = [
     ["errors", "environment", "docstrings", "hints", "lazy", "notebooks"],
     ["lowerbound", "extras"],
-    ["allocations", "devices", "files", "parts", "pages", "processors", "streams"],
+    ["allocations", "compiler", "devices", "files", "parts", "pages", "processors", "streams"],
     ["music"],
     [
         "data",

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.errors import ConfigurationError, check_count
+from lowerbound.evaluation.decoding import Decoding
 from lowerbound.evaluation.estimates import Estimate, Figures, estimate
 from lowerbound.evaluation.importance import effective_size
 from lowerbound.evaluation.walk import (
@@ -37,9 +38,7 @@ from lowerbound.evaluation.walk import (
     in_parts,
     judging,
     per_example,
-    shared,
 )
-from lowerbound.processors import Sharing
 from lowerbound.streams import Stream
 from lowerbound.vae import VAE, Conditioned
 
@@ -202,11 +201,11 @@ def bracket(
     betas = schedule(steps)
     tally = _Tally(progress, n * (_pilots(steps) + 2 * (steps - 1) * chains))
     found: list[Tensor] = []
-    with judging(model, seed, Stream.BRACKET), Sharing() as sharing:
+    with judging(model, seed, Stream.BRACKET), Decoding(model) as decoding:
         features = model.features(labels, n)
         z, likelihood = model.joint(n, features)
         for x, context in in_parts(model, likelihood.sample(), features, chains):
-            path = _Path(model, shared(model.given(x, context), sharing))
+            path = _Path(model, decoding.of(model.given(x, context), context))
             origin, z = z.tensor_split([len(x)])
             sizes = _step_sizes(path, betas, tally)
             forward, _ = _weights(path, betas, sizes, chains, tally)

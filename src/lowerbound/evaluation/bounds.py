@@ -158,7 +158,13 @@ def evaluate(
         terms = kl_terms(given.q, given.p)
         return columns if terms is None else columns | {"kl_terms": terms.expand(len(given.x), -1)}
 
-    whole = per_example(model, data, measure, seed=seed, stream=Stream.EVALUATE, progress=progress)
+    whole = per_example(
+        *(model, data, measure),
+        seed=seed,
+        stream=Stream.EVALUATE,
+        draws=samples,
+        progress=progress,
+    )
     sound = finite(whole)
     if sound.sum() < 2:
         expect_finite(whole)

@@ -53,6 +53,7 @@ def example_scores(
         measure,
         seed=seed,
         stream=Stream.EVALUATE,
+        draws=samples,
         leave_out=leave_out,
     )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -17,8 +16,8 @@ from lowerbound.data import Data, as_dataset
 from lowerbound.data.dataset import Batch
 from lowerbound.environment import keep_freed_memory
 from lowerbound.errors import ConfigurationError, DataError
+from lowerbound.evaluation.decoding import Decoding
 from lowerbound.likelihoods.support import decoded_elements
-from lowerbound.processors import Sharing
 from lowerbound.streams import Stream, seeded
 from lowerbound.vae import VAE, Conditioned
 
@@ -35,21 +34,22 @@ def per_example(
     seed: int,
     stream: Stream,
     copies: int = 1,
+    draws: int = 1,
     progress: Progress | None = None,
     leave_out: Collection[int] = (),
 ) -> dict[str, Tensor]:
     """What ``measure`` finds of every example: columns (n, …) by name, on the CPU.
 
     It is given batches of which ``copies`` codes for each example can be decoded at once, and those
-    with examples of which float32 cannot hold what it finds once more in float64.  ``progress`` is
-    called with the examples done and their number; those whose numbers are to ``leave_out`` are
-    not measured.
+    with examples of which float32 cannot hold what it finds once more in float64.  Of each example
+    it decodes ``draws`` codes in all.  ``progress`` is called with the examples done and their
+    number; those whose numbers are to ``leave_out`` are not measured.
     """
     place = 0
 
     def of(x: Tensor, context: Tensor | None) -> Mapping[str, Tensor]:
         nonlocal place
-        found = measure(shared(model.given(x, context), sharing))
+        found = measure(decoding.of(model.given(x, context), context))
         if x.dtype != torch.float64 and not finite(found).all():
             with seeded(x.device, seed, Stream.AGAIN, stream, place):
                 found = _again(in_double(), measure, x, context, found)
@@ -60,16 +60,10 @@ def per_example(
     def in_double() -> VAE:
         return copy.deepcopy(model).double()
 
-    with judging(model, seed, stream) as device, Sharing() as sharing:
+    examples = len(data) - len(leave_out)
+    elements = draws * examples * decoded_elements(model.likelihood)
+    with judging(model, seed, stream) as device, Decoding(model, elements) as decoding:
         return columns(model, data, of, device, seed, copies, progress, leave_out)
-
-
-def shared(given: Conditioned, sharing: Sharing) -> Conditioned:
-    """``given``, whose decoder is called with no more threads than find a processor."""
-    if given.x.device.type != "cpu":
-        return given
-    log_likelihood = given.log_likelihood
-    return replace(given, log_likelihood=lambda z: sharing(log_likelihood, z))
 
 
 def _again(

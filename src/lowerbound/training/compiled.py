@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lowerbound.compiler.graph import CannotCompile, Graph
 from lowerbound.data import Batch
 from lowerbound.objectives import Objective
 from lowerbound.schedules import Schedule
 from lowerbound.training.adam import BETA_1, SCALES, at_step, written_out
-from lowerbound.training.graph import CannotCompile, Graph
 from lowerbound.training.settings import Training
 from lowerbound.training.state import State
 from lowerbound.training.step import TermsOf, Trial, mixed, totals, trial, undisturbed

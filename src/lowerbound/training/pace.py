@@ -10,11 +10,11 @@ from time import perf_counter
 import torch
 from torch import Tensor
 
+from lowerbound.compiler.graph import CannotCompile
 from lowerbound.data import Batch
 from lowerbound.processors import threads
 from lowerbound.training.callbacks import Callback, ProgressBar
 from lowerbound.training.compiled import FROM_STEPS, CompiledStep
-from lowerbound.training.graph import CannotCompile
 from lowerbound.training.settings import Training
 from lowerbound.training.state import State
 from lowerbound.training.step import EagerStep, TermsOf, trial

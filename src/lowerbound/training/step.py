@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from lowerbound import streams
+from lowerbound.compiler.graph import CannotCompile
 from lowerbound.data import Batch
 from lowerbound.errors import brief
 from lowerbound.objectives import Objective, Terms
 from lowerbound.streams import Stream
-from lowerbound.training.graph import CannotCompile
 from lowerbound.training.settings import Training
 from lowerbound.training.state import State
 from lowerbound.vae import VAE

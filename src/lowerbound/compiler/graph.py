@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lowerbound.compiler.rewriting import converted, simplified
 from lowerbound.errors import brief
-from lowerbound.training.rewriting import converted, simplified
 
 
 class CannotCompile(Exception):
