@@ -116,15 +116,21 @@ def command() -> str:
     return shlex.join(["benchmarks/run", Path(sys.argv[0]).stem, *sys.argv[1:]])
 
 
+def processor() -> str:
+    """What it calls itself."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "?")
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether the processor does, rather than in float32 and then rounding."""
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
 def machine() -> dict[str, Any]:
     """Where it ran."""
-    model = "unknown"
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            model = line.partition(": ")[2]
-            break
     return {
-        "processor": model,
+        "processor": processor(),
         "cores": os.cpu_count(),
         "torch": torch.__version__,
         "python": platform.python_version(),
@@ -134,6 +140,11 @@ def machine() -> dict[str, Any]:
 def read(name: str) -> dict[str, Any]:
     """results/NAME.json."""
     return json.loads((HERE / "results" / f"{name}.json").read_text())
+
+
+def write_here(name: str, values: dict[str, Any]) -> Path:
+    """This processor's part of results/NAME.json, beside those of others."""
+    return write(name, read(name) | {processor(): values | machine()})
 
 
 def write(name: str, values: dict[str, Any]) -> Path:

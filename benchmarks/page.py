@@ -22,8 +22,22 @@ def table(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def on(values: dict[str, Any]) -> str:
+    """Where it was measured."""
+    return f"{values['processor']}, {values['cores']} cores, PyTorch {values['torch']}"
+
+
+def threads(values: dict[str, Any]) -> str:
+    cells = [
+        [name, f"{row['free']:,.0f}", f"{row['shared']:,.0f}", f"{row['kept']:.0%}"]
+        for name, row in values["rows"].items()
+    ]
+    header = ["", "images/s alone", "with a core taken", "kept"]
+    return f"{on(values)}:\n\n{table(header, cells)}\n\n`{values['command']}`"
+
+
 def training(values: dict[str, Any]) -> str:
-    parts = []
+    parts = [f"On {on(values)}:"]
     for task, measured in values["tasks"].items():
         ordered = sorted(
             measured["contenders"].items(), key=lambda item: -item[1]["images_per_second"]
@@ -133,16 +147,10 @@ def picture(values: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    speed, threads, evaluation, start = map(read, ("training", "threads", "evaluation", "start"))
+    evaluation, start = map(read, ("evaluation", "start"))
     grown, simulated, patches = read("growth"), read("defaults"), read("photographs")
-    picture(speed)
-    shared = table(
-        ["", "images/s alone", "with a core taken", "kept"],
-        [
-            [name, f"{row['free']:,.0f}", f"{row['shared']:,.0f}", f"{row['kept']:.0%}"]
-            for name, row in threads["rows"].items()
-        ],
-    )
+    machines, shared = read("training"), read("threads")
+    picture(next(iter(machines.values())))
     judged = table(
         ["", "images/s", "of the bound"],
         [
@@ -154,8 +162,7 @@ def main() -> None:
     helped = sorted(start["help_s"])[len(start["help_s"]) // 2]
     text = (HERE / "page.md").read_text()
     filled = text.format(
-        machine=f"{speed['cores']} cores ({speed['processor']}), PyTorch {speed['torch']}",
-        training=training(speed),
+        training="\n\n".join(map(training, machines.values())),
         time_to_result=time_to_result(),
         cost=growth(grown),
         cost_command=grown["command"],
@@ -166,8 +173,7 @@ def main() -> None:
         photographs=photographs(patches),
         photographs_command=patches["command"],
         multiplications=f"{patches['multiplications'] / 1e9:.0f}",
-        threads=shared,
-        threads_command=threads["command"],
+        threads="\n\n".join(map(threads, shared.values())),
         evaluation=judged,
         evaluation_command=evaluation["command"],
         peak=f"{evaluation['peak_mb']:,.0f}",

@@ -80,10 +80,8 @@ def main() -> None:
         print(f"{name:<44}{row['free']:>9,.0f} {row['shared']:>9,.0f} images/s {row['kept']:>6.0%}")
     if not told.quick:
         print(
-            harness.write(
-                "threads",
-                {"command": harness.command(), "rounds": told.rounds, "rows": rows}
-                | harness.machine(),
+            harness.write_here(
+                "threads", {"command": harness.command(), "rounds": told.rounds, "rows": rows}
             )
         )
 

@@ -23,11 +23,16 @@ def layers(sizes):
     ]
 
 
+def linear(h, W, b):
+    if told.precision == "float32":
+        return h @ W + b
+    return jnp.dot(h.astype(jnp.bfloat16), W.astype(jnp.bfloat16)).astype(jnp.float32) + b
+
+
 def mlp(layers, h):
     for W, b in layers[:-1]:
-        h = jax.nn.relu(h @ W + b)
-    W, b = layers[-1]
-    return h @ W + b
+        h = jax.nn.relu(linear(h, W, b))
+    return linear(h, *layers[-1])
 
 
 def loss(params, x, key):

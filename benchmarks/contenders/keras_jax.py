@@ -10,6 +10,8 @@ from keras import layers, ops
 
 told = protocol.task()
 keras.utils.set_random_seed(0)
+if told.precision == "bfloat16":
+    keras.config.set_dtype_policy("mixed_bfloat16")
 
 
 def pixels(path):
@@ -25,7 +27,7 @@ class Sampling(layers.Layer):
         self.seeds = keras.random.SeedGenerator(0)
 
     def call(self, heads):
-        mean, log_variance = ops.split(heads, 2, axis=1)
+        mean, log_variance = ops.split(ops.cast(heads, "float32"), 2, axis=1)
         kl = 0.5 * ops.sum(ops.exp(log_variance) + mean**2 - 1 - log_variance, axis=1)
         self.add_loss(ops.mean(kl))
         noise = keras.random.normal(ops.shape(mean), seed=self.seeds)
@@ -33,6 +35,7 @@ class Sampling(layers.Layer):
 
 
 def bce(x, logits):
+    logits = ops.cast(logits, "float32")
     return ops.sum(ops.binary_crossentropy(x, logits, from_logits=True), axis=1)
 
 
