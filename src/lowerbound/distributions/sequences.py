@@ -53,28 +53,29 @@ class Autoregressive(Unvalidated):
         super().__init__(h.shape[:-2], Size([length]), validate_args=False)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        tokens, log_p = self._told(value)
-        chosen = log_p.gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
+        tokens, rows, logits = self._told(value)
+        log_p = -F.cross_entropy(logits.flatten(0, 1), rows.flatten(), reduction="none")
+        log_p = log_p.view_as(rows).T.reshape(tokens.shape)
         if self.ends:
             ended = (tokens == self.codes - 1).cummax(-1).values[..., :-1]
-            chosen = torch.cat((chosen[..., :1], chosen[..., 1:].masked_fill(ended, 0.0)), -1)
-        return chosen.sum(-1)
+            log_p = torch.cat((log_p[..., :1], log_p[..., 1:].masked_fill(ended, 0.0)), -1)
+        return log_p.sum(-1)
 
     def token_log_probs(self, value: Tensor) -> Tensor:
         """log p(xₜ = k | x₍<t₎, h) of every code k at each place of ``value``, (*batch, T, codes).
 
         What follows an end is as if it were not known.
         """
-        return self._told(value)[1]
+        tokens, _, logits = self._told(value)
+        return F.log_softmax(logits, -1).movedim(0, 1).reshape(*tokens.shape, self.codes)
 
-    def _told(self, value: Tensor) -> tuple[Tensor, Tensor]:
-        """``value`` as codes, and the log-probabilities of all codes given those before."""
+    def _told(self, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """``value`` as codes, (*batch, T); its segments, (time, n); and logits for these."""
         batch = torch.broadcast_shapes(self.batch_shape, value.shape[:-1])
         tokens, h = value.long().expand(*batch, -1), self._rows(batch)
         rows = self._split(tokens)
         logits, _ = self.next_token(h, self._before(rows, h), None)
-        log_p = F.log_softmax(logits.to(self.h.dtype), -1)
-        return tokens, log_p.movedim(0, 1).reshape(*tokens.shape, self.codes)
+        return tokens, rows, logits.to(self.h.dtype)
 
     def _before(self, rows: Tensor, h: Tensor) -> Tensor:
         """The tokens that are told before each, (time, n)."""
