@@ -352,6 +352,7 @@ def test_the_command_line_takes_sequences_from_end_to_end(tmp_path, capsys, monk
     settings = [f"--set={key}={value}" for key, value in SMALL.items()]
     train = ["train", "tokens", "--data", str(tmp_path / "x.npy"), "--out", run, *settings]
     for command in (
+        ["recipes", "musicvae_2bar"],
         [*train, "--set=epochs=2", "--quiet"],
         ["evaluate", run, "--samples", "4"],
         ["embed", run, "--out", f"{run}/z.npy"],

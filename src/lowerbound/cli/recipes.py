@@ -42,8 +42,8 @@ def recipes(
     parts = [part for axis in AXES for part in choices(axis)]
     if name is None:
         show(*_all(), json)
-    elif name in RECIPES:
-        show(*explain_recipe(name), json)
+    elif (dashed := name.replace("_", "-")) in RECIPES:  # as in Python
+        show(*explain_recipe(dashed), json)
     elif name in parts:
         show(*explain_part(name), json)
     else:

@@ -133,7 +133,7 @@ def train(
             "runs/first; lowerbound recipes lists the recipes"
         )
     else:
-        settings = recipes.parse(set_ or [])
+        recipe, settings = recipe.replace("_", "-"), recipes.parse(set_ or [])  # as in Python
         try:
             recipes.check(recipe, settings)
         except ConfigurationError as error:
