@@ -10,31 +10,20 @@ from lowerbound.training.threads import Threads
 
 
 class Clock:
-    """Time as steps take it: ``seconds`` of each number of threads, on processors of our own."""
+    """Times of a step by the number of threads."""
 
     def __init__(self, seconds):
-        self.seconds, self.now, self.cpu, self.share = seconds, 0.0, 0.0, 1.0
-
-    def perf_counter(self):
-        return self.now
-
-    def process_time(self):
-        return self.cpu
+        self.seconds = seconds
 
     def step(self, chosen):
-        spent = self.seconds[chosen.now]
-        self.now += spent
-        self.cpu += self.share * spent * chosen.now
-        chosen.took(spent)
+        chosen.took(self.seconds[chosen.now])
 
 
 @pytest.fixture
-def clock(monkeypatch):
-    clock = Clock({4: 1.0, 2: 1.5, 1: 2.5})
-    monkeypatch.setattr(threads, "time", clock)
+def clock():
     kept = torch.get_num_threads()
     torch.set_num_threads(4)
-    yield clock
+    yield Clock({4: 1.0, 2: 1.5, 1: 2.5})
     torch.set_num_threads(kept)
 
 
@@ -71,11 +60,13 @@ def test_where_bits_depend_on_the_number_it_stays(clock):
     assert asked == [2]
 
 
-def test_what_is_costly_is_tried_only_beside_others(clock):
-    asked = []
+def test_what_is_costly_is_tried_only_when_others_stay(clock, monkeypatch):
+    asked, looks = [], iter([True] * 9 + [False] + [True] * 100)
+    monkeypatch.setattr(threads, "taken", lambda most: next(looks))
     chosen = Threads(lambda count: not asked.append(count), costly=True)
-    run(clock, chosen, 100)
-    assert not asked
-    clock.share = 0.5
-    run(clock, chosen, 100)
+    for number in range(1, 10_000):
+        clock.step(chosen)
+        if asked:
+            break
     assert asked == [1]
+    assert len(list(looks)) == 90  # nine looks, a free one, and then ten

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable
 
 import torch
+
+from lowerbound.processors import taken
 
 WINDOW, SPAN = 5, 0.02  # steps, and seconds of them, at least, whose median is compared
 BETTER = 0.95  # of the time of a step, to move to another number
 WORSE = 1.5  # times what a step took before, and another number is tried at once
 HOPELESS = 2.0  # times what a step takes, and a trial is over
-SHARED = 0.8  # of the processors' time, and others have a part of them
+OFTEN = 10  # times in a row that others have a processor, before what is costly is tried
 PATIENCE, LONGEST = 8, 512  # such windows between trials, at first and at last
 
 
@@ -28,7 +29,7 @@ class Threads:
         same: whether steps with so many threads have the results of those before, bit by bit; asked
             once for each number, and what has not is never used.
         costly: whether a new number costs seconds, so that one thread alone is the only other one,
-            and is not tried unless other processes seem to have a part of the processors.
+            and is not tried before others have had a processor for a while.
     """
 
     def __init__(self, same: Callable[[int], bool], *, costly: bool = False) -> None:
@@ -38,8 +39,7 @@ class Threads:
         self.window: list[float] = []
         self.spent, self.usual = 0.0, float("inf")
         self.patience, self.down = PATIENCE, False
-        self.waited, self.began = 0, time.perf_counter()
-        self.cpu = time.process_time()
+        self.waited = self.met = 0
 
     def took(self, seconds: float) -> None:
         """A step took so long."""
@@ -56,10 +56,9 @@ class Threads:
             due = self.waited > self.patience or median > WORSE * self.usual
             self.usual = median
             if due:
-                passed = time.perf_counter() - self.began
-                self._try(shared=time.process_time() - self.cpu < SHARED * passed * self.now)
+                self._try()
         self.window.clear()
-        self.spent, self.began, self.cpu = 0.0, time.perf_counter(), time.process_time()
+        self.spent = 0.0
 
     @property
     def _trying(self) -> bool:
@@ -73,7 +72,7 @@ class Threads:
             self.patience = min(2 * self.patience, LONGEST)
             self._use(self.home)
 
-    def _try(self, *, shared: bool) -> None:
+    def _try(self) -> None:
         """Half as many threads, or twice as many, in turn where both may do."""
         self.waited = 0
         fewer, more = self.home // 2, min(2 * self.home, self.most)
@@ -82,11 +81,19 @@ class Threads:
         self.down = not self.down
         count = fewer if fewer and (self.down or more == self.home) else more
         if count not in self.known:
-            if self.costly and not shared:
+            if self.costly and not self._others_stay():
                 return
             self.known[count] = self.same(count)
         if self.known[count]:
             self._use(count)
+
+    def _others_stay(self) -> bool:
+        """Whether others have had a processor each time that this was asked of late."""
+        if not taken(self.most):
+            self.met, self.patience = 0, min(2 * self.patience, LONGEST)
+            return False
+        self.met += 1
+        return self.met >= OFTEN
 
     def _use(self, count: int) -> None:
         self.now = count
