@@ -37,8 +37,8 @@ LAYERS = [
     ["distributions"],
     ["context", "priors", "posteriors", "likelihoods"],
     ["vae"],
-    ["objectives"],
-    ["storage", "evaluation", "compression"],
+    ["objectives", "walks"],
+    ["storage", "evaluation", "compression", "reproduction"],
     ["training"],
     ["recipes"],
     ["runs", "diagnosis"],
@@ -60,7 +60,8 @@ PUBLIC = {
     "VampPrior", "ZeroInflatedNegativeBinomial",
     "__version__", "compression", "data", "diagnose", "diagnose_draws", "diagnose_kl",
     "diagnose_loss", "distributions", "divergences", "errors", "evaluate", "evaluation", "fit",
-    "load", "networks", "part", "plots", "recipes", "save", "transforms",
+    "load", "music", "networks", "part", "plots", "recipes", "reproduction", "save", "transforms",
+    "walks",
 }  # fmt: skip
 
 

@@ -109,6 +109,7 @@ def test_version(run):
 
 COMMANDS = [
     *("train", "evaluate", "rates", "report", "diagnose", "reconstruct", "sample", "embed"),
+    *("interpolate", "vary"),
     *("compress", "decompress", "recipes", "data list", "data get"),
 ]
 

@@ -6,10 +6,13 @@ from lowerbound import distributions as distributions
 from lowerbound import divergences as divergences
 from lowerbound import errors as errors
 from lowerbound import evaluation as evaluation
+from lowerbound import music as music
 from lowerbound import networks as networks
 from lowerbound import plots as plots
 from lowerbound import recipes as recipes
+from lowerbound import reproduction as reproduction
 from lowerbound import transforms as transforms
+from lowerbound import walks as walks
 from lowerbound.context import Labels as Labels
 from lowerbound.corruptions import BernoulliDraw as BernoulliDraw
 from lowerbound.corruptions import GaussianNoise as GaussianNoise

@@ -40,6 +40,7 @@ class Stream(IntEnum):
     READINGS = 19
     LABELS = 20
     TRIAL = 21
+    NEAR = 22
 
 
 def key(seed: int, stream: Stream, *place: int) -> int:

@@ -12,7 +12,7 @@ from unicodedata import category
 import typer
 
 import lowerbound
-from lowerbound.cli import compress, data, diagnose, evaluate, inspect, recipes, train
+from lowerbound.cli import compress, data, diagnose, evaluate, inspect, recipes, train, walks
 from lowerbound.cli.command import Group, UsageError, register, sentence, show_help
 from lowerbound.cli.output import show_every_letter, show_notes
 from lowerbound.cli.settings import WithSettings
@@ -38,6 +38,8 @@ for command in (
     inspect.reconstruct,
     inspect.sample,
     inspect.embed,
+    walks.interpolate,
+    walks.vary,
     compress.compress,
     compress.decompress,
     recipes.recipes,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,15 +12,27 @@ import numpy as np
 from lowerbound.errors import ConfigurationError
 from lowerbound.extras import needs
 from lowerbound.files import write_atomic
+from lowerbound.music import VOCABULARY
+from lowerbound.music.midi import midi_bytes
+from lowerbound.music.sound import wave_bytes
+from lowerbound.music.windows import BAR, MetreName
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from torch import Tensor
 
+    from lowerbound.vae import VAE
 
-def expect_examples(out: Path, shape: Sequence[int]) -> None:
-    """Raises ConfigurationError: ``out`` is no file for examples of this shape."""
-    if len(shape) == 3:
+
+def is_melodic(model: VAE) -> bool:
+    """Whether what it models are melodies."""
+    return getattr(model.likelihood, "vocabulary", None) == VOCABULARY
+
+
+def expect_examples(out: Path, model: VAE) -> None:
+    """Raises ConfigurationError: ``out`` is no file for examples of this model."""
+    if is_melodic(model):
+        _expect(out, (".mid", ".wav", ".png", ".npy"), "melodies")
+    elif len(model.shape) == 3:
         _expect(out, (".png", ".npy"), "images")
     else:
         _expect(out, (".npy", ".csv"), "rows of numbers")
@@ -30,26 +41,45 @@ def expect_examples(out: Path, shape: Sequence[int]) -> None:
 def write_examples(
     out: Path,
     values: np.ndarray,
-    columns: Sequence[str] | None,
-    draw: Callable[[ModuleType], Figure],
+    model: VAE,
+    drawn: dict[str, np.ndarray] | None = None,
+    *,
+    metre: MetreName = "4/4",
+    titles: Sequence[str] = (),
     classes: np.ndarray | None = None,
 ) -> None:
-    """Examples as .npy, .csv (a table), or .png (images, drawn by ``draw`` with `plots`).
+    """Examples as .npy, .csv (a table), .png, .mid or .wav (melodies, one after the other).
 
-    A table also has the names of their ``classes``, if there are any, as a last column.
+    A picture shows all that is ``drawn``, by name one above the other, with ``titles`` above; a
+    melody is heard after what stands above it.  A table also has the names of the examples'
+    ``classes``, if there are any, as a last column.
     """
+    rows = drawn or {"": values}
     if out.suffix == ".npy":
         write_array(out, values)
     elif out.suffix == ".csv":
-        names = columns or [f"x{i}" for i in range(values.shape[1])]
+        names = model.columns or [f"x{i}" for i in range(values.shape[1])]
         table = {name: values[:, i] for i, name in enumerate(names)}
         if classes is not None:
             table["class" if "label" in table else "label"] = classes
         write_table(out, table)
-    else:
+    elif out.suffix == ".png":
         from lowerbound import plots
 
-        plots.save(draw(plots), out)
+        if is_melodic(model):
+            figure = plots.piano_rolls(rows, bar=BAR[metre], titles=titles)
+        else:
+            span = value_range(next(iter(rows.values())))
+            figure = (
+                plots.reconstructions(rows, labels=titles or None, value_range=span)
+                if drawn
+                else plots.image_grid(values, value_range=span)
+            )
+        plots.save(figure, out)
+    else:
+        in_turn = np.stack(list(rows.values()), 1).reshape(-1, values.shape[1]).astype(np.uint8)
+        played = wave_bytes(in_turn) if out.suffix == ".wav" else midi_bytes(in_turn, metre=metre)
+        write_atomic(out, played)
 
 
 def value_range(images: np.ndarray) -> tuple[float, float]:

@@ -10,7 +10,12 @@ import typer
 from lowerbound.cli.options import Data, Device, Folder, Json, Labels, Quiet, Seed, Split
 from lowerbound.cli.output import checking, progress, show, watched, wrote
 
-Out = Annotated[Path, typer.Option(help="A .png (images), .npy or .csv file to write.")]
+Out = Annotated[
+    Path,
+    typer.Option(
+        help="A .png (images), .mid, .wav or .png (melodies), .npy or .csv file to write."
+    ),
+]
 
 
 def report(
@@ -52,7 +57,7 @@ def reconstruct(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Write reconstructions of the first n examples (for a .png, beside the originals).
+    """Write reconstructions of the first n examples; .png, .mid and .wav have the originals too.
 
     Examples:
         lowerbound reconstruct runs/first --out rebuilt.png
@@ -60,21 +65,18 @@ def reconstruct(
         lowerbound reconstruct runs/first --split train -n 100 --out rebuilt.npy
     """
     from lowerbound import evaluation
-    from lowerbound.cli.exports import expect_examples, value_range, write_examples
+    from lowerbound.cli.exports import expect_examples, write_examples
     from lowerbound.runs import Run
 
     run = Run.open(folder, device, checking)
     model = run.model
-    expect_examples(out, model.shape)
+    expect_examples(out, model)
     examples = run.examples(split, data, labels).take(n)
     rebuilt = watched(
         "reconstructing", evaluation.reconstruct, model, examples, label=label
     ).numpy()
-    original = examples.x.numpy()
-    pairs, span = {"original": original, "reconstruction": rebuilt}, value_range(original)
-    write_examples(
-        out, rebuilt, examples.columns, lambda plots: plots.reconstructions(pairs, value_range=span)
-    )
+    pairs = {"original": examples.x.numpy(), "reconstruction": rebuilt}
+    write_examples(out, rebuilt, model, pairs, metre=run.metre)
     wrote(out, json, rebuilt)
 
 
@@ -87,8 +89,18 @@ def sample(
         typer.Option(help="The class to draw, from a conditional model; else all in turn."),
     ] = None,
     mean: Annotated[
-        bool, typer.Option("--mean", help="The decoder's mean at z ~ p(z), not a draw.")
+        bool, typer.Option("--mean", help="The decoder's mean at z, not a draw.")
     ] = False,
+    near: Annotated[
+        str | None,
+        typer.Option(
+            help="Draw z around the code of a file's first example, or of a test "
+            "example by its number."
+        ),
+    ] = None,
+    spread: Annotated[
+        float, typer.Option(min=0, help="With --near: the standard deviation of z around it.")
+    ] = 0.3,
     seed: Seed = 0,
     device: Device = None,
     quiet: Quiet = False,
@@ -99,26 +111,29 @@ def sample(
     Examples:
         lowerbound sample runs/first --mean --out samples.png
         lowerbound sample runs/conditional --label 5 -n 1000 --seed 1 --out fives.npy
+        lowerbound sample runs/m --near a.mid --spread 0.3 -n 8 --out variations.mid
     """
     import numpy as np
 
-    from lowerbound.cli.exports import expect_examples, value_range, write_examples
+    from lowerbound import walks
+    from lowerbound.cli.exports import expect_examples, write_examples
+    from lowerbound.cli.walks import code_of
     from lowerbound.runs import Run
 
-    run = Run.open(folder, device)
-    expect_examples(out, run.model.shape)
-    drawing = {"seed": seed, "mean": mean}
+    run = Run.open(folder, device, checking)
+    expect_examples(out, run.model)
+    drawing: Any = {"seed": seed, "mean": mean}
     labels = run.labels(n, label)
-    drawn = watched("drawing", run.model.sample, n, labels, **drawing).cpu().numpy()
+    if near is None:
+        drawn = watched("drawing", run.model.sample, n, labels, **drawing).cpu().numpy()
+    else:
+        code, own = code_of(run, near)
+        chosen = own if label is None or labels is None else labels[:1]
+        labels = None if chosen is None else chosen.expand(n)
+        drawn = walks.near(run.model, code, n, spread, chosen, **drawing).cpu().numpy()
     names: Any = getattr(run.model.context, "names", None)
     classes = None if labels is None or names is None else np.asarray(names)[labels.numpy()]
-    write_examples(
-        out,
-        drawn,
-        run.model.columns,
-        lambda plots: plots.image_grid(drawn, value_range=value_range(drawn)),
-        classes,
-    )
+    write_examples(out, drawn, run.model, metre=run.metre, classes=classes)
     wrote(out, json, drawn)
 
 

@@ -23,16 +23,18 @@ from lowerbound.data.reading import Reading
 from lowerbound.errors import DataError, StorageError
 from lowerbound.extras import needs
 from lowerbound.files import read_regular, write_atomic
-from lowerbound.music import VOCABULARY, Melodies, Melody, Metre, families, read_files, windows
-from lowerbound.music import transpose as moved
-from lowerbound.music.reading import files_in
-from lowerbound.music.windows import metres_of
+from lowerbound.music.kinship import families
+from lowerbound.music.melody import Melody
+from lowerbound.music.reading import Melodies, files_in, read_files
+from lowerbound.music.score import Metre
+from lowerbound.music.tokens import VOCABULARY, transpose
+from lowerbound.music.windows import metres_of, windows
 
 log = logging.getLogger("lowerbound")
 
 OPTIONS = ("bars", "metre", "track", "transpose")
 COLLECTIONS = ("airdsAirs", "essenFolksong", "miscFolk", "oneills1850", "ryansMammoth")
-CACHE_FORMAT, MOST_CACHED = 1, 2**28
+CACHE_FORMAT, MOST_CACHED = 2, 2**28
 TEST_FRACTION = 0.1
 
 
@@ -88,7 +90,7 @@ def transposed(data: Dataset, semitones: int) -> Dataset:
     if data.schema[0].categories != VOCABULARY or not semitones:
         return data
     shifts = [0, *(sign * by for by in range(1, semitones + 1) for sign in (1, -1))]
-    found = [moved(data.x.numpy(), by) for by in shifts]
+    found = [transpose(data.x.numpy(), by) for by in shifts]
     x = torch.from_numpy(np.concatenate([tokens for tokens, _ in found]))
     groups = data.groups
     if groups is not None:
@@ -119,7 +121,9 @@ def _windows(
     if others:
         metres = ", ".join(f"{number:,} in {metre}" for metre, number in others.most_common(5))
         told.append(f"melodies of other metres: {metres}")
-    told += [f"{number:,} windows {why}" for why, number in found.left_out.items()]
+    if found.left_out:
+        why = ", ".join(f"{number:,} {reason}" for reason, number in found.left_out.items())
+        told.append(f"windows: {why}")
     left_out = "; ".join(told) or "nothing"
     what = f"windows of {reading.bars} bars in {reading.metre}"
     if not len(found.tokens):

@@ -19,7 +19,13 @@ PEAK = 10 ** (-3 / 20)
 
 
 def wave_bytes(tokens: np.ndarray, *, tempo: float = 120.0, rate: int = RATE) -> bytes:
-    """`sound` as a WAV file of one channel, 16 bits a sample."""
+    """`sound` as a WAV file of one channel, 16 bits a sample.
+
+    Args:
+        tokens: melodies (n, T).
+        tempo: quarters a minute.
+        rate: samples a second.
+    """
     samples = np.rint(sound(tokens, tempo=tempo, rate=rate) * (2**15 - 1)).astype("<i2")
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as file:

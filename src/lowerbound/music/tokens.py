@@ -25,12 +25,18 @@ def pitch_name(pitch: int) -> str:
     return f"{LETTERS[pitch % 12]}{pitch // 12 - 1}"
 
 
-VOCABULARY = ("hold", "off", *(pitch_name(pitch) for pitch in range(LOWEST, HIGHEST + 1)))
+VOCABULARY: tuple[str, ...] = ("hold", "off", *(pitch_name(pitch) for pitch in range(LOWEST, HIGHEST + 1)))
 
 
 @dataclass(frozen=True)
 class Notes:
-    """Notes of a melody, by start, in steps of a sixteenth: (notes,) each."""
+    """Notes of a melody, by start.
+
+    Args:
+        start: the step, a sixteenth, at which each begins, (notes,).
+        end: the step before which it ends.
+        pitch: its MIDI number; 60 is middle C.
+    """
 
     start: np.ndarray
     end: np.ndarray
@@ -38,7 +44,10 @@ class Notes:
 
 
 def notes(tokens: np.ndarray) -> Notes:
-    """The notes of one melody (T,); a hold at its start is silent, as is one after a note-off.
+    """The notes of one melody; a hold at its start is silent, as is one after a note-off.
+
+    Args:
+        tokens: (T,), by the codes of `VOCABULARY`.
 
     >>> found = notes(np.array([0, 41, 0, 1, 0, 42]))
     >>> found.start.tolist(), found.end.tolist(), found.pitch.tolist()

@@ -76,7 +76,7 @@ def _stretches(melody: Melody, metre: MetreName, length: int) -> Iterator[np.nda
     if metre not in metres_of(melody):
         return
     bar = BAR[metre]
-    tokens = np.append(melody.tokens, np.full(bar, HOLD, np.uint8))
+    tokens = np.append(melody.tokens, [OFF, *[HOLD] * (bar - 1)]).astype(np.uint8)
     steps = np.arange(len(tokens))
     last = np.maximum.accumulate(np.where(tokens == HOLD, -1, steps))
     begun = np.where(last < 0, OFF, tokens[last])  # what each step is in, said at that step

@@ -40,9 +40,9 @@ def spelled_out(seconds: float) -> str:
     return f"{seconds:.1f} s"
 
 
-def data_uri(png: bytes) -> str:
-    """A PNG as an address that holds it."""
-    return "data:image/png;base64," + base64.b64encode(png).decode()
+def data_uri(content: bytes, kind: str = "image/png") -> str:
+    """A file, a PNG or of another kind, as an address that holds it."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def page_folder(run: Path, name: str, data: str | None) -> Path:

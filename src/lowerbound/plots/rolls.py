@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from lowerbound.errors import ShapeError
-from lowerbound.music import Notes, notes, pitch_name
+from lowerbound.music.tokens import Notes, notes, pitch_name
 from lowerbound.plots.checks import as_array, at_least_one, one_shape, same_length
 from lowerbound.plots.style import BLUE, FAINT, SHADE, VERMILION, Array, new_figure, styled
 
@@ -24,7 +24,7 @@ def piano_rolls(
     rows: Mapping[str, Array],
     *,
     bar: int = 16,
-    columns: int = 4,
+    columns: int | None = None,
     titles: Sequence[str] = (),
 ) -> Figure:
     """The same melodies in several versions, one above the other; time goes right, pitch up.
@@ -33,15 +33,17 @@ def piano_rolls(
         rows: tokens (n, T) by name, first row first, such as ``{"original": x,
             "reconstruction": y}``; see `music.tokens`.
         bar: steps of a bar.
-        columns: most melodies beside each other; more are shared out over bands.
+        columns: most melodies beside each other; more are shared out over bands.  None: as many
+            as have 128 steps together.
         titles: written above each melody.
     """
     if not rows:
         raise ShapeError("expected at least one row of melodies (n, T), got none")
-    at_least_one(columns, "columns")
     at_least_one(bar, "steps of a bar")
     versions = {name: as_array(row, "n T", f"{name} melodies") for name, row in rows.items()}
     shape = one_shape(versions, "melodies")
+    columns = max(1, 128 // shape[1]) if columns is None else columns
+    at_least_one(columns, "columns")
     if len(titles):
         same_length(titles, shape[0], "titles", "one per melody")
     found = {name: [notes(melody) for melody in version] for name, version in versions.items()}

@@ -17,6 +17,7 @@ from lowerbound.evaluation.bounds import without
 from lowerbound.extras import needs
 from lowerbound.files import write_atomic, write_json
 from lowerbound.pages import data_uri, page_folder, render
+from lowerbound.report.melodies import Heard
 from lowerbound.report.outcome import Outcome
 from lowerbound.report.sections import SECTIONS, sections
 from lowerbound.report.tables import Table
@@ -130,7 +131,7 @@ def _outcome(
         if data is None:
             run.keep(measured, seed=0)
     train = run.training_data(data)
-    return Outcome(model, examples, measured, run.history, train, run.objective)
+    return Outcome(model, examples, measured, run.history, train, run.objective, run.metre)
 
 
 def _draw(
@@ -144,10 +145,15 @@ def _draw(
             "heading": shown.heading,
             "caption": shown.caption,
         }
-        if isinstance(shown.content, Table):
-            section |= {"header": shown.content.header, "rows": shown.content.rows}
+        content = shown.content
+        if isinstance(content, Heard):
+            write_atomic(out / f"{shown.name}.wav", content.sound)
+            section["sound"] = data_uri(content.sound, "audio/wav")
+            content = content.figure
+        if isinstance(content, Table):
+            section |= {"header": content.header, "rows": content.rows}
         else:
-            png, width, height = picture(shown.content)
+            png, width, height = picture(content)
             write_atomic(out / f"{shown.name}.png", png)
             section |= {"data": data_uri(png), "width": width, "height": height}
         drawn.append(section)

@@ -13,6 +13,8 @@ from torch import Tensor
 from lowerbound import evaluation
 from lowerbound.data import Dataset
 from lowerbound.evaluation import Evaluation
+from lowerbound.music import VOCABULARY
+from lowerbound.music.windows import MetreName
 from lowerbound.objectives import InfoVAE, Objective
 from lowerbound.priors import StandardNormal
 from lowerbound.report.rows import Rows
@@ -31,7 +33,7 @@ ELEMENTS = 20_000_000
 class Outcome:
     """What a run came to: a model in evaluation mode, and its figures on the ``test`` data.
 
-    ``train`` and ``objective`` are None where they are not known.
+    ``train`` and ``objective`` are None where they are not known; ``metre`` is that of melodies.
     """
 
     model: VAE
@@ -40,6 +42,7 @@ class Outcome:
     history: list[Record]
     train: Dataset | None = None
     objective: Objective | None = None
+    metre: MetreName = "4/4"
     seed: int = field(default=0, repr=False)
 
     @cached_property
@@ -69,10 +72,17 @@ class Outcome:
         return getattr(self.model.likelihood, "vocabulary", ())
 
     @property
+    def is_melody(self) -> bool:
+        """Whether examples are melodies."""
+        return self.vocabulary == VOCABULARY
+
+    @property
     def noun(self) -> str:
         """What one example is called."""
         if len(self.data.shape) == 3:
             return "image"
+        if self.is_melody:
+            return "melody"
         return "sequence" if self.vocabulary else "row" if self.is_table else "example"
 
     @property

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from matplotlib.figure import Figure
 
 from lowerbound import plots
-from lowerbound.report import bounds, codes, images, sequences, tables
+from lowerbound.report import bounds, codes, images, melodies, sequences, tables
 from lowerbound.report.captions import (
     behind,
     counted,
@@ -24,18 +24,19 @@ from lowerbound.report.captions import (
     walked,
     worth,
 )
+from lowerbound.report.melodies import Heard
 from lowerbound.report.outcome import Outcome
 from lowerbound.report.tables import Table
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A section of one outcome: a figure or a table, and what it shows."""
+    """A section of one outcome: a figure, also heard, or a table, and what it shows."""
 
     name: str
     heading: str
     caption: str
-    content: Figure | Table
+    content: Figure | Heard | Table
 
 
 class Section(NamedTuple):
@@ -44,7 +45,7 @@ class Section(NamedTuple):
     name: str
     heading: str
     fits: Callable[[Outcome], Any]
-    show: Callable[[Outcome], Figure | Table]
+    show: Callable[[Outcome], Figure | Heard | Table]
     caption: Callable[[Outcome], str]
 
 
@@ -104,7 +105,7 @@ SECTIONS = (
     Section(
         "reconstructions",
         "Reconstructions",
-        lambda s: s.vocabulary,
+        lambda s: s.vocabulary and not s.is_melody,
         sequences.reconstructions,
         lambda s: (
             f"The first {counted(min(sequences.SHOWN, len(s.data)), len(s.data), 'sequences')}, "
@@ -116,11 +117,45 @@ SECTIONS = (
     Section(
         "worst",
         "Worst sequences",
-        lambda s: s.vocabulary,
+        lambda s: s.vocabulary and not s.is_melody,
         sequences.worst,
         lambda s: (
             f"Of {counted(len(s.scored), len(s.data), 'test sequences')}, those of the lowest "
             f"{s.score}, which stands before each in nats."
+        ),
+    ),
+    Section(
+        "reconstructions",
+        "Reconstructions",
+        lambda s: s.is_melody,
+        melodies.reconstructions,
+        lambda s: (
+            f"The first {counted(melodies.shown(s, 2), len(s.data), 'test melodies')}, and below "
+            "each what the decoder plays at the posterior's mean, every token the likeliest after those "
+            "before it. Each is heard before its reconstruction."
+        ),
+    ),
+    Section(
+        "worst",
+        "Worst reconstructions",
+        lambda s: s.is_melody,
+        melodies.worst,
+        lambda s: (
+            f"Of {counted(len(s.scored), len(s.data), 'test melodies')}, those of the lowest "
+            f"{s.score}, which is written above each in nats."
+        ),
+    ),
+    Section(
+        "accuracy",
+        "What is right of test melodies",
+        lambda s: s.is_melody and s.train is not None,
+        melodies.agreement,
+        lambda s: (
+            "Shares of steps, of notes and of whole melodies that are said rightly: each token "
+            "told the right ones before it (teacher-forced), or after the model's own, the "
+            "likeliest or drawn; and by what knows no code: the token before, the most common one, "
+            "and the likeliest in training after the bar before. Most steps are holds, so look at "
+            "the notes."
         ),
     ),
     Section(
@@ -179,14 +214,31 @@ SECTIONS = (
     Section(
         "samples",
         "Samples",
-        lambda s: s.vocabulary,
+        lambda s: s.vocabulary and not s.is_melody,
         sequences.samples,
         lambda s: f"{sequences.SHOWN} draws x ~ p(x|z), {latent_codes(s)}.",
     ),
     Section(
+        "samples",
+        "Samples",
+        lambda s: s.is_melody,
+        melodies.samples,
+        lambda s: f"{melodies.shown(s)} draws x ~ p(x|z), {latent_codes(s)}.",
+    ),
+    Section(
+        "interpolation",
+        "From one melody to another",
+        lambda s: s.is_melody and len(s.data) > 1,
+        melodies.interpolation,
+        lambda s: (
+            "The first two test melodies' codes, and those on the arc between them, decoded: 0 is "
+            "the one, 1 the other."
+        ),
+    ),
+    Section(
         "shares",
         "Tokens",
-        lambda s: s.vocabulary,
+        lambda s: s.vocabulary and not s.is_melody,
         sequences.shares,
         lambda s: (
             "How often each token occurs in test sequences and in drawn ones, the most frequent "

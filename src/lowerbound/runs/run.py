@@ -21,6 +21,7 @@ from lowerbound.data.reading import Options
 from lowerbound.errors import ConfigurationError, DataError, StorageError
 from lowerbound.evaluation import Evaluation
 from lowerbound.files import SEAL, read_json, write_sealed
+from lowerbound.music.windows import MetreName
 from lowerbound.objectives import Objective
 from lowerbound.parts import build
 from lowerbound.runs.description import RUN_FILE, Reading, RunDescription
@@ -115,6 +116,11 @@ class Run:
     def title(self) -> str:
         """The recipe and its data, or the folder's name where there is no run."""
         return self.description.title if self.is_described else self.folder.resolve().name
+
+    @property
+    def metre(self) -> MetreName:
+        """That of its data, where they are melodies."""
+        return self.description.source.metre if self.is_described else "4/4"
 
     @property
     def history(self) -> list[Record]:
