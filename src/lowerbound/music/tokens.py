@@ -25,7 +25,11 @@ def pitch_name(pitch: int) -> str:
     return f"{LETTERS[pitch % 12]}{pitch // 12 - 1}"
 
 
-VOCABULARY: tuple[str, ...] = ("hold", "off", *(pitch_name(pitch) for pitch in range(LOWEST, HIGHEST + 1)))
+VOCABULARY: tuple[str, ...] = (
+    "hold",
+    "off",
+    *(pitch_name(pitch) for pitch in range(LOWEST, HIGHEST + 1)),
+)
 
 
 @dataclass(frozen=True)

@@ -131,8 +131,8 @@ SECTIONS = (
         melodies.reconstructions,
         lambda s: (
             f"The first {counted(melodies.shown(s, 2), len(s.data), 'test melodies')}, and below "
-            "each what the decoder plays at the posterior's mean, every token the likeliest after those "
-            "before it. Each is heard before its reconstruction."
+            "each what the decoder plays at the posterior's mean, every token the likeliest after "
+            "those before it. Each is heard before its reconstruction."
         ),
     ),
     Section(
