@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from attack import corpus
@@ -24,6 +26,15 @@ CLASSES: dict[str, Callable[[Path, Path, int, int, Tally], None]] = {
     "kills": kills,
     "environments": environments,
 }
+
+
+@contextmanager
+def telling(tally: Tally) -> Iterator[None]:
+    """Print the tally in the end, also of attacks that are stopped before it."""
+    try:
+        yield
+    finally:
+        print(tally, flush=True)
 
 
 def main() -> None:
@@ -43,13 +54,13 @@ def main() -> None:
     if unknown := set(attempts) - set(CLASSES):
         parser.error(f"expected classes of {', '.join(CLASSES)}, got {', '.join(sorted(unknown))}")
     tally = Tally()
-    with tempfile.TemporaryDirectory(prefix="attack-") as folder:
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    with telling(tally), tempfile.TemporaryDirectory(prefix="attack-") as folder:
         sound = Path(folder) / "sound"
         sound.mkdir()
         corpus.build(sound)
         for name, number in attempts.items():
             CLASSES[name](sound, Path(folder), number, asked.seed, tally)
-    print(tally)
     sys.exit(bool(tally.failures.total()))
 
 
