@@ -15,7 +15,7 @@ from torch import nn
 
 import lowerbound as lb
 from lowerbound import cli, recipes
-from lowerbound.data import Dataset, from_arrays, load
+from lowerbound.data import Dataset, Field, from_arrays, load
 from lowerbound.diagnosis.diagnose import CHECKS, examine
 from lowerbound.errors import ConfigurationError, DataError, Interrupted
 from lowerbound.report.outcome import Outcome
@@ -243,6 +243,18 @@ def test_whole_numbers_are_their_own_codes_and_others_are_refused():
         recipes.compose(torch.randn(9, 3), network="BidirectionalLSTM")
     with pytest.raises(ConfigurationError, match="expected numbers of one kind for a corruption"):
         lb.ELBO(corruption=lb.Masking(0.5))(model.train(), torch.zeros(2, 3))
+
+
+def test_an_encoder_reads_what_a_likelihood_made_by_hand_writes():
+    made = lb.Autoregressive(lb.MLP(2, (), 256), (4,), ("a", "b", "c", "d", "<end>"))
+    model = recipes.compose(np.zeros((5, 4)), 2, network="BidirectionalLSTM", likelihood=made)
+    assert (model.posterior.network.codes, model.posterior.network.ends) == (5, True)
+
+
+def test_tokens_beside_other_columns_are_refused():
+    fields = (Field("a", "tokens", categories=NAMES), Field("b", "tokens", categories=("x", "y")))
+    with pytest.raises(ConfigurationError, match=r"expected tokens as one field .* got 2 fields"):
+        recipes.compose(Dataset(torch.zeros(9, 2), schema=fields), 2)
 
 
 def test_other_data_are_taken_by_the_names_of_their_tokens():

@@ -16,7 +16,7 @@ from lowerbound.context import Labels
 from lowerbound.data import Data, as_dataset
 from lowerbound.data.tokens import END, as_tokens
 from lowerbound.errors import ConfigurationError
-from lowerbound.likelihoods import TAKES
+from lowerbound.likelihoods import TAKES, Autoregressive
 from lowerbound.networks import MLP, FieldInputs, Given, LogCounts
 from lowerbound.parts import REGISTRY, Size, awaiting, complete, parameters_of, registered
 from lowerbound.recipes.settings import part_of
@@ -94,7 +94,8 @@ def compose(
     context = labels_of(data) if conditional else None
     classes = context.classes if context else 0
     if _is_of_tokens(likelihood):
-        data = as_tokens(data)
+        made = isinstance(likelihood, Autoregressive)
+        data = as_tokens(likelihood.by_name(data) if made else data)
     sizes = {"latent_dim": latent_dim, "shape": data.shape, "context_dim": classes}
     if data.kind == "tokens":
         vocabulary = data.schema[0].categories or ("",)
@@ -245,12 +246,11 @@ def observe(data: Data, likelihood: Part = "auto", transform: Part = None) -> Ob
     Raises:
         ConfigurationError: the likelihood or the transform does not take such values.
     """
-    for field in data.schema:
-        if field.kind not in FITTING:
-            raise ConfigurationError(
-                f"expected values of a kind that has a likelihood ({', '.join(FITTING)}), got "
-                f"{field.kind} in {data.name}"
-            )
+    if len(data.schema) > 1 and any(field.kind == "tokens" for field in data.schema):
+        raise ConfigurationError(
+            f"expected tokens as one field of shape (T,), got {len(data.schema)} fields in "
+            f"{data.name}; columns whose order says nothing are of kind categories"
+        )
     chosen = part_of("likelihood", awaiting(likelihood))
     several = data.missing or data.kind in ("mixed", "categories")
     if several or chosen == {"part": "Heterogeneous"}:
