@@ -11,6 +11,7 @@ from scipy.integrate import quad
 
 import lowerbound as lb
 from lowerbound import distributions
+from lowerbound.posteriors import log_softplus
 
 ETAS = [-500.0, -30.0, -2.0, -0.1001, -0.0999, -1e-4, 0.0, 1e-3, 0.0999, 0.1001, 3.0, 40.0, 500.0]
 
@@ -219,3 +220,18 @@ def test_bernoulli_on_grey_levels_is_the_mean_over_binarised_images():
         probability = (x**b * (1 - x) ** (1 - b)).prod()
         total = total + probability * p.log_prob(b)
     torch.testing.assert_close(p.log_prob(x), total)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_softplus_deviation_keeps_value_and_gradient_far_below_0(dtype):
+    s = torch.tensor([-120.0, -30.0, 0.0, 50.0], dtype=dtype, requires_grad=True)
+    found = log_softplus(s)
+    found.sum().backward()
+    exact = torch.tensor([-120.0, -30 - math.exp(-30) / 2, math.log(math.log(2)), math.log(50)])
+    slope = torch.tensor([1.0, 1.0, 0.5 / math.log(2), 1 / 50])
+    torch.testing.assert_close(found, exact.to(dtype), rtol=1e-6, atol=0)
+    torch.testing.assert_close(s.grad, slope.to(dtype), rtol=1e-6, atol=0)
+    q = lb.DiagonalGaussian(torch.nn.Identity(), 1, "softplus")(
+        torch.tensor([[0.0, -120.0]], dtype=dtype)
+    )
+    assert q.stddev.item() == pytest.approx(math.exp(-40), rel=1e-5)  # the limit of `bounded`

@@ -138,6 +138,35 @@ a2 f2 d2|d6|]
 """
 
 
+def test_a_top_note_ends_where_it_ends_though_lower_ones_go_on():
+    events = [*note(0, 1920, 48), *note(480, 960, 76)]
+    tokens = extract(read_midi(midi(track(*events), division=480))).tokens
+    assert tokens.tolist() == [C4 - 12, 0, 0, 0, C4 + 16, 0, 0, 0, OFF, *[HOLD] * 7]
+
+
+def test_the_later_of_two_metres_at_one_time_counts():
+    events = [metre(0, 4, 2), metre(0, 3, 2), metre(24, 6, 3), metre(24, 2, 2), *note(0, 40, 60)]
+    score = read_midi(midi(track(*events)))
+    assert [(each.start, each.name) for each in score.metres] == [(0, "3/4"), (24, "2/4")]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_book_of_any_line_ends_gives_all_tunes_with_the_fields_of_its_header(end, tmp_path):
+    header = "M:3/4\nL:1/16\n\n"
+    book = f"{header}X:1\nK:C\nc4d4e4|f4g4a4|\n\nX:2\nL:1/8\nM:4/4\nK:C\nc2d2e2f2|\n"
+    for name, text in (("book", book), ("bare", book.removeprefix(header))):
+        content = b"\xef\xbb\xbf" + text.replace("\n", end).encode()
+        (tmp_path / f"{name}.abc").write_bytes(content)
+    first, second = read_files([tmp_path / "book.abc"]).found
+    assert [each.name for each in first.metres] == ["3/4"]
+    assert first.tokens.tolist() == [
+        token for pitch in (12, 14, 16, 17, 19, 21) for token in (C4 + pitch, 0, 0, 0)
+    ]
+    assert [each.name for each in second.metres] == ["4/4"]
+    assert len(second.tokens) == 16
+    assert len(read_files([tmp_path / "bare.abc"]).found) == 2
+
+
 def test_abc_is_read_from_its_bar_lines_on():
     (score,) = read_tunes([ABC])
     assert [(m.start, m.name) for m in score.metres] == [

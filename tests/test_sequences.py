@@ -57,6 +57,14 @@ def likelihood(segments: int = 1, ends: bool = False, **arguments) -> lb.Autoreg
     return made.double()
 
 
+@pytest.mark.parametrize("x", [[0.5, 0, 1, 2], [-1, 0, 1, 2], [0, 1, 2, CODES]])
+def test_a_model_made_by_hand_refuses_what_are_no_codes(x):
+    posterior = lb.DiagonalGaussian(lb.MLP(LENGTH, (), 2 * LATENT), LATENT)
+    model = lb.VAE(lb.StandardNormal(LATENT), posterior, likelihood()).float()
+    with pytest.raises(DataError, match="expected tokens from 0 to 2 for Autoregressive"):
+        lb.evaluate(model, torch.tensor([x, [0.0, 1, 2, 0]]))
+
+
 @pytest.mark.parametrize("ends", [False, True])
 @pytest.mark.parametrize("segments", [1, 2])
 def test_all_sequences_together_have_probability_one(segments, ends):

@@ -34,6 +34,11 @@ def bounded(log_variance: Tensor) -> Tensor:
     return limited + (log_variance - log_variance.detach())
 
 
+def log_softplus(s: Tensor) -> Tensor:
+    """log log(1 + e^s), which is s to all digits far below 0, where e^s is 0 in floating point."""
+    return torch.where(s < -35, s, F.softplus(s.clamp(min=-35)).log())
+
+
 class Posterior(nn.Module, ABC):
     """q(z|x) or q(z|x,c) over ``latent_dim`` dimensions.
 
@@ -76,7 +81,7 @@ class DiagonalGaussian(Posterior):
     def forward(self, x: Float[Tensor, "batch ..."], context: Context = None) -> Distribution:
         mean, log_variance = apply(self.network, x, context, (self.outputs,)).chunk(2, -1)
         if self.scale == "softplus":
-            log_variance = 2 * F.softplus(log_variance).log()
+            log_variance = 2 * log_softplus(log_variance)
         return distributions.DiagonalNormal(mean, bounded(log_variance))
 
 

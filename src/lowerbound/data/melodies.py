@@ -34,7 +34,7 @@ log = logging.getLogger("lowerbound")
 
 OPTIONS = ("bars", "metre", "track", "transpose")
 COLLECTIONS = ("airdsAirs", "essenFolksong", "miscFolk", "oneills1850", "ryansMammoth")
-CACHE_FORMAT, MOST_CACHED = 2, 2**28
+CACHE_FORMAT, MOST_CACHED = 3, 2**28
 TEST_FRACTION = 0.1
 
 

@@ -20,7 +20,6 @@ from lowerbound.transforms import (
     PerField,
     Scale,
     Standardise,
-    Tokens,
     Transform,
 )
 
@@ -134,7 +133,7 @@ def expected(likelihood: Any, transform: Any) -> Wanted | None:
             return f"numbers from 0 to {m:g}", lambda v: v.low >= 0 and _fills(v, m)
         case Dequantise(levels=n):
             return f"whole numbers from 0 to {n - 1}", lambda v: v.whole and _fills(v, n - 1)
-        case Tokens() if hasattr(likelihood, "vocabulary"):
+        case Identity() if hasattr(likelihood, "vocabulary"):
             n = len(likelihood.vocabulary)
             return f"tokens from 0 to {n - 1}", lambda v: v.whole and v.high < n
         case Counts():

@@ -31,15 +31,21 @@ OPTIONS = ("-NGRA", "-NGUI", "-NFER", "-NFNP", "-silent")
 """No grace notes, no chords by name, no fermatas, no dynamics."""
 LOUDEST = 105
 FIELD = re.compile(r"[A-Za-z]:")
+TIMES = re.compile(r"(?m)^([LM]):(.{1,32})$")
 ORNAMENT = re.compile(r'"[^"]*"|![^!]*!|[H-WYh-w~.]|(\[[A-Za-z]:[^\]]*\])')
 """Annotations, decorations and, as group 1, fields within a line of music, which stay."""
 
 
 def tunes(text: str) -> Iterator[str]:
-    """The tunes of a book in ABC, each from its ``X:`` on."""
-    for tune in re.split(r"(?m)^(?=X:)", text):
-        if tune.startswith("X:"):
-            yield tune
+    """The tunes of a book in ABC, each from its ``X:`` on.
+
+    Each has the fields of the file's header on which times depend before its own.
+    """
+    header, *found = re.split(r"(?m)^(?=X:)", "\n" + "\n".join(text.splitlines()))
+    fields = "".join(f"{name}:{value}\n" for name, value in dict(TIMES.findall(header)).items())
+    for tune in found:
+        number, _, rest = tune.partition("\n")
+        yield f"{number}\n{fields}{rest}"
 
 
 def read_tunes(tunes: Sequence[str]) -> Iterator[Score | Unusable]:

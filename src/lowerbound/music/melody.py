@@ -60,7 +60,7 @@ def _on_grid(track: Track) -> np.ndarray:
     begins, pitch = step[order], pitch[order]
     over = np.maximum(np.rint(end[order]).astype(np.int64), begins + 1)
     tokens = np.full(over.max(), HOLD, np.uint8)
-    tokens[over[:-1][over[:-1] < begins[1:]]] = OFF
+    tokens[over[over < np.append(begins[1:], len(tokens))]] = OFF
     fits = (pitch >= LOWEST) & (pitch <= HIGHEST)
     tokens[begins] = np.where(fits, pitch - LOWEST + FIRST, OUT_OF_RANGE)
     tokens[step[np.abs(start - step) > TOLERANCE]] = OFF_GRID

@@ -72,7 +72,7 @@ def _sources(path: Path) -> Iterator[tuple[str, Path | str | Unusable]]:
         yield path.name, path
         return
     try:
-        tunes = list(abc.tunes(_content(path, MOST_BOOK_BYTES).decode("utf-8", "replace")))
+        tunes = list(abc.tunes(_content(path, MOST_BOOK_BYTES).decode("utf-8-sig", "replace")))
     except Unusable as error:
         yield path.name, error
         return

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
 
@@ -43,7 +44,7 @@ class Track:
     velocity: np.ndarray
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Metre:
     """A time signature, such as 6/8, and where it begins, in sixteenths."""
 
@@ -109,9 +110,14 @@ def read_midi(content: bytes) -> Score:
 
 
 def _metres(signatures: list[tuple[float, int, int]]) -> Iterator[Metre]:
-    """Metres by start, from 4/4 on; one said again where a bar begins is the same one."""
+    """Metres by start, from 4/4 on; of those at one time the last.
+
+    One said again where a bar begins is the same one.
+    """
     current = Metre(0.0, 4, 4)
-    for following in sorted(Metre(*signature) for signature in signatures):
+    by_start = sorted(signatures, key=itemgetter(0))
+    latest = {signature[0]: Metre(*signature) for signature in by_start}
+    for following in latest.values():
         if following.start > current.start:
             if (
                 following.name == current.name
