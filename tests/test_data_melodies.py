@@ -74,6 +74,31 @@ def test_folders_called_train_and_test_are_the_parts(tmp_path):
     assert (len(splits.train), len(splits.test)) == (10, 5)
 
 
+def test_melodies_of_both_parts_and_beside_them_are_told(tmp_path, caplog):
+    for name, seed in (("train/a", 0), ("train/b", 1), ("test/a", 0), ("test/c", 2), ("c", 3)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.mid").write_bytes(tune(seed))
+    splits = load(tmp_path, transpose=0)
+    assert set(splits.train.groups) & set(splits.test.groups) == {0}
+    assert "5 of 10 windows for test are of melodies that the training part has" in caplog.text
+    assert "1 files lie beside its parts" in caplog.text
+
+
+def test_a_folder_of_melodies_and_images_is_refused(folder):
+    (folder / "fours" / "cover.PNG").touch()
+    with pytest.raises(DataError, match=r"got 1 images \(cover.PNG, …\) and 13 files of melodies"):
+        read(folder)
+
+
+def test_a_large_group_is_held_out_only_where_there_is_no_other():
+    whole = Dataset(torch.arange(100.0)[:, None], groups=np.repeat([0, 1, 2, 3], [90, 3, 3, 4]))
+    for seed in range(4):
+        assert len(split(whole, test=20, seed=seed).test) == 10
+        assert 5 <= len(split(whole, test=5, seed=seed).test) <= 7
+    with pytest.raises(DataError, match=r"one group for each of 3 examples, got groups of .*4"):
+        Dataset(torch.zeros(3, 1), groups=np.arange(4))
+
+
 def test_what_cannot_be_used_is_refused_with_what_was_found(folder):
     with pytest.raises(DataError, match=r"windows of 2 bars in 6/8.*got none.*1 empty.*10 in 4/4"):
         read(folder, metre="6/8")
@@ -126,5 +151,13 @@ def test_folk_tunes_are_read_once_and_families_are_on_one_side(tmp_path, monkeyp
     monkeypatch.undo()
     monkeypatch.setattr(melodies, "corpus_folder", lambda: corpus.parent)
     monkeypatch.setenv("LOWERBOUND_CACHE", str(tmp_path / "cache"))
-    kept.write_bytes(kept.read_bytes()[:-50])
-    assert load("folk-tunes", transpose=0).train.fingerprint == first.train.fingerprint
+    content = bytearray(kept.read_bytes())
+    content[8] = 99  # a method of compression that there is none of
+    content[content.index(b"PK\x01\x02") + 10] = 99
+    for damaged in (content[:-50], content):
+        kept.write_bytes(damaged)
+        assert load("folk-tunes", transpose=0).train.fingerprint == first.train.fingerprint
+    kept.unlink()
+    monkeypatch.setattr(melodies, "corpus_folder", lambda: tmp_path / "none")
+    with pytest.raises(DataError, match=r"folk-tunes: expected melodies in .*got none"):
+        load("folk-tunes")

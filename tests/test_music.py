@@ -184,6 +184,7 @@ def test_abc_is_read_from_its_bar_lines_on():
 def test_a_tune_that_stops_the_converter_leaves_the_others():
     found = list(read_tunes([ABC, "X:1\nK:", ABC, "X:1\nK:C\n" + "c" * 60_000]))
     assert [isinstance(each, Unusable) for each in found] == [False, True, False, True]
+    assert str(found[3]) == "of more than 50,000 letters"
 
 
 def test_windows_begin_with_what_sounds_and_are_counted_where_they_are_left_out():

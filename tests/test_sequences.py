@@ -217,6 +217,23 @@ def test_tokens_are_read_from_arrays_and_files(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "vocabulary", [np.array(["a", "b", "c"]), np.int64(3), np.array(3), [np.str_("a"), "b", "c"]]
+)
+def test_a_vocabulary_may_be_of_numpy(vocabulary):
+    assert len(from_arrays([[0, 2]], vocabulary=vocabulary).schema[0].categories) == 3
+
+
+def test_a_vocabulary_in_a_file_is_a_number_or_names(tmp_path, caplog):
+    for vocabulary in ("abc", [["a"], ["b"]], 2.0):
+        np.savez(tmp_path / "x.npz", x=[[0, 1]], vocabulary=vocabulary)
+        with pytest.raises(DataError, match="expected how many tokens there are, or their names"):
+            load(tmp_path / "x.npz")
+    np.savez(tmp_path / "x.npz", x=[[0, 1], [1, 1]], vocabulary=["cat", "dog"])
+    load(tmp_path / "x.npz")
+    assert "if these are counts, one of each token, leave the array vocabulary out" in caplog.text
+
+
+@pytest.mark.parametrize(
     ("x", "vocabulary", "message"),
     [
         ([[0, 3]], 3, "expected codes from 0 to 2, or −1 .*, got values from 0 to 3"),

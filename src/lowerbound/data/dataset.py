@@ -273,13 +273,14 @@ class Dataset(Data):
             field.check(Values.of(part), self.name)
 
     def _check_labels(self) -> None:
+        for what, numbers in (("label", self.labels), ("group", self.groups)):
+            if numbers is not None and tuple(numbers.shape) != (len(self),):
+                raise DataError(
+                    f"{self.name}: expected one {what} for each of {len(self):,} examples, "
+                    f"got {what}s of shape {tuple(numbers.shape)}"
+                )
         if self.labels is None:
             return
-        if self.labels.shape != (len(self),):
-            raise DataError(
-                f"{self.name}: expected one label for each of {len(self):,} examples, "
-                f"got labels of shape {tuple(self.labels.shape)}"
-            )
         if self.labels.dtype != torch.int64:
             raise DataError(
                 f"{self.name}: expected labels in int64, got {self.labels.dtype}; "

@@ -134,13 +134,17 @@ def _whole_groups(
 ) -> tuple[np.ndarray, int]:
     """An order of the examples, group by group, and how many there are once a group ends.
 
+    Groups of more than ``count`` come last, and are not held out unless all are so large.
+
     Raises:
         DataError: those are all.
     """
     _, member, size = np.unique(groups, return_inverse=True, return_counts=True)
     shuffled = random.permutation(len(size))
+    shuffled = shuffled[np.argsort(size[shuffled] > count, kind="stable")]
     ends = np.cumsum(size[shuffled])
-    held = int(ends[np.searchsorted(ends, count)])
+    fitting = int(size[size <= count].sum())
+    held = int(ends[np.searchsorted(ends, min(count, fitting or count))])
     if held == len(groups):
         raise DataError(
             f"{dataset.name}: expected enough melodies, variants of one counted as one, to hold "

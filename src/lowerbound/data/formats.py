@@ -314,7 +314,13 @@ def _read_known(name: str, folder: Path | None, reading: Reading) -> Parts:
 
 def _read_folder(folder: Path, reading: Reading) -> Parts:
     """The four files of MNIST, or melodies, or images."""
-    if files_in(folder):
+    if tunes := files_in(folder):
+        if images := files_in(folder, tuple(SUFFIXES)):
+            raise DataError(
+                f"{folder}: expected images or melodies, got {len(images):,} images "
+                f"({images[0].name}, …) and {len(tunes):,} files of melodies ({tunes[0].name}, …); "
+                "move them apart"
+            )
         reading.check(OPTIONS, folder, "a folder of melodies")
         return read_melodies(folder, reading)
     found = [path for file in MNIST.files if (path := file.within(folder))]

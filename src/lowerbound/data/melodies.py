@@ -6,7 +6,6 @@ import importlib.metadata
 import importlib.util
 import io
 import logging
-import zipfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -47,11 +46,32 @@ def read_melodies(source: Path, reading: Reading) -> Parts:
         DataError: nothing of it can be used.
     """
     folders: dict[Part, Path] = {"all": source} if source.is_file() else part_folders(source)
+    files = {part: files_in(path) for part, path in folders.items()}
+    read = {part: read_files(paths, reading.track) for part, paths in files.items()}
+    family = families([melody for each in read.values() for melody in each.found])
     parts: Parts = {}
-    for part, path in folders.items():
-        read = read_files([path] if path.is_file() else files_in(path), reading.track)
-        parts[part] = _windows(read.found, families(read.found), read.left_out, reading, path)
+    for part, each in read.items():
+        here, family = family[: len(each.found)], family[len(each.found) :]
+        parts[part] = _windows(each.found, here, each.left_out, reading, folders[part])
+    _tell_of_parts(parts, len(files_in(source)) - sum(map(len, files.values())), source)
     return parts
+
+
+def _tell_of_parts(parts: Parts, beside: int, source: Path) -> None:
+    """Warn of files that lie ``beside`` the parts, and of melodies held out that are trained on."""
+    if beside:
+        log.warning("%s: %d files lie beside its parts, and are left out", source.name, beside)
+    for part, raw in parts.items():
+        shared = np.isin(raw.groups, parts["train"].groups) if "train" in parts else np.zeros(1)
+        if part != "train" and shared.any():
+            log.warning(
+                "%s: %s of %s windows for %s are of melodies that the training part has too, or "
+                "variants of them",
+                source.name,
+                f"{shared.sum():,}",
+                f"{len(shared):,}",
+                part,
+            )
 
 
 def read_folk_tunes(reading: Reading) -> Parts:
@@ -61,6 +81,7 @@ def read_folk_tunes(reading: Reading) -> Parts:
 
     Raises:
         MissingExtra: music21 is not installed.
+        DataError: it is without its files of music.
     """
     read, family = _folk_tunes()
     shuffled = np.random.RandomState((0, 0)).permutation(family.max() + 1)
@@ -145,10 +166,14 @@ def _folk_tunes() -> tuple[Melodies, np.ndarray]:
     if kept.is_file():
         try:
             return _unpacked(read_regular(kept, "folk tunes", MOST_CACHED))
-        except (StorageError, ValueError, KeyError, zipfile.BadZipFile, EOFError):
+        except Exception:  # what unpacks a damaged archive can raise anything
             log.warning("%s: is damaged, and made anew", kept)
     log.info("folk-tunes: are read once from the files of music21, which takes about a minute")
     read = read_files(path for name in COLLECTIONS for path in files_in(corpus / name))
+    if not read.found:
+        raise DataError(
+            f"folk-tunes: expected melodies in {corpus}, got none; install music21 anew"
+        )
     family = families(read.found)
     try:
         write_atomic(kept, _packed(read, family))

@@ -13,6 +13,7 @@ The arrays of an ``.npz`` are found by their names, in upper or lower case:
 
 from __future__ import annotations
 
+import logging
 import math
 import operator
 import zipfile
@@ -28,6 +29,8 @@ from lowerbound.data.idx import read_into
 from lowerbound.data.reading import Reading, Stamp
 from lowerbound.data.tokens import names_of
 from lowerbound.errors import ConfigurationError, DataError, brief, near
+
+log = logging.getLogger("lowerbound")
 
 BLOCK_BYTES = 2**18
 MOST_NAMES = 2**24  # bytes of a vocabulary
@@ -163,6 +166,13 @@ def read_npz(path: Path, reading: Reading) -> Parts:
                 classes = None if y is None else _member(path, archive, y, headers[y])
                 labels_from = None if y is None else f"array {y!r}"
                 where = f"{path}, array {x!r}"
+                if vocabulary is not None and values.shape[1:] == (len(vocabulary),):
+                    log.warning(
+                        "%s: is read as sequences of %d tokens; if these are counts, one of each "
+                        "token, leave the array vocabulary out",
+                        where,
+                        len(vocabulary),
+                    )
                 parts[part] = Raw(values, where, classes, labels_from, vocabulary=vocabulary)
             return parts
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
@@ -203,7 +213,12 @@ def _vocabulary(
     if name is None or len(headers) == 1:
         return None
     header, where = headers.pop(name), f"{path}, array {name!r}"
-    if header.dtype.kind not in "iuU" or header.elements * header.dtype.itemsize > MOST_NAMES:
+    kinds = "iuU" if header.shape else "iu"
+    if (
+        header.dtype.kind not in kinds
+        or len(header.shape) > 1
+        or header.elements * header.dtype.itemsize > MOST_NAMES
+    ):
         raise DataError(
             f"{where}: expected how many tokens there are, or their names as text, got "
             f"{header.elements:,} values of {dtype_name(header.dtype)}"

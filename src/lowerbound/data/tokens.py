@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -33,8 +34,10 @@ def names_of(vocabulary: int | Sequence[str], where: str) -> tuple[str, ...]:
     Raises:
         DataError: no names, two tokens of one name, or more than 65,536.
     """
-    if isinstance(vocabulary, int) and not isinstance(vocabulary, bool):
-        vocabulary = range(min(vocabulary, MOST + 1))  # type: ignore[assignment]
+    if isinstance(vocabulary, np.ndarray):
+        vocabulary = vocabulary.tolist()
+    if isinstance(vocabulary, Integral) and not isinstance(vocabulary, bool):
+        vocabulary = range(min(int(vocabulary), MOST + 1))  # type: ignore[assignment]
     names = tuple(map(str, vocabulary)) if isinstance(vocabulary, Sequence) else ()
     if not 0 < len(names) == len(set(names)) <= MOST or END in names:
         raise DataError(

@@ -57,8 +57,10 @@ def read_tunes(tunes: Sequence[str]) -> Iterator[Score | Unusable]:
     needs("symusic", "music")
     batches = [tunes[i : i + AT_ONCE] for i in range(0, len(tunes), AT_ONCE)]
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
-        for batch in threads.map(_convert, batches):
-            yield from map(_score, batch)
+        for batch, made in zip(batches, threads.map(_convert, batches), strict=True):
+            for tune, midi in zip(batch, made, strict=True):
+                too_long = Unusable(f"of more than {MOST_LETTERS:,} letters")
+                yield too_long if len(tune) > MOST_LETTERS else _score(midi)
 
 
 def _convert(tunes: Sequence[str]) -> list[bytes]:

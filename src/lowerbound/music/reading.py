@@ -34,13 +34,15 @@ class Melodies:
     left_out: dict[str, list[str]]
 
 
-def files_in(folder: Path) -> list[Path]:
-    """The files of melodies in a folder and in the folders in it, by name."""
+def files_in(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[Path]:
+    """The files of melodies in a folder and in the folders in it, by name; or a file itself."""
+    if folder.is_file():
+        return [folder]
     return sorted(
         Path(above, name)
         for above, _, names in os.walk(folder)
         for name in names
-        if name.lower().endswith(SUFFIXES) and not name.startswith(".")
+        if name.lower().endswith(suffixes) and not name.startswith(".")
     )
 
 
