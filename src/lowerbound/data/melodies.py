@@ -62,8 +62,10 @@ def _tell_of_parts(parts: Parts, beside: int, source: Path) -> None:
     if beside:
         log.warning("%s: %d files lie beside its parts, and are left out", source.name, beside)
     for part, raw in parts.items():
-        shared = np.isin(raw.groups, parts["train"].groups) if "train" in parts else np.zeros(1)
-        if part != "train" and shared.any():
+        if part in ("all", "train") or raw.groups is None:
+            continue
+        shared = np.isin(raw.groups, np.asarray(parts["train"].groups))
+        if shared.any():
             log.warning(
                 "%s: %s of %s windows for %s are of melodies that the training part has too, or "
                 "variants of them",
