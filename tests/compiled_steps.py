@@ -138,6 +138,12 @@ class Counting(nn.Sequential):
         return super().forward(x) * (1 + self.calls)
 
 
+class CountingFromTheStart(Counting):
+    def __init__(self, *layers):
+        super().__init__(*layers)
+        self.calls = 0
+
+
 class Listing(nn.Sequential):
     def __init__(self, *layers):
         super().__init__(*layers)
@@ -159,7 +165,9 @@ class Reassigning(nn.Sequential):
         return h - self.average
 
 
-@pytest.mark.parametrize("network", [Branching, Counting, Listing, Reassigning])
+@pytest.mark.parametrize(
+    "network", [Branching, Counting, CountingFromTheStart, Listing, Reassigning]
+)
 def test_what_cannot_be_compiled_is_said_so_and_trained(network, data):
     torch.manual_seed(0)
     layers = nn.Linear(WIDTH, 4)

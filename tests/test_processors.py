@@ -18,6 +18,7 @@ def two_threads():
 @pytest.fixture(params=[True, False], ids=["taken", "free"])
 def is_taken(request, monkeypatch):
     monkeypatch.setattr(processors, "PERIOD", 0.0)
+    monkeypatch.setattr(processors, "OFTEN", 1)
     monkeypatch.setattr(processors, "taken", lambda most: request.param)
     return request.param
 
@@ -33,7 +34,8 @@ def test_one_thread_where_others_have_a_processor(is_taken):
     with Sharing() as sharing:
         for _ in range(3):
             assert sharing(double, torch.ones(2)).tolist() == [2, 2]
-    assert counts == ([1, 2, 1, 1] if is_taken else [2, 2, 2])  # both once, to compare
+        assert sharing(double, torch.ones(3)).tolist() == [2, 2, 2]
+    assert counts == ([1, 2, 1, 1, 1, 2] if is_taken else [2, 2, 2, 2])  # both for each shape
     assert torch.get_num_threads() == 2
 
 
@@ -44,6 +46,17 @@ def test_results_do_not_depend_on_it():
 
     with Sharing() as sharing:
         assert [sharing(count, torch.ones(())).item() for _ in range(3)] == [2, 2, 2]
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_others_that_leave_at_once_change_nothing(monkeypatch):
+    looks = iter([True, False, True, False])
+    monkeypatch.setattr(processors, "PERIOD", 0.0)
+    monkeypatch.setattr(processors, "taken", lambda most: next(looks))
+    with Sharing() as sharing:
+        for _ in range(4):
+            sharing(lambda z: z, torch.ones(1))
+            assert torch.get_num_threads() == 2
 
 
 @pytest.mark.usefixtures("two_threads")

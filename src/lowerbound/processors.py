@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 PERIOD = 1.0  # seconds between two looks
+OFTEN = 2  # looks in a row that find processors taken
 SIZE, TIMES = 384, 5  # of the matrices, and products of them, in a look
 SLOWER = 1.2  # times what one thread takes
 
@@ -31,12 +32,12 @@ class Sharing:
 
     Threads that share an operation wait for the last of them, so a processor that another process
     has makes all of them slow.  Results do not depend on it: where a function's has other bits with
-    one thread, it is always called with all.
+    one thread, which is tried once for each shape of its argument, it is called with all.
     """
 
     def __init__(self) -> None:
-        self.most = torch.get_num_threads()
-        self.may: bool | None = None if self.most > 1 else False
+        self.most, self.met = torch.get_num_threads(), 0
+        self.same: dict[torch.Size, bool] = {}
         self.looked = time.monotonic()
 
     def __enter__(self) -> Sharing:
@@ -47,18 +48,17 @@ class Sharing:
 
     def __call__(self, function: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
         """``function`` of z, which draws no random numbers."""
-        if self.may is False or time.monotonic() - self.looked < PERIOD:
-            return function(z)
-        torch.set_num_threads(1 if taken(self.most) else self.most)
-        self.looked = time.monotonic()
+        if self.most > 1 and time.monotonic() - self.looked > PERIOD:
+            self.met = self.met + 1 if taken(self.most) else 0
+            self.looked = time.monotonic()
+        alone = self.met >= OFTEN and self.same.get(z.shape, True)
+        torch.set_num_threads(1 if alone else self.most)
         found = function(z)
-        if self.may is None and torch.get_num_threads() == 1:
+        if alone and z.shape not in self.same:
             with threads(self.most):
-                first = function(z)
-            self.may = torch.equal(first, found)
-            if not self.may:
-                torch.set_num_threads(self.most)
-                return first
+                usual = function(z)
+            self.same[z.shape] = torch.equal(found, usual)
+            return usual
         return found
 
 

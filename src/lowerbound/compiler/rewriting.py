@@ -60,7 +60,7 @@ def simplified() -> Any:
     torch's own log1p is exact for all arguments, at five times the cost; its addmm writes the bias
     to memory first, row by row.
     """
-    from torch._inductor.custom_graph_pass import CustomGraphPass
+    from torch._inductor.custom_graph_pass import CustomGraphPass, get_hash_for_files
     from torch._inductor.pattern_matcher import (
         MULTIPLE,
         CallFunction,
@@ -93,7 +93,7 @@ def simplified() -> Any:
         def __call__(self, graph: Any) -> None:
             patterns.apply(graph)
 
-        def uuid(self) -> str:  # the key of compiled graphs kept on disk
-            return f"{__name__} 1"
+        def uuid(self) -> bytes:  # part of the key of compiled graphs that are kept on disk
+            return get_hash_for_files((__file__,))
 
     return Simplified()

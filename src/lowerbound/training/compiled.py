@@ -10,7 +10,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -232,7 +232,11 @@ def _held(objective: Objective) -> tuple[Objective, list[_Held]]:
 
 @contextmanager
 def _unchanged(terms: TermsOf) -> Iterator[None]:
-    """After the ``with``, the model's buffers and attributes are as they were."""
+    """After the ``with``, the model's buffers and attributes are as they were.
+
+    Raises:
+        CannotCompile: attributes were others, which a graph would not change again.
+    """
     kept = [
         (
             vars(module),
@@ -243,9 +247,22 @@ def _unchanged(terms: TermsOf) -> Iterator[None]:
     buffers = [(buffer, buffer.clone()) for buffer in terms.buffers()]
     try:
         yield
+        for now, before in kept:
+            for name in now.keys() | before.keys():
+                if not _same(now.get(name), before.get(name)):
+                    raise CannotCompile(f"each step changes the model's {name}; use a buffer")
     finally:
         for now, before in kept:
             now.clear()
             now.update(before)
         for buffer, value in buffers:
             buffer.copy_(value)
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two attributes are the same, or containers of the same."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        a, b = [*a, *a.values()], [*b, *b.values()]
+    if isinstance(a, list | set) and isinstance(b, list | set):
+        return len(a) == len(b) and all(map(_same, a, b))
+    return a is b or (isinstance(a, int | float | str) and type(a) is type(b) and a == b)

@@ -103,7 +103,8 @@ class Pace:
             if compiled is not None:
                 loss, gradients, buffers = compiled.trial(batch)
                 return [torch.tensor(loss), *gradients, *buffers]
-            return list(trial(self.terms, self.training, batch).gradients.values())
+            eager = trial(self.terms, self.training, batch)
+            return [*eager.gradients.values(), *eager.buffers.values()]
 
         def same(count: int) -> bool:
             """Whether a step with ``count`` threads is that with the present number, to the bit."""

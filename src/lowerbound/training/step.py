@@ -106,7 +106,7 @@ def trial(terms: TermsOf, training: Training, batch: Batch) -> Trial:
         twin = copy.deepcopy(terms)
     except Exception as error:
         raise CannotCompile(f"the model cannot be copied ({brief(error)})") from error
-    before = {name: (buffer, buffer._version) for name, buffer in twin.named_buffers()}
+    before = {name: (buffer, buffer.clone()) for name, buffer in twin.named_buffers()}
     with undisturbed(batch.x.device):
         with mixed(training, batch.x.device):
             found = twin(*batch, math.inf)
@@ -121,7 +121,7 @@ def trial(terms: TermsOf, training: Training, batch: Batch) -> Trial:
         loss.item(),
         list(found.named()),
         {name: p.grad for name, p in twin.named_parameters() if p.grad is not None},
-        {n: b for n, b in after.items() if b._version != before[n][1]},
+        {n: b for n, b in after.items() if not torch.equal(b, before[n][1])},
     )
 
 
