@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lowerbound.cli.output import note
 from lowerbound.errors import ConfigurationError
 from lowerbound.extras import needs
 from lowerbound.files import write_atomic
 from lowerbound.music import VOCABULARY
 from lowerbound.music.midi import midi_bytes
 from lowerbound.music.sound import wave_bytes
+from lowerbound.music.tokens import FIRST
 from lowerbound.music.windows import BAR, MetreName
 
 if TYPE_CHECKING:
@@ -55,6 +57,8 @@ def write_examples(
     ``classes``, if there are any, as a last column.
     """
     rows = drawn or {"": values}
+    if is_melodic(model) and (silent := int((values < FIRST).all(1).sum())):
+        note(f"{silent:,} of {len(values):,} have no note: such a model may need more training")
     if out.suffix == ".npy":
         write_array(out, values)
     elif out.suffix == ".csv":

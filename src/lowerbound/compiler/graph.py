@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -106,6 +107,7 @@ class Graph:
 
 
 FAIL = "fail_on_recompile"
+TORCH = str(Path(torch.__file__).parent)
 CHANGED = "the model has changed since the step was compiled"
 
 
@@ -124,5 +126,5 @@ def _own(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 def _told(error: Exception) -> str:
     """What torch's compiler says, and of which line of the model, in one line."""
     lines = [line.strip() for line in str(error).splitlines()]
-    places = [line for line in lines if line.startswith("File ")]
+    places = [line for line in lines if line.startswith("File ") and TORCH not in line]
     return brief(error) + (f" ({places[-1]})" if places else "")

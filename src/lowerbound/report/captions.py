@@ -9,7 +9,7 @@ from lowerbound.report.outcome import Outcome
 
 def encoded(s: Outcome) -> str:
     """How many examples the pictures of codes show."""
-    return counted(len(s.encoded), len(s.data), f"test {s.noun}s")
+    return counted(len(s.encoded), len(s.data), f"test {s.nouns}")
 
 
 def counted(shown: int, all_of_them: int, what: str) -> str:

@@ -86,6 +86,11 @@ class Outcome:
         return "sequence" if self.vocabulary else "row" if self.is_table else "example"
 
     @property
+    def nouns(self) -> str:
+        """The same of several."""
+        return "melodies" if self.is_melody else f"{self.noun}s"
+
+    @property
     def unit(self) -> str:
         """The unit of the figures."""
         return f"nats per {self.noun}"

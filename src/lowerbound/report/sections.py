@@ -164,9 +164,9 @@ SECTIONS = (
         lambda s: True,
         bounds.scores,
         lambda s: (
-            f"The {s.score} of each of {counted(len(s.scored), len(s.data), f'test {s.noun}s')}"
+            f"The {s.score} of each of {counted(len(s.scored), len(s.data), f'test {s.nouns}')}"
             + (
-                f" and {len(s.train_scores):,} training {s.noun}s"
+                f" and {len(s.train_scores):,} training {s.nouns}"
                 if s.train_scores is not None
                 else ""
             )
