@@ -250,26 +250,23 @@ def test_log1p_exp_has_the_digits_of_float32():
     assert log1p_exp(torch.tensor(torch.nan)).isnan()
 
 
-@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
-def test_what_the_compiler_is_slow_at_is_put_in_other_words(kind, tmp_path, monkeypatch):
+def test_what_the_compiler_is_slow_at_is_put_in_other_words(tmp_path, monkeypatch):
     codes = []
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(GraphLowering, "save_output_code", codes.append)
 
     def function(fixed, changing):
         weight, bias = fixed
-        x = changing[0].to(torch.float32).to(kind) / 255
+        x = changing[0].to(torch.float32) / 255
         return F.softplus(F.linear(x, weight, bias)).sum(1).mean()
 
     torch.manual_seed(0)
-    fixed = torch.randn(4, 6, dtype=kind), torch.randn(4, dtype=kind)
+    fixed = torch.randn(4, 6), torch.randn(4)
     graph = Graph(function, torch.get_num_threads())
     bytes_ = torch.arange(48, dtype=torch.uint8).reshape(8, 6)
     found = graph(fixed, (bytes_,), same=False)
     (code,) = codes
-    slow = {"uint8_t*", "log1p(", "extern_kernels.addmm("}
-    left = {word for word in slow if word in code}
-    assert left == (set() if kind == torch.float32 else slow - {"uint8_t*"})
+    assert not any(slow in code for slow in ("uint8_t*", "log1p(", "extern_kernels.addmm("))
     for x in (bytes_, bytes_.flip(0) + 1):
         assert torch.allclose(graph(fixed, (x,), same=True), function(fixed, (x,)))
     assert torch.allclose(found, function(fixed, (bytes_,)))

@@ -350,7 +350,12 @@ OUTSIDE = {
     "shares as levels": (lb.BetaBinomial, lb.Scale(), [[0.2, 0.7]], "whole numbers from 0 to 255"),
     "shares as targets": (lb.Bernoulli, lb.Scale(), [[0.2, 0.7]], "numbers from 0 to 255"),
     "bits as levels": (lb.BetaBinomial, lb.Scale(), [[0.0, 1.0]], "whole numbers from 0 to 255"),
-    "bits to dequantise": (lb.Gaussian, lb.Dequantise(), [[0.0, 1.0]], "from 0 to 255"),
+    "bits to dequantise": (
+        lb.Gaussian,
+        lb.Dequantise(),
+        [[0.0, 1.0]],
+        "whole numbers from 0 to 255",
+    ),
     "reals in [0, 1]": (
         lb.ContinuousBernoulli,
         lb.Identity(),
