@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -54,7 +55,7 @@ class Decoding:
 
         def log_likelihood(z: Tensor) -> Tensor:
             if self._is_compiled(given.x, z):
-                return self._compiled(given.x, context, z)
+                return self._compiled((given.x, context, z), eager)
             return eager(z)
 
         return replace(given, log_likelihood=lambda z: self.sharing(log_likelihood, z))
@@ -67,7 +68,9 @@ class Decoding:
             self.shape = x.shape, z.shape
         return self.shape == (x.shape, z.shape)
 
-    def _compiled(self, x: Tensor, context: Tensor | None, z: Tensor) -> Tensor:
+    def _compiled(
+        self, changing: tuple[Tensor, Tensor | None, Tensor], eager: Callable[[Tensor], Tensor]
+    ) -> Tensor:
         threads = torch.get_num_threads()
         if threads not in self.graphs:
             function = self.function
@@ -79,16 +82,16 @@ class Decoding:
 
             self.graphs[threads] = Graph(log_likelihood, threads)
         try:
-            found = self.graphs[threads](self.fixed, (x, context, z), same=self.calls[threads] > 0)
+            found = self.graphs[threads](self.fixed, changing, same=self.calls[threads] > 0)
         except CannotCompile:
             self.compiles = False
-            return self.function(x, context, z)
+            return eager(changing[-1])
         self.calls[threads] += 1
         if self.calls[threads] > COMPARED:
             return found
-        eager = self.function(x, context, z)
-        self.compiles = torch.allclose(found, eager, equal_nan=True, **CLOSE)
-        return found if self.compiles else eager
+        expected = eager(changing[-1])
+        self.compiles = torch.allclose(found, expected, equal_nan=True, **CLOSE)
+        return found if self.compiles else expected
 
 
 class _LogLikelihood(nn.Module):
