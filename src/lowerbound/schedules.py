@@ -67,7 +67,7 @@ class Exponential(Schedule):
     final: Weight = 1.0
 
     def __call__(self, t: float) -> float:
-        return -self.final * math.expm1(-t / self.duration)
+        return self.final * (1 - math.exp(-t / self.duration))
 
 
 @part
