@@ -78,5 +78,6 @@ from lowerbound.transforms import Identity as Identity
 from lowerbound.transforms import Scale as Scale
 from lowerbound.transforms import Standardise as Standardise
 from lowerbound.vae import VAE as VAE
+from lowerbound.weight_draws import WeightDraws as WeightDraws
 
 __version__: str

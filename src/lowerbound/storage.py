@@ -20,7 +20,16 @@ from torch import Tensor
 import lowerbound
 
 # Their parts must be registered for `load` to find them.
-from lowerbound import context, devices, likelihoods, networks, posteriors, priors, transforms  # noqa: F401
+from lowerbound import (  # noqa: F401
+    context,
+    devices,
+    likelihoods,
+    networks,
+    posteriors,
+    priors,
+    transforms,
+    weight_draws,
+)
 from lowerbound.allocations import Allocations
 from lowerbound.errors import ConfigurationError, StorageError, brief
 from lowerbound.files import (

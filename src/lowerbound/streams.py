@@ -41,6 +41,8 @@ class Stream(IntEnum):
     LABELS = 20
     TRIAL = 21
     NEAR = 22
+    WEIGHTS = 23
+    CODES = 24
 
 
 def key(seed: int, stream: Stream, *place: int) -> int:

@@ -22,6 +22,7 @@ from lowerbound.evaluation.latents import (
 )
 from lowerbound.evaluation.outliers import auroc, example_scores, grey_entropy
 from lowerbound.evaluation.rates import Rate, rate_distortion
+from lowerbound.evaluation.weight_likelihoods import weight_log_likelihoods
 
 __all__ = [
     "Annealed",
@@ -53,4 +54,5 @@ __all__ = [
     "reconstruct",
     "reconstruction_error",
     "traversals",
+    "weight_log_likelihoods",
 ]

@@ -45,11 +45,41 @@ def per_example(
     it decodes ``draws`` codes in all.  ``progress`` is called with the examples done and their
     number; those whose numbers are to ``leave_out`` are not measured.
     """
+
+    def of(judged: VAE, x: Tensor, context: Tensor | None) -> Mapping[str, Tensor]:
+        given = judged.given(x, context)
+        return measure(decoding.of(given, context) if judged is model else given)
+
+    examples = len(data) - len(leave_out)
+    elements = draws * examples * decoded_elements(model.likelihood)
+    with Decoding(model, elements) as decoding:
+        return per_batch(
+            *(model, data, of),
+            seed=seed,
+            stream=stream,
+            copies=copies,
+            progress=progress,
+            leave_out=leave_out,
+        )
+
+
+def per_batch(
+    model: VAE,
+    data: Data,
+    measure: Callable[[VAE, Tensor, Tensor | None], Mapping[str, Tensor]],
+    *,
+    seed: int,
+    stream: Stream,
+    copies: int = 1,
+    progress: Progress | None = None,
+    leave_out: Collection[int] = (),
+) -> dict[str, Tensor]:
+    """As `per_example`, ``measure`` being given the model, prepared x and context of a batch."""
     place = 0
 
     def of(x: Tensor, context: Tensor | None) -> Mapping[str, Tensor]:
         nonlocal place
-        found = measure(decoding.of(model.given(x, context), context))
+        found = measure(model, x, context)
         if x.dtype != torch.float64 and not finite(found).all():
             with seeded(x.device, seed, Stream.AGAIN, stream, place):
                 found = _again(in_double(), measure, x, context, found)
@@ -60,15 +90,13 @@ def per_example(
     def in_double() -> VAE:
         return copy.deepcopy(model).double()
 
-    examples = len(data) - len(leave_out)
-    elements = draws * examples * decoded_elements(model.likelihood)
-    with judging(model, seed, stream) as device, Decoding(model, elements) as decoding:
+    with judging(model, seed, stream) as device:
         return columns(model, data, of, device, seed, copies, progress, leave_out)
 
 
 def _again(
     in_double: VAE,
-    measure: Callable[[Conditioned], Mapping[str, Tensor]],
+    measure: Callable[[VAE, Tensor, Tensor | None], Mapping[str, Tensor]],
     x: Tensor,
     context: Tensor | None,
     found: Mapping[str, Tensor],
@@ -78,8 +106,7 @@ def _again(
     All of x are measured, so that no example's noise depends on which of the others were lost.
     """
     try:
-        c = None if context is None else context.double()
-        again = measure(in_double.given(x.double(), c))
+        again = measure(in_double, x.double(), None if context is None else context.double())
     except RuntimeError:  # of a user's own part that works in float32 alone
         return found
     sound, whole = finite(found), {}
@@ -198,13 +225,18 @@ def prepared_batches(
     data = model.expect(data)
     kept = torch.ones(len(data), dtype=torch.bool)
     kept[list(leave_out)] = False
-    size = max(1, min(IMAGES_PER_BATCH, ELEMENTS_PER_CHUNK // decoded_elements(model.likelihood)))
+    size = batch_size(model)
     for i, batch in enumerate(data.batches(size, device=device)):
         with seeded(device, seed, Stream.TRANSFORM, i * size):
             prepared = Batch(*model.prepare(*batch))
         here = kept[i * size : (i + 1) * size].to(device)
         x, context = prepared if here.all() else prepared.at(here)
         yield from in_parts(model, x, context, copies)
+
+
+def batch_size(model: VAE) -> int:
+    """Examples in a full batch."""
+    return max(1, min(IMAGES_PER_BATCH, ELEMENTS_PER_CHUNK // decoded_elements(model.likelihood)))
 
 
 def in_parts(
