@@ -50,7 +50,7 @@ LEVEL = {name: i for i, names in enumerate(LAYERS) for name in names}
 PUBLIC = {
     "Autoregressive", "Bernoulli", "BernoulliDraw", "BetaBinomial", "BidirectionalLSTM",
     "Binarise", "Binary", "BottomUpPosterior", "Categorical", "ConditionalGaussian", "Conductor",
-    "ContinuousBernoulli", "Convolutional", "Counts", "Cyclical", "Deconvolutional", "Dequantise",
+    "ContinuousBernoulli", "Convolutional", "Counts", "Cyclical", "Deconvolutional", "EmbeddedMLP", "Dequantise",
     "Deterministic", "DiagonalGaussian", "DiscretisedLogistic", "ELBO", "Evaluation",
     "Exponential", "Finding", "FlowPosterior", "FlowPrior", "FullGaussian", "Gaussian",
     "GaussianMixture", "GaussianNoise", "Heterogeneous", "HierarchicalPrior", "IWAE", "Identity",

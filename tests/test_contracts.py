@@ -114,6 +114,7 @@ SEQUENCES = {
     ),
     "BidirectionalLSTM": lb.BidirectionalLSTM(3, 4, 5, ends=True),
     "Conductor": lb.Conductor(LATENT, 6, 2, 5),
+    "EmbeddedMLP": lb.EmbeddedMLP(3, 4, 4, (5,)),
     "Tokens": lb.transforms.Tokens(),
 }
 NETWORKS = {

@@ -6,6 +6,7 @@ context features (batch, context_dim) as a second argument.
 
 from lowerbound.networks.apply import apply
 from lowerbound.networks.convolutional import Convolutional, Deconvolutional
+from lowerbound.networks.embedded import EmbeddedMLP
 from lowerbound.networks.flows import Univariate, autoregressive_flow
 from lowerbound.networks.heads import FieldInputs, GaussianHeads, Given, Leading
 from lowerbound.networks.log_counts import LogCounts
@@ -19,6 +20,7 @@ __all__ = [
     "Conductor",
     "Convolutional",
     "Deconvolutional",
+    "EmbeddedMLP",
     "FieldInputs",
     "GaussianHeads",
     "Given",

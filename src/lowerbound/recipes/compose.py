@@ -155,7 +155,7 @@ def with_network(
                 f"expected tokens for the {named['part']} network, got examples of shape {shape} "
                 "of another kind; use likelihood=Autoregressive, as the tokens recipe does"
             )
-        wrap = _itself
+        in_features, wrap = math.prod(shape), _itself
     network = complete(
         named,
         **dict(sizes)

@@ -263,6 +263,24 @@ musicvae_2bar = Recipe(
     notes="The small model of the authors' code, where β is .2 (1 − .99999^i) at step i, of 50,000 "
     "in a pass over 28 million melodies: here e^(−1/60) takes its place for each epoch.",
 )
+melodies = Recipe(
+    "A small MusicVAE that trains on a processor: a dense encoder, an LSTM in each beat.",
+    MUSIC,
+    {
+        "latent_dim": 96,
+        "network": {"part": "EmbeddedMLP"},
+        "likelihood": {
+            "part": "Autoregressive",
+            "features": 96,
+            "segments": 8,
+            "hidden": 128,
+            "embedding": 48,
+            "network": network(1024),
+        },
+        "objective": {"part": "ELBO", "beta": 0.1},
+    },
+    {"batch_size": 256, "learning_rate": 2e-3, **RECURRENT},
+)
 musicvae_16bar = Recipe(
     "MusicVAE of melodies of 16 bars, 256 sixteenths: a conductor over the bars.",
     MUSIC,
@@ -306,6 +324,7 @@ RECIPES: dict[str, Recipe] = {
     "flow-prior": flow_prior,
     "full-covariance": full_covariance,
     "tokens": tokens,
+    "melodies": melodies,
     "musicvae-2bar": musicvae_2bar,
     "musicvae-16bar": musicvae_16bar,
 }
