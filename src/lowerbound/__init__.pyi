@@ -41,9 +41,9 @@ from lowerbound.likelihoods import ZeroInflatedNegativeBinomial as ZeroInflatedN
 from lowerbound.networks import MLP as MLP
 from lowerbound.networks import BidirectionalLSTM as BidirectionalLSTM
 from lowerbound.networks import Conductor as Conductor
-from lowerbound.networks import EmbeddedMLP as EmbeddedMLP
 from lowerbound.networks import Convolutional as Convolutional
 from lowerbound.networks import Deconvolutional as Deconvolutional
+from lowerbound.networks import EmbeddedMLP as EmbeddedMLP
 from lowerbound.networks import LogCounts as LogCounts
 from lowerbound.objectives import ELBO as ELBO
 from lowerbound.objectives import IWAE as IWAE
