@@ -16,11 +16,11 @@ from hypothesis import settings
 # The modules whose annotations name shapes.  Arguments of dataclasses are coerced, not checked.
 MATHEMATICS = (
     *("context", "distributions", "divergences", "evaluation", "likelihoods", "networks"),
-    *("posteriors", "priors", "vae"),
+    *("outliers", "posteriors", "priors", "vae"),
 )
 DOCUMENTS = (
     *("problem_set.interface", "problem_set.normality", "problem_set.smoothness"),
-    *("slides.baselines", "slides.codes"),
+    "slides.codes",
 )
 ENOUGH = 5
 """Calls of a function that are checked, of those in one test with arguments of the same shapes."""

@@ -39,7 +39,7 @@ LAYERS = [
     ["vae"],
     ["objectives", "walks"],
     ["storage", "evaluation", "compression", "reproduction"],
-    ["training"],
+    ["training", "outliers"],
     ["recipes"],
     ["runs", "diagnosis"],
     ["report"],
@@ -59,8 +59,8 @@ PUBLIC = {
     "Standardise", "StudentT", "TCVAE", "TopDownPosterior", "Training", "VAE", "VampPrior",
     "WeightDraws", "ZeroInflatedNegativeBinomial", "__version__", "compression", "data",
     "diagnose", "diagnose_draws", "diagnose_kl", "diagnose_loss", "distributions", "divergences",
-    "errors", "evaluate", "evaluation", "fit", "load", "music", "networks", "part", "plots",
-    "recipes", "reproduction", "save", "transforms", "walks",
+    "errors", "evaluate", "evaluation", "fit", "load", "music", "networks", "outliers",
+    "part", "plots", "recipes", "reproduction", "save", "transforms", "walks",
 }  # fmt: skip
 
 

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 import lowerbound as lb
-from documents.slides import baselines
 from documents.slides import codes as uses
 from lowerbound import evaluation, plots
 from lowerbound.data import Dataset, Field
@@ -68,13 +67,6 @@ def test_principal_codes_keep_the_directions_of_highest_variance():
     torch.testing.assert_close(codes[:, 0].abs(), expected.abs(), rtol=0.05, atol=0.1)
 
 
-def test_auroc_counts_ordered_pairs():
-    inside, outside = torch.randn(60), torch.randn(40) + 1
-    pairs = (outside.unsqueeze(1) > inside).double().mean().item()
-    assert evaluation.auroc(inside, outside) == pytest.approx(pairs)
-    assert evaluation.auroc(outside, inside) == pytest.approx(1 - pairs)
-
-
 def grey(n: int) -> Dataset:
     x = torch.randint(0, 256, (n, 1, 4, 4), dtype=torch.uint8)
     return Dataset(x, name="grey", schema=(Field("x", "grey", (1, 4, 4)),))
@@ -103,20 +95,6 @@ def test_grey_entropy_is_the_least_cost_under_a_bernoulli_likelihood():
     schema = (Field("x", "grey", (1, 4, 4)),)
     black = Dataset(torch.zeros(2, 1, 4, 4, dtype=torch.uint8), schema=schema)
     assert evaluation.grey_entropy(black).tolist() == [0, 0]
-
-
-def test_scores_without_a_model():
-    x = torch.zeros(3, 1, 28, 28, dtype=torch.uint8)
-    x[1] = 255
-    x[2] = torch.randint(0, 256, (1, 28, 28), dtype=torch.uint8)
-    some = Dataset(x, schema=(Field("x", "grey", (1, 28, 28)),))
-    black, white, noise = baselines.mean_level(some).tolist()
-    assert (black, white) == (0, 1)
-    assert 0.4 < noise < 0.6
-    black, white, noise = baselines.compressed_size(some).tolist()
-    assert black < 30
-    assert white < 30
-    assert noise > 784
 
 
 def test_bars_fall_and_carry_their_names_and_figures():

@@ -11,9 +11,8 @@ from torch import Tensor
 from documents.bench import NATS, Bench, system
 from documents.homework3 import systems as homework3
 from documents.problem_set import systems as problem_set
-from documents.slides.baselines import compressed_size, mean_level
 from documents.slides.codes import Clustering, accuracy, cluster, principal_codes
-from lowerbound import evaluation, plots
+from lowerbound import evaluation, outliers, plots
 from lowerbound.data import Dataset
 from lowerbound.vae import VAE
 
@@ -36,7 +35,7 @@ CLASSIFIERS: dict[Literal["nearest", "linear"], str] = {
 def a11(bench: Bench) -> None:
     clustering(bench)
     classification(bench)
-    outliers(bench)
+    separate(bench)
 
 
 def pixels(data: Dataset) -> Tensor:
@@ -144,7 +143,7 @@ def classification(bench: Bench) -> None:
     )
 
 
-def outliers(bench: Bench) -> None:
+def separate(bench: Bench) -> None:
     """Digits against clothes, with a model of the one and with a model of the other."""
     by_digits = scored(bench, homework3.trained(bench, LATENT_DIM))
     by_clothes = scored(bench, problem_set.trained(bench))
@@ -179,13 +178,13 @@ def scored(bench: Bench, model: VAE) -> dict[str, dict[str, Tensor]]:
 
 def all_scores(bench: Bench, model: VAE, data: Dataset) -> dict[str, Tensor]:
     """Costs by the model, one of them corrected, and two scores that need no model."""
-    terms = evaluation.example_scores(model, data, seed=bench.seed)
+    found = outliers.Measures(model, data, samples=10, seed=bench.seed)
     return {
-        COST: -terms["elbo"],
-        "−importance-weighted bound": -terms["importance_weighted"],
-        CORRECTED: -terms["elbo"] - evaluation.grey_entropy(data),
-        "mean pixel": mean_level(data),
-        "compressed size": compressed_size(data),
+        COST: found.cost("elbo"),
+        "−importance-weighted bound": found.cost("importance_weighted"),
+        CORRECTED: found.cost("elbo") - found.floor,
+        "mean pixel": found.level,
+        "compressed size": found.size,
     }
 
 
@@ -194,5 +193,5 @@ def separation(
 ) -> None:
     """A row for each score."""
     for score in inside:
-        area = evaluation.auroc(inside[score], outside[score])
+        area = outliers.auroc(inside[score], outside[score])
         bench.row(f"outliers, {setting}: {score}", area, "AUROC", better="higher")

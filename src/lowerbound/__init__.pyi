@@ -8,6 +8,7 @@ from lowerbound import errors as errors
 from lowerbound import evaluation as evaluation
 from lowerbound import music as music
 from lowerbound import networks as networks
+from lowerbound import outliers as outliers
 from lowerbound import plots as plots
 from lowerbound import recipes as recipes
 from lowerbound import reproduction as reproduction

@@ -12,7 +12,17 @@ from unicodedata import category
 import typer
 
 import lowerbound
-from lowerbound.cli import compress, data, diagnose, evaluate, inspect, recipes, train, walks
+from lowerbound.cli import (
+    compress,
+    data,
+    diagnose,
+    evaluate,
+    inspect,
+    outliers,
+    recipes,
+    train,
+    walks,
+)
 from lowerbound.cli.command import Group, UsageError, register, sentence, show_help
 from lowerbound.cli.output import show_every_letter, show_notes
 from lowerbound.cli.settings import WithSettings
@@ -35,6 +45,7 @@ for command in (
     evaluate.rates,
     inspect.report,
     diagnose.diagnose,
+    outliers.outliers,
     inspect.reconstruct,
     inspect.sample,
     inspect.embed,

@@ -103,6 +103,11 @@ def expect_codes(out: Path) -> None:
     _expect(out, (".npy", ".csv"), "codes")
 
 
+def expect_table(out: Path) -> None:
+    """Raises ConfigurationError: ``out`` is no .csv file."""
+    _expect(out, (".csv",), "a table")
+
+
 def write_codes(
     out: Path, codes: np.ndarray, labels: Tensor | None, classes: Sequence[str] | None
 ) -> None:

@@ -17,7 +17,7 @@ from lowerbound.distributions.discrete import (
     Poisson,
     ZeroInflated,
 )
-from lowerbound.distributions.fields import Joint, Nominal
+from lowerbound.distributions.fields import Joint, Nominal, element_log_probs
 from lowerbound.distributions.normal import (
     DiagonalNormal,
     FullNormal,
@@ -56,5 +56,6 @@ __all__ = [
     "ZeroInflated",
     "as_diagonal",
     "draw",
+    "element_log_probs",
     "has_density",
 ]

@@ -56,8 +56,15 @@ class Joint(Unvalidated):
         super().__init__(fields[0].batch_shape, Size([size]), validate_args=False)
 
     def log_prob(self, value: Tensor) -> Tensor:
+        return sum(terms.sum(-1) for terms in self._observed(value))  # type: ignore[return-value]
+
+    def element_log_prob(self, value: Tensor) -> Tensor:
+        """log p of each element of ``value``, (*batch, columns)."""
+        return self._joined(self._observed(value))
+
+    def _observed(self, value: Tensor) -> list[Tensor]:
         groups = zip(self.fields, self.columns, strict=True)
-        return sum(_observed_log_prob(p, value[..., group]) for p, group in groups)  # type: ignore[return-value]
+        return [_observed_log_prob(p, value[..., group]) for p, group in groups]
 
     def sample(self, sample_shape: Any = Size()) -> Tensor:
         return self._joined([p.sample(sample_shape) for p in self.fields])
@@ -73,8 +80,15 @@ class Joint(Unvalidated):
 
 
 def _observed_log_prob(p: Distribution, value: Tensor) -> Tensor:
-    """log p of the elements of ``value`` that are not NaN, (*batch,)."""
+    """log p of each element of ``value``, (*batch, columns); 0 of those that are NaN."""
     observed = ~value.isnan()
     # 0 lies in the support of every family, so that what is thrown away is finite.
     log_p = p.base_dist.log_prob(torch.where(observed, value, 0.0))  # type: ignore[attr-defined]
-    return torch.where(observed, log_p, 0.0).sum(-1)
+    return torch.where(observed, log_p, 0.0)
+
+
+def element_log_probs(p: Distribution, value: Tensor) -> Tensor:
+    """log p(xᵢ) of each element of ``value`` x under a ``p`` whose elements are independent."""
+    if isinstance(p, Joint):
+        return p.element_log_prob(value)
+    return p.base_dist.log_prob(value)  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Evaluation: bounds, their gaps, latent codes, decoded walks, outliers."""
+"""Evaluation: bounds, their gaps, latent codes, decoded walks."""
 
 from lowerbound.evaluation.aggregate import (
     KLParts,
@@ -9,6 +9,7 @@ from lowerbound.evaluation.aggregate import (
 from lowerbound.evaluation.annealing import Annealed, Bracket, anneal, bracket
 from lowerbound.evaluation.bounds import Bound, Evaluation, evaluate
 from lowerbound.evaluation.estimates import Between, Estimate, estimate
+from lowerbound.evaluation.examples import example_scores, grey_entropy
 from lowerbound.evaluation.gaps import Gaps, gaps
 from lowerbound.evaluation.importance import EffectiveSamples
 from lowerbound.evaluation.latents import (
@@ -20,7 +21,6 @@ from lowerbound.evaluation.latents import (
     reconstruction_error,
     traversals,
 )
-from lowerbound.evaluation.outliers import auroc, example_scores, grey_entropy
 from lowerbound.evaluation.rates import Rate, rate_distortion
 from lowerbound.evaluation.weight_likelihoods import weight_log_likelihoods
 
@@ -37,7 +37,6 @@ __all__ = [
     "Rate",
     "aggregate_kl",
     "anneal",
-    "auroc",
     "bracket",
     "decompose_kl",
     "embed",

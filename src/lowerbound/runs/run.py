@@ -179,6 +179,21 @@ class Run:
             )
         return data
 
+    def held_out(self, besides: Dataset) -> Dataset:
+        """The test split, or the validation split where that is ``besides`` or there is none.
+
+        Raises:
+            DataError: there is no other.
+        """
+        known = self.description.fingerprints if self.is_described else {}
+        for split in ("test", "validation"):
+            if known.get(split) not in (None, besides.fingerprint):
+                return self.data(split)
+        raise DataError(
+            "expected a run with test or validation data that others can be compared with, got "
+            f"none but {besides.name}; name held-out examples that belong with --inliers"
+        )
+
     def other(self, source: str, labels: str | None = None) -> Dataset:
         """All the examples of ``source``, in the units and with the classes of the run's data.
 

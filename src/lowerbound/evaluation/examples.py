@@ -1,7 +1,4 @@
-"""Telling data of another kind by a score, per example.
-
-An outlier is expected to cost more nats; an AUROC below ½ says that the opposite holds.
-"""
+"""Figures of each example, as `evaluate` averages them, and the least that some could be."""
 
 from __future__ import annotations
 
@@ -13,10 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lowerbound.data import as_dataset
-from lowerbound.errors import ConfigurationError, DataError, check_count
+from lowerbound.errors import ConfigurationError, check_count
 from lowerbound.evaluation.bounds import example_bounds
-from lowerbound.evaluation.walk import IMAGES_PER_BATCH, held_out, per_example
-from lowerbound.extras import needs
+from lowerbound.evaluation.walk import IMAGES_PER_BATCH, Progress, held_out, per_example
 from lowerbound.streams import Stream
 from lowerbound.vae import VAE, Conditioned
 
@@ -24,7 +20,13 @@ Scores = Float[Tensor, " n"]
 
 
 def example_scores(
-    model: VAE, data: Any, *, samples: int = 10, seed: int = 0, leave_out: Collection[int] = ()
+    model: VAE,
+    data: Any,
+    *,
+    samples: int = 10,
+    seed: int = 0,
+    leave_out: Collection[int] = (),
+    progress: Progress | None = None,
 ) -> dict[str, Tensor]:
     """Each example's reconstruction, kl, elbo and importance_weighted, as `evaluate` averages them.
 
@@ -38,6 +40,7 @@ def example_scores(
         seed: of all noise.
         leave_out: numbers of examples that are not scored; the transform's noise of the others is
             as with them.
+        progress: called with the examples done and their number.
 
     Raises:
         ConfigurationError: there is no example besides those to leave out.
@@ -54,6 +57,7 @@ def example_scores(
         seed=seed,
         stream=Stream.EVALUATE,
         draws=samples,
+        progress=progress,
         leave_out=leave_out,
     )
 
@@ -73,25 +77,3 @@ def grey_entropy(data: Any) -> Scores:
     levels = [batch.x.double().flatten(1) / data.scale for batch in data.batches(IMAGES_PER_BATCH)]
     entropy = [-(torch.xlogy(x, x) + torch.xlogy(1 - x, 1 - x)).nansum(1) for x in levels]
     return torch.cat(entropy).float()
-
-
-def auroc(inliers: Float[Tensor, " n"], outliers: Float[Tensor, " m"]) -> float:
-    """P(score of an outlier > score of an inlier) + ½ P(equal): the area under the ROC curve.
-
-    Args:
-        inliers: the scores of the examples that belong, higher where they look stranger.
-        outliers: the scores of those that do not.
-
-    >>> auroc(torch.tensor([0.0, 1.0]), torch.tensor([1.0, 2.0]))
-    0.875
-
-    Raises:
-        DataError: scores that are not finite, or none.
-    """
-    for scores in (inliers, outliers):
-        if not len(scores) or not scores.isfinite().all():
-            raise DataError(f"expected finite scores, got {scores}")
-    roc_auc_score = needs("sklearn.metrics", "learn").roc_auc_score
-
-    truth = torch.cat((torch.zeros(len(inliers)), torch.ones(len(outliers))))
-    return float(roc_auc_score(truth, torch.cat((inliers, outliers))))

@@ -1,0 +1,163 @@
+"""``outliers``: which examples are of another kind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lowerbound.cli.options import Device, Folder, Json, Quiet, Seed
+from lowerbound.cli.output import checking, note, show, watched
+from lowerbound.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lowerbound.data import Dataset
+    from lowerbound.outliers import Detection
+    from lowerbound.runs import Run
+
+PICTURED, LISTED = 20, 5
+YES = ("1", "true", "yes", "outlier", "anomaly")
+
+
+def outliers(
+    folder: Folder,
+    data: Annotated[str, typer.Option(help="The examples to judge, all of them.")],
+    out: Annotated[
+        Path, typer.Option(help="A .csv file to write: each example's scores and p-values.")
+    ],
+    score: Annotated[
+        list[str] | None,
+        typer.Option(help="A score that docs/outliers.md explains; several may be given, or all."),
+    ] = None,
+    rate: Annotated[
+        float, typer.Option(help="The share of examples that belong which may be flagged.")
+    ] = 0.01,
+    labels: Annotated[
+        str | None,
+        typer.Option(help="The column or array of --data that tells which are outliers, by 1."),
+    ] = None,
+    outlier: Annotated[
+        list[str] | None,
+        typer.Option(help="With --labels: a class that is one of outliers; several may be given."),
+    ] = None,
+    inliers: Annotated[
+        str | None,
+        typer.Option(help="Held-out examples that belong, instead of the run's test data."),
+    ] = None,
+    samples: Annotated[int, typer.Option(min=1, help="Draws z ~ q(z|x) for each example.")] = 100,
+    seed: Seed = 0,
+    device: Device = None,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Score examples by how strange they are to a trained model, and flag outliers.
+
+    p is the share of held-out examples that are as strange; of examples that belong, no more than
+    --rate have one that low.  Beside the .csv goes a picture of the strangest, of images and
+    melodies; of rows, the columns that cost most nats are printed.
+
+    Examples:
+        lowerbound outliers runs/first --data new.npy --out scores.csv
+        lowerbound outliers runs/people --data new.csv --out scores.csv --rate 0.05
+        lowerbound outliers runs/first --data new.csv --labels kind --outlier broken --out s.csv
+    """
+    from lowerbound.cli.exports import expect_table
+    from lowerbound.outliers import chosen, detect
+    from lowerbound.runs import Run
+
+    expect_table(out)
+    run = Run.open(folder, device, checking)
+    names = chosen(run.model, score or ())
+    examples = run.other(data, labels)
+    which = None if labels is None else _outliers(run, examples, labels, outlier or [])
+    if outlier and which is None:
+        raise ConfigurationError("expected --labels with --outlier, one of whose classes it is")
+    belong = run.held_out(examples) if inliers is None else run.other(inliers)
+    train = run.training_data(inliers)
+    found = watched(
+        "scoring",
+        detect,
+        *(run.model, examples, belong, train),
+        scores=names,
+        outlier=which,
+        rate=rate,
+        samples=samples,
+        seed=seed,
+    )
+    _write(out, found)
+    numbers = found.strangest(PICTURED)
+    _picture(run, examples.subset(numbers), numbers, out)
+    told = _rows(run, examples, found, train or belong)
+    text = "\n".join([str(found), *(f"  row {row['example']}: {row['why']}" for row in told)])
+    show({"file": str(out), "seed": seed, **found.as_dict(), "strangest": told}, text, json)
+
+
+def _outliers(run: Run, examples: Dataset, labels: str, classes: list[str]) -> Tensor | None:
+    """Which examples are outliers; None where labels are a conditional model's classes."""
+    import torch
+
+    if run.model.context is not None and not classes:
+        return None
+    names = examples.classes or ()
+    if not classes:
+        classes = [name for name in names if name.lower() in YES]
+        if len(names) > 2 or len(classes) != 1:
+            raise ConfigurationError(
+                f"expected labels 0 and 1 in {labels!r}, 1 of outliers, got {', '.join(names):.80};"
+                " name the outliers' class with --outlier"
+            )
+    if unknown := [name for name in classes if name not in names]:
+        raise ConfigurationError(
+            f"expected a class of {labels!r} as --outlier, got {unknown[0]!r}; known: "
+            f"{', '.join(names):.200}"
+        )
+    assert examples.labels is not None
+    return torch.isin(examples.labels, torch.tensor([names.index(name) for name in classes]))
+
+
+def _write(out: Path, found: Detection) -> None:
+    """The .csv: an example's number, its scores, and their p-values."""
+    import numpy as np
+
+    from lowerbound.cli.exports import write_table
+
+    table = {"example": np.arange(len(next(iter(found.scores.values()))))}
+    for name, values in found.scores.items():
+        table |= {name: values.numpy(), f"{name}_p": found.p_values[name].numpy()}
+    write_table(out, table)
+    note(f"wrote {out}: {len(table['example']):,} examples, numbered from 0")
+
+
+def _picture(run: Run, strangest: Dataset, numbers: Tensor, out: Path) -> None:
+    """The strangest images or melodies, by their numbers, and what the model makes of them."""
+    from lowerbound.cli.exports import is_melodic, write_examples
+
+    model = run.model
+    if not is_melodic(model) and len(model.shape) != 3:
+        return
+    target = out.with_suffix(".png")
+    rebuilt = model.reconstruct(strangest).cpu().numpy()
+    pairs = {"strangest": strangest.x.numpy(), "rebuilt": rebuilt}
+    titles = [f"{number:,}" for number in numbers.tolist()]
+    write_examples(target, rebuilt, model, pairs, metre=run.metre, titles=titles)
+    note(f"wrote {target}: the {len(titles)} strangest, by their numbers")
+
+
+def _rows(run: Run, examples: Dataset, found: Detection, train: Dataset) -> list[dict[str, Any]]:
+    """The strangest examples, and of rows the columns that cost most."""
+    from lowerbound.outliers import explain, explains
+
+    numbers = found.strangest(LISTED)
+    first = next(iter(found.p_values))
+    rows = [
+        {"example": i, "p": found.p_values[first][i].item(), "why": ""} for i in numbers.tolist()
+    ]
+    if explains(run.model):
+        for row, costs in zip(
+            rows, explain(run.model, examples.subset(numbers), train), strict=True
+        ):
+            row["why"] = str(costs)
+    return rows

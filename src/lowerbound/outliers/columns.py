@@ -1,0 +1,90 @@
+"""Why a row of a table is strange: what each of its columns costs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from lowerbound.data import as_dataset
+from lowerbound.distributions import element_log_probs
+from lowerbound.evaluation.walk import columns, held_out, judging
+from lowerbound.likelihoods import Heterogeneous
+from lowerbound.likelihoods.base import Likelihood
+from lowerbound.streams import Stream
+from lowerbound.vae import VAE
+
+
+@dataclass(frozen=True)
+class Costs:
+    """The columns that make an example strange, the costliest first.
+
+    Attributes:
+        columns: their names.
+        values: what the example has there, in the data's units; of categories their names.
+        nats: what each costs above its median cost over training examples.
+    """
+
+    columns: tuple[str, ...]
+    values: tuple[Any, ...]
+    nats: tuple[float, ...]
+
+    def __str__(self) -> str:
+        found = zip(self.columns, self.values, self.nats, strict=True)
+        return ", ".join(f"{name} = {_shown(value)} ({nats:+.1f})" for name, value, nats in found)
+
+
+def column_costs(model: VAE, data: Any) -> Tensor:
+    """−log p(xᵢ|z = E[z|x]) of each element xᵢ, nats, float64, (n, *shape).
+
+    What is missing costs 0.
+
+    Args:
+        model: one whose likelihood gives every element a probability of its own, as all do but
+            those of sequences.
+        data: the examples; of `Splits` the test set.
+    """
+
+    def measure(x: Tensor, context: Tensor | None) -> dict[str, Tensor]:
+        p = model.likelihood(model.posterior(x, context).mean, context)
+        return {"costs": -element_log_probs(p, x).double()}
+
+    with judging(model, 0, Stream.EVALUATE) as device:
+        return columns(model, held_out(data, least=1), measure, device, 0)["costs"]
+
+
+def explains(model: VAE) -> bool:
+    """Whether `explain` can tell why an example is strange to the ``model``: it is of rows."""
+    likelihood = model.likelihood
+    return len(model.shape) == 1 and isinstance(likelihood, Likelihood | Heterogeneous)
+
+
+def explain(model: VAE, data: Any, train: Any, most: int = 3) -> list[Costs]:
+    """The columns of each row that cost most nats above what they mostly cost in training.
+
+    Args:
+        model: of a table, as in `column_costs`.
+        data: the rows.
+        train: training examples.
+        most: columns of each row.
+    """
+    data = model.by_name(as_dataset(data, "test"))
+    usual = column_costs(model, train).median(0).values
+    above = (column_costs(model, data) - usual).nan_to_num(math.inf)
+    names = data.columns or tuple(f"x{i}" for i in range(above.shape[1]))
+    if data.columns is None:
+        table = dict(zip(names, data.x.T.tolist(), strict=True))
+    else:
+        table = data.table(data.x)
+    found = []
+    for row, (nats, which) in enumerate(zip(*above.topk(min(most, above.shape[1])), strict=True)):
+        chosen = tuple(names[i] for i in which.tolist())
+        values = tuple(table[name][row] for name in chosen)
+        found.append(Costs(chosen, values, tuple(nats.tolist())))
+    return found
+
+
+def _shown(value: Any) -> str:
+    return "missing" if value is None else f"{value:.6g}" if isinstance(value, float) else value

@@ -1,0 +1,206 @@
+"""Scores of examples, and how rare each is among inliers that were held out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from lowerbound.data import Data
+from lowerbound.errors import ConfigurationError, DataError, near
+from lowerbound.evaluation.estimates import Figures
+from lowerbound.evaluation.walk import Progress, held_out
+from lowerbound.outliers.measures import Measures
+from lowerbound.outliers.scores import SCORES, TRIVIAL, default, lacks, score
+from lowerbound.outliers.separation import Separation, separation
+from lowerbound.streams import Stream, generator
+from lowerbound.vae import VAE
+
+REFERENCE = 5000  # training examples that scores are fitted to
+
+
+@dataclass(frozen=True)
+class Detection(Figures):
+    """Each example's scores and p-values, (n,) by the score's name.
+
+    Attributes:
+        inliers: how many held-out ones p-values are against.
+        rate: what p-values are flagged up to.
+        scores: float64, higher where the example is stranger.
+        p_values: the share of inliers, the example among them, that are as strange: under
+            `conformal`.
+        separation: of outliers from the other examples, where it is known which they are.
+    """
+
+    inliers: int
+    rate: float
+    scores: dict[str, Tensor]
+    p_values: dict[str, Tensor]
+    separation: dict[str, Separation] | None
+
+    @property
+    def flagged(self) -> dict[str, float]:
+        """The share of examples whose p-value is at most the rate, by score."""
+        return {name: (p <= self.rate).double().mean().item() for name, p in self.p_values.items()}
+
+    def strangest(self, n: int) -> Tensor:
+        """The numbers of the ``n`` examples of the highest first score, strangest first."""
+        scores = next(iter(self.scores.values()))
+        return scores.argsort(descending=True, stable=True)[:n]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON, without the examples one by one."""
+        found = Figures.as_dict(self)
+        del found["scores"], found["p_values"]
+        return found | {"flagged": self.flagged}
+
+    def __str__(self) -> str:
+        n = len(next(iter(self.scores.values())))
+        told = self.separation or {}
+        head = f"  {'':<22}{'flagged':>9}"
+        head += "   AUROC                AUPRC                FPR at 80 % TPR" if told else ""
+        lines = [
+            f"{n:,} examples; p-values against {self.inliers:,} held-out inliers, flagged up to "
+            f"{self.rate:g}",
+            head,
+        ]
+        for name, share in self.flagged.items():
+            of_score = told.get(name)
+            cells = (of_score.auroc, of_score.auprc, of_score.fpr80) if of_score else ()
+            figures = "".join(f"   {cell!s:<18}" for cell in cells)
+            lines.append(f"  {_label(name):<22}{share:>9.2%}{figures}".rstrip())
+        return "\n".join(lines)
+
+
+def detect(
+    model: VAE,
+    data: Any,
+    inliers: Any,
+    train: Any = None,
+    *,
+    scores: Sequence[str] = (),
+    outlier: Bool[Tensor, " n"] | None = None,
+    rate: float = 0.01,
+    samples: int = 100,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Detection:
+    """Scores of ``data``, their p-values against ``inliers``, and what share of them is flagged.
+
+    With the scores asked for come the trivial ones, which need no model.  The first decides which
+    examples are strangest.
+
+    Args:
+        model: any VAE.
+        data: the examples that may be of another kind; of `Splits` the test set.
+        inliers: held-out examples that belong; of `Splits` the test set.
+        train: training examples, to 5,000 of which scores are fitted.  None takes every other
+            inlier for them, against which no p-value is then.
+        scores: names of `SCORES`, or "all"; none takes `default`'s.
+        outlier: which of ``data`` are outliers, if that is known.
+        rate: what p-values are flagged up to.
+        samples: draws z ~ q(z|x) for each example.
+        seed: of all noise.
+        progress: called with the examples done and their number, by each measure.
+
+    Raises:
+        ConfigurationError: unknown scores, or ones that this model does not have; or too few
+            inliers for the rate.
+        DataError: data that do not fit the model; or all of them are outliers, or none.
+    """
+    names = chosen(model, scores)
+    data, inliers = (model.expect(held_out(given, least=1)) for given in (data, inliers))
+    if train is None:
+        numbers = torch.arange(len(inliers))
+        train, inliers = (inliers.subset(numbers[i::2]) for i in (0, 1))
+    else:
+        train = model.expect(_some(held_out(train)))
+    check_rate(rate, len(inliers))
+    if outlier is not None and (outlier.all() or not outlier.any()):
+        raise DataError(
+            f"expected outliers and others, got {'only' if outlier.all() else 'no'} outliers; "
+            "leave out which they are"
+        )
+    x, calibration, reference = (
+        Measures(model, given, samples, seed, progress) for given in (data, inliers, train)
+    )
+    found, p_values = {}, {}
+    for name in names:
+        found[name] = score(name, x, reference)
+        p_values[name] = conformal(found[name], score(name, calibration, reference))
+    told = None
+    if outlier is not None:
+        told = {
+            name: separation(values[~outlier], values[outlier], seed=seed)
+            for name, values in found.items()
+        }
+    return Detection(len(inliers), rate, found, p_values, told)
+
+
+def conformal(scores: Float[Tensor, " n"], calibration: Float[Tensor, " m"]) -> Tensor:
+    """p = (1 + #{calibration ≥ score})/(1 + m), float64, (n,).
+
+    Of a fresh inlier, P(p ≤ α) ≤ α for every α, whatever the score and the model.
+
+    Args:
+        scores: higher where the example is stranger.
+        calibration: scores of inliers that nothing was fitted to.
+
+    Source: Vovk, Gammerman & Shafer, Algorithmic learning in a random world, 2005; for outliers
+    Bates et al., Testing for outliers with conformal p-values, 2021, arXiv 2104.08279.
+
+    >>> conformal(torch.tensor([0.0, 2.0, 9.0]), torch.tensor([1.0, 2.0, 3.0]))
+    tensor([1.0000, 0.7500, 0.2500], dtype=torch.float64)
+    """
+    m = len(calibration)
+    below = torch.searchsorted(calibration.sort().values, scores, side="left")
+    return (1 + m - below).double() / (1 + m)
+
+
+def check_rate(rate: float, inliers: int) -> None:
+    """Raises ConfigurationError: no p-value against so many ``inliers`` is as low as ``rate``."""
+    if not 0 < rate < 1:
+        raise ConfigurationError(f"expected a rate above 0 and below 1, got {rate}")
+    least = 1 / (1 + inliers)
+    if rate < least:
+        raise ConfigurationError(
+            f"expected at least {math.ceil(1 / rate) - 1:,} held-out inliers for a rate of {rate:g}"
+            f", got {inliers:,}, against which p-values end at {least:.2g}; hold out more, or take "
+            f"--rate {math.ceil(100 * least) / 100:g}"
+        )
+
+
+def chosen(model: VAE, scores: Sequence[str] = ()) -> list[str]:
+    """Names of the scores to take: those given, or the default, and the trivial ones; each once.
+
+    "all" stands for every score that the model has.
+
+    Raises:
+        ConfigurationError: there is no such score, or none of this ``model``.
+    """
+    names = [name.replace("-", "_") for name in scores] or [default(model)]
+    if "all" in names:
+        names = [name for name in SCORES if not lacks(model, name)]
+    for name in names:
+        if name not in SCORES:
+            raise ConfigurationError(f"unknown score {name!r}; {near(name, (*SCORES, 'all'))}")
+        if why := lacks(model, name):
+            raise ConfigurationError(f"{name}: {why}")
+    return [*dict.fromkeys((*names, *TRIVIAL))]
+
+
+def _some(train: Data) -> Data:
+    """As many training examples as scores are fitted to, chosen at random."""
+    if len(train) <= REFERENCE:
+        return train
+    chosen = torch.randperm(len(train), generator=generator(0, Stream.SUBSET))[:REFERENCE]
+    return train.subset(chosen.sort().values)
+
+
+def _label(name: str) -> str:
+    return f"{name} (no model)" if name in TRIVIAL else name

@@ -1,0 +1,294 @@
+"""Outliers: each score where it is known, p-values, figures of separation, and the command."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy import stats
+from sklearn import metrics
+
+import lowerbound as lb
+from lowerbound import outliers
+from lowerbound.data import Dataset, Field
+from lowerbound.errors import ConfigurationError, DataError
+from lowerbound.outliers import SCORES, TRIVIAL, Measures
+from lowerbound.outliers.scores import OF_DRAWS, score
+from test_cli import SMALL, exit_code, run, trained  # noqa: F401
+from test_evaluation import draw, evidence, far, linear_gaussian
+
+OF_ONE_MODEL = [name for name in SCORES if name not in OF_DRAWS]
+
+
+def test_bounds_and_what_is_made_of_them_on_a_model_whose_evidence_is_known():
+    model, W = linear_gaussian()
+    data, train = draw(W, 200), draw(W, 500)
+    x, reference = Measures(model, data, samples=3), Measures(model, train, samples=3)
+    cost = -evidence(W, data).double()
+    close = {"rtol": 0, "atol": 1e-4}
+    for name in ("importance_weighted", "excess"):  # the posterior is exact
+        torch.testing.assert_close(score(name, x, reference), cost, **close)
+    usual = -evidence(W, train).double().mean()
+    torch.testing.assert_close(score("typicality", x, reference), (cost - usual).abs(), **close)
+    size = torch.tensor([len(zlib.compress(row.tobytes(), 9)) for row in data.x.numpy()])
+    complexity = cost - 8 * math.log(2) * size
+    torch.testing.assert_close(score("complexity", x, reference), complexity, **close)
+    torch.testing.assert_close(
+        score("regret", x, reference), torch.zeros_like(cost), atol=0.1, rtol=0
+    )
+
+
+def test_regret_is_the_divergence_that_a_worse_encoder_leaves():
+    scale = 1.5
+    model, W = linear_gaussian(posterior_scale=scale)
+    found = score("regret", *2 * [Measures(model, draw(W, 50), samples=200)])
+    expected = 2 * ((scale**2 - 1) / 2 - math.log(scale))
+    assert found.mean().item() == pytest.approx(expected, abs=0.03)
+
+
+def test_excess_is_the_divergence_from_grey_levels():
+    """With a decoder that ignores z, Σ KL(Bernoulli(x) ‖ Bernoulli(p))."""
+    x = torch.randint(0, 256, (20, 1, 4, 4), dtype=torch.uint8)
+    data = Dataset(x, schema=(Field("x", "grey", (1, 4, 4)),))
+    model = lb.recipes.mlp(data, latent_dim=2, hidden=(8,), likelihood="Bernoulli").model
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()  # p = ½, q(z|x) = p(z)
+    found = score("excess", *2 * [Measures(model, data, samples=2)])
+    t = (x.double() / 255).flatten(1)
+    divergence = (t.xlogy(2 * t) + (1 - t).xlogy(2 * (1 - t))).sum(1)
+    torch.testing.assert_close(found, divergence, rtol=0, atol=1e-4)
+
+
+def test_features_and_their_distances():
+    model, W = linear_gaussian()
+    x, train = Measures(model, draw(W, 30)), Measures(model, draw(W, 400))
+    q = model.encode(x.data.x)
+    apart = (x.data.x - model.decode(q.mean)).norm(dim=1)
+    expected = torch.stack((apart, q.mean.norm(dim=1), q.variance.sum(1).sqrt()), 1).double()
+    torch.testing.assert_close(x.features, expected, rtol=1e-4, atol=1e-5)
+    # σ does not depend on x, and so is left out.
+    varying, reference = x.features[:, :2].detach(), train.features[:, :2].detach()
+    distance = varying - reference.mean(0)
+    mahalanobis = (distance @ reference.T.cov().inverse() * distance).sum(1).sqrt()
+    found = score("lpath_mahalanobis", x, train)
+    torch.testing.assert_close(found, mahalanobis, rtol=1e-4, atol=1e-3)
+
+
+def test_ecod_of_a_few_numbers():
+    """Reference 1, 2, 2, 9 is skewed to the right, −9, 1, 2, 2 to the left."""
+    reference = torch.tensor([[1.0, 2.0], [2.0, 1.0], [2.0, 2.0], [9.0, -9.0]]).double()
+    found = outliers.ecod(torch.tensor([[9.5, -10.0], [2.0, 2.0], [0.0, 5.0]]).double(), reference)
+    # Tails, of five with the example: left 5/5 and 1/5, right 1/5 and 5/5; the longer 1/5 and 1/5.
+    # Left 4/5 and 5/5, right 4/5 and 3/5; longer 4/5 and 5/5.
+    # Left 1/5 and 5/5, right 5/5 and 1/5; longer 5/5 and 5/5.
+    expected = [2 * math.log(5), -math.log(4 / 5 * 3 / 5), math.log(5)]
+    assert found.tolist() == pytest.approx(expected)
+
+
+def test_scores_of_draws():
+    w = torch.tensor([[0.5, 0.7], [0.25, 0.2], [0.25, 0.1]]).double()
+    ll = w.log() + torch.tensor([3.0, -7000.0])  # likelihoods are known up to a factor
+    expected = {
+        "expected_likelihood": (math.log(3) - torch.tensor([3.0, -7000.0]).double()),
+        "waic": ll.var(0) - ll.mean(0),
+        "disagreement": -1 / w.square().sum(0),
+        "entropy": (w * w.log()).sum(0),
+        "std": ll.std(0),
+    }
+    assert set(expected) == set(OF_DRAWS)
+    for name, values in expected.items():
+        torch.testing.assert_close(getattr(outliers, name)(ll), values)
+    # Stranger is higher: draws that agree, and draws of which one explains x far better.
+    agreed, torn = torch.zeros(8, 1).double(), torch.tensor([[9.0]] + 7 * [[0.0]]).double()
+    for name in ("disagreement", "entropy", "std"):
+        assert getattr(outliers, name)(torn) > getattr(outliers, name)(agreed)
+
+
+@pytest.mark.parametrize("factor", [1e2, 1e4, 1e10, 1e30])
+def test_far_rows_have_finite_scores_and_the_lowest_p_values(factor):
+    model, x = far()
+    rows = torch.cat((x[:20], x[:2] * factor))
+    found = outliers.detect(model, rows, x, x, scores=OF_ONE_MODEL, rate=0.1, samples=2)
+    assert [*found.scores] == [*dict.fromkeys((*OF_ONE_MODEL, *TRIVIAL))]
+    for name, values in found.scores.items():
+        assert values.isfinite().all()
+        if name not in ("size", "complexity", "regret"):
+            assert found.p_values[name][-1] == pytest.approx(1 / 41), name
+
+
+def test_a_row_without_any_bound_is_the_strangest():
+    model, x = far()
+    rows = x.clone()
+    rows[7] = 3e38  # ∞ once it is divided by its deviation of 0.1
+    found = outliers.detect(model, rows, x, x, scores=["elbo"], rate=0.1, samples=2)
+    assert found.strangest(1).tolist() == [7]
+    assert found.scores["elbo"].isfinite().all()
+
+
+def test_p_values_of_fresh_inliers_are_uniform():
+    model, W = linear_gaussian()
+    found = outliers.detect(
+        *(model, draw(W, 2000), draw(W, 1999), draw(W, 300)),
+        scores=["elbo", "typicality", "lpath_ecod"],
+        samples=1,
+    )
+    for name in ("elbo", "typicality", "lpath_ecod"):
+        p = found.p_values[name].numpy()
+        # Two samples are compared, each of 2,000.
+        assert stats.kstest(p, "uniform").statistic < 1.63 * math.sqrt(2 / 2000), name
+        assert found.flagged[name] == pytest.approx(0.01, abs=3 * math.sqrt(2 * 0.01 / 2000))
+
+
+def test_p_values_with_ties_are_never_too_low():
+    torch.manual_seed(0)
+    scores = torch.randint(0, 5, (100_000,)).double()
+    p = outliers.conformal(scores, torch.randint(0, 5, (999,)).double())
+    for alpha in (0.1, 0.3, 0.5):
+        assert (p <= alpha).double().mean() < alpha + 0.01
+
+
+def test_separation_agrees_with_scikit_learn():
+    torch.manual_seed(0)
+    inside, outside = torch.randint(0, 9, (60,)).double(), torch.randint(3, 12, (40,)).double()
+    found = outliers.separation(inside, outside)
+    truth, values = np.arange(100) >= 60, torch.cat((inside, outside)).numpy()
+    assert found.auroc.value == pytest.approx(metrics.roc_auc_score(truth, values))
+    assert found.auprc.value == pytest.approx(metrics.average_precision_score(truth, values))
+    fpr, tpr, _ = metrics.roc_curve(truth, values, drop_intermediate=False)
+    assert found.fpr80.value == pytest.approx(fpr[tpr >= 0.8].min())
+    assert outliers.auroc(outside, inside) == pytest.approx(1 - found.auroc.value)
+    # Hanley & McNeil's standard error is that of the bootstrap.
+    a, n, m = found.auroc.value, 40, 60
+    pairs = (n - 1) * (a / (2 - a) - a**2) + (m - 1) * (2 * a**2 / (1 + a) - a**2)
+    expected = math.sqrt((a * (1 - a) + pairs) / (n * m))
+    assert (found.auroc.high - found.auroc.low) / 3.92 == pytest.approx(expected, rel=0.25)
+    with pytest.raises(DataError, match="finite scores"):
+        outliers.auroc(inside, torch.tensor([math.nan]))
+
+
+def test_what_cannot_be_told_is_refused_in_one_sentence():
+    model, W = linear_gaussian()
+    data = draw(W, 50)
+    for scores, told in (
+        (["elbow"], "did you mean elbo"),
+        (["waic"], "draws of its weights"),
+        (["std", "elbo"], "choose another score"),
+    ):
+        with pytest.raises(ConfigurationError, match=told):
+            outliers.detect(model, data, data, scores=scores)
+    with pytest.raises(ConfigurationError, match=r"at least 99 held-out inliers.*--rate 0\.02"):
+        outliers.detect(model, data, data, data)
+    with pytest.raises(DataError, match="only outliers"):
+        outliers.detect(model, data, data, data, rate=0.1, outlier=torch.ones(50).bool())
+    model.posterior = lb.Deterministic(lb.MLP(5, (), 2), 2)
+    with pytest.raises(ConfigurationError, match="posterior with a density"):
+        outliers.detect(model, data, data, data, scores=["typicality"], rate=0.1)
+    found = outliers.detect(model, data, data, data, rate=0.1, samples=1)
+    assert [*found.scores] == ["reconstruction", *TRIVIAL]
+    assert "lpath_ecod" in outliers.chosen(model, ["all"])
+
+
+def test_without_training_examples_scores_are_fitted_to_half_of_the_inliers():
+    model, W = linear_gaussian()
+    found = outliers.detect(model, draw(W, 9), draw(W, 41), rate=0.1, samples=1)
+    assert found.inliers == 20
+
+
+def test_the_costliest_column_is_the_one_that_was_changed():
+    torch.manual_seed(0)
+    n = 300
+    height = torch.randn(n)
+    kinds = torch.where(torch.rand(n) < 0.5, 0.0, 1.0)
+    x = torch.stack((height, height + 0.1 * torch.randn(n), kinds, torch.randn(n)), 1)
+    x[3, 3] = math.nan
+    schema = (
+        Field("height", "real"),
+        Field("span", "real"),
+        Field("kind", "categories", categories=("a", "b", "c")),
+        Field("noise", "real"),
+    )
+    table = Dataset(x, name="people", schema=schema, missing=True)
+    model = lb.recipes.mlp(table, latent_dim=1, hidden=(8,)).model.eval()
+    costs = outliers.column_costs(model, table)
+    assert costs.shape == (n, 4)
+    assert costs[3, 3] == 0
+    prepared, _ = model.prepare(x)
+    z = model.posterior(prepared, None).mean
+    total = -model.likelihood(z).log_prob(prepared)
+    torch.testing.assert_close(costs.sum(1), total.detach().double(), rtol=1e-4, atol=1e-4)
+    odd = x[:2].clone()
+    odd[0, 1], odd[1, 2], odd[1, 3] = 50.0, 2.0, math.nan
+    found = outliers.explain(model, Dataset(odd, schema=schema, missing=True), table, most=2)
+    assert (found[0].columns[0], found[0].values[0]) == ("span", 50.0)
+    assert (found[1].columns[0], found[1].values[0]) == ("kind", "c")
+    assert str(found[1]).startswith("kind = c (+")
+
+
+def test_images_by_the_command(run, trained, tmp_path):  # noqa: F811
+    test = lb.data.load("digits").test
+    x = test.x[:60].clone()
+    x[:10] = 255 - x[:10]
+    np.savez(tmp_path / "x.npz", x=x.numpy(), strange=np.arange(60) < 10)
+    out = tmp_path / "scores.csv"
+    command = ("outliers", trained, "--data", tmp_path / "x.npz", "--out", out, "--samples", 2)
+    code, text, err = run(*command, "--labels", "strange", "--score", "lpath-ecod")
+    assert code == 0
+    assert "60 examples; p-values against 360 held-out inliers" in text
+    assert "AUROC" in text
+    assert Image.open(tmp_path / "scores.png").width > 100
+    with out.open() as file:
+        rows = [*csv.DictReader(file)]
+    assert len(rows) == 60
+    assert {"example", "lpath_ecod", "lpath_ecod_p", "level_p", "size"} <= set(rows[0])
+    found = json.loads(run(*command, "--json")[1])
+    assert [*found["flagged"]] == ["excess", *TRIVIAL]
+    assert found["separation"] is None
+    assert found["strangest"][0]["example"] < 10
+    for more, told in (
+        (("--rate", 0.001), "held-out inliers"),
+        (("--score", "waic"), "draws of its weights"),
+        (("--outlier", "1"), "--labels"),
+        (("--data", "mnist"), "shape"),
+        (("--out", tmp_path / "scores.txt"), ".csv"),
+    ):
+        code, _, err = run(*command, *more)
+        assert code in (2, 3)
+        assert err.count("error: ") == 1
+        assert told in err
+
+
+def test_rows_by_the_command(run, tmp_path):  # noqa: F811
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=400)
+    lines = [f"{x:.4f},{2 * x + 0.1 * e:.4f}" for x, e in zip(a, rng.normal(size=400), strict=True)]
+    (tmp_path / "train.csv").write_text("\n".join(["a,b", *lines]))
+    lines = ["b,a,kind", *(f"{2 * x:.4f},{x:.4f},fine" for x in a[:9]), "-5,2.5,broken"]
+    (tmp_path / "new.csv").write_text("\n".join(lines))
+    train = ("train", "linear", "--data", tmp_path / "train.csv", "--out", tmp_path / "r", "-q")
+    assert run(*train, "--set", "latent_dim=1", "--set", "epochs=3", "--test", 0.25)[0] == 0
+    command = ("outliers", tmp_path / "r", "--data", tmp_path / "new.csv", "--rate", 0.05)
+    command += ("--out", tmp_path / "s.csv", "--labels", "kind", "--samples", 2)
+    code, _, err = run(*command)
+    assert (code, err.count("error: ")) == (2, 1)
+    assert "broken, fine; name the outliers' class with --outlier" in err
+    code, _, err = run(*command, "--outlier", "brocken")
+    assert (code, err.count("error: ")) == (2, 1)
+    code, text, err = run(*command, "--outlier", "broken")
+    assert code == 0
+    assert "row 9: " in text
+    assert not (tmp_path / "s.png").exists()
+    # Without --inliers none would be left of a model that the library saved.
+    lb.save(lb.load(tmp_path / "r"), tmp_path / "m")
+    own = ("outliers", tmp_path / "m", "--data", tmp_path / "new.csv", "--out", tmp_path / "s.csv")
+    code, _, err = run(*own)
+    assert code == 3
+    assert "--inliers" in err
+    belong = ("--inliers", tmp_path / "train.csv", "--samples", 2)
+    assert "200 held-out inliers" in run(*own, *belong)[1]
