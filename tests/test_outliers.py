@@ -111,7 +111,7 @@ def test_scores_of_draws():
         assert getattr(outliers, name)(torn) > getattr(outliers, name)(agreed)
 
 
-@pytest.mark.parametrize("factor", [1e2, 1e4, 1e10, 1e30])
+@pytest.mark.parametrize("factor", [1e2, 1e10, 1e30])
 def test_far_rows_have_finite_scores_and_the_lowest_p_values(factor):
     model, x = far()
     rows = torch.cat((x[:20], x[:2] * factor))
@@ -179,7 +179,7 @@ def test_what_cannot_be_told_is_refused_in_one_sentence():
     for scores, told in (
         (["elbow"], "did you mean elbo"),
         (["waic"], "draws of its weights"),
-        (["std", "elbo"], "choose another score"),
+        (["std", "elbo"], "got one of a single set of them"),
     ):
         with pytest.raises(ConfigurationError, match=told):
             outliers.detect(model, data, data, scores=scores)
@@ -193,6 +193,30 @@ def test_what_cannot_be_told_is_refused_in_one_sentence():
     found = outliers.detect(model, data, data, data, rate=0.1, samples=1)
     assert [*found.scores] == ["reconstruction", *TRIVIAL]
     assert "lpath_ecod" in outliers.chosen(model, ["all"])
+
+
+def test_scores_of_a_model_with_draws_of_its_weights():
+    model, W = linear_gaussian()
+    decoders = [model.likelihood.state_dict()]
+    for _ in range(4):
+        moved = {name: w + 0.1 * torch.randn_like(w) for name, w in decoders[0].items()}
+        decoders.append(moved)
+    single = model.likelihood
+    model.likelihood = lb.WeightDraws.of(single, decoders)
+    data, train = draw(W, 60), draw(W, 60)
+    found = outliers.detect(model, data, train, train, scores=OF_DRAWS, rate=0.1, samples=5)
+    assert set(outliers.chosen(model, ["all"])) == set(SCORES)
+    ll = lb.evaluation.weight_log_likelihoods(model, data, samples=5)
+    torch.testing.assert_close(found.scores["disagreement"], outliers.disagreement(ll))
+    assert [*outliers.detect(model, data, train, train, rate=0.1).scores] == ["std", *TRIVIAL]
+    z = model.embed(data.x)
+    each = [
+        torch.func.functional_call(single, weights, (z,)).base_dist.log_prob(data.x)
+        for weights in decoders
+    ]
+    expected = math.log(5) - torch.stack(each).double().logsumexp(0)
+    costs = outliers.column_costs(model, data)
+    torch.testing.assert_close(costs, expected.detach(), rtol=1e-5, atol=1e-5)
 
 
 def test_without_training_examples_scores_are_fitted_to_half_of_the_inliers():

@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from lowerbound.data import as_dataset
 from lowerbound.distributions import element_log_probs
@@ -15,6 +16,7 @@ from lowerbound.likelihoods import Heterogeneous
 from lowerbound.likelihoods.base import Likelihood
 from lowerbound.streams import Stream
 from lowerbound.vae import VAE
+from lowerbound.weight_draws import WeightDraws
 
 
 @dataclass(frozen=True)
@@ -43,13 +45,21 @@ def column_costs(model: VAE, data: Any) -> Tensor:
 
     Args:
         model: one whose likelihood gives every element a probability of its own, as all do but
-            those of sequences.
+            those of sequences; with draws of its weights, their mean probability.
         data: the examples; of `Splits` the test set.
     """
+    likelihood = model.likelihood
 
     def measure(x: Tensor, context: Tensor | None) -> dict[str, Tensor]:
-        p = model.likelihood(model.posterior(x, context).mean, context)
-        return {"costs": -element_log_probs(p, x).double()}
+        z = model.posterior(x, context).mean
+
+        def log_probs(module: nn.Module) -> Tensor:
+            return element_log_probs(module(z, context), x).double()
+
+        if not isinstance(likelihood, WeightDraws):
+            return {"costs": -log_probs(likelihood)}
+        each = torch.cat(list(likelihood.each(log_probs, x.numel() * likelihood.numbers)))
+        return {"costs": math.log(len(each)) - each.logsumexp(0)}
 
     with judging(model, 0, Stream.EVALUATE) as device:
         return columns(model, held_out(data, least=1), measure, device, 0)["costs"]
@@ -58,6 +68,8 @@ def column_costs(model: VAE, data: Any) -> Tensor:
 def explains(model: VAE) -> bool:
     """Whether `explain` can tell why an example is strange to the ``model``: it is of rows."""
     likelihood = model.likelihood
+    if isinstance(likelihood, WeightDraws):
+        likelihood = likelihood.module
     return len(model.shape) == 1 and isinstance(likelihood, Likelihood | Heterogeneous)
 
 

@@ -18,7 +18,7 @@ Scores = Float[Tensor, " n"]
 
 
 def expected_likelihood(log_likelihoods: Draws) -> Scores:
-    """−log (1/M) Σ p(x|θ_m), the cost of x by the posterior predictive.
+    """−log (1/M) Σ p(x|θ_m) from the ``log_likelihoods``, the cost of x by the posterior predictive.
 
     It fails as a single model's likelihood does: simple x are cheap, whatever they are.
     """
@@ -26,7 +26,7 @@ def expected_likelihood(log_likelihoods: Draws) -> Scores:
 
 
 def waic(log_likelihoods: Draws) -> Scores:
-    """Var log p(x|θ) − E log p(x|θ): the expected cost and its variance over draws.
+    """Var log p(x|θ) − E log p(x|θ) of the ``log_likelihoods``: their variance, and the cost.
 
     Where nats are many, the variance is nearly all of it.
 
@@ -36,7 +36,9 @@ def waic(log_likelihoods: Draws) -> Scores:
 
 
 def disagreement(log_likelihoods: Draws) -> Scores:
-    """−1/Σ w², w = softmax log p(x|θ_m): minus the number of draws that x agrees with, −M to −1.
+    """−1/Σ w²: minus the number of draws that x agrees with, −M to −1.
+
+    w = softmax log p(x|θ_m), of the ``log_likelihoods``.
 
     An x that a few weights explain far better than all others is strange.
     """
@@ -44,7 +46,9 @@ def disagreement(log_likelihoods: Draws) -> Scores:
 
 
 def entropy(log_likelihoods: Draws) -> Scores:
-    """Σ w log w, w = softmax log p(x|θ_m): minus the entropy of the weights, −log M to 0.
+    """Σ w log w: minus the entropy of the weights, −log M to 0.
+
+    w = softmax log p(x|θ_m), of the ``log_likelihoods``.
 
     As `disagreement`, with less weight on the largest.
 
@@ -56,7 +60,7 @@ def entropy(log_likelihoods: Draws) -> Scores:
 
 
 def std(log_likelihoods: Draws) -> Scores:
-    """The standard deviation of log p(x|θ_m) over draws, nats.
+    """The standard deviation of the ``log_likelihoods`` over draws, nats.
 
     It does not end where one draw has all the weight, as `disagreement` and `entropy` do.
 

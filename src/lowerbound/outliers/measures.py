@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from lowerbound.data import Data
-from lowerbound.evaluation import example_scores, grey_entropy
+from lowerbound.evaluation import example_scores, grey_entropy, weight_log_likelihoods
 from lowerbound.evaluation.bounds import example_bounds
 from lowerbound.evaluation.refit import Refit
 from lowerbound.evaluation.walk import (
@@ -56,7 +56,7 @@ class Measures:
         )
 
     def cost(self, bound: str) -> Tensor:
-        """Minus one of the ``bounds``, nats, (n,)."""
+        """Minus the one of the `bounds` called ``bound``, nats, (n,)."""
         return -self.bounds[bound].double()
 
     @cached_property
@@ -102,7 +102,12 @@ class Measures:
     @cached_property
     def log_likelihoods(self) -> Tensor:
         """log p(x|θ_m) of each draw θ_m of the model's weights, nats, float64, (M, n)."""
-        raise NotImplementedError
+        return weight_log_likelihoods(
+            *(self.model, self.data),
+            samples=self.samples,
+            seed=self.seed,
+            progress=self.progress,
+        )
 
     @cached_property
     def features(self) -> Tensor:

@@ -9,13 +9,15 @@ from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
+from lowerbound.errors import ConfigurationError
 from lowerbound.outliers import draws
 from lowerbound.outliers.features import ecod, mahalanobis
 from lowerbound.outliers.measures import Measures
 from lowerbound.posteriors import Deterministic, DiagonalGaussian
 from lowerbound.vae import VAE
+from lowerbound.weight_draws import WeightDraws, weight_draws
 
 Scores = Float[Tensor, " n"]
 Score = Callable[[Measures, Measures], Tensor]
@@ -174,23 +176,26 @@ TRIVIAL = ("level", "size")
 
 
 def default(model: VAE) -> str:
-    """The name of the score to take where none is asked for; docs/outliers.md says why."""
-    if isinstance(model.posterior, Deterministic):
+    """The name of the score to take by a ``model`` where none is asked for.
+
+    docs/outliers.md says why.
+    """
+    if isinstance(_undrawn(model.posterior), Deterministic):
         return "reconstruction"
-    return "std" if hasattr(model.likelihood, "draws") else "excess"
+    return "std" if isinstance(model.likelihood, WeightDraws) else "excess"
 
 
 def lacks(model: VAE, name: str) -> str | None:
     """What ``model`` lacks for a score, in words; None where it has all."""
-    if name in OF_BOUNDS and isinstance(model.posterior, Deterministic):
+    if name in OF_DRAWS:
+        try:
+            weight_draws(model)
+        except ConfigurationError as error:
+            return str(error)
+    if name in OF_BOUNDS and isinstance(_undrawn(model.posterior), Deterministic):
         return (
             "expected a posterior with a density, got a deterministic one, by which x has no "
             "bound; choose the score reconstruction or lpath_ecod"
-        )
-    if name in OF_DRAWS and not hasattr(model.likelihood, "draws"):
-        return (
-            "expected a model with draws of its weights, got one with a single set of them; train "
-            "one with a sampler, or choose another score"
         )
     if name == "regret" and not isinstance(model.posterior, DiagonalGaussian):
         return (
@@ -198,6 +203,11 @@ def lacks(model: VAE, name: str) -> str | None:
             "another score"
         )
     return None
+
+
+def _undrawn(part: nn.Module) -> nn.Module:
+    """The part of which there are draws, or the part itself."""
+    return part.module if isinstance(part, WeightDraws) else part
 
 
 def score(name: str, x: Measures, train: Measures) -> Scores:

@@ -17,7 +17,12 @@ TRUE_POSITIVES = 0.8
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure of the examples at hand, and the interval of 95 % of its bootstrap samples.
+    """A figure of the examples at hand, and where 95 % of its bootstrap samples lie.
+
+    Attributes:
+        value: of the examples at hand.
+        low: the 2.5 % quantile of the bootstrap samples.
+        high: the 97.5 % quantile.
 
     >>> f"{Interval(0.9, 0.85, 0.92)}"
     '0.900 (0.850–0.920)'
