@@ -18,7 +18,7 @@ Scores = Float[Tensor, " n"]
 
 
 def expected_likelihood(log_likelihoods: Draws) -> Scores:
-    """−log (1/M) Σ p(x|θ_m) from the ``log_likelihoods``, the cost of x by the posterior predictive.
+    """−log (1/M) Σ p(x|θ_m) from ``log_likelihoods``: the cost by the posterior predictive.
 
     It fails as a single model's likelihood does: simple x are cheap, whatever they are.
     """
