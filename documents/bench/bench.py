@@ -44,9 +44,9 @@ class Bench:
         self.folder, self.models, self.result = folder, models, result
         self.quick, self.seed = quick, seed
 
-    def data(self, name: str = "mnist") -> Splits:
-        """A known data set: all of its training and test examples, none held out."""
-        splits = _load(name)
+    def data(self, name: str = "mnist", **how: Any) -> Splits:
+        """A known data set, read as `load` is told: all of its examples, none for validation."""
+        splits = _load(name, **how)
         if self.quick:
             train, test = splits.train.take(QUICK_TRAIN), splits.test.take(QUICK_TEST)
             return Splits(train, None, test)
@@ -172,6 +172,6 @@ def _finished(
 
 
 @cache
-def _load(name: str) -> Splits:
+def _load(name: str, **how: Any) -> Splits:
     """A data set, read once for all systems."""
-    return load(name)
+    return load(name, **how)

@@ -1,1 +1,1 @@
-"""A1–A11: the CPSC 440 slides."""
+"""A1–A13: the CPSC 440 slides."""
