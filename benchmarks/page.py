@@ -61,6 +61,22 @@ def training(values: dict[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
+def sequences(values: dict[str, Any]) -> str:
+    ordered = sorted(values["rows"].items(), key=lambda item: -item[1]["windows_per_second"])
+    cells = [
+        [
+            name,
+            f"{row['windows_per_second']:,.0f}",
+            f"{row['of_bound']:.0%}",
+            f"{row['ours_over_it']:.2f}",
+        ]
+        for name, row in ordered
+    ]
+    header = ["", "windows/s", "of the bound", "fit over it"]
+    how = f"{values['windows']:,} windows, {values['rounds']} rounds: `{values['command']}`"
+    return f"On {on(values)}:\n\n{table(header, cells)}\n\n{how}"
+
+
 def time_to_result() -> str:
     """Its section, once it has been measured."""
     if not (HERE / "results" / "time_to_result.json").exists():
@@ -163,6 +179,7 @@ def main() -> None:
     text = (HERE / "page.md").read_text()
     filled = text.format(
         training="\n\n".join(map(training, machines.values())),
+        sequences=sequences(read("sequences")),
         time_to_result=time_to_result(),
         cost=growth(grown),
         cost_command=grown["command"],

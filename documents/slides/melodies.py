@@ -23,7 +23,7 @@ SHORT = Training(
     epochs=7, batch_size=256, learning_rate=2e-3, schedule="cosine", clip_norm=1.0, compile=False
 )
 LONG = Training(
-    epochs=2, batch_size=256, learning_rate=2e-3, schedule="cosine", clip_norm=1.0, compile=False
+    epochs=1, batch_size=256, learning_rate=2e-3, schedule="cosine", clip_norm=1.0, compile=False
 )
 WEIGHTED = ELBO(beta=0.1)
 BITS = "bits per melody"

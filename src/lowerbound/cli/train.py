@@ -109,7 +109,7 @@ def train(
         lowerbound train linear --data people.csv --labels city --out runs/people
         lowerbound train convolutional --data photos --resize 64 --out runs/photos
         lowerbound train vampprior --data digits --out runs/v --prior.components 50
-        lowerbound train musicvae-2bar --data my-midi-folder --out runs/m
+        lowerbound train melodies --data my-midi-folder --out runs/m
         lowerbound train --resume --out runs/first
     """
     from lowerbound import recipes, runs
