@@ -26,7 +26,7 @@ from lowerbound.data import melodies
 from lowerbound.errors import ConfigurationError, DataError, StorageError
 
 IDS = [
-    *(f"A{i}" for i in (*range(1, 12), 13)),
+    *(f"A{i}" for i in range(1, 14)),
     *(f"B{i}" for i in range(1, 4)),
     *(f"C{i}" for i in range(1, 7)),
     *(f"D{i}" for i in range(1, 5)),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -13,6 +13,7 @@ from lowerbound.errors import DataError
 from lowerbound.streams import Stream, generator
 
 TRUE_POSITIVES = 0.8
+ELEMENTS = 2**20
 
 
 @dataclass(frozen=True)
@@ -95,28 +96,32 @@ def separation(
     last = torch.cat((scores.diff() != 0, torch.ones(1, dtype=torch.bool)))
     noise = generator(seed, Stream.SUBSET)
 
-    def figures(times: Tensor) -> tuple[float, float, float]:
-        weights = times[order]
-        true = (weights * is_outlier).cumsum(0)[last]
-        false = (weights * (1 - is_outlier)).cumsum(0)[last]
-        tpr, fpr = (torch.cat((true.new_zeros(1), n / n[-1])) for n in (true, false))
+    def figures(times: Tensor) -> Tensor:
+        """AUROC, AUPRC and FPR80, (…, 3), of examples that count so many ``times``, (…, n)."""
+        weights = times[:, order]
+        true = (weights * is_outlier).cumsum(1)[:, last]
+        false = (weights * (1 - is_outlier)).cumsum(1)[:, last]
+        tpr, fpr = (F.pad(n / n[:, -1:], (1, 0)) for n in (true, false))
         precision = true / (true + false).clamp(min=1)
-        found = torch.searchsorted(tpr, TRUE_POSITIVES - 1e-9)  # 4 of 5 are 80 %, to rounding
-        return (
-            torch.trapezoid(tpr, fpr).item(),
-            (tpr.diff() * precision).sum().item(),
-            fpr[found].item(),
-        )
+        # 4 of 5 are 80 %, to rounding.
+        found = torch.searchsorted(tpr, tpr.new_full((len(tpr), 1), TRUE_POSITIVES - 1e-9))
+        areas = (torch.trapezoid(tpr, fpr), (tpr.diff() * precision).sum(1))
+        return torch.stack((*areas, fpr.gather(1, found)[:, 0]), 1)
 
-    def resampled() -> Tensor:
-        """How many times each example is drawn."""
-        drawn = (
-            torch.randint(len(of), (len(of),), generator=noise).bincount(minlength=len(of))
-            for of in (inliers, outliers)
-        )
-        return torch.cat(tuple(drawn)).double()
+    def resampled(n: int) -> Tensor:
+        """How many times each example is drawn, in ``n`` bootstrap samples."""
+        return torch.cat([_counts(n, len(of), noise) for of in (inliers, outliers)], 1)
 
-    whole = figures(torch.ones_like(is_outlier))
-    each = np.array([figures(resampled()) for _ in range(resamples)] or [whole])
-    low, high = np.quantile(each, (0.025, 0.975), axis=0).tolist()
-    return Separation(*map(Interval, whole, low, high))
+    whole = figures(torch.ones(1, len(scores), dtype=torch.float64))
+    size = max(1, ELEMENTS // len(scores))
+    sizes = [min(size, resamples - done) for done in range(0, resamples, size)]
+    each = torch.cat([figures(resampled(n)) for n in sizes] or [whole])
+    low, high = each.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64), 0).tolist()
+    return Separation(*map(Interval, whole[0].tolist(), low, high))
+
+
+def _counts(resamples: int, n: int, noise: torch.Generator) -> Tensor:
+    """How many times each of ``n`` is drawn in as many draws, (resamples, n)."""
+    drawn = torch.randint(n, (resamples, n), generator=noise)
+    ones = torch.ones(resamples, n, dtype=torch.float64)
+    return torch.zeros_like(ones).scatter_add_(1, drawn, ones)
