@@ -20,7 +20,7 @@ from lowerbound.walks import slerp
 
 DATA = "folk-tunes"
 SHORT = Training(
-    epochs=7, batch_size=256, learning_rate=2e-3, schedule="cosine", clip_norm=1.0, compile=False
+    epochs=4, batch_size=256, learning_rate=2e-3, schedule="cosine", clip_norm=1.0, compile=False
 )
 LONG = Training(
     epochs=1, batch_size=256, learning_rate=2e-3, schedule="cosine", clip_norm=1.0, compile=False
