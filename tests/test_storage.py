@@ -18,6 +18,8 @@ from threading import Barrier
 import pytest
 import safetensors.torch
 import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import lowerbound as lb
 from lowerbound import files
@@ -62,6 +64,43 @@ def test_a_loaded_model_is_the_saved_one(tmp_path):
         assert torch.equal(again.state_dict()[name], tensor)
     assert not again.training
     assert again.transform == model.transform
+
+
+@lb.part
+class Embedding(nn.Module):
+    """Rows to numbers, by way of initialisations of every sort."""
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__()
+        self.table = nn.Embedding(inputs, outputs)
+        self.scale = nn.Parameter(torch.randn(outputs, generator=torch.Generator()))
+        nn.init.kaiming_normal_(self.table.weight)
+        nn.init.xavier_normal_(self.table.weight)
+
+    def forward(self, x, context=None):
+        return self.scale * (x @ self.table.weight)
+
+
+def test_a_plan_of_a_model_draws_no_numbers(tmp_path):
+    """torch would import its compiler for those of the meta device, for seconds."""
+    model = lb.VAE(
+        lb.GaussianMixture(2, 3),
+        lb.DiagonalGaussian(Embedding(4, 4), 2),
+        lb.Gaussian(Embedding(2, 4), (4,)),
+    )
+    drawn = {"cpu": [], "meta": []}
+
+    class Seen(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            made = function(*args, **(kwargs or {}))
+            if torch.Tag.nondeterministic_seeded in function.tags:
+                drawn[made.device.type].append(function)
+            return made
+
+    with Seen():
+        again = lb.load(lb.save(model, tmp_path))
+    assert drawn["cpu"] and not drawn["meta"]
+    assert torch.equal(again.likelihood.network.scale, model.likelihood.network.scale)
 
 
 def test_saving_again_replaces(saved):

@@ -12,10 +12,14 @@ MAKERS: tuple[Callable[..., Any], ...] = (
     *(torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn, torch.eye),
     torch.arange,
 )
+DRAWS = (torch.Tensor.normal_, torch.Tensor.log_normal_, torch.Tensor.exponential_)
 
 
 class Allocations(TorchFunctionMode):
     """Inside the ``with``, tensors are made as long as they take at most ``most`` bytes in all.
+
+    Those of the meta device, which have no elements, are not initialised either: for some ways to
+    draw elements torch would import its compiler first, which takes seconds.
 
     Args:
         most: bytes.
@@ -32,10 +36,16 @@ class Allocations(TorchFunctionMode):
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
+        if function in DRAWS or getattr(function, "__module__", None) == "torch.nn.init":
+            tensor = args[0] if args else kwargs["tensor"]
+            if tensor.is_meta:
+                return tensor
         if function in MAKERS:
             plan = {**kwargs, "device": "meta", "pin_memory": False}
+            plan.pop("generator", None)
             try:
-                size = function(*args, **plan).nbytes
+                planned = (torch.empty if function is torch.randn else function)(*args, **plan)
+                size = planned.nbytes
             except RuntimeError as error:
                 if "overflow" not in str(error).lower():
                     raise
@@ -43,4 +53,6 @@ class Allocations(TorchFunctionMode):
             self.wanted += size + self.overhead
             if self.wanted > self.most:
                 raise self.refusal(self.wanted)
+            if torch.device(kwargs.get("device") or torch.get_default_device()).type == "meta":
+                return planned
         return function(*args, **kwargs)
