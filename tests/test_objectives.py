@@ -113,17 +113,14 @@ def test_elbo_plus_divergence_from_the_posterior_is_the_evidence():
     torch.testing.assert_close(terms.bound.mean(), (log_p - gap).mean(), atol=0.02, rtol=0)
 
 
-@pytest.mark.slow
 def test_iwae_with_one_sample_is_the_sampled_elbo_and_rises_with_k():
     model, x, log_p = exact()
     torch.manual_seed(3)
     one = lb.IWAE(samples=1)(model, x).bound
     torch.manual_seed(3)
     torch.testing.assert_close(one, model.draws(x, 1).log_w.squeeze(0))
-    bounds = [
-        torch.stack([lb.IWAE(samples=k)(model, x).bound.mean() for _ in range(200)]).mean()
-        for k in (1, 3, 10, 100)
-    ]
+    many = x.repeat(200, 1)
+    bounds = [lb.IWAE(samples=k)(model, many).bound.mean() for k in (1, 3, 10, 100)]
     assert bounds == sorted(bounds)
     assert bounds[-1].item() == pytest.approx(log_p.mean().item(), abs=0.01)
     elbo = lb.ELBO(samples=2000)(model, x).bound.mean()
@@ -136,7 +133,6 @@ def gradients(model: lb.VAE, x: torch.Tensor, objective: lb.IWAE) -> torch.Tenso
     return torch.cat([p.grad.flatten() for p in model.parameters()])
 
 
-@pytest.mark.slow
 def test_dreg_has_the_same_expected_gradient_and_less_noise_in_the_encoder():
     model, x, _ = exact(n=8)
     # Away from any optimum, so that gradients are not zero.
@@ -144,8 +140,9 @@ def test_dreg_has_the_same_expected_gradient_and_less_noise_in_the_encoder():
     with torch.no_grad():
         for p in model.parameters():
             p.add_(0.2 * torch.randn_like(p))
+    many = x.repeat(30, 1)
     draws = {
-        name: torch.stack([gradients(model, x, lb.IWAE(8, name)) for _ in range(3000)])
+        name: torch.stack([gradients(model, many, lb.IWAE(8, name)) for _ in range(100)])
         for name in ("standard", "dreg")
     }
     means = {name: g.mean(0) for name, g in draws.items()}
@@ -484,7 +481,7 @@ def test_the_discrepancy_alone_brings_deterministic_codes_to_the_prior():
         model = lb.VAE(
             lb.StandardNormal(2), lb.Deterministic(encoder, 2), lb.Gaussian(lb.MLP(2, (), 2), (2,))
         )
-        training = lb.Training(epochs=60, batch_size=256, learning_rate=0.02)
+        training = lb.Training(epochs=30, batch_size=128, learning_rate=0.02)
         record = lb.fit(model, x, objective=lb.InfoVAE(weight), training=training, callbacks=[])
         assert not {"kl", "bound"} & set(record[-1]["train"])
         z = model.embed(x)
