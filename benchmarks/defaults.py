@@ -82,10 +82,12 @@ SIMULATIONS: dict[str, tuple[Simulation, dict[str, Any]]] = {
 """By name: the rows, and settings other than the defaults."""
 
 
-def gap(simulation: Simulation, settings: dict[str, Any], rows: int) -> dict[str, float]:
+def gap(
+    simulation: Simulation, settings: dict[str, Any], rows: int, test: int = TEST
+) -> dict[str, float]:
     """Bits per dimension of test rows: ours after training on so many rows, and the truth."""
-    x, truth = simulation(np.random.default_rng(0), rows + TEST)
-    splits = lb.data.split(lb.data.from_arrays(x), validation=rows // 10, test=TEST)
+    x, truth = simulation(np.random.default_rng(0), rows + test)
+    splits = lb.data.split(lb.data.from_arrays(x), validation=rows // 10, test=test)
     torch.manual_seed(0)
     made = lb.recipes.prepare("mlp", splits.train, settings)
     lb.fit(made.model, splits.train, splits.validation, made.objective, made.training, callbacks=[])
@@ -102,11 +104,13 @@ def main() -> None:
         "--quick", action="store_true", help="check that it runs: 100 rows, 5 epochs"
     )
     told = parser.parse_args()
-    found = {}
+    found, test, more = {}, TEST, {}
+    if told.quick:
+        told.rows, test, more = [100], 100, {"epochs": 5}
     for name, (simulation, settings) in SIMULATIONS.items():
         found[name] = []
-        for rows in [100] if told.quick else told.rows:
-            row = gap(simulation, settings | ({"epochs": 5} if told.quick else {}), rows)
+        for rows in told.rows:
+            row = gap(simulation, settings | more, rows, test)
             found[name].append(row)
             print(
                 f"{name:36}{rows:7,} rows: {row['ours']:7.3f} bits per dimension, truth "

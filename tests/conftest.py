@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 from collections import Counter
 from collections.abc import Callable
 from types import FunctionType
@@ -62,9 +63,18 @@ jaxtyping.install_import_hook(
     ],
     "checking.checked",
 )
-collect_ignore = ["conftest.py"]
+collect_ignore = ["compiled_steps.py", "conftest.py"]
 settings.register_profile("lowerbound", deadline=None, derandomize=True)
 settings.load_profile("lowerbound")
+
+
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: it is not looked through for garbage."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)
