@@ -99,7 +99,8 @@ def test_a_plan_of_a_model_draws_no_numbers(tmp_path):
 
     with Seen():
         again = lb.load(lb.save(model, tmp_path))
-    assert drawn["cpu"] and not drawn["meta"]
+    assert drawn["cpu"]
+    assert not drawn["meta"]
     assert torch.equal(again.likelihood.network.scale, model.likelihood.network.scale)
 
 
