@@ -65,7 +65,7 @@ def outliers(
         lowerbound outliers runs/first --data new.csv --labels kind --outlier broken --out s.csv
     """
     from lowerbound.cli.exports import expect_table
-    from lowerbound.outliers import chosen, detect
+    from lowerbound.outliers import chosen, detect, explains
     from lowerbound.runs import Run
 
     expect_table(out)
@@ -90,9 +90,17 @@ def outliers(
     _write(out, found)
     numbers = found.strangest(PICTURED)
     _picture(run, examples.subset(numbers), numbers, out)
-    told = _rows(run, examples, found, train or belong)
-    text = "\n".join([str(found), *(f"  row {row['example']}: {row['why']}" for row in told)])
-    show({"file": str(out), "seed": seed, **found.as_dict(), "strangest": told}, text, json)
+    told = _strangest(run, examples, found, train or belong)
+    lines = [
+        str(found),
+        f"strangest by {names[0]}{' (nats above the usual)' * explains(run.model)}",
+    ]
+    lines += [f"  {row['example']:>7}   p = {row['p']:<8.2g} {row['why']}".rstrip() for row in told]
+    show(
+        {"file": str(out), "seed": seed, **found.as_dict(), "strangest": told},
+        "\n".join(lines),
+        json,
+    )
 
 
 def _outliers(run: Run, examples: Dataset, labels: str, classes: list[str]) -> Tensor | None:
@@ -146,7 +154,9 @@ def _picture(run: Run, strangest: Dataset, numbers: Tensor, out: Path) -> None:
     note(f"wrote {target}: the {len(titles)} strangest, by their numbers")
 
 
-def _rows(run: Run, examples: Dataset, found: Detection, train: Dataset) -> list[dict[str, Any]]:
+def _strangest(
+    run: Run, examples: Dataset, found: Detection, train: Dataset
+) -> list[dict[str, Any]]:
     """The strangest examples, and of rows the columns that cost most."""
     from lowerbound.outliers import explain, explains
 

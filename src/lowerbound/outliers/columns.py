@@ -18,6 +18,8 @@ from lowerbound.streams import Stream
 from lowerbound.vae import VAE
 from lowerbound.weight_draws import WeightDraws
 
+LARGE = 1e6
+
 
 @dataclass(frozen=True)
 class Costs:
@@ -35,7 +37,10 @@ class Costs:
 
     def __str__(self) -> str:
         found = zip(self.columns, self.values, self.nats, strict=True)
-        return ", ".join(f"{name} = {_shown(value)} ({nats:+.1f})" for name, value, nats in found)
+        return ", ".join(
+            f"{name} = {_shown(value)} ({nats:{'+.1f' if abs(nats) < LARGE else '+.2e'}})"
+            for name, value, nats in found
+        )
 
 
 def column_costs(model: VAE, data: Any) -> Tensor:

@@ -189,7 +189,8 @@ def lacks(model: VAE, name: str) -> str | None:
     """What ``model`` lacks for a score, in words; None where it has all."""
     if name in OF_DRAWS:
         try:
-            weight_draws(model)
+            if weight_draws(model) < 2:
+                return "expected at least two draws of the weights, got one; draw more"
         except ConfigurationError as error:
             return str(error)
     if name in OF_BOUNDS and isinstance(_undrawn(model.posterior), Deterministic):
