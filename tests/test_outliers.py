@@ -293,7 +293,7 @@ def test_rows_by_the_command(run, tmp_path):  # noqa: F811
     a = rng.normal(size=400)
     lines = [f"{x:.4f},{2 * x + 0.1 * e:.4f}" for x, e in zip(a, rng.normal(size=400), strict=True)]
     (tmp_path / "train.csv").write_text("\n".join(["a,b", *lines]))
-    lines = ["b,a,kind", *(f"{2 * x:.4f},{x:.4f},fine" for x in a[:9]), "-5,2.5,broken"]
+    lines = ["b,a,kind", *(f"{2 * x:.4f},{x:.4f},fine" for x in a[:9]), "-50,25,broken"]
     (tmp_path / "new.csv").write_text("\n".join(lines))
     train = ("train", "linear", "--data", tmp_path / "train.csv", "--out", tmp_path / "r", "-q")
     assert run(*train, "--set", "latent_dim=1", "--set", "epochs=3", "--test", 0.25)[0] == 0
@@ -306,7 +306,7 @@ def test_rows_by_the_command(run, tmp_path):  # noqa: F811
     assert (code, err.count("error: ")) == (2, 1)
     code, text, err = run(*command, "--outlier", "broken")
     assert code == 0
-    assert "      9   p = 0.0099" in text
+    assert "      9   p = 0.0099   a = 25 (+" in text
     assert not (tmp_path / "s.png").exists()
     # Without --inliers none would be left of a model that the library saved.
     lb.save(lb.load(tmp_path / "r"), tmp_path / "m")

@@ -38,7 +38,7 @@ class Costs:
     def __str__(self) -> str:
         found = zip(self.columns, self.values, self.nats, strict=True)
         return ", ".join(
-            f"{name} = {_shown(value)} ({nats:{'+.1f' if abs(nats) < LARGE else '+.2e'}})"
+            f"{name} = {_shown(value)} ({nats:{'+z.1f' if abs(nats) < LARGE else '+.2e'}})"
             for name, value, nats in found
         )
 
