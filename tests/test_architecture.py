@@ -55,12 +55,12 @@ PUBLIC = {
     "Evaluation", "Exponential", "Finding", "FlowPosterior", "FlowPrior", "FullGaussian",
     "Gaussian", "GaussianMixture", "GaussianNoise", "Heterogeneous", "HierarchicalPrior", "IWAE",
     "Identity", "InfoVAE", "Labels", "Linear", "LogCounts", "LogisticMixture", "MLP", "Masking",
-    "NegativeBinomial", "Nominal", "Poisson", "Reconstruction", "Renyi", "Scale", "StandardNormal",
-    "Standardise", "StudentT", "TCVAE", "TopDownPosterior", "Training", "VAE", "VampPrior",
-    "WeightDraws", "ZeroInflatedNegativeBinomial", "__version__", "compression", "data",
-    "diagnose", "diagnose_draws", "diagnose_kl", "diagnose_loss", "distributions", "divergences",
-    "errors", "evaluate", "evaluation", "fit", "load", "music", "networks", "outliers",
-    "part", "plots", "recipes", "reproduction", "save", "transforms", "walks",
+    "NegativeBinomial", "Nominal", "Poisson", "Reconstruction", "Renyi", "SGHMC", "Scale",
+    "StandardNormal", "Standardise", "StudentT", "TCVAE", "TopDownPosterior", "Training", "VAE",
+    "VampPrior", "WeightDraws", "ZeroInflatedNegativeBinomial", "__version__", "compression",
+    "data", "diagnose", "diagnose_draws", "diagnose_kl", "diagnose_loss", "distributions",
+    "divergences", "errors", "evaluate", "evaluation", "fit", "load", "music", "networks",
+    "outliers", "part", "plots", "recipes", "reproduction", "save", "transforms", "walks",
 }  # fmt: skip
 
 

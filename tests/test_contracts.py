@@ -179,6 +179,7 @@ OTHERS = {
     "GaussianNoise": lb.GaussianNoise(0.3),
     "Masking": lb.Masking(0.2),
     "Training": lb.Training(epochs=3, ema=0.9),
+    "SGHMC": lb.SGHMC(of="both", burn_in=2),
     "WeightDraws": lb.WeightDraws(LIKELIHOODS["Bernoulli"](0), 3),
     "Linear": lb.Linear(2, 3, 0.5),
     "Cyclical": lb.Cyclical(4, 0.25),

@@ -19,6 +19,7 @@ import lowerbound.training
 from lowerbound import files
 from lowerbound.errors import ConfigurationError, DataError, StorageError
 from lowerbound.runs import DataSource, Run, RunDescription, train
+from lowerbound.runs.train import begin_from
 from lowerbound.training import claimed
 
 
@@ -41,6 +42,27 @@ def test_what_was_trained_on_what(trained):
     assert run.data("test").fingerprint == run.description.fingerprints["test"]
     assert len(run.history) == 1
     assert run.information["data"]["sha256"] == run.data("train").fingerprint
+
+
+def test_a_run_begins_from_another_of_the_same_model(trained, tmp_path):
+    begun = Run.open(trained)
+    model = lb.load(trained)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.zero_()
+    begin_from(trained, model)
+    for name, tensor in begun.model.state_dict().items():
+        assert torch.equal(model.state_dict()[name], tensor)
+    settings = begun.description.settings | {"epochs": 6, "sampler": "SGHMC", "sampler.burn_in": 1}
+    again = {"settings": settings, "begun_from": str(trained)}
+    description = begun.description.model_copy(update=again)
+    records = train(description, tmp_path / "again", callbacks=[])
+    assert [record["draws"] for record in records] == [0, 1, 2, 3, 4, 5]
+    drawn = Run.open(tmp_path / "again")
+    assert drawn.model.likelihood.draws == drawn.information["weight_draws"]["draws"] == 5
+    other = description.model_copy(update={"settings": settings | {"latent_dim": 3}})
+    with pytest.raises(ConfigurationError, match="expected a run of the same model to begin from"):
+        train(other, tmp_path / "other", callbacks=[])
 
 
 def test_labels_of_what_is_drawn(trained):

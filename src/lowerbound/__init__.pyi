@@ -70,6 +70,7 @@ from lowerbound.schedules import Exponential as Exponential
 from lowerbound.schedules import Linear as Linear
 from lowerbound.storage import load as load
 from lowerbound.storage import save as save
+from lowerbound.training import SGHMC as SGHMC
 from lowerbound.training import Training as Training
 from lowerbound.training import fit as fit
 from lowerbound.transforms import Binarise as Binarise

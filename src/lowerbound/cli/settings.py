@@ -84,16 +84,19 @@ def of_training() -> tuple[Setting, ...]:
             settings.append(
                 Setting(
                     name=f"--{name.replace('_', '-')}",
-                    choices=tuple(
-                        str(node.value).lower()
-                        for node in ast.walk(type_)
-                        if isinstance(node, ast.Constant) and isinstance(node.value, str | bool)
-                    ),
+                    choices=tuple(choice for node in ast.walk(type_) if (choice := _choice(node))),
                     meaning=meanings[name],
                     default=str(ast.literal_eval(field.value)).lower(),
                 )
             )
     return tuple(settings)
+
+
+def _choice(node: ast.AST) -> str | None:
+    """What an annotation lets one choose by its name: a word, or a part that is an acronym."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str | bool):
+        return str(node.value).lower()
+    return node.id if isinstance(node, ast.Name) and node.id.isupper() else None
 
 
 def known_recipes() -> list[tuple[str, str]]:

@@ -40,6 +40,10 @@ def train(
         ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    from_: Annotated[
+        Path | None,
+        typer.Option("--from", help="Begin with the weights of this run, of the same model."),
+    ] = None,
     labels: Annotated[
         str | None, typer.Option(help="The column or array that holds class labels.")
     ] = None,
@@ -109,6 +113,7 @@ def train(
         lowerbound train linear --data people.csv --labels city --out runs/people
         lowerbound train convolutional --data photos --resize 64 --out runs/photos
         lowerbound train vampprior --data digits --out runs/v --prior.components 50
+        lowerbound train bayesian --data fashion-mnist --out runs/draws
         lowerbound train melodies --data my-midi-folder --out runs/m
         lowerbound train --resume --out runs/first
     """
@@ -118,7 +123,19 @@ def train(
 
     if resume:
         more = recipes.parse(set_ or [])
-        given = [recipe, data, labels, folder, on_disk, header, crop, resize, skip_broken, track]
+        given = [
+            recipe,
+            data,
+            from_,
+            labels,
+            folder,
+            on_disk,
+            header,
+            crop,
+            resize,
+            skip_broken,
+            track,
+        ]
         given += [bars != 2, metre != "4/4", transpose != 5]
         if any(given) or more.keys() - {"epochs"} or test is not None or validation != 0.1:
             raise ConfigurationError(
@@ -161,6 +178,7 @@ def train(
                 transpose=transpose,
             ),
             command=shlex.join(["lowerbound", *sys.argv[1:]]),
+            begun_from=None if from_ is None else str(from_.absolute()),
         )
     callbacks: list[Callback] = [] if quiet else [ProgressBar()]
     if tensorboard:

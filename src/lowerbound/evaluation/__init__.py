@@ -8,6 +8,7 @@ from lowerbound.evaluation.aggregate import (
 )
 from lowerbound.evaluation.annealing import Annealed, Bracket, anneal, bracket
 from lowerbound.evaluation.bounds import Bound, Evaluation, evaluate
+from lowerbound.evaluation.chains import Convergence, bulk_ess, convergence, split_r_hat
 from lowerbound.evaluation.estimates import Between, Estimate, estimate
 from lowerbound.evaluation.examples import example_scores, grey_entropy
 from lowerbound.evaluation.gaps import Gaps, gaps
@@ -29,6 +30,7 @@ __all__ = [
     "Between",
     "Bound",
     "Bracket",
+    "Convergence",
     "EffectiveSamples",
     "Estimate",
     "Evaluation",
@@ -38,6 +40,8 @@ __all__ = [
     "aggregate_kl",
     "anneal",
     "bracket",
+    "bulk_ess",
+    "convergence",
     "decompose_kl",
     "embed",
     "estimate",
@@ -52,6 +56,7 @@ __all__ = [
     "rate_distortion",
     "reconstruct",
     "reconstruction_error",
+    "split_r_hat",
     "traversals",
     "weight_log_likelihoods",
 ]

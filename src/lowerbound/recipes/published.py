@@ -229,6 +229,15 @@ full_covariance = Recipe(
     "1906.02691.",
     {"posterior": {"part": "FullGaussian"}},
 )
+bayesian = Recipe(
+    "A VAE with draws of its decoder's weights from their posterior, by which outliers are told.",
+    "Daxberger & Hernández-Lobato, Bayesian variational autoencoders for unsupervised "
+    "out-of-distribution detection, 2019, arXiv 1912.05651.",
+    {"likelihood": {"part": "Bernoulli"}},
+    {"epochs": 150, "batch_size": 512, "sampler": {"part": "SGHMC", "burn_in": 50}},
+    notes="A draw in each of the 100 epochs after burn-in.  sampler.of=both draws the encoder's "
+    "weights too; network=Convolutional makes it the source's kind of network.",
+)
 tokens = Recipe(
     "A recurrent VAE of sequences of tokens, read both ways and written one after the other.",
     "Bowman et al., Generating sentences from a continuous space, 2016, arXiv 1511.06349.",
@@ -323,6 +332,7 @@ RECIPES: dict[str, Recipe] = {
     "iaf": iaf,
     "flow-prior": flow_prior,
     "full-covariance": full_covariance,
+    "bayesian": bayesian,
     "tokens": tokens,
     "melodies": melodies,
     "musicvae-2bar": musicvae_2bar,

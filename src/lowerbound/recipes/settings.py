@@ -27,7 +27,7 @@ from lowerbound.parts import (
 )
 from lowerbound.posteriors import Posterior
 from lowerbound.priors import Prior
-from lowerbound.training import Training
+from lowerbound.training import SGHMC, Training
 from lowerbound.transforms import Transform
 
 Settings = dict[str, Any]
@@ -39,9 +39,10 @@ AXES: dict[str, Callable[[type], bool]] = {
     "likelihood": lambda cls: hasattr(cls, "support"),
     "transform": lambda cls: issubclass(cls, Transform),
     "objective": lambda cls: issubclass(cls, Objective),
+    "sampler": lambda cls: issubclass(cls, SGHMC),
 }
 """The settings that are parts, and which parts they may be."""
-EITHER = {"likelihood": ("auto",), "transform": (None,)}
+EITHER = {"likelihood": ("auto",), "transform": (None,), "sampler": (None,)}
 AWAITED = frozenset(
     (
         *("latent_dim", "shape", "in_features", "out_features", "context_dim", "network"),
@@ -117,8 +118,11 @@ def merged(
     # Shorter keys first: `objective=IWAE` chooses the part that `objective.samples=5` changes.
     for key in sorted(settings, key=lambda key: key.count(".")):
         first, *path = key.split(".")
-        if first in fields and not path:
+        if first in fields and not path and first not in AXES:
             training[first] = settings[key]
+            continue
+        if first in fields & AXES.keys():
+            _assign(training, [first, *path], awaiting(settings[key]), key)
             continue
         if first not in chosen and first in _network_arguments(chosen):
             first, path = "network", [first, *path]
@@ -128,6 +132,7 @@ def merged(
         _assign(chosen, [first, *path], awaiting(settings[key]) if is_part else settings[key], key)
     parts = {key: part_of(key, chosen.pop(key)) for key in AXES if key in chosen}
     plain = {name: _listed(model, name, value) for name, value in chosen.items()}
+    training |= {key: build(part_of(key, training[key])) for key in AXES if key in training}
     return validate(model, plain, awaiting=True) | parts, Training(**training)
 
 
@@ -140,7 +145,7 @@ def _hint(key: str, chosen: Settings, fields: set[str]) -> str:
     owners = [
         f"{axis}.{key} (of {name})"
         for axis in AXES
-        if axis in chosen
+        if axis in chosen or axis in fields
         for name, arguments in choices(axis).items()
         if key in arguments
     ]

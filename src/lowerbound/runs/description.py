@@ -99,6 +99,7 @@ class RunDescription(pydantic.BaseModel, frozen=True, extra="forbid"):
     settings: dict[str, Any]
     source: DataSource
     command: str
+    begun_from: str | None = None
     fingerprints: dict[str, str | None] = {}
     values: ValueRange | None = None
     classes: tuple[str, ...] | None = None

@@ -13,6 +13,7 @@ import torch
 from lowerbound import devices, storage
 from lowerbound.errors import ConfigurationError, StorageError
 from lowerbound.files import HALF
+from lowerbound.parts import describe
 from lowerbound.recipes import prepare
 from lowerbound.runs.description import RUN_FILE, Reading, RunDescription
 from lowerbound.training import (
@@ -49,8 +50,9 @@ def train(
     `Run`.
 
     Raises:
-        StorageError: the folder is occupied.
-        ConfigurationError: more epochs for a run that patience ended.
+        StorageError: the folder is occupied, or there is no model to begin from.
+        ConfigurationError: more epochs for a run that patience ended, or another model to begin
+            from than the one that is described.
     """
     with joined(devices.choose(device, local_rank())) as processes:
         if processes.is_first and not resume:
@@ -66,6 +68,8 @@ def train(
             announce(f"{description.recipe}: {_summary(experiment.model)}")
         watching = [ProgressBar()] if callbacks is None else callbacks
         resume = resume and (folder / CHECKPOINT_FILE).exists()
+        if description.begun_from is not None and not resume:
+            begin_from(Path(description.begun_from), experiment.model)
         begin = _Begin(description.completed(splits), experiment.training, folder, resume, announce)
         return fit(
             experiment.model,
@@ -78,6 +82,21 @@ def train(
             callbacks=[begin, *watching],
             device=device,
         )
+
+
+def begin_from(folder: Path, model: VAE) -> None:
+    """Give ``model`` the weights of the one in ``folder``.
+
+    Raises:
+        ConfigurationError: that is another model.
+    """
+    trained = storage.load(folder)
+    if describe(trained) != describe(model):
+        raise ConfigurationError(
+            f"expected a run of the same model to begin from, got {folder}, which was trained with "
+            "other parts or on other data; give both the same recipe, settings and --data"
+        )
+    model.load_state_dict(trained.state_dict())
 
 
 @dataclass

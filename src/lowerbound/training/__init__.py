@@ -6,11 +6,13 @@ from lowerbound.training.claim import LOCK_FILE, claimed
 from lowerbound.training.history import METRICS_FILE, criterion, read_history
 from lowerbound.training.loop import fit
 from lowerbound.training.settings import Training
+from lowerbound.training.sghmc import SGHMC
 
 __all__ = [
     "CHECKPOINT_FILE",
     "LOCK_FILE",
     "METRICS_FILE",
+    "SGHMC",
     "Callback",
     "ProgressBar",
     "Record",

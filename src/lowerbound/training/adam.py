@@ -82,7 +82,8 @@ class Adam:
         self.scales = {id(p) for p in scales}
         self.m = [torch.zeros_like(p) for p in self.parameters]
         self.v = [torch.zeros_like(p) for p in self.parameters]
-        self.t = torch.zeros((), device=self.parameters[0].device)
+        here = self.parameters[0].device if self.parameters else None
+        self.t = torch.zeros((), device=here)
 
     def zero_grad(self) -> None:
         """Forget the gradients."""

@@ -57,6 +57,8 @@ def format_record(record: Record) -> str:
         line += (
             f"; validation {-terms['bound'] if 'bound' in terms else terms['reconstruction']:.2f}"
         )
+    if "draws" in record:
+        line += f"; {record['draws']} weight draws" if record["draws"] else "; burn-in"
     return line
 
 

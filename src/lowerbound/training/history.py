@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 
 import pydantic
 from typing_extensions import TypedDict
@@ -94,3 +94,4 @@ class _Record(TypedDict):
     train: _Terms
     validation: _Terms | None
     seconds: pydantic.NonNegativeFloat
+    draws: NotRequired[pydantic.NonNegativeInt]

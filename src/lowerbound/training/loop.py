@@ -21,7 +21,6 @@ from lowerbound.errors import (
     ConfigurationError,
     DataError,
     Interrupted,
-    NonFiniteLoss,
     StorageError,
 )
 from lowerbound.files import to_json
@@ -32,8 +31,10 @@ from lowerbound.streams import Stream
 from lowerbound.training import batches, checkpoint, history
 from lowerbound.training.callbacks import Callback, ProgressBar, Record
 from lowerbound.training.claim import Claim, claimed
+from lowerbound.training.finite import expect_finite
 from lowerbound.training.pace import Pace
 from lowerbound.training.processes import Processes, joined, local_rank
+from lowerbound.training.sampling import Sampling
 from lowerbound.training.settings import Training
 from lowerbound.training.signals import Stopped, StopRequest, stop_requests
 from lowerbound.training.state import State
@@ -145,7 +146,8 @@ class _Run:
             self.parallel = DistributedDataParallel(
                 self.terms, [device] if device.type == "cuda" else None
             )
-        self.state = State(model, training)
+        sampling = Sampling.of(model, training, train, self.steps)
+        self.state = State(model, training, sampling)
         self.eager = EagerStep(self.parallel, self.state, training, self._share)
         self.take: Step = self.eager
         self.saved_at, self.threads = time.monotonic(), torch.get_num_threads()
@@ -215,7 +217,7 @@ class _Run:
             value = self.take(batch, now, training.learning_rate_at(now), state.sums)
         if not math.isfinite(value):
             found = {"the loss": torch.tensor(value), **state.sums}
-            self._refuse_non_finite(found, self._place(state.step))
+            self._expect_finite(found, self._place(state.step))
         state.step += 1
         return value
 
@@ -252,7 +254,9 @@ class _Run:
             "validation": self._validate(epoch),
             "seconds": round(state.seconds, 3),
         }
-        self._refuse_non_finite(state.sums, self._place(state.step - 1))
+        if state.sampling is not None:
+            record["draws"] = state.sampling.close_epoch(epoch)
+        self._expect_finite(state.sums, self._place(state.step - 1))
         state.sums = {}
         state.history.append(record)
         if self.training.patience is not None and history.best_epoch(state.history) == epoch:
@@ -275,7 +279,7 @@ class _Run:
                 place = (epoch, i, rank)
                 streams.seed_noise(self.device, self.training.seed, Stream.VALIDATION, *place)
                 add(sums, self.terms(*batches.share(batch, rank, world), math.inf))
-                self._refuse_non_finite(sums, f"in validation after epoch {epoch}")
+                self._expect_finite(sums, f"in validation after epoch {epoch}")
         return self._means(sums, len(data))
 
     def _finished(self) -> bool:
@@ -345,7 +349,7 @@ class _Run:
     def _save(self) -> None:
         self.saved_at = time.monotonic()
         place = self._place(self.state.step - 1)
-        self._refuse_non_finite(self.model.state_dict(), place)
+        self._expect_finite(self.model.state_dict(), place)
         if self.out is None:
             return
         sums = {name: self.processes.sum(v.clone()).item() for name, v in self.state.sums.items()}
@@ -363,6 +367,10 @@ class _Run:
     def _end(self) -> None:
         kept = self.state.settle()
         self.model.eval()
+        told = {}
+        if self.state.sampling is not None and self.processes.is_first:
+            data = self.validation or self.train
+            told = self.state.sampling.told(self.model, data, self.callbacks)
         if self.out is not None and self.claim is not None:
             self.claim.expect()
             storage.save(
@@ -372,6 +380,7 @@ class _Run:
                 training=describe(self.training),
                 data={"name": self.train.name, "sha256": self.train.fingerprint},
                 metrics=kept,
+                **told,
             )
             self.claim.expect()
         self.processes.wait()
@@ -386,14 +395,6 @@ class _Run:
         epoch, within = divmod(step, self.steps)
         return f"at step {within + 1} of epoch {epoch + 1} (step {step + 1} in all)"
 
-    def _refuse_non_finite(self, tensors: dict[str, Tensor], place: str) -> None:
-        """Name the first tensor that is not finite, a term before the objective made of it."""
-        for name, tensor in reversed(tensors.items()):
-            if tensor.isfinite().all():
-                continue
-            kept = self.out is not None and (self.out / checkpoint.CHECKPOINT_FILE).exists()
-            raise NonFiniteLoss(
-                f"{name} became {'NaN' if tensor.isnan().any() else 'infinite'} {place}; try a "
-                "lower learning_rate, clip_norm=1 or some warmup_epochs, or look for outliers in "
-                "the data" + (f"; the last good checkpoint is kept in {self.out}" if kept else "")
-            )
+    def _expect_finite(self, tensors: dict[str, Tensor], place: str) -> None:
+        kept = self.out is not None and (self.out / checkpoint.CHECKPOINT_FILE).exists()
+        expect_finite(tensors, place, self.training, self.out if kept else None)

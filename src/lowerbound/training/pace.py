@@ -56,7 +56,7 @@ class Pace:
         self.resumed = state.compiled is not None
         if state.compiled is None:
             here = next(terms.parameters()).device.type == "cpu"
-            pays = here and steps >= FROM_STEPS
+            pays = here and steps >= FROM_STEPS and training.sampler is None
             state.compiled = pays if training.compile == "auto" else training.compile
         self.compiled: CompiledStep | None = None
         self.threads: Threads | None = None

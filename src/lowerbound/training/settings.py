@@ -10,6 +10,7 @@ import pydantic
 
 from lowerbound.errors import ConfigurationError
 from lowerbound.parts import Finite, Positive, Size, part
+from lowerbound.training.sghmc import SGHMC
 
 FromZero = Annotated[Finite, pydantic.Field(ge=0)]
 
@@ -40,6 +41,8 @@ class Training:
             where 10,000 steps or more are planned.  A step that cannot be compiled, or of several
             processes, is taken as without.  Results agree to rounding.
         seed: of the order of examples and of all noise, from 0 to 2⁶³ − 1.
+        sampler: draws weights from their posterior, p(θ|D), where the optimiser would train them;
+            None trains all.
     """
 
     epochs: Size = 20
@@ -55,11 +58,29 @@ class Training:
     precision: Literal["float32", "bfloat16"] = "float32"
     compile: Literal["auto", True, False] = "auto"
     seed: Annotated[int, pydantic.Field(ge=0, le=2**63 - 1)] = 0
+    sampler: SGHMC | None = None
 
     def __post_init__(self) -> None:
         if self.optimizer == "adam" and self.weight_decay:
             raise ConfigurationError(
                 "expected optimizer='adamw' for a weight_decay, got 'adam'; set one of them"
+            )
+        if self.sampler is not None:
+            self._expect_to_sample(self.sampler)
+
+    def _expect_to_sample(self, sampler: SGHMC) -> None:
+        unfit = {"clip_norm": None, "patience": None, "ema": None, "compile": "auto"}
+        for name, value in unfit.items():
+            if getattr(self, name) not in (value, False):
+                raise ConfigurationError(
+                    f"expected no {name} with a sampler, whose draws are of the posterior at the "
+                    f"gradients as they are, got {getattr(self, name)}; leave it out"
+                )
+        if not sampler.draws(self.epochs):
+            raise ConfigurationError(
+                f"expected at least {sampler.burn_in + sampler.thinning} epochs, to keep a draw "
+                f"after burn_in={sampler.burn_in}, got {self.epochs}; set more epochs, or a "
+                "shorter sampler.burn_in"
             )
 
     def learning_rate_at(self, time: float) -> float:

@@ -16,20 +16,26 @@ from lowerbound.training import checkpoint, history
 from lowerbound.training.adam import Adam
 from lowerbound.training.averaging import WeightAverage
 from lowerbound.training.callbacks import Record
+from lowerbound.training.sampling import Sampling
 from lowerbound.training.settings import Training
 
 
 class State:
     """``step`` counts updates; ``sums`` are those of the terms in the epoch so far.
 
-    ``compiled`` is whether steps are compiled, None before that is decided.
+    ``compiled`` is whether steps are compiled, None before that is decided.  What ``sampling``
+    samples is not the optimiser's.
     """
 
-    def __init__(self, model: nn.Module, training: Training) -> None:
-        self.model, self.clip_norm = model, training.clip_norm
+    def __init__(
+        self, model: nn.Module, training: Training, sampling: Sampling | None = None
+    ) -> None:
+        self.model, self.clip_norm, self.sampling = model, training.clip_norm, sampling
+        sampled = set() if sampling is None else sampling.parameters
         likelihoods = (module for module in model.modules() if isinstance(module, Likelihood))
         scales = [scale for likelihood in likelihoods for scale in likelihood.scales]
-        self.optimizer = Adam(model.parameters(), training.weight_decay, scales)
+        trained = [p for p in model.parameters() if p not in sampled]
+        self.optimizer = Adam(trained, training.weight_decay, scales)
         self.average = None if training.ema is None else WeightAverage(model, training.ema)
         self.step = 0
         self.compiled: bool | None = None
@@ -45,6 +51,8 @@ class State:
         if self.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
         self.optimizer.step(learning_rate)
+        if self.sampling is not None:
+            self.sampling.chain.step(self.step)
         if self.average is not None:
             self.average.update(self.step)
 
@@ -59,6 +67,8 @@ class State:
 
     def settle(self) -> Record:
         """Give the model the weights to keep; return the record of their epoch."""
+        if self.sampling is not None:
+            self.sampling.settle(self.model)
         if self.best:
             self.model.load_state_dict(self.best)
             return self.history[history.best_epoch(self.history) - 1]
@@ -99,6 +109,8 @@ class State:
         path = folder / checkpoint.CHECKPOINT_FILE
         self.best = {name: tensor.to(device) for name, tensor in tensors.get("best", {}).items()}
         groups = self._groups() | {"best": self.model.state_dict() if self.best else {}}
+        if self.sampling is not None:
+            groups["draws"] = self.sampling.expected(len(state["history"]))
         for group, members in groups.items():
             found = tensors.get(group, {})
             storage.refuse_other_shapes(members, found, f"{path}: damaged in its part {group}")
@@ -106,6 +118,9 @@ class State:
         self.optimizer.restore(tensors["optimizer"])
         if self.average is not None:
             self.average.restore(tensors["average"])
+        if self.sampling is not None:
+            self.sampling.chain.restore(tensors["chain"])
+            self.sampling.restore(tensors.get("draws", {}))
         self.step, self.seconds = state["step"], state["seconds"]
         self.compiled = state["compiled"]
         self.history = history.checked(path, state["history"])
@@ -117,10 +132,13 @@ class State:
             history.write_history(folder, self.history)
 
     def _groups(self) -> dict[str, dict[str, Tensor]]:
+        sampling = self.sampling
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state(),
             "average": {} if self.average is None else self.average.state(),
+            "chain": {} if sampling is None else sampling.chain.state(),
+            "draws": {} if sampling is None else sampling.state(),
         }
 
 
