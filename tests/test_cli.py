@@ -108,8 +108,8 @@ def test_version(run):
 
 
 COMMANDS = [
-    *("train", "evaluate", "rates", "report", "diagnose", "reconstruct", "sample", "embed"),
-    *("interpolate", "vary"),
+    *("train", "evaluate", "rates", "report", "diagnose", "outliers", "reconstruct"),
+    *("sample", "embed", "interpolate", "vary"),
     *("compress", "decompress", "recipes", "data list", "data get"),
 ]
 

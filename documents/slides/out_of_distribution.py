@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,15 +18,17 @@ from lowerbound.data import Dataset, from_arrays
 from lowerbound.evaluation import Estimate
 from lowerbound.files import write_atomic
 from lowerbound.outliers import TRIVIAL, Interval, Measures, Separation
-from lowerbound.outliers.scores import score
-from lowerbound.training import Training
+from lowerbound.outliers.scores import OF_DRAWS, score
+from lowerbound.training import SGHMC, Training
 from lowerbound.vae import VAE
+from lowerbound.weight_draws import WeightDraws
 
 CLOTHES, DIGITS = "Fashion", "MNIST"
 HIDDEN, LATENT_DIM = (512,), 20
 HELD_OUT = (8, 9)
 SIDE, QUICK_SIDE = 5000, 40
-SAMPLES = 50
+SAMPLES, OF_EACH_DRAW = 50, 10
+BURN_IN, DRAWS = 10, 100
 TRAINING = Training(epochs=30, batch_size=128, learning_rate=1e-3)
 OF_TABLES = Training(epochs=300, batch_size=32, learning_rate=3e-3)
 FIGURES = {"auroc": "AUROC", "auprc": "AUPRC", "fpr80": "FPR at 80 % TPR"}
@@ -64,12 +67,10 @@ class Kind:
 @system("A12", "Outliers: draws of the decoder's weights, and every score beside them")
 def a12(bench: Bench) -> None:
     for kind in (*images(bench), *tables(bench)):
-        model = bench.train(
-            f"outliers-{kind.name}", kind.make, training=kind.training, data=kind.train
-        )
-        inside = scored(bench, kind, model, "inliers", kind.inliers)
+        models = trained(bench, kind)
+        inside = scored(bench, kind, models, "inliers", kind.inliers)
         for pair, others in kind.others.items():
-            outside = scored(bench, kind, model, pair, others)
+            outside = scored(bench, kind, models, pair, others)
             told = {
                 name: outliers.separation(inside[name], outside[name], seed=bench.seed)
                 for name in inside
@@ -89,6 +90,18 @@ def a12(bench: Bench) -> None:
         "model its likelihood, typicality and WAIC; which two classes it held out was not to be "
         f"found, and here they are {HELD_OUT[0]} (bags) and {HELD_OUT[1]} (ankle boots)."
     )
+
+
+def trained(bench: Bench, kind: Kind) -> dict[str, VAE]:
+    """The model with one set of weights, by its name, and the one with draws of its decoder's."""
+    single = f"outliers-{kind.name}"
+    start = bench.train(single, kind.make, training=kind.training, data=kind.train)
+    sampler = SGHMC(burn_in=bench.few(BURN_IN, 1))
+    training = replace(kind.training, epochs=BURN_IN + DRAWS, sampler=sampler)
+    drawn = bench.train(
+        f"{single}-drawn", lambda: copy.deepcopy(start), training=training, data=kind.train
+    )
+    return {single: start, f"{single}-drawn": drawn}
 
 
 def images(bench: Bench) -> list[Kind]:
@@ -151,19 +164,34 @@ def table(bench: Bench, name: str, found: sklearn.utils.Bunch, outlier: int, pai
     return Kind(name, make, OF_TABLES, train, rest, {pair: rows.subset(strange)})
 
 
-def scored(bench: Bench, kind: Kind, model: VAE, name: str, data: Dataset) -> dict[str, Tensor]:
-    """Every score of the ``data``, kept beside the model, so that a stopped run goes on."""
-    folder = bench.models / f"outliers-{kind.name}"
-    weights = storage.read_information(folder)["weights"]["sha256"]
-    key = f"{weights} {kind.train.fingerprint} {data.fingerprint} {bench.seed}"
-    path = folder / f"scores-{name.replace(' ', '-')}.safetensors"
+def scored(
+    bench: Bench, kind: Kind, models: Mapping[str, VAE], name: str, data: Dataset
+) -> dict[str, Tensor]:
+    """Every score of the ``data``, those of draws by the model that has them."""
+    single, drawn = (
+        scored_by(bench, folder, model, kind.train, name, data) for folder, model in models.items()
+    )
+    return single | drawn
+
+
+def scored_by(
+    bench: Bench, folder: str, model: VAE, known: Dataset, name: str, data: Dataset
+) -> dict[str, Tensor]:
+    """What a model scores, kept beside it, so that a stopped run goes on."""
+    home = bench.models / folder
+    weights = storage.read_information(home)["weights"]["sha256"]
+    key = f"{weights} {known.fingerprint} {data.fingerprint} {bench.seed}"
+    path = home / f"scores-{name.replace(' ', '-')}.safetensors"
     if (kept := read(path, key)) is not None:
         return kept
-    train, samples = kind.train.take(bench.few(SIDE, QUICK_SIDE)), bench.few(SAMPLES, 2)
+    if isinstance(model.likelihood, WeightDraws):
+        names, samples = list(OF_DRAWS), OF_EACH_DRAW
+    else:
+        names, samples = outliers.chosen(model, ["all"]), SAMPLES
+    if bench.quick:
+        names, samples = [each for each in names if each != "regret"], 2
+    train = known.take(bench.few(SIDE, QUICK_SIDE))
     x, reference = (Measures(model, each, samples, bench.seed) for each in (data, train))
-    names = [
-        each for each in outliers.chosen(model, ["all"]) if each != "regret" or not bench.quick
-    ]
     found = {each: score(each, x, reference) for each in names}
     write_atomic(path, safetensors.torch.save(found, {"key": key}))
     return found

@@ -30,7 +30,7 @@ def outliers(
     ],
     score: Annotated[
         list[str] | None,
-        typer.Option(help="A score that docs/outliers.md explains; several may be given, or all."),
+        typer.Option(help="A score, such as regret or lpath_ecod; several may be given, or all."),
     ] = None,
     rate: Annotated[
         float, typer.Option(help="The share of examples that belong which may be flagged.")
@@ -62,7 +62,7 @@ def outliers(
     Examples:
         lowerbound outliers runs/first --data new.npy --out scores.csv
         lowerbound outliers runs/people --data new.csv --out scores.csv --rate 0.05
-        lowerbound outliers runs/first --data new.csv --labels kind --outlier broken --out s.csv
+        lowerbound outliers runs/people --data new.csv --out s.csv --labels is_odd
     """
     from lowerbound.cli.exports import expect_table
     from lowerbound.outliers import chosen, detect, explains
