@@ -81,7 +81,7 @@ def test_melodies_of_both_parts_and_beside_them_are_told(tmp_path, caplog):
     splits = load(tmp_path, transpose=0)
     assert set(splits.train.groups) & set(splits.test.groups) == {0}
     assert "5 of 10 windows for test are of melodies that the training part has" in caplog.text
-    assert "1 files lie beside its parts" in caplog.text
+    assert "left out, as 1 file lies beside its parts" in caplog.text
 
 
 def test_a_folder_of_melodies_and_images_is_refused(folder):
@@ -104,8 +104,13 @@ def test_what_cannot_be_used_is_refused_with_what_was_found(folder):
         read(folder, metre="6/8")
     with pytest.raises(DataError, match="12 without notes in a track called 'Flute'"):
         read(folder, track="Flute")
-    with pytest.raises(DataError, match=r"expected enough melodies.*got 1; add some"):
+    with pytest.raises(DataError, match=r"expected two melodies or more.*got 1; add others"):
         load(folder / "fours" / "0.mid")
+    with pytest.raises(DataError, match="got none .*melodies too short for 8 bars: 10"):
+        read(folder, bars=8)
+    (folder / "none").mkdir()
+    with pytest.raises(DataError, match=r"expected images .* or melodies .*, got neither"):
+        read(folder / "none")
     with pytest.raises(ConfigurationError, match="metre= 4/4, 3/4, 6/8, got '7/8'"):
         read(folder, metre="7/8")
     with pytest.raises(ConfigurationError, match="bars from 1 to 64, got 0"):

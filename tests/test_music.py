@@ -108,6 +108,7 @@ def test_the_melody_is_the_top_line_of_the_highest_full_track_or_of_the_one_name
     content = midi(track(*chords, name=b"Piano"), track(*song, name=b"Song "), track(*flute))
     score = read_midi(content)
     assert extract(score).tokens.tolist() == [C4 + 12, 0, 0, 0, C4 + 11, 0, 0, 0]
+    assert extract(score).others == 5  # of seven notes
     assert extract(score, "piano").tokens.tolist() == [C4 - 8, 0, 0, 0, C4 - 10, 0, 0, 0]
     with pytest.raises(Unusable, match="without notes in a track called 'Bass'"):
         extract(score, "Bass")
@@ -205,6 +206,7 @@ def test_windows_begin_with_what_sounds_and_are_counted_where_they_are_left_out(
         "with notes off the grid of sixteenths, such as triplets": 1,
         "met before": 1,
     }
+    assert windows([line(bars[0]), line(np.concatenate(bars))], bars=2).too_short == 1
     held = windows([line([C4] + [0] * 15 + [0, 0, 0, 0, C4 + 1, 0, OFF, 0] * 2)], bars=1)
     assert held.tokens[-1].tolist()[:5] == [C4, 0, 0, 0, C4 + 1]
 

@@ -152,7 +152,9 @@ def read_regular(path: Path, what: str, limit: int | None = None) -> bytes:
     except (FileNotFoundError, NotADirectoryError):
         there = path.parent.is_dir()
         missing = f"no {path.name} there" if there else "no such folder"
-        remedy = (not there and like(path.parent)) or "check the path, or restore the file"
+        remedy = "check the path, or restore the file"
+        if not there:
+            remedy = like(path.parent) or "check the path"
         raise StorageError(f"expected {what} in {path.parent}, got {missing}; {remedy}") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or brief(error)

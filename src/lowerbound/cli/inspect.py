@@ -83,7 +83,10 @@ def reconstruct(
 def sample(
     folder: Folder,
     out: Out,
-    n: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 64,
+    n: Annotated[
+        int | None,
+        typer.Option("-n", min=1, help="How many; 64 without, of melodies 8."),
+    ] = None,
     label: Annotated[
         str | None,
         typer.Option(help="The class to draw, from a conditional model; else all in turn."),
@@ -116,12 +119,13 @@ def sample(
     import numpy as np
 
     from lowerbound import walks
-    from lowerbound.cli.exports import expect_examples, write_examples
+    from lowerbound.cli.exports import expect_examples, is_melodic, write_examples
     from lowerbound.cli.walks import code_of
     from lowerbound.runs import Run
 
     run = Run.open(folder, device, checking)
     expect_examples(out, run.model)
+    n = n or (8 if is_melodic(run.model) else 64)
     drawing: Any = {"seed": seed, "mean": mean}
     labels = run.labels(n, label)
     if near is None:

@@ -97,9 +97,19 @@ def watched(title: str, function: Callable[..., T], *args: Any, **kwargs: Any) -
         return function(*args, **kwargs, progress=advance)
 
 
-def checking() -> AbstractContextManager[Callable[[int, int], None]]:
-    """The bar of data on disk, which are read once before they are used."""
-    return progress("checking the data", at_once=False)
+@contextmanager
+def checking() -> Iterator[Callable[[int, int], None]]:
+    """The bar of a run's data on disk, which are read once before they are used.
+
+    What is left out of the data was told when the run was trained, and is not told again.
+    """
+    with progress("checking the data", at_once=False) as advance:
+        level = log.level
+        log.setLevel(logging.WARNING)
+        try:
+            yield advance
+        finally:
+            log.setLevel(level)
 
 
 @contextmanager

@@ -96,6 +96,11 @@ class ExactVAE:
     def _levels(self) -> int:
         """How many values an element of x can have, if the likelihood can be coded."""
         model, transform = self.model, self.model.transform
+        if getattr(model.likelihood, "vocabulary", None) is not None:
+            raise ConfigurationError(
+                "expected a model of images or of rows, got one of tokens, whose sequences cannot "
+                "be compressed yet; xz does for them"
+            )
         z = torch.zeros(1, model.latent_dim, dtype=torch.float64)
         p = _elements(model.likelihood(z))
         levels = 2 if isinstance(p, Bernoulli) else getattr(p, "levels", None)

@@ -145,6 +145,11 @@ def _whole_groups(
     ends = np.cumsum(size[shuffled])
     fitting = int(size[size <= count].sum())
     held = int(ends[np.searchsorted(ends, min(count, fitting or count))])
+    if len(size) == 1:
+        raise DataError(
+            f"{dataset.name}: expected two melodies or more, variants of one counted as one, so "
+            "that one can be held out, got 1; add others"
+        )
     if held == len(groups):
         raise DataError(
             f"{dataset.name}: expected enough melodies, variants of one counted as one, to hold "

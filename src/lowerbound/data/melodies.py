@@ -33,7 +33,7 @@ log = logging.getLogger("lowerbound")
 
 OPTIONS = ("bars", "metre", "track", "transpose")
 COLLECTIONS = ("airdsAirs", "essenFolksong", "miscFolk", "oneills1850", "ryansMammoth")
-CACHE_FORMAT, MOST_CACHED = 3, 2**28
+CACHE_FORMAT, MOST_CACHED = 4, 2**28
 TEST_FRACTION = 0.1
 
 
@@ -60,7 +60,8 @@ def read_melodies(source: Path, reading: Reading) -> Parts:
 def _tell_of_parts(parts: Parts, beside: int, source: Path) -> None:
     """Warn of files that lie ``beside`` the parts, and of melodies held out that are trained on."""
     if beside:
-        log.warning("%s: %d files lie beside its parts, and are left out", source.name, beside)
+        files = "1 file lies" if beside == 1 else f"{beside:,} files lie"
+        log.warning("%s: left out, as %s beside its parts", source.name, files)
     for part, raw in parts.items():
         if part in ("all", "train") or raw.groups is None:
             continue
@@ -144,9 +145,16 @@ def _windows(
     if others:
         metres = ", ".join(f"{number:,} in {metre}" for metre, number in others.most_common(5))
         told.append(f"melodies of other metres: {metres}")
+    if found.too_short:
+        told.append(f"melodies too short for {reading.bars} bars: {found.too_short:,}")
     if found.left_out:
         why = ", ".join(f"{number:,} {reason}" for reason, number in found.left_out.items())
         told.append(f"windows: {why}")
+    if others_in := [melody.others for melody in melodies if melody.others]:
+        told.append(
+            f"notes beside the top line, in chords or other tracks: {sum(others_in):,} in "
+            f"{len(others_in):,} {_melodies(len(others_in))}"
+        )
     left_out = "; ".join(told) or "nothing"
     what = f"windows of {reading.bars} bars in {reading.metre}"
     if not len(found.tokens):
@@ -155,9 +163,14 @@ def _windows(
             f"(left out: {left_out}); choose other bars= or metre= (--bars, --metre), or add some"
         )
     tunes = len(np.unique(found.tune))
-    log.info("%s: %s %s, of %s melodies", source.name, f"{len(found.tokens):,}", what, f"{tunes:,}")
+    of = f"of {tunes:,} {_melodies(tunes)}"
+    log.info("%s: %s %s, %s", source.name, f"{len(found.tokens):,}", what, of)
     log.info("%s: left out: %s", source.name, left_out)
     return Raw(found.tokens, str(source), vocabulary=VOCABULARY, groups=family[found.tune])
+
+
+def _melodies(number: int) -> str:
+    return "melody" if number == 1 else "melodies"
 
 
 def _folk_tunes() -> tuple[Melodies, np.ndarray]:
@@ -197,6 +210,7 @@ def _packed(read: Melodies, family: np.ndarray) -> bytes:
         tokens=np.concatenate([melody.tokens for melody in read.found]),
         lengths=np.array([len(melody.tokens) for melody in read.found]),
         metres=np.array(metres),
+        others=np.array([melody.others for melody in read.found]),
         names=np.array(read.names),
         family=family,
         reasons=np.array([why for why, names in read.left_out.items() for _ in names]),
@@ -214,9 +228,11 @@ def _unpacked(content: bytes) -> tuple[Melodies, np.ndarray]:
         of_each = np.split(numbers, np.searchsorted(numbers[:, 0], np.arange(1, len(ends))))
         melodies = tuple(
             Melody(
-                each, tuple(Metre(start, int(beats), int(unit)) for _, start, beats, unit in rows)
+                each,
+                tuple(Metre(start, int(beats), int(unit)) for _, start, beats, unit in rows),
+                int(others),
             )
-            for each, rows in zip(tokens, of_each, strict=True)
+            for each, rows, others in zip(tokens, of_each, arrays["others"], strict=True)
         )
         left_out: dict[str, list[str]] = {}
         for why, name in zip(arrays["reasons"].tolist(), arrays["left_out"].tolist(), strict=True):

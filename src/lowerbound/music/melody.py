@@ -23,10 +23,12 @@ class Melody:
     Attributes:
         tokens: (steps,) uint8; `OFF_GRID` and `OUT_OF_RANGE` where a note begins that none is for.
         metres: by start, which are whole steps.
+        others: how many notes there are beside the line: in its chords and in other tracks.
     """
 
     tokens: np.ndarray
     metres: tuple[Metre, ...]
+    others: int = 0
 
 
 def extract(score: Score, track: str | None = None) -> Melody:
@@ -43,7 +45,9 @@ def extract(score: Score, track: str | None = None) -> Melody:
     fullest = max(len(each.start) for each in tracks)
     full = [each for each in tracks if 2 * len(each.start) >= fullest]
     tokens = _on_grid(max(full, key=lambda each: each.pitch.mean()))
-    return Melody(tokens, tuple(metre for metre in score.metres if metre.start < len(tokens)))
+    metres = tuple(metre for metre in score.metres if metre.start < len(tokens))
+    notes = sum(len(each.start) for each in score.tracks)
+    return Melody(tokens, metres, notes - int((tokens >= FIRST).sum()))
 
 
 def _plain(name: str) -> str:

@@ -29,11 +29,13 @@ class Windows:
         tokens: (n, T) uint8, each different from the others.
         tune: the number of the melody that each is from, rising, (n,) int64.
         left_out: how many more there were, by reason.
+        too_short: how many melodies of the metre have no such window.
     """
 
     tokens: np.ndarray
     tune: np.ndarray
     left_out: Counter[str]
+    too_short: int
 
 
 def windows(melodies: Sequence[Melody], metre: MetreName = "4/4", bars: int = 2) -> Windows:
@@ -63,7 +65,11 @@ def windows(melodies: Sequence[Melody], metre: MetreName = "4/4", bars: int = 2)
     tokens, tune = tokens[kept], tune[kept]
     first = np.sort(np.unique(tokens, axis=0, return_index=True)[1])
     left_out["met before"] = len(tokens) - len(first)
-    return Windows(tokens[first], tune[first], +left_out)
+    too_short = sum(
+        metre in metres_of(melody) and not len(each)
+        for melody, each in zip(melodies, of_each, strict=True)
+    )
+    return Windows(tokens[first], tune[first], +left_out, too_short)
 
 
 def metres_of(melody: Melody) -> set[str]:

@@ -275,7 +275,7 @@ def observe(data: Data, likelihood: Part = "auto", transform: Part = None) -> Ob
             )
         raise ConfigurationError(
             f"expected data that are {' or '.join(takes)} for the {cls.__name__} likelihood, got "
-            f"{kind} values in {data.name}; {remedy}"
+            f"{data.name}, which are {kind}; {remedy}"
         )
     brought = asked or takes[kind].of(data)
     if isinstance(brought, Tokens):
