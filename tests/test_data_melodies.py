@@ -106,7 +106,7 @@ def test_what_cannot_be_used_is_refused_with_what_was_found(folder):
         read(folder, track="Flute")
     with pytest.raises(DataError, match=r"expected two melodies or more.*got 1; add others"):
         load(folder / "fours" / "0.mid")
-    with pytest.raises(DataError, match="got none .*melodies too short for 8 bars: 10"):
+    with pytest.raises(DataError, match=r"got none .*melodies too short for 8 bars: 10"):
         read(folder, bars=8)
     (folder / "none").mkdir()
     with pytest.raises(DataError, match=r"expected images .* or melodies .*, got neither"):

@@ -47,6 +47,16 @@ def folder(tunes, tmp_path_factory):
     return out
 
 
+def test_a_few_melodies_are_drawn_and_what_was_left_out_is_not_told_again(folder, tmp_path, capsys):
+    assert command("sample", folder, "--out", tmp_path / "new.npy") == 0
+    assert len(np.load(tmp_path / "new.npy")) == 8
+    assert command("reconstruct", folder, "--out", tmp_path / "x.npy") == 0
+    assert "left out" not in capsys.readouterr().err
+    (tmp_path / "x.npy").touch()
+    assert command("compress", folder, tmp_path / "new.npy") == 2
+    assert "got one of tokens" in capsys.readouterr().err
+
+
 @pytest.fixture(scope="module")
 def run(folder):
     return Run.open(folder)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lowerbound.cli.options import Data, Device, Folder, Json, Labels, Quiet, Seed, Split
-from lowerbound.cli.output import checking, note, show, watched
+from lowerbound.cli.output import note, rereading, show, watched
 from lowerbound.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def evaluate(
 
     if bracket is not None and ais is None:
         raise ConfigurationError("expected --bracket with --ais, whose error it bounds")
-    run = Run.open(folder, device, checking)
+    run = Run.open(folder, device, rereading)
     model, examples = run.model, run.examples(split, data, labels)
     if first is not None:
         examples = examples.take(first)
@@ -162,7 +162,7 @@ def rates(
 
     if out is not None and out.suffix != ".png":
         raise ConfigurationError(f"expected --out to end in .png, got {str(out)!r}")
-    runs = [Run.open(folder, device, checking) for folder in folders]
+    runs = [Run.open(folder, device, rereading) for folder in folders]
     models = {run.folder.name: run.model for run in runs}
     if len(models) < len(runs):
         raise ConfigurationError("expected runs in folders of different names")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from lowerbound.cli.options import Data, Device, Folder, Json, Labels, Quiet, Seed, Split
-from lowerbound.cli.output import checking, progress, show, watched, wrote
+from lowerbound.cli.output import progress, rereading, show, watched, wrote
 
 Out = Annotated[
     Path,
@@ -38,7 +38,7 @@ def report(
     from lowerbound.runs import Run
 
     with progress("reporting", at_once=False) as advance:
-        run = Run.open(folder, device, checking)
+        run = Run.open(folder, device, rereading)
         page = write_report(run, data=data, labels=labels, progress=advance)
     show({"report": str(page)}, str(page), json)
 
@@ -68,7 +68,7 @@ def reconstruct(
     from lowerbound.cli.exports import expect_examples, write_examples
     from lowerbound.runs import Run
 
-    run = Run.open(folder, device, checking)
+    run = Run.open(folder, device, rereading)
     model = run.model
     expect_examples(out, model)
     examples = run.examples(split, data, labels).take(n)
@@ -123,7 +123,7 @@ def sample(
     from lowerbound.cli.walks import code_of
     from lowerbound.runs import Run
 
-    run = Run.open(folder, device, checking)
+    run = Run.open(folder, device, rereading)
     expect_examples(out, run.model)
     n = n or (8 if is_melodic(run.model) else 64)
     drawing: Any = {"seed": seed, "mean": mean}
@@ -162,7 +162,7 @@ def embed(
     from lowerbound.runs import Run
 
     expect_codes(out)
-    run = Run.open(folder, device, checking)
+    run = Run.open(folder, device, rereading)
     model, examples = run.model, run.examples(split, data, labels)
     codes = watched("embedding", evaluation.embed, model, examples).numpy()
     write_codes(out, codes, examples.labels, examples.classes)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lowerbound.cli.options import Device, Folder, Json, Quiet, Seed
-from lowerbound.cli.output import checking, note, show, watched
+from lowerbound.cli.output import note, rereading, show, watched
 from lowerbound.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def outliers(
     from lowerbound.runs import Run
 
     expect_table(out)
-    run = Run.open(folder, device, checking)
+    run = Run.open(folder, device, rereading)
     names = chosen(run.model, score or ())
     examples = run.other(data, labels)
     which = None if labels is None else _outliers(run, examples, labels, outlier or [])

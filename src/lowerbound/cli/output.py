@@ -97,13 +97,15 @@ def watched(title: str, function: Callable[..., T], *args: Any, **kwargs: Any) -
         return function(*args, **kwargs, progress=advance)
 
 
-@contextmanager
-def checking() -> Iterator[Callable[[int, int], None]]:
-    """The bar of a run's data on disk, which are read once before they are used.
+def checking() -> AbstractContextManager[Callable[[int, int], None]]:
+    """The bar of data on disk, which are read once before they are used."""
+    return progress("checking the data", at_once=False)
 
-    What is left out of the data was told when the run was trained, and is not told again.
-    """
-    with progress("checking the data", at_once=False) as advance:
+
+@contextmanager
+def rereading() -> Iterator[Callable[[int, int], None]]:
+    """The same for the data of a run: what is left out was told as it was trained, and no more."""
+    with checking() as advance:
         level = log.level
         log.setLevel(logging.WARNING)
         try:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from lowerbound.cli.options import Device, Json, Quiet, known_data, pixels
-from lowerbound.cli.output import checking, note, show
+from lowerbound.cli.output import checking, note, rereading, show
 from lowerbound.cli.settings import known_recipes, known_settings
 from lowerbound.errors import ConfigurationError, Interrupted
 
@@ -191,7 +191,7 @@ def train(
             callbacks=callbacks,
             device=device,
             announce=note,
-            reading=checking,
+            reading=rereading if resume else checking,
         )
     except Interrupted as error:
         message = str(error).partition("; ")[0]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from lowerbound.cli.options import Device, Folder, Json, Quiet
-from lowerbound.cli.output import checking, wrote
+from lowerbound.cli.output import rereading, wrote
 from lowerbound.errors import ConfigurationError, DataError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def interpolate(
     from lowerbound.runs import Run
     from lowerbound.walks import slerp
 
-    run = Run.open(folder, device, checking)
+    run = Run.open(folder, device, rereading)
     expect_examples(out, run.model)
     (a, label), (b, _) = code_of(run, first), code_of(run, last)
     titles = [coordinate(i / (steps - 1)) for i in range(steps)]
@@ -90,7 +90,7 @@ def vary(
     from lowerbound.runs import Run
     from lowerbound.streams import Stream, generator
 
-    run = Run.open(folder, device, checking)
+    run = Run.open(folder, device, rereading)
     if not is_melodic(run.model):
         raise ConfigurationError(
             "expected a run on melodies, whose attributes are known, got one on other data; "
