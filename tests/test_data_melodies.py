@@ -109,7 +109,7 @@ def test_what_cannot_be_used_is_refused_with_what_was_found(folder):
     with pytest.raises(DataError, match=r"got none .*melodies too short for 8 bars: 10"):
         read(folder, bars=8)
     (folder / "none").mkdir()
-    with pytest.raises(DataError, match=r"expected images .* or melodies .*, got neither"):
+    with pytest.raises(DataError, match=r"expected images .* or melodies .*, got none"):
         read(folder / "none")
     with pytest.raises(ConfigurationError, match="metre= 4/4, 3/4, 6/8, got '7/8'"):
         read(folder, metre="7/8")
