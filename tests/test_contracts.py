@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,7 @@ import torch
 from torch import nn
 from torch.distributions import Distribution
 
+import forks
 import lowerbound as lb
 import own
 from lowerbound import parts
@@ -521,13 +520,11 @@ def test_saved_models_are_the_same_in_a_new_process(tmp_path):
         "found = {p.name: values(lb.load(p)) for p in folder.iterdir() if p.is_dir()}\n"
         "print(json.dumps(found))"
     )
-    shown = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path), str(Path(__file__).parent)],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    assert json.loads(shown.stdout) == expected
+    log = tmp_path / "log"
+    process = forks.start(code, tmp_path, Path(__file__).parent, log=log)
+    process.join()
+    assert process.exitcode == 0, log.read_text()
+    assert json.loads(log.read_text()) == expected
 
 
 @lb.part
