@@ -106,8 +106,8 @@ def test_models_are_kept_apart_by_seed_and_by_how_they_were_trained(tmp_path):
     def make():
         return lb.recipes.mlp(data, latent_dim=2, hidden=(8,)).model
 
-    def trained(epochs=1, beta=1.0, **settings):
-        training, place = lb.Training(epochs=epochs), bench(**settings)
+    def trained(epochs=1, beta=1.0, sampler=None, **settings):
+        training, place = lb.Training(epochs=epochs, sampler=sampler), bench(**settings)
         model = place.train("model", make, lb.ELBO(beta=beta), training, data)
         return model, place.history("model")
 
@@ -115,6 +115,10 @@ def test_models_are_kept_apart_by_seed_and_by_how_they_were_trained(tmp_path):
     again, same = trained()
     assert same == history
     assert torch.equal(again.embed(data.x), first.embed(data.x))
+    drawn, history = trained(epochs=2, sampler=lb.SGHMC(burn_in=1))
+    again, same = trained(epochs=2, sampler=lb.SGHMC(burn_in=1))
+    assert same == history
+    assert isinstance(drawn.likelihood, lb.WeightDraws)
     for other in ({"epochs": 2}, {"beta": 0.5}, {"seed": 1}):
         changed, _ = trained(**other)
         assert not torch.equal(changed.embed(data.x), first.embed(data.x))
