@@ -34,6 +34,7 @@ assert done.stdout
         "diagnosis",
         "photographs",
         "sequences",
+        "draws",
     ],
 )
 def test_the_quick_form_runs(name, tmp_path):

@@ -59,8 +59,11 @@ def weight_log_likelihoods(
         while left:
             k = min(left, _codes_at_once(judged, size))
             z, log_ratio = _codes(judged, full, features, k, rows=len(x))
-            likelihoods = _log_likelihoods(judged, x, context, z)
-            log_sum = log_sum.logaddexp((likelihoods.double() - log_ratio).logsumexp(-2))
+            decoded = max(1, ELEMENTS_PER_CHUNK // (len(x) * decoded_elements(judged.likelihood)))
+            for some in range(0, k, decoded):
+                here = z[..., some : some + decoded, :, :], log_ratio[..., some : some + decoded, :]
+                log_w = _log_likelihoods(judged, x, context, here[0]).double() - here[1]
+                log_sum = log_sum.logaddexp(log_w.logsumexp(-2))
             left -= k
         return {"log_likelihood": (log_sum - math.log(samples)).T}
 
@@ -74,10 +77,9 @@ def weight_log_likelihoods(
 
 
 def _codes_at_once(model: VAE, rows: int) -> int:
-    """How many codes for each of the rows are drawn, and decoded, at once."""
+    """How many codes for each of the rows are drawn at once."""
     paired = model.posterior.draws if isinstance(model.posterior, WeightDraws) else 1
-    numbers = rows * max(decoded_elements(model.likelihood), model.latent_dim * paired)
-    return max(1, ELEMENTS_PER_CHUNK // numbers)
+    return max(1, ELEMENTS_PER_CHUNK // (rows * model.latent_dim * paired))
 
 
 def _codes(
