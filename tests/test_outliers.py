@@ -18,7 +18,7 @@ import lowerbound as lb
 from lowerbound import outliers
 from lowerbound.data import Dataset, Field
 from lowerbound.errors import ConfigurationError, DataError
-from lowerbound.outliers import SCORES, TRIVIAL, Measures
+from lowerbound.outliers import SCORES, TRIVIAL, Measures, measures
 from lowerbound.outliers.scores import OF_DRAWS, score
 from test_cli import SMALL, exit_code, run, trained  # noqa: F401
 from test_evaluation import draw, evidence, far, linear_gaussian
@@ -39,9 +39,6 @@ def test_bounds_and_what_is_made_of_them_on_a_model_whose_evidence_is_known():
     size = torch.tensor([len(zlib.compress(row.tobytes(), 9)) for row in data.x.numpy()])
     complexity = cost - 8 * math.log(2) * size
     torch.testing.assert_close(score("complexity", x, reference), complexity, **close)
-    torch.testing.assert_close(
-        score("regret", x, reference), torch.zeros_like(cost), atol=0.1, rtol=0
-    )
 
 
 def test_regret_is_the_divergence_that_a_worse_encoder_leaves():
@@ -112,7 +109,8 @@ def test_scores_of_draws():
 
 
 @pytest.mark.parametrize("factor", [1e2, 1e10, 1e30])
-def test_far_rows_have_finite_scores_and_the_lowest_p_values(factor):
+def test_far_rows_have_finite_scores_and_the_lowest_p_values(factor, monkeypatch):
+    monkeypatch.setattr(measures, "REFIT_STEPS", ((5, 0.1),))
     model, x = far()
     rows = torch.cat((x[:20], x[:2] * factor))
     found = outliers.detect(model, rows, x, x, scores=OF_ONE_MODEL, rate=0.1, samples=2)
