@@ -53,6 +53,18 @@ def test_a_part_with_draws_is_the_mixture_of_them(name):
     torch.testing.assert_close(p.mean, expected)
 
 
+def test_a_part_may_share_weights_inside_itself():
+    network = nn.Sequential(nn.Linear(LATENT, LATENT), nn.ReLU(), nn.Linear(LATENT, LATENT))
+    network[2].weight = network[0].weight
+    drawn = lb.WeightDraws(network, M)
+    drawn.module[0].weight.data *= torch.arange(1, M + 1).reshape(M, 1, 1)
+    z = torch.randn(BATCH, LATENT)
+    found = torch.cat(list(drawn.each(lambda module: module(z), z.numel())))
+    for k in range(M):
+        W, (b, c) = (k + 1) * network[0].weight, (network[i].bias for i in (0, 2))
+        torch.testing.assert_close(found[k], (z @ W.T + b).relu() @ W.T + c)
+
+
 def test_samples_are_of_all_draws_alike():
     likelihood = lb.Gaussian(lb.MLP(1, (), 1), (1,), 0.01)
     drawn = [{n: torch.full_like(t, i) for n, t in likelihood.state_dict().items()} for i in (0, 2)]

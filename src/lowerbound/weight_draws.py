@@ -93,7 +93,8 @@ class WeightDraws(nn.Module):
         at_once = 1 if numbers is None else max(1, AT_ONCE // max(1, numbers))
 
         def of_one(weights: dict[str, Tensor], beside: list[Tensor]) -> Tensor:
-            return functional_call(within, weights, (measure, *beside))
+            # Weights that are shared inside the module are given under each of their names.
+            return functional_call(within, weights, (measure, *beside), tie_weights=False)
 
         while start < self.draws:
             size = at_once if self.batched else 1
