@@ -78,6 +78,24 @@ def test_features_and_their_distances():
     torch.testing.assert_close(found, mahalanobis, rtol=1e-4, atol=1e-3)
 
 
+def test_what_a_network_made_nan_is_no_feature_of_0():
+    model, W = linear_gaussian()
+    data = draw(W, 3)
+    next(model.likelihood.parameters()).data.fill_(math.nan)
+    assert not Measures(model, data).features[:, 0].isfinite().any()
+    next(model.posterior.parameters()).data.fill_(math.nan)
+    assert not Measures(model, data).features[:, 1].isfinite().any()
+
+
+def test_a_training_row_with_nothing_observed_leaves_the_level_of_others_known():
+    x = torch.randn(20, 2)
+    x[3] = math.nan
+    table = Dataset(x, schema=(Field("a", "real"), Field("b", "real")), missing=True)
+    measured = Measures(lb.recipes.mlp(table, latent_dim=1, hidden=(4,)).model, table)
+    known = score("level", measured, measured) < 1e300
+    assert known.tolist() == [i != 3 for i in range(20)]
+
+
 def test_ecod_of_a_few_numbers():
     """Reference 1, 2, 2, 9 is skewed to the right, −9, 1, 2, 2 to the left."""
     reference = torch.tensor([[1.0, 2.0], [2.0, 1.0], [2.0, 2.0], [9.0, -9.0]]).double()
@@ -176,6 +194,7 @@ def test_what_cannot_be_told_is_refused_in_one_sentence():
     data = draw(W, 50)
     for scores, told in (
         (["elbow"], "did you mean elbo"),
+        (["all", "elbow"], "did you mean elbo"),
         (["waic"], "draws of its weights"),
         (["std", "elbo"], "got one of a single set of them"),
     ):
@@ -183,6 +202,10 @@ def test_what_cannot_be_told_is_refused_in_one_sentence():
             outliers.detect(model, data, data, scores=scores)
     with pytest.raises(ConfigurationError, match=r"at least 99 held-out inliers.*--rate 0\.02"):
         outliers.detect(model, data, data, data)
+    with pytest.raises(ConfigurationError, match=r"got 0, .* hold out more$"):
+        outliers.detect(model, data, data.take(1))
+    with pytest.raises(DataError, match="each of 50 examples whether it is one, got 3 values"):
+        outliers.detect(model, data, data, data, rate=0.1, outlier=torch.ones(3).bool())
     with pytest.raises(DataError, match="only outliers"):
         outliers.detect(model, data, data, data, rate=0.1, outlier=torch.ones(50).bool())
     model.posterior = lb.Deterministic(lb.MLP(5, (), 2), 2)
@@ -190,7 +213,7 @@ def test_what_cannot_be_told_is_refused_in_one_sentence():
         outliers.detect(model, data, data, data, scores=["typicality"], rate=0.1)
     found = outliers.detect(model, data, data, data, rate=0.1, samples=1)
     assert [*found.scores] == ["reconstruction", *TRIVIAL]
-    assert "lpath_ecod" in outliers.chosen(model, ["all"])
+    assert outliers.chosen(model, ["level", "all"])[:2] == ["level", "reconstruction"]
 
 
 def test_scores_of_a_model_with_draws_of_its_weights():

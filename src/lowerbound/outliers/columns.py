@@ -104,4 +104,6 @@ def explain(model: VAE, data: Any, train: Any, most: int = 3) -> list[Costs]:
 
 
 def _shown(value: Any) -> str:
-    return "missing" if value is None else f"{value:.6g}" if isinstance(value, float) else value
+    if value is None or value != value:
+        return "missing"
+    return f"{value:.6g}" if isinstance(value, float) else value

@@ -115,17 +115,24 @@ def detect(
     """
     names = chosen(model, scores)
     data, inliers = (model.expect(held_out(given, least=1)) for given in (data, inliers))
+    check_rate(rate, len(inliers) // (2 if train is None else 1))
     if train is None:
         numbers = torch.arange(len(inliers))
         train, inliers = (inliers.subset(numbers[i::2]) for i in (0, 1))
     else:
         train = model.expect(_some(held_out(train)))
-    check_rate(rate, len(inliers))
-    if outlier is not None and (outlier.all() or not outlier.any()):
-        raise DataError(
-            f"expected outliers and others, got {'only' if outlier.all() else 'no'} outliers; "
-            "leave out which they are"
-        )
+    if outlier is not None:
+        outlier = torch.as_tensor(outlier).bool().cpu()
+        if len(outlier) != len(data):
+            raise DataError(
+                f"expected outlier to say of each of {len(data):,} examples whether it is one, got "
+                f"{len(outlier):,} values"
+            )
+        if outlier.all() or not outlier.any():
+            raise DataError(
+                f"expected outliers and others, got {'only' if outlier.all() else 'no'} outliers; "
+                "leave out which they are"
+            )
     x, calibration, reference = (
         Measures(model, given, samples, seed, progress) for given in (data, inliers, train)
     )
@@ -170,8 +177,8 @@ def check_rate(rate: float, inliers: int) -> None:
     if rate < least:
         raise ConfigurationError(
             f"expected at least {math.ceil(1 / rate) - 1:,} held-out inliers for a rate of {rate:g}"
-            f", got {inliers:,}, against which p-values end at {least:.2g}; hold out more, or take "
-            f"--rate {math.ceil(100 * least) / 100:g}"
+            f", got {inliers:,}, against which p-values end at {least:.2g}; hold out more"
+            + (f", or take --rate {math.ceil(100 * least) / 100:g}" if inliers else "")
         )
 
 
@@ -183,9 +190,9 @@ def chosen(model: VAE, scores: Sequence[str] = ()) -> list[str]:
     Raises:
         ConfigurationError: there is no such score, or none of this ``model``.
     """
-    names = [name.replace("-", "_") for name in scores] or [default(model)]
-    if "all" in names:
-        names = [name for name in SCORES if not lacks(model, name)]
+    every = [name for name in SCORES if not lacks(model, name)]
+    given = [name.replace("-", "_") for name in scores] or [default(model)]
+    names = [each for name in given for each in (every if name == "all" else [name])]
     for name in names:
         if name not in SCORES:
             raise ConfigurationError(f"unknown score {name!r}; {near(name, (*SCORES, 'all'))}")

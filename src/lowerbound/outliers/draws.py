@@ -28,7 +28,7 @@ def expected_likelihood(log_likelihoods: Draws) -> Scores:
 def waic(log_likelihoods: Draws) -> Scores:
     """Var log p(x|θ) − E log p(x|θ) of the ``log_likelihoods``: their variance, and the cost.
 
-    Where nats are many, the variance is nearly all of it.
+    It adds nats to their squares, and the larger of the two decides.
 
     Source: Choi, Jang & Alemi, WAIC, but why?, 2018, arXiv 1810.01392.
     """

@@ -128,7 +128,8 @@ class Measures:
             given = model.given(x, context)
             z = given.q.mean
             if getattr(model.likelihood, "support", None) in MEASURABLE:
-                apart = _norm(x - model.likelihood(z, context).mean)
+                # What is missing of x is left out.
+                apart = _norm((x - model.likelihood(z, context).mean).where(~x.isnan(), 0.0))
             else:
                 apart = -given.log_likelihood(z.unsqueeze(0))[0].double()
             parts = (apart, _norm(z), _variance(given.q).double().sum(-1).sqrt())
@@ -163,8 +164,8 @@ MEASURABLE = ("binary", "grey", "continuous", "counts")
 
 
 def _norm(x: Tensor) -> Tensor:
-    """‖x‖ of each example, float64, what is missing left out."""
-    return x.double().flatten(1).nan_to_num(0.0).norm(dim=1)
+    """‖x‖ of each example, float64."""
+    return x.double().flatten(1).norm(dim=1)
 
 
 def _variance(q: Distribution) -> Tensor:

@@ -116,7 +116,7 @@ def level(x: Measures, train: Measures) -> Scores:
 
     A score that does no better tells bright from dark.
     """
-    return (x.level - train.level.mean()).abs()
+    return (x.level - train.level.nanmean()).abs()
 
 
 def size(x: Measures, train: Measures) -> Scores:
