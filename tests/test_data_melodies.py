@@ -81,7 +81,7 @@ def test_melodies_of_both_parts_and_beside_them_are_told(tmp_path, caplog):
     splits = load(tmp_path, transpose=0)
     assert set(splits.train.groups) & set(splits.test.groups) == {0}
     assert "5 of 10 windows for test are of melodies that the training part has" in caplog.text
-    assert "left out, as 1 file lies beside its parts" in caplog.text
+    assert "left out 1 file that lies beside its parts" in caplog.text
 
 
 def test_a_folder_of_melodies_and_images_is_refused(folder):

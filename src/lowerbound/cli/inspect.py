@@ -85,7 +85,7 @@ def sample(
     out: Out,
     n: Annotated[
         int | None,
-        typer.Option("-n", min=1, help="How many; 64 without, of melodies 8."),
+        typer.Option("-n", min=1, help="How many: by default 64, or 8 melodies."),
     ] = None,
     label: Annotated[
         str | None,

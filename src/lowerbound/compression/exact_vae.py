@@ -99,7 +99,7 @@ class ExactVAE:
         if getattr(model.likelihood, "vocabulary", None) is not None:
             raise ConfigurationError(
                 "expected a model of images or of rows, got one of tokens, whose sequences cannot "
-                "be compressed yet; xz does for them"
+                "be compressed yet; use xz for them"
             )
         z = torch.zeros(1, model.latent_dim, dtype=torch.float64)
         p = _elements(model.likelihood(z))

@@ -60,8 +60,8 @@ def read_melodies(source: Path, reading: Reading) -> Parts:
 def _tell_of_parts(parts: Parts, beside: int, source: Path) -> None:
     """Warn of files that lie ``beside`` the parts, and of melodies held out that are trained on."""
     if beside:
-        files = "1 file lies" if beside == 1 else f"{beside:,} files lie"
-        log.warning("%s: left out, as %s beside its parts", source.name, files)
+        files = "1 file that lies" if beside == 1 else f"{beside:,} files that lie"
+        log.warning("%s: left out %s beside its parts", source.name, files)
     for part, raw in parts.items():
         if part in ("all", "train") or raw.groups is None:
             continue
