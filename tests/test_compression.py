@@ -410,6 +410,11 @@ def test_another_model_is_refused(made):
     assert fingerprint(other) != fingerprint(vae)
 
 
+def with_draws(made: lb.VAE) -> lb.VAE:
+    made.likelihood = lb.WeightDraws(made.likelihood, 2)
+    return made
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -423,6 +428,7 @@ def test_another_model_is_refused(made):
         ),
         (lambda: model(context=lb.Labels(3)), "a model without labels"),
         (lambda: model(transform=lb.Dequantise()), "Bernoulli after Dequantise"),
+        (lambda: with_draws(model()), "a model of one set of weights to compress with, got one of 2"),
     ],
 )
 def test_compositions_that_cannot_be_coded_are_refused(make, message):

@@ -21,6 +21,7 @@ from lowerbound.distributions import DiagonalNormal, Mixture
 from lowerbound.errors import ConfigurationError
 from lowerbound.transforms import Identity, Scale
 from lowerbound.vae import VAE
+from lowerbound.weight_draws import WeightDraws
 
 NUMBERS_AT_ONCE, NUMBERS_PER_BLOCK = 2**20, 2**22
 LARGEST_BLOCK, MOST_LEVELS = 500, 256
@@ -100,6 +101,11 @@ class ExactVAE:
             raise ConfigurationError(
                 "expected a model of images or of rows, got one of tokens, whose sequences cannot "
                 "be compressed yet; use xz for them"
+            )
+        if isinstance(model.likelihood, WeightDraws):
+            raise ConfigurationError(
+                "expected a model of one set of weights to compress with, got one of "
+                f"{model.likelihood.draws} draws of them; train it without a sampler"
             )
         z = torch.zeros(1, model.latent_dim, dtype=torch.float64)
         p = _elements(model.likelihood(z))
