@@ -143,10 +143,11 @@ class Sampling:
             for p in part.parameters()
         }
         if shared := others & self.parameters:
+            both = sampler.of == "likelihood" and shared <= {*model.posterior.parameters()}
             raise ConfigurationError(
-                f"expected weights that are either sampled or trained, got {len(shared)} that the "
-                f"{' and the '.join(self.parts)} shares with another part; give each its own, or "
-                "set sampler.of=both"
+                f"expected weights that are either sampled or trained, got {len(shared)} of the "
+                f"{' or the '.join(self.parts)} that another part has too; give each its own"
+                + (", or set sampler.of=both" if both else "")
             )
         for name, part in self.parts.items():
             if not any(p.requires_grad for p in part.parameters()):
