@@ -41,7 +41,7 @@ def outliers(
     ] = None,
     outlier: Annotated[
         list[str] | None,
-        typer.Option(help="With --labels: a class that is one of outliers; several may be given."),
+        typer.Option(help="With --labels: a class of outliers; several may be given."),
     ] = None,
     inliers: Annotated[
         str | None,
