@@ -428,7 +428,10 @@ def with_draws(made: lb.VAE) -> lb.VAE:
         ),
         (lambda: model(context=lb.Labels(3)), "a model without labels"),
         (lambda: model(transform=lb.Dequantise()), "Bernoulli after Dequantise"),
-        (lambda: with_draws(model()), "a model of one set of weights to compress with, got one of 2"),
+        (
+            lambda: with_draws(model()),
+            "a model of one set of weights to compress with, got one of 2",
+        ),
     ],
 )
 def test_compositions_that_cannot_be_coded_are_refused(make, message):
