@@ -82,8 +82,8 @@ def a12(bench: Bench) -> None:
         f"Each model is one of 784-{HIDDEN[0]}-{LATENT_DIM} with a Bernoulli likelihood, or of a "
         f"table; all scores are of the same one. On each side are {bench.few(SIDE, QUICK_SIDE):,} "
         "images that were not trained on, and of tables all such rows. ± is half the interval of "
-        "95 % of bootstrap samples over 1.96. An AUROC below ½ says that outliers look more familiar "
-        "than inliers."
+        "95 % of bootstrap samples over 1.96. An AUROC below ½ says that outliers look more "
+        "familiar than inliers."
     )
     bench.note(
         "The document is Daxberger & Hernández-Lobato 2019, its first variant, and for a single "
