@@ -57,8 +57,8 @@ def few_tunes(tmp_path, monkeypatch):
     corpus = tmp_path / "corpus" / "ryansMammoth"
     corpus.mkdir(parents=True)
     rng = np.random.default_rng(0)
-    for i in range(14):
-        bars = ["".join("CDEFGABc"[k] for k in rng.integers(0, 8, 8)) for _ in range(18)]
+    for i in range(8):
+        bars = ["".join("CDEFGABc"[k] for k in rng.integers(0, 8, 8)) for _ in range(17)]
         (corpus / f"{i}.abc").write_text(f"X:1\nM:4/4\nL:1/8\nK:C\n{'|'.join(bars)}|\n")
     monkeypatch.setattr(melodies, "corpus_folder", lambda: corpus.parent)
     monkeypatch.setenv("LOWERBOUND_CACHE", str(tmp_path / "cache"))

@@ -143,7 +143,7 @@ def ways(bench: Bench, model: VAE) -> None:
     """How evenly melodies change from one to another, and how training went."""
     x = bench.data(DATA).test.x[: bench.few(2 * PAIRS, 20)]
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(bench.seed))
-    first, last = x[order].chunk(2)
+    first, last = x[order[: len(x) // 2]], x[order[-(len(x) // 2) :]]
     found = smoothness(model, first, last, seed=bench.seed)
     steps = np.linspace(0, 1, len(found["slerp"]))
     bench.picture(
