@@ -62,7 +62,7 @@ class Measures:
 
     @cached_property
     def floor(self) -> Tensor:
-        """The least that −log p(x|z) can be by any z: the entropy of grey levels, nats, (n,).
+        """The least that −log p(x|z) can be by any z, the entropy of grey levels, nats, (n,).
 
         Of a Bernoulli likelihood, that is; of others it is taken for 0.
         """
