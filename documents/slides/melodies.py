@@ -82,7 +82,9 @@ def a13(bench: Bench) -> None:
         "from a melody as a bidirectional LSTM of about the same size, and reads five times as "
         "many in a second. With 2 bars the decoder is an LSTM in each beat, and what links beats "
         "is the code alone; with 16, an LSTM over all 256 steps, or one in each bar below a "
-        f"conductor. All were trained on one core with β = {WEIGHTED.beta:g}."
+        f"conductor. All were trained on one core with β = {WEIGHTED.beta:g}; 16 bars for a single "
+        "pass of some half an hour, which is too little: both decoders are far from the paper's, "
+        "and the one with a conductor has not begun to use its code."
     )
 
 
@@ -152,7 +154,9 @@ def ways(bench: Bench, model: VAE) -> None:
         f"The share of steps that differ from the first of two melodies, on the way to the second: "
         f"decoded along the arc between their codes, and blended token by token; means of "
         f"{len(first)} pairs.",
-        plots.curves(steps, found, xlabel="way from the first to the second", ylabel="steps"),
+        plots.curves(
+            steps, found, xlabel="way from the first to the second", ylabel="share of steps"
+        ),
     )
     if not bench.quick:
         bench.picture(
