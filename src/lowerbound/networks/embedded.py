@@ -14,7 +14,7 @@ from lowerbound.parts import NonNegative, Size, part
 class EmbeddedMLP(nn.Module):
     """An `MLP` of the vectors that stand for a sequence's tokens, all of them at once.
 
-    It costs a fraction of a `BidirectionalLSTM`, and reads sequences of one length only.
+    It costs less than a `BidirectionalLSTM`, and reads sequences of one length only.
 
     Args:
         codes: how many tokens there are, as numbers 0 … codes − 1 of any type.
