@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import resource
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -86,16 +85,8 @@ def peak() -> float:
 
 def apart(*arguments: object) -> dict[str, float]:
     """`scored` in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, __file__, "--score", *map(str, arguments)],
-        env=harness.clean_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise SystemExit(done.stderr[-2000:])
-    return json.loads(done.stdout)
+    command = [sys.executable, __file__, "--score", *map(str, arguments)]
+    return harness.printed("scoring", command)[-1]
 
 
 def step_ratio(quick: bool) -> dict[str, float]:

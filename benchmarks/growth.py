@@ -7,7 +7,6 @@ import json
 import os
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -80,16 +79,7 @@ def measure(path: Path, on_disk: bool, examples: int) -> dict[str, float]:
 def apart(path: Path, on_disk: bool, examples: int) -> dict[str, float]:
     """`measure` in a process of its own."""
     given = ["--path", str(path), "--examples", str(examples), *["--on-disk"] * on_disk]
-    done = subprocess.run(
-        [sys.executable, __file__, *given],
-        env=harness.clean_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise SystemExit(done.stderr[-2000:])
-    return json.loads(done.stdout)
+    return harness.printed("growth", [sys.executable, __file__, *given])[-1]
 
 
 def shown(row: dict[str, Any]) -> str:

@@ -64,15 +64,10 @@ def clean_environment(**settings: str) -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if k not in THREADING} | settings
 
 
-def once(contender: Contender, arguments: list[str], **settings: str) -> list[dict[str, Any]]:
-    """The lines that a contender prints."""
+def printed(name: str, command: list[str], **settings: str) -> list[dict[str, Any]]:
+    """The lines of JSON that a process of its own prints."""
     done = subprocess.run(
-        [
-            contender.python,
-            str(CONTENDERS / f"{contender.script}.py"),
-            *arguments,
-            *contender.arguments,
-        ],
+        command,
         env=clean_environment(**settings),
         capture_output=True,
         text=True,
@@ -80,8 +75,15 @@ def once(contender: Contender, arguments: list[str], **settings: str) -> list[di
     )
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     if done.returncode or not lines:
-        raise SystemExit(f"{contender.name} failed:\n{done.stderr[-2000:]}")
+        raise SystemExit(f"{name} failed:\n{done.stderr[-2000:]}")
     return lines
+
+
+def once(contender: Contender, arguments: list[str], **settings: str) -> list[dict[str, Any]]:
+    """The lines that a contender prints."""
+    script = str(CONTENDERS / f"{contender.script}.py")
+    command = [contender.python, script, *arguments, *contender.arguments]
+    return printed(contender.name, command, **settings)
 
 
 def steady_speed(lines: list[dict[str, Any]]) -> float:

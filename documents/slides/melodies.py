@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,7 @@ DATA = "folk-tunes"
 SHORT = Training(
     epochs=4, batch_size=256, learning_rate=2e-3, schedule="cosine", clip_norm=1.0, compile=False
 )
-LONG = Training(
-    epochs=1, batch_size=256, learning_rate=2e-3, schedule="cosine", clip_norm=1.0, compile=False
-)
+LONG = replace(SHORT, epochs=1)
 WEIGHTED = ELBO(beta=0.1)
 BITS = "bits per melody"
 PAIRS, STATIONS, SHOWN = 500, 8, 4
