@@ -200,7 +200,7 @@ def test_what_cannot_be_told_is_refused_in_one_sentence():
     ):
         with pytest.raises(ConfigurationError, match=told):
             outliers.detect(model, data, data, scores=scores)
-    with pytest.raises(ConfigurationError, match=r"at least 99 held-out inliers.*--rate 0\.02"):
+    with pytest.raises(ConfigurationError, match=r"at least 99 held-out inliers.*a rate of 0\.02"):
         outliers.detect(model, data, data, data)
     with pytest.raises(ConfigurationError, match=r"got 0, .* hold out more$"):
         outliers.detect(model, data, data.take(1))
@@ -227,6 +227,7 @@ def test_scores_of_a_model_with_draws_of_its_weights():
     data, train = draw(W, 60), draw(W, 60)
     found = outliers.detect(model, data, train, train, scores=OF_DRAWS, rate=0.1, samples=5)
     assert set(outliers.chosen(model, ["all"])) == set(SCORES)
+    assert outliers.chosen(model, ["all"])[0] == "std"
     ll = lb.evaluation.weight_log_likelihoods(model, data, samples=5)
     torch.testing.assert_close(found.scores["disagreement"], outliers.disagreement(ll))
     assert [*outliers.detect(model, data, train, train, rate=0.1).scores] == ["std", *TRIVIAL]

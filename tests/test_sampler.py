@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 import lowerbound as lb
 from lowerbound.errors import ConfigurationError
-from lowerbound.evaluation import bulk_ess, split_r_hat, weight_log_likelihoods
+from lowerbound.evaluation import bulk_ess, convergence, split_r_hat, weight_log_likelihoods
 from lowerbound.training.sghmc import Chain, drawn_precision
 
 CHAINS, STEPS = 64, 10
@@ -255,3 +257,13 @@ def test_r_hat_and_effective_draws_of_an_autoregression():
         assert abs(bulk_ess(x).mean() / 4000 / ((1 - phi) / (1 + phi)) - 1) < 0.08
         assert split_r_hat(x).median() < 1.02
     assert split_r_hat(x + torch.arange(4)[:, None, None]).min() > 1.05
+
+
+def test_examples_that_a_draw_finds_impossible_say_nothing_of_convergence():
+    chain = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
+    impossible = torch.full((50, 1), -math.inf)
+    impossible[:25] = 0
+    found = convergence(torch.cat((chain, impossible), 1))
+    assert found == convergence(chain)
+    with pytest.raises(ConfigurationError, match="under every weight draw, got none"):
+        convergence(impossible)

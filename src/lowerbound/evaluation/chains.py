@@ -25,7 +25,7 @@ class Convergence(Figures):
 
     Attributes:
         draws: M, of each chain.
-        examples: how many.
+        examples: how many, of those whose log-likelihood is finite under every draw.
         r_hat: split R̂, the median over examples; 1 where a chain's halves, and all chains, agree.
         ess: the effective draws of all chains together, the median over examples.
         r_hat_of_mean: R̂ of the mean log-likelihood over examples.
@@ -51,13 +51,19 @@ def convergence(*chains: Float[Tensor, "draws n"]) -> Convergence:
     """How well ``chains`` of weight draws are mixed, of the log-likelihoods of n examples in each.
 
     Raises:
-        ConfigurationError: fewer than four draws.
+        ConfigurationError: fewer than four draws; no example that all draws find possible.
     """
     values = torch.stack(chains).double()
     if values.shape[1] < LEAST_DRAWS:
         raise ConfigurationError(
             f"expected at least {LEAST_DRAWS} weight draws, to compare a chain's halves, got "
             f"{values.shape[1]}; train for more epochs"
+        )
+    values = values[..., values.isfinite().all(0).all(0)]
+    if not values.shape[2]:
+        raise ConfigurationError(
+            "expected examples with a finite log-likelihood under every weight draw, got none; "
+            "train for longer, or judge by data like those of training"
         )
     mean = values.mean(2)
     return Convergence(

@@ -178,19 +178,19 @@ def check_rate(rate: float, inliers: int) -> None:
         raise ConfigurationError(
             f"expected at least {math.ceil(1 / rate) - 1:,} held-out inliers for a rate of {rate:g}"
             f", got {inliers:,}, against which p-values end at {least:.2g}; hold out more"
-            + (f", or take --rate {math.ceil(100 * least) / 100:g}" if inliers else "")
+            + (f", or take a rate of {math.ceil(100 * least) / 100:g}" if inliers else "")
         )
 
 
 def chosen(model: VAE, scores: Sequence[str] = ()) -> list[str]:
     """Names of the scores to take: those given, or the default, and the trivial ones; each once.
 
-    "all" stands for every score that the model has.
+    "all" stands for every score that the model has, its default first.
 
     Raises:
         ConfigurationError: there is no such score, or none of this ``model``.
     """
-    every = [name for name in SCORES if not lacks(model, name)]
+    every = [default(model), *(name for name in SCORES if not lacks(model, name))]
     given = [name.replace("-", "_") for name in scores] or [default(model)]
     names = [each for name in given for each in (every if name == "all" else [name])]
     for name in names:

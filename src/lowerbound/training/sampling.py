@@ -117,8 +117,10 @@ class Sampling:
         lines, found = [], {}
         if len(self.kept) >= LEAST_DRAWS:
             some = data.take(min(len(data), JUDGED))
-            mixing = convergence(weight_log_likelihoods(model, some, seed=self.chain.seed))
-            lines, found = [str(mixing)], {"weight_draws": mixing.as_dict()}
+            chain = weight_log_likelihoods(model, some, seed=self.chain.seed)
+            if chain.isfinite().all(0).any():
+                mixing = convergence(chain)
+                lines, found = [str(mixing)], {"weight_draws": mixing.as_dict()}
         if (share := self.chain.too_hot()) > 0:
             lines.append(
                 f"the gradient's noise alone moves {share:.1%} of the weights more than their "
