@@ -292,3 +292,25 @@ def test_a_compiled_evaluation_finds_what_an_eager_one_finds(decoder, data, monk
     for name in ("elbo", "kl", "importance_weighted"):
         ours, theirs = getattr(compiled, name), getattr(eager, name)
         assert ours.value == pytest.approx(theirs.value, rel=1e-6)
+
+
+def test_compiled_annealing_takes_the_same_path(data, monkeypatch):
+    torch.manual_seed(0)
+    decoder = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, WIDTH))
+    posterior = lb.DiagonalGaussian(nn.Linear(WIDTH, 4), 2)
+    model = lb.VAE(lb.StandardNormal(2), posterior, lb.Gaussian(decoder, (WIDTH,)))
+    some = data.take(20)
+    eager = lb.evaluation.anneal(model, some, steps=5, chains=6)
+    shapes = []
+    monkeypatch.setattr(decoding, "COMPILED_FROM", 0)
+    call = Graph.__call__
+
+    def counted(graph, fixed, changing, *, same):
+        shapes.append(changing[-1].shape)
+        return call(graph, fixed, changing, same=same)
+
+    monkeypatch.setattr(Graph, "__call__", counted)
+    compiled = lb.evaluation.anneal(model, some, steps=5, chains=6)
+    assert set(shapes) == {(6, 20, 2)}  # not the pilots
+    assert torch.allclose(compiled.log_evidence, eager.log_evidence, rtol=1e-5)
+    assert compiled.acceptance == pytest.approx(eager.acceptance, rel=1e-5)

@@ -39,6 +39,7 @@ from lowerbound.evaluation.walk import (
     judging,
     per_example,
 )
+from lowerbound.likelihoods.support import decoded_elements
 from lowerbound.streams import Stream
 from lowerbound.vae import VAE, Conditioned
 
@@ -154,6 +155,7 @@ def anneal(
         seed=seed,
         stream=Stream.ANNEAL,
         copies=chains,
+        draws=LEAPFROGS * (steps - 1) * chains,
         leave_out=leave_out,
     )
     expect_finite(found, leave_out=leave_out)
@@ -201,7 +203,9 @@ def bracket(
     betas = schedule(steps)
     tally = _Tally(progress, n * (_pilots(steps) + 2 * (steps - 1) * chains))
     found: list[Tensor] = []
-    with judging(model, seed, Stream.BRACKET), Decoding(model) as decoding:
+    elements = 2 * n * LEAPFROGS * (steps - 1) * chains * decoded_elements(model.likelihood)
+    decoding = Decoding(model, elements, chains)
+    with judging(model, seed, Stream.BRACKET), decoding:
         features = model.features(labels, n)
         z, likelihood = model.joint(n, features)
         for x, context in in_parts(model, likelihood.sample(), features, chains):

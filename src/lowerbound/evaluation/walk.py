@@ -52,7 +52,7 @@ def per_example(
 
     examples = len(data) - len(leave_out)
     elements = draws * examples * decoded_elements(model.likelihood)
-    with Decoding(model, elements) as decoding:
+    with Decoding(model, elements, copies if copies > 1 else None) as decoding:
         return per_batch(
             *(model, data, of),
             seed=seed,
