@@ -33,7 +33,7 @@ PAPER = {  # steps that are right, teacher-forced and sampled
     "16 bars, hierarchical": (0.919, 0.812),
 }
 DECODERS: dict[str, dict[str, Any]] = {
-    "flat": {"segments": 1, "features": 256, "hidden": 192},
+    "flat": {"segments": 1, "features": 256, "hidden": 128},
     "hierarchical": {"segments": 64, "features": 64, "hidden": 128},
 }
 
