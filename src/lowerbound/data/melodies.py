@@ -155,17 +155,18 @@ def _windows(
             f"notes beside the top line, in chords or other tracks: {sum(others_in):,} in "
             f"{len(others_in):,} {_melodies(len(others_in))}"
         )
-    left_out = "; ".join(told) or "nothing"
+    left_out = "; ".join(told)
     what = f"windows of {reading.bars} bars in {reading.metre}"
     if not len(found.tokens):
         raise DataError(
             f"{source}: expected melodies with {what}, in MIDI (.mid) or ABC (.abc), got none "
-            f"(left out: {left_out}); choose other bars= or metre= (--bars, --metre), or add some"
+            f"(left out: {left_out or 'nothing'}); choose other bars= or metre= (--bars, --metre), or add some"
         )
     tunes = len(np.unique(found.tune))
     of = f"of {tunes:,} {_melodies(tunes)}"
     log.info("%s: %s %s, %s", source.name, f"{len(found.tokens):,}", what, of)
-    log.info("%s: left out: %s", source.name, left_out)
+    if told:
+        log.info("%s: left out: %s", source.name, left_out)
     return Raw(found.tokens, str(source), vocabulary=VOCABULARY, groups=family[found.tune])
 
 
