@@ -74,6 +74,8 @@ LIKELIHOODS = {
     "Categorical": lambda c: lb.Categorical(decoder(c, 256 * SIZE), SHAPE),
     "Gaussian": lambda c: lb.Gaussian(decoder(c), SHAPE, 0.5),
     "Gaussian learned": lambda c: lb.Gaussian(decoder(c), SHAPE, "learned"),
+    "Gaussian elementwise": lambda c: lb.Gaussian(decoder(c), SHAPE, "elementwise"),
+    "Gaussian decoded": lambda c: lb.Gaussian(decoder(c, 2 * SIZE), SHAPE, "decoded"),
     "Gaussian optimal": lambda c: lb.Gaussian(decoder(c), SHAPE, "optimal"),
     "StudentT": lambda c: lb.StudentT(decoder(c), SHAPE),
     "StudentT fixed": lambda c: lb.StudentT(decoder(c), SHAPE, 4.0),

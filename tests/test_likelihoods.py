@@ -332,6 +332,57 @@ def test_a_learned_dispersion_finds_the_datas():
     assert likelihood.log_dispersion.item() == pytest.approx(0.5, abs=0.06)
 
 
+@pytest.mark.parametrize("sigma", ["elementwise", "decoded"])
+def test_a_sigma_of_each_element_adds_to_that_of_rounding(sigma):
+    """N(μ, σ₀² + e^s), σ₀ = δ/√12 of values that are δ apart, and .001 of those without steps."""
+    x = torch.stack(
+        (torch.randn(300), 0.5 * torch.randint(0, 4, (300,)), torch.full((300,), 2.0)), 1
+    )
+    x[0, 1], x[1:40, 0] = math.nan, x[0, 0]
+    likelihood = lb.Gaussian(torch.nn.Identity(), (3,), sigma).requires_grad_(False)
+    mean, *decoded = likelihood.constant(x).unbind(-1)
+    s = decoded[0] if decoded else likelihood.log_noise.data
+    floor = torch.tensor([1e-3, 0.5 / 12**0.5, 1e-3])
+    torch.testing.assert_close(likelihood.floor, floor)
+    seen = torch.tensor([x[:, 0].var(correction=0), x[1:, 1].var(correction=0), 2e-6])
+    torch.testing.assert_close((floor**2 + s.exp()).float(), seen, rtol=1e-4, atol=0)
+    for shift in (0.0, -200.0):  # e^s is the noise, then none
+        if not decoded:
+            likelihood.log_noise.data = s + shift
+        theta = torch.cat((mean, s + shift) if decoded else (mean,))
+        p = likelihood(theta.float().expand(2, -1))
+        deviation = (floor**2 + (s + shift).exp()).sqrt().float()
+        expected = torch.distributions.Normal(mean.float(), deviation)
+        torch.testing.assert_close(p.log_prob(x[1:3]), expected.log_prob(x[1:3]).sum(-1))
+        torch.testing.assert_close(p.variance[0], deviation**2)
+        drawn = p.sample((20_000,))[:, 0]
+        torch.testing.assert_close(drawn.std(0), deviation, rtol=0.03, atol=0)
+
+
+def test_factor_analysis_has_its_evidence():
+    """With the exact posterior every log w is log N(x; 0, WWᵀ + diag σ²)."""
+    W = torch.randn(4, 2, dtype=torch.float64)
+    variance = torch.tensor([0.1, 1.0, 3.0, 0.02], dtype=torch.float64)
+    decoder = lb.MLP(2, (), 4).double()
+    decoder.layers[-1].weight.data, decoder.layers[-1].bias.data = W, torch.zeros(4).double()
+    likelihood = lb.Gaussian(decoder, (4,), "elementwise").double()
+    likelihood.log_noise.data = (variance - likelihood.floor**2).log()
+    x, z = torch.randn(5, 4).double(), torch.randn(7, 5, 2).double()
+    precision = W.T @ (W / variance[:, None]) + torch.eye(2)
+    posterior = torch.distributions.MultivariateNormal(
+        torch.linalg.solve(precision, W.T @ (x / variance).T).T, precision_matrix=precision
+    )
+    log_w = (
+        likelihood(z).log_prob(x)
+        + torch.distributions.Normal(0, 1).log_prob(z).sum(-1)
+        - posterior.log_prob(z)
+    )
+    marginal = torch.distributions.MultivariateNormal(
+        torch.zeros(4).double(), W @ W.T + variance.diag()
+    )
+    torch.testing.assert_close(log_w, marginal.log_prob(x).expand(7, 5))
+
+
 @pytest.mark.parametrize("degrees", [1.0, 0.5, math.inf])
 def test_degrees_without_a_mean_are_refused(degrees):
     with pytest.raises(lb.errors.ConfigurationError, match="degrees above 1"):

@@ -12,14 +12,20 @@ from torch.distributions import Distribution, Normal
 from lowerbound import distributions
 from lowerbound.errors import ConfigurationError
 from lowerbound.likelihoods.base import Likelihood, Shape, Support, Takes
-from lowerbound.likelihoods.moments import moments, natural_parameter, quartiles, shrunk_mean
+from lowerbound.likelihoods.moments import (
+    LEAST_SIGMA,
+    least_sigma,
+    moments,
+    natural_parameter,
+    quartiles,
+    shrunk_mean,
+)
 from lowerbound.parts import part
 from lowerbound.transforms import Dequantise, Identity
 
-Sigma = float | Literal["learned", "optimal"]
+Sigma = float | Literal["learned", "elementwise", "decoded", "optimal"]
 
 MOMENTUM = 0.05
-LEAST_SIGMA = 1e-3
 QUARTILE = 0.765  # of t with 3 degrees of freedom
 
 
@@ -67,14 +73,21 @@ class ContinuousBernoulli(Likelihood):
 
 @part
 class Gaussian(Likelihood):
-    """p(x|z) = ∏ᵢ N(xᵢ; μᵢ, σ²) with one σ for all elements, in the units of prepared x.
+    """p(x|z) = ∏ᵢ N(xᵢ; μᵢ, σ²), σ in the units of prepared x.
+
+    Where σ differs between elements, σᵢ² = σ₀ᵢ² + e^sᵢ, or repeated values would draw it to 0 and
+    the density to ∞.  `start` sets the floor σ₀ᵢ to the deviation of rounding, δ/√12, δ being the
+    least distance between two values of the element, and to a thousandth at least, which of
+    standardised columns is that of their deviation.
 
     Args:
-        network: from z, (batch, latent), to μ, (batch, *shape).
+        network: from z, (batch, latent), to μ, (batch, *shape); with a ``"decoded"`` σ also to s,
+            (batch, 2, *shape).
         shape: of one x.
-        sigma: a number above 0 (fixed), ``"learned"`` (one parameter), or ``"optimal"``: the σ that
-            maximises the likelihood of each training batch, its running value being used
-            afterwards.
+        sigma: a number above 0 (fixed); ``"learned"``, one parameter; ``"elementwise"``, one for
+            each element, the same for all z; ``"decoded"``, one for each element that the network
+            makes of z; or ``"optimal"``: the σ that maximises the likelihood of each training
+            batch, its running value being used afterwards.
 
     Source of the optimal σ: Rybkin, Daniilidis & Levine, 2020, arXiv 2006.13202.
     """
@@ -82,6 +95,7 @@ class Gaussian(Likelihood):
     support: ClassVar[Support] = "continuous"
     running_variance: Tensor
     batches: Tensor
+    floor: Tensor
 
     def __init__(
         self,
@@ -90,7 +104,7 @@ class Gaussian(Likelihood):
         sigma: Sigma = "learned",
     ) -> None:
         super().__init__(network, shape)
-        self.sigma = sigma
+        self.sigma, self.numbers = sigma, 2 if sigma == "decoded" else 1
         if isinstance(sigma, float) and not (sigma > 0 and math.isfinite(sigma)):
             raise ConfigurationError(f"Gaussian: expected a positive finite sigma, got {sigma}")
         if sigma == "learned":
@@ -98,6 +112,10 @@ class Gaussian(Likelihood):
         elif sigma == "optimal":
             self.register_buffer("running_variance", torch.ones(()))
             self.register_buffer("batches", torch.zeros(()))
+        elif sigma in ("elementwise", "decoded"):
+            self.register_buffer("floor", torch.full(shape, LEAST_SIGMA))
+            if sigma == "elementwise":
+                self.log_noise = nn.Parameter(torch.zeros(shape))  # s
 
     def constant(self, x: Tensor) -> Tensor:
         mean, variance = moments(x)
@@ -106,10 +124,21 @@ class Gaussian(Likelihood):
             self.log_sigma.fill_(0.5 * pooled.log())
         elif self.sigma == "optimal":
             self.running_variance.fill_(pooled)
+        elif self.sigma in ("elementwise", "decoded"):
+            least = least_sigma(x)
+            self.floor.copy_(least)
+            s = torch.maximum(variance - least**2, least**2).log()
+            if self.sigma == "decoded":
+                return torch.stack((mean, s), -1)
+            self.log_noise.copy_(s)
         return mean.unsqueeze(-1)
 
     def elements(self, theta: Tensor) -> Distribution:
-        mean = theta.squeeze(-1)
+        mean = theta[..., 0]
+        if self.sigma in ("elementwise", "decoded"):
+            s = theta[..., 1] if self.sigma == "decoded" else self.log_noise
+            log_variance = torch.logaddexp(s, 2 * self.floor.log())
+            return distributions.Normal(mean, log_variance.expand_as(mean))
         if self.sigma == "optimal" and self.training:
             return distributions.OptimalNormal(mean, self.running_variance)
         if self.sigma == "optimal":

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from lowerbound.distributions import ContinuousBernoulli
+
+LEAST_SIGMA = 1e-3
 
 
 def moments(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -14,6 +18,17 @@ def moments(x: Tensor) -> tuple[Tensor, Tensor]:
     n = (~x.isnan()).sum(0).clamp(min=1)
     mean = x.nansum(0) / n
     return mean, (x - mean).square().nansum(0) / n
+
+
+def least_sigma(x: Tensor) -> Tensor:
+    """δ/√12, of rounding to the least distance δ between two values of each element, in float64.
+
+    It is `LEAST_SIGMA` at least; nearer values count as the same.
+    """
+    x = x.double()
+    gaps = x.sort(0).values.diff(dim=0, append=torch.full_like(x[:1], math.inf))
+    delta = torch.where(gaps > LEAST_SIGMA / 100, gaps, math.inf).amin(0)  # NaN are none
+    return torch.where(delta.isinf(), 0.0, delta / 12**0.5).clamp(min=LEAST_SIGMA)
 
 
 def shrunk_mean(x: Tensor, towards: float) -> Tensor:
