@@ -359,6 +359,15 @@ def test_a_sigma_of_each_element_adds_to_that_of_rounding(sigma):
         torch.testing.assert_close(drawn.std(0), deviation, rtol=0.03, atol=0)
 
 
+def test_repeated_values_do_not_draw_a_heavy_tailed_sigma_to_zero():
+    likelihood = lb.StudentT(torch.nn.Identity(), (2,), 3.0).requires_grad_(False)
+    likelihood.constant(torch.tensor([[0.0, 5.0], [0.6, 5.0], [0.0, 5.0]]))
+    likelihood.log_sigma.fill_(-100.0)
+    expected = torch.distributions.StudentT(3.0, 0.0, torch.tensor([0.6 / 12**0.5, 1e-3]))
+    found = likelihood(torch.zeros(1, 2)).log_prob(torch.zeros(1, 2))
+    torch.testing.assert_close(found, expected.log_prob(torch.zeros(1, 2)).sum(-1))
+
+
 def test_factor_analysis_has_its_evidence():
     """With the exact posterior every log w is log N(x; 0, WWᵀ + diag σ²)."""
     W = torch.randn(4, 2, dtype=torch.float64)

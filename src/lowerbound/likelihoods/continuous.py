@@ -137,8 +137,7 @@ class Gaussian(Likelihood):
         mean = theta[..., 0]
         if self.sigma in ("elementwise", "decoded"):
             s = theta[..., 1] if self.sigma == "decoded" else self.log_noise
-            log_variance = torch.logaddexp(s, 2 * self.floor.log())
-            return distributions.Normal(mean, log_variance.expand_as(mean))
+            return distributions.Normal(mean, _log_variance(s, self.floor).expand_as(mean))
         if self.sigma == "optimal" and self.training:
             return distributions.OptimalNormal(mean, self.running_variance)
         if self.sigma == "optimal":
@@ -166,7 +165,7 @@ class Gaussian(Likelihood):
 class StudentT(Likelihood):
     """p(x|z) = ∏ᵢ t(xᵢ; μᵢ, σᵢ, νᵢ): heavy tails, which outliers pull less.
 
-    σ is a parameter for each element of x, the same for all z.
+    σ is a parameter for each element of x, the same for all z, with the floor of `Gaussian`.
 
     Args:
         network: from z, (batch, latent), to μ, (batch, *shape).
@@ -178,6 +177,7 @@ class StudentT(Likelihood):
     """
 
     support: ClassVar[Support] = "continuous"
+    floor: Tensor
 
     def __init__(
         self,
@@ -190,6 +190,7 @@ class StudentT(Likelihood):
         if isinstance(degrees, float) and not 1 < degrees < math.inf:
             raise ConfigurationError(f"StudentT: expected degrees above 1, got {degrees}")
         self.log_sigma = nn.Parameter(torch.zeros(shape))
+        self.register_buffer("floor", torch.full(shape, LEAST_SIGMA))
         if degrees == "learned":
             self.log_excess = nn.Parameter(torch.zeros(shape))  # log(ν − 2)
 
@@ -197,6 +198,7 @@ class StudentT(Likelihood):
         low, middle, high = quartiles(x)
         sigma = (high - low) / (2 * QUARTILE)
         spread = moments(x)[1].sqrt().clamp(min=LEAST_SIGMA)
+        self.floor.copy_(least_sigma(x))
         self.log_sigma.copy_(torch.where(sigma > LEAST_SIGMA, sigma, spread).log())
         return middle.unsqueeze(-1)
 
@@ -206,4 +208,10 @@ class StudentT(Likelihood):
             degrees = 2 + self.log_excess.exp()
         else:
             degrees = location.new_tensor(float(self.degrees))
-        return distributions.StudentT(location, self.log_sigma, degrees)
+        log_variance = _log_variance(2 * self.log_sigma, self.floor)
+        return distributions.StudentT(location, 0.5 * log_variance, degrees)
+
+
+def _log_variance(s: Tensor, floor: Tensor) -> Tensor:
+    """log (σ₀² + e^s)."""
+    return torch.logaddexp(s, 2 * floor.log())

@@ -5,42 +5,23 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from lowerbound.context import Labels
 from lowerbound.data import Data, as_dataset
 from lowerbound.data.tokens import END, as_tokens
 from lowerbound.errors import ConfigurationError
-from lowerbound.likelihoods import TAKES, Autoregressive
-from lowerbound.networks import MLP, FieldInputs, Given, LogCounts
+from lowerbound.likelihoods import Autoregressive
+from lowerbound.networks import MLP
 from lowerbound.parts import REGISTRY, Size, awaiting, complete, parameters_of, registered
+from lowerbound.recipes.observation import Part, observe, sample
 from lowerbound.recipes.settings import part_of
 from lowerbound.recipes.size import within_memory
-from lowerbound.transforms import Binarise, Binary, Counts, PerField, Tokens, Transform
 from lowerbound.vae import VAE
-
-Part = Any
-"""A part's name, its class, its class with some arguments (`functools.partial`), its description
-(``{"part": "GaussianMixture", "components": 4}``), or the part itself, complete."""
-
-FITTING = {
-    "binary": "Bernoulli",
-    "grey": "ContinuousBernoulli",
-    "unit": "ContinuousBernoulli",
-    "real": "Gaussian",
-    "positive": "Gaussian",
-    "counts": "NegativeBinomial",
-    "categories": "Nominal",
-    "tokens": "Autoregressive",
-}
-"""The likelihood of ``likelihood="auto"`` for each kind of values."""
-
-SAMPLE_ROWS, SAMPLE_ELEMENTS = 10_000, 2**23
 
 DENSE = partial(MLP, hidden=(512,))
 
@@ -55,6 +36,7 @@ def compose(
     prior: Part = "StandardNormal",
     posterior: Part = "DiagonalGaussian",
     likelihood: Part = "auto",
+    real: Part = None,
     transform: Part = None,
     conditional: bool = False,
 ) -> VAE:
@@ -72,6 +54,8 @@ def compose(
         prior: p(z).
         posterior: q(z|x).
         likelihood: ``"auto"`` takes the one that fits the kind of values.
+        real: which one that is for real numbers, in all columns of them, which are standardised;
+            None takes a `Gaussian`, or between 0 and 1 a `ContinuousBernoulli`.
         transform: None takes the one that the likelihood asks for.  ``Binarise`` draws binary
             values afresh at each use.
         conditional: the class of each example is given to the parts.
@@ -101,7 +85,7 @@ def compose(
         vocabulary = data.schema[0].categories or ("",)
         codes, ends = len(vocabulary), vocabulary[-1] == END
         sizes |= {"vocabulary": vocabulary, "codes": codes, "ends": ends}
-    observed = observe(data, likelihood, transform)
+    observed = observe(data, likelihood, transform, real)
     with within_memory():
         p_x = with_network(observed.likelihood, mirrored(network), sizes, latent_dim)
         p_z = named_prior(prior, sizes, data)
@@ -223,135 +207,6 @@ def named_prior(description: Part, sizes: Mapping[str, Any], data: Data) -> nn.M
     return with_network(description, linear, without_context, sizes["context_dim"])
 
 
-@dataclass(frozen=True)
-class Observation:
-    """How x is observed: a likelihood that awaits its network, and what brings data to it.
-
-    Attributes:
-        likelihood: its description, or the part itself.
-        transform: from data as they are kept to the likelihood's support.
-        inputs: the numbers that the encoder's network is given for one x.
-        encoder: makes of a network one that takes x.
-    """
-
-    likelihood: Part
-    transform: Transform
-    inputs: int
-    encoder: Callable[[nn.Module], nn.Module]
-
-
-def observe(data: Data, likelihood: Part = "auto", transform: Part = None) -> Observation:
-    """The likelihood asked for, or the one that fits the values in ``data``, and its transform.
-
-    Raises:
-        ConfigurationError: the likelihood or the transform does not take such values.
-    """
-    if len(data.schema) > 1 and any(field.kind == "tokens" for field in data.schema):
-        raise ConfigurationError(
-            f"expected tokens as one field of shape (T,), got {len(data.schema)} fields in "
-            f"{data.name}; columns whose order says nothing are of kind categories"
-        )
-    chosen = part_of("likelihood", awaiting(likelihood))
-    several = data.missing or data.kind in ("mixed", "categories")
-    if several or chosen == {"part": "Heterogeneous"}:
-        if (chosen != "auto" and chosen != {"part": "Heterogeneous"}) or transform is not None:
-            raise ConfigurationError(
-                f"expected likelihood=auto and no transform for {data.name}, where values are "
-                f"missing or of several kinds, got likelihood={likelihood} and "
-                f"transform={transform}; each kind has its own, in the Heterogeneous likelihood"
-            )
-        return _observe_fields(data)
-    asked = _transform(transform, data)
-    kind = "binary" if isinstance(asked, Binary | Binarise) else data.kind
-    chosen = {"part": FITTING[kind]} if chosen == "auto" else chosen
-    cls = registered(chosen.get("part")) if isinstance(chosen, Mapping) else type(chosen)
-    takes = getattr(cls, "takes", None) or TAKES.get(getattr(cls, "support", ""), {})
-    if kind not in takes:
-        remedy = "the mlp recipe with likelihood=auto fits them"
-        if kind == "counts" and data.values.high <= 255 and "grey" in takes:
-            remedy = (
-                "if they are grey levels, keep them as uint8 (an .npy file or array), of shape (n, "
-                "height, width) for pictures; as counts, likelihood=auto fits them"
-            )
-        raise ConfigurationError(
-            f"expected data that are {' or '.join(takes)} for the {cls.__name__} likelihood, got "
-            f"{data.name}, which are {kind}; {remedy}"
-        )
-    brought = asked or takes[kind].of(data)
-    if isinstance(brought, Tokens):
-        one_hot = (len(data.schema[0].categories or ()),) * data.shape[0]
-        width = FieldInputs.width(one_hot, missing=False)
-        return Observation(chosen, brought, width, partial(FieldInputs, categories=one_hot))
-    wrap = _log_counts(data) if isinstance(brought, Counts) else _itself
-    return Observation(chosen, brought, math.prod(data.shape), wrap)
-
-
-def _transform(asked: Part, data: Data) -> Transform | None:
-    """The transform asked for: by its name alone, as it follows from the data."""
-    description = part_of("transform", awaiting(asked))
-    if not isinstance(description, Mapping):
-        return description
-    cls: Any = registered(description.get("part"))
-    return cls.of(data) if len(description) == 1 else complete(description)
-
-
-def _log_counts(data: Data) -> Callable[[nn.Module], nn.Module]:
-    """Encoders of log(1 + x), standardised: by column, or in images as one."""
-    logs = sample(data, Counts()).double().log1p()
-    rows = logs if logs.ndim == 2 else logs.reshape(-1, 1)
-    deviation, mean = torch.std_mean(rows, 0, correction=0)
-    deviation = torch.where(deviation > 0, deviation, 1.0)
-    return partial(LogCounts, mean=tuple(mean.tolist()), deviation=tuple(deviation.tolist()))
-
-
-def _itself(network: nn.Module) -> nn.Module:
-    return network
-
-
-@dataclass(frozen=True)
-class _Columns:
-    """Some columns of a table, as a transform takes values."""
-
-    name: str
-    kind: str
-    scale: float
-    moments: Any
-
-
-def _observe_fields(data: Data) -> Observation:
-    """A family for the fields of each kind, and encoders that see what is observed."""
-    if len(data.shape) != 1:
-        raise ConfigurationError(
-            f"expected a table of fields where values are missing or of several kinds, got "
-            f"{data.name} of shape {data.shape}"
-        )
-    fields = [field for field in data.schema for _ in range(field.size)]
-    mean, variance = data.moments.mean, data.moments.variance()
-    groups: dict[tuple[str, Any, float], list[int]] = {}
-    for i, field in enumerate(fields):
-        # E x² = s E x of values that are 0 or s.
-        two = field.kind == "binary" and mean[i] > 0 and variance[i] / mean[i] + mean[i] > 128
-        scale = 255.0 if two or field.kind == "grey" else 1.0
-        groups.setdefault((field.kind, field.categories, scale), []).append(i)
-    families, transforms = [], []
-    for (kind, names, scale), group in groups.items():
-        family = complete(
-            {"part": FITTING[kind]}, network=Given(), shape=(len(group),), categories=names
-        )
-        columns = _Columns(data.name, kind, scale, data.moments.of(group))
-        families.append(family)
-        transforms.append(family.takes[kind].of(columns))
-    columns_of = tuple(tuple(group) for group in groups.values())
-    categories = tuple(len(field.categories or ()) for field in fields)
-    counts = tuple(i for i, field in enumerate(fields) if field.kind == "counts")
-    return Observation(
-        {"part": "Heterogeneous", "families": families, "columns": columns_of},
-        PerField(tuple(transforms), columns_of),
-        FieldInputs.width(categories, missing=data.missing),
-        lambda network: FieldInputs(network, categories, counts, missing=data.missing),
-    )
-
-
 def start_at_data(model: VAE, data: Data) -> None:
     """Put the pseudo-inputs of a prior that has them on examples drawn from ``data``."""
     prior: Any
@@ -366,18 +221,6 @@ def start_likelihood(model: VAE, data: Data) -> None:
     """Have p(x|z) start at what p(x) is near in ``data``."""
     if hasattr(model.likelihood, "start"):
         model.likelihood.start(sample(data, model.transform))  # type: ignore[operator]
-
-
-def sample(data: Data, transform: Transform) -> Tensor:
-    """x of all examples, or of as many as tell their moments, transformed without noise."""
-    wanted = max(1, min(SAMPLE_ROWS, SAMPLE_ELEMENTS // math.prod(data.shape)))
-    batches, found = [], 0
-    for x, _ in data.batches(min(wanted, 1000), seed=0, device="cpu"):
-        batches.append(transform.noiseless(x))
-        found += len(x)
-        if found >= wanted:
-            break
-    return torch.cat(batches)
 
 
 def labels_of(data: Data) -> Labels:

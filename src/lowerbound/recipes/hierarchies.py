@@ -11,13 +11,12 @@ from lowerbound.parts import Size, awaiting, complete
 from lowerbound.posteriors import BottomUpPosterior, DiagonalGaussian, TopDownPosterior
 from lowerbound.priors import HierarchicalPrior, StandardNormal
 from lowerbound.recipes.compose import (
-    Part,
     named_prior,
-    observe,
     start_at_data,
     start_likelihood,
     with_network,
 )
+from lowerbound.recipes.observation import Part, observe
 from lowerbound.vae import VAE
 
 

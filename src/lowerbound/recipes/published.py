@@ -24,9 +24,10 @@ from lowerbound.recipes.size import within_memory
 from lowerbound.training import Training
 from lowerbound.vae import VAE
 
-LEAST_STEPS = 3000
+LEAST_STEPS, PATIENT_STEPS = 3000, 300
 """Few examples are passed over more often than `Training` says, unless epochs are set: for as many
-steps as 20,000 examples are.  Sharp posteriors and dispersions are still learned after 1,000."""
+steps as 20,000 examples are.  Sharp posteriors and dispersions are still learned after 1,000.  A
+patience that is not set is of so many steps, too."""
 
 
 @dataclass(frozen=True)
@@ -73,10 +74,13 @@ class Recipe:
         chosen, training = self.merged(settings)
         data = as_dataset(data)
         objective = chosen.pop("objective")
+        steps = -(-len(data) // training.batch_size)
         if "epochs" not in {**self.training, **settings}:
-            steps = -(-len(data) // training.batch_size)
             epochs = max(training.epochs, -(-LEAST_STEPS // steps))
             training = replace(training, epochs=epochs)
+        if training.patience is not None and "patience" not in settings:
+            patience = max(training.patience, -(-PATIENT_STEPS // steps))
+            training = replace(training, patience=patience)
         with within_memory():
             model = self.model(data, **chosen)
         return Experiment(model, complete(objective, examples=len(data)), training)
@@ -115,6 +119,16 @@ mlp = Recipe(
     "A fully connected VAE, its decoder the mirror of its encoder.",
     "Kingma & Welling, Auto-Encoding Variational Bayes, 2013, arXiv 1312.6114.",
     notes="With grey images and likelihood=Bernoulli: 784-512-K-512-784.",
+)
+table = Recipe(
+    "A small VAE for rows of real numbers, counts and categories, with missing cells or without.",
+    "Nazábal, Olmos, Ghahramani & Valera, Handling incomplete heterogeneous data using VAEs, 2018, "
+    "arXiv 1807.03653, for a family of each kind of column; σ(z) is in appendix C.2 of Kingma & "
+    "Welling, 2013, arXiv 1312.6114.",
+    {"network": network(64), "real": {"part": "Gaussian", "sigma": "decoded"}},
+    {"learning_rate": 3e-3, "patience": 10},
+    notes="It trains until the validation bound has not risen for 300 steps, or 10 epochs where "
+    "they are longer.",
 )
 convolutional = Recipe(
     "A convolutional VAE for images, its decoder the mirror of its encoder.",
@@ -319,6 +333,7 @@ musicvae_16bar = Recipe(
 )
 RECIPES: dict[str, Recipe] = {
     "mlp": mlp,
+    "table": table,
     "convolutional": convolutional,
     "linear": linear,
     "iwae": iwae,

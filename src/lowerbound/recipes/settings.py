@@ -37,12 +37,13 @@ AXES: dict[str, Callable[[type], bool]] = {
     "prior": lambda cls: issubclass(cls, Prior),
     "posterior": lambda cls: issubclass(cls, Posterior),
     "likelihood": lambda cls: hasattr(cls, "support"),
+    "real": lambda cls: "real" in getattr(cls, "takes", ()),
     "transform": lambda cls: issubclass(cls, Transform),
     "objective": lambda cls: issubclass(cls, Objective),
     "sampler": lambda cls: issubclass(cls, SGHMC),
 }
 """The settings that are parts, and which parts they may be."""
-EITHER = {"likelihood": ("auto",), "transform": (None,), "sampler": (None,)}
+EITHER = {"likelihood": ("auto",), "real": (None,), "transform": (None,), "sampler": (None,)}
 AWAITED = frozenset(
     (
         *("latent_dim", "shape", "in_features", "out_features", "context_dim", "network"),
