@@ -35,6 +35,7 @@ assert done.stdout
         "photographs",
         "sequences",
         "draws",
+        "tables",
     ],
 )
 def test_the_quick_form_runs(name, tmp_path):

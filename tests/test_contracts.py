@@ -88,6 +88,7 @@ LIKELIHOODS = {
         decoder(c, 2 * SIZE), SHAPE
     ),
     "Nominal": lambda c: lb.Nominal(decoder(c, 3 * SIZE), SHAPE, ("a", "b", "c")),
+    "Ordinal": lambda c: lb.Ordinal(decoder(c), SHAPE, 3),
     "Geometric": lambda c: own.Geometric(decoder(c), SHAPE),
 }
 # Of rows whose fields are of several kinds; test_fields.py has their contract.
@@ -107,6 +108,7 @@ ROWS = {
         (lb.Standardise((3.0,), (2.0,)), lb.transforms.Codes(), lb.Counts()), ((1,), (0,), (2,))
     ),
     "Codes": lb.transforms.Codes(),
+    "Levels": lb.transforms.Levels(((0.0, 2.5, 6.0),)),
 }
 # Of tokens one after the other; test_sequences.py has their contract.
 SEQUENCES = {

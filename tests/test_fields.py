@@ -14,7 +14,7 @@ import lowerbound as lb
 from lowerbound.data import Dataset, Field
 from lowerbound.errors import ConfigurationError, DataError
 from lowerbound.networks import FieldInputs, Given
-from lowerbound.transforms import Codes, PerField
+from lowerbound.transforms import Codes, Levels, PerField
 
 NAN = math.nan
 GROUPS = ((1,), (0,), (2,))
@@ -222,6 +222,64 @@ def test_a_table_of_several_kinds_is_composed_trained_judged_and_kept(tmp_path):
     }
     assert sum(by_colour["red"]) / len(by_colour["red"]) > 185
     assert sum(by_colour["blue"]) / len(by_colour["blue"]) < 175
+
+
+def graded() -> lb.data.Dataset:
+    """Children, as few as a survey has them; a grade; a yes or no; and what has no levels."""
+    rng = torch.Generator().manual_seed(0)
+    draw = torch.randint(0, 6, (400,), generator=rng)
+    children = torch.tensor([0, 1, 2, 3, 4, 5.5])[draw]
+    grade = 1.0 + (draw + torch.randint(0, 2, (400,), generator=rng)) // 2
+    rest = torch.poisson(torch.full((400,), 3.0), generator=rng), torch.randn(400, generator=rng)
+    x = torch.stack((children, grade, draw % 2, *rest), 1).double()
+    x[0, 0] = NAN
+    names = ["children", "grade", "answer", "visits", "height"]
+    return lb.data.from_arrays(x.numpy(), missing=True, columns=names)
+
+
+def test_a_few_numbers_met_often_are_levels_and_come_back_as_such():
+    data = graded()
+    assert [field.kind for field in data.schema] == [
+        *("ordinal", "ordinal", "binary", "counts", "real")
+    ]
+    assert [field.levels for field in data.schema[:2]] == [(0, 1, 2, 3, 4, 5.5), (1, 2, 3, 4)]
+    model = lb.recipes.table(data, latent_dim=2, hidden=(8,)).model
+    drawn = torch.cat((model.sample(300, seed=0), model.reconstruct(data.x)))
+    assert set(drawn[:, 0].tolist()) == {0, 1, 2, 3, 4, 5.5}
+    assert set(drawn[:, 1].tolist()) <= {1, 2, 3, 4}
+    assert model.is_density
+    assert lb.evaluate(model, data, samples=1).elbo.value < 0
+    x = data.x.clone()
+    x[7, 0] = 2.757
+    with pytest.raises(DataError, match=r"'children': expected one of 0, .*, 5.5, .* got 2.757"):
+        lb.evaluate(model, replace(data, x=x))
+
+
+def test_a_likelihood_that_is_named_takes_levels_for_numbers():
+    x = graded().x[1:]
+    data = lb.data.from_arrays(x.numpy(), columns=["a", "b", "c", "d", "e"])
+    assert data.kind == "mixed"
+    model = lb.recipes.linear(data).model
+    assert isinstance(model.likelihood, lb.Gaussian)
+    assert model.shape == (5,)
+    train = lb.data.from_arrays(x[:, :2].numpy(), columns=["a", "b"])
+    assert train.kind == "ordinal"
+    assert isinstance(lb.recipes.mlp(train).model.likelihood, lb.Heterogeneous)
+
+
+def test_the_nearest_level_is_found_and_others_have_no_number():
+    transform = Levels(((0.1, 0.2, 0.7), (1.0, 2.0, 5.5)))
+    x = torch.tensor([[0.1, 5.5], [0.7, 2.0], [0.3, NAN]])
+    codes = torch.tensor([[0.0, 2.0], [2.0, 1.0], [-1.0, NAN]])
+    for dtype in (torch.float32, torch.float64):  # 0.1 is another number in each
+        found = transform(x.to(dtype))
+        torch.testing.assert_close(found, codes.to(dtype), equal_nan=True)
+        torch.testing.assert_close(transform.inverse(found[:2]), x[:2].to(dtype))
+    back = transform.inverse(torch.tensor([[0.4, 7.0], [1.2, NAN]]))
+    torch.testing.assert_close(back, torch.tensor([[0.1, 5.5], [0.2, NAN]]), equal_nan=True)
+    for levels in (((1.0,),), ((2.0, 1.0),), ((1.0, 2.0), (1.0, 2.0, 3.0)), ()):
+        with pytest.raises(ConfigurationError, match="in ascending order"):
+            Levels(levels)
 
 
 def test_missing_cells_are_predicted_from_the_others():

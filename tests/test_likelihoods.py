@@ -392,6 +392,29 @@ def test_factor_analysis_has_its_evidence():
     torch.testing.assert_close(log_w, marginal.log_prob(x).expand(7, 5))
 
 
+@pytest.mark.parametrize("levels", [2, 5])
+def test_an_ordinal_likelihood_is_differences_of_logistic_functions(levels):
+    likelihood = lb.Ordinal(torch.nn.Identity(), (1,), levels).double().requires_grad_(False)
+    x = torch.arange(levels).repeat_interleave(torch.arange(levels) + 1).double().unsqueeze(1)
+    likelihood.constant(x)
+    times = torch.arange(levels).double() + 1 + 1 / levels
+    shares = times / times.sum()
+    eta = torch.tensor([[0.0], [1.3], [-2.0], [60.0]], dtype=torch.float64, requires_grad=True)
+    codes = torch.arange(levels).double().reshape(-1, 1, 1)
+    found = likelihood(eta).log_prob(codes)
+    torch.testing.assert_close(found.exp().sum(0), torch.ones(4).double())
+    torch.testing.assert_close(found[:, 0].exp(), shares)
+    below = torch.sigmoid(shares.cumsum(0)[:-1].logit().unsqueeze(1) - eta[:, 0])
+    torch.testing.assert_close(found.exp().cumsum(0)[:-1], below)
+    assert found.isfinite().all()
+    assert torch.autograd.grad(found.sum(), eta)[0].isfinite().all()
+
+
+def test_an_ordinal_likelihood_of_one_level_is_refused():
+    with pytest.raises(lb.errors.ConfigurationError, match="levels of at least 2"):
+        lb.Ordinal(torch.nn.Identity(), (2,), 1)
+
+
 @pytest.mark.parametrize("degrees", [1.0, 0.5, math.inf])
 def test_degrees_without_a_mean_are_refused(degrees):
     with pytest.raises(lb.errors.ConfigurationError, match="degrees above 1"):

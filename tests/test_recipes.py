@@ -75,17 +75,21 @@ STARTS |= {
     "ContinuousBernoulli": torch.rand(400, 4) ** torch.tensor([0.1, 1.0, 3.0, 30.0]),
     "Bernoulli": (torch.rand(400, 4) < torch.tensor([0.01, 0.2, 0.5, 0.97])).float(),
     "Nominal": None,
+    "Ordinal": None,
 }
 
 
 @pytest.mark.parametrize("name", STARTS)
 def test_each_likelihood_starts_at_the_datas_moments_whatever_z(name):
     x = STARTS[name]
-    if name == "Nominal":
+    if x is None:
         shares = torch.tensor([0.1, 0.2, 0.7])
-        codes = torch.arange(3).repeat_interleave(torch.tensor([40, 80, 280])).float()
+        values = torch.tensor([0.0, 1.0, 2.0] if name == "Nominal" else [-1.0, 2.5, 3.0])
+        times = torch.tensor([40, 80, 280])
         named = Field("c", "categories", categories=("a", "b", "c"))
-        data = Dataset(codes.unsqueeze(1), schema=(named,))
+        graded = Field("c", "ordinal", levels=tuple(values.tolist()))
+        field = named if name == "Nominal" else graded
+        data = Dataset(values.repeat_interleave(times).unsqueeze(1), schema=(field,))
         likelihood = recipes.compose(data, 2).likelihood
         p = likelihood(torch.randn(50, 2)).fields[0].base_dist
         torch.testing.assert_close(p.logits.softmax(-1).mean((0, 1)), shares, atol=0.03, rtol=0)
@@ -413,7 +417,7 @@ def test_vampprior_is_the_papers_network():
         (['prior={"part": [3]}'], r"prior: expected one of .*, got \[3\]"),
         (
             ["likelihood=Gaussian", "likelihood.sigma={}"],
-            "sigma to be a number, learned or optimal, got {}",
+            "sigma to be a number, learned, elementwise, decoded or optimal, got {}",
         ),
         (
             ["likelihood=Categorical", f"likelihood.levels={10**20}"],

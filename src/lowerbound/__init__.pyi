@@ -36,6 +36,7 @@ from lowerbound.likelihoods import Heterogeneous as Heterogeneous
 from lowerbound.likelihoods import LogisticMixture as LogisticMixture
 from lowerbound.likelihoods import NegativeBinomial as NegativeBinomial
 from lowerbound.likelihoods import Nominal as Nominal
+from lowerbound.likelihoods import Ordinal as Ordinal
 from lowerbound.likelihoods import Poisson as Poisson
 from lowerbound.likelihoods import StudentT as StudentT
 from lowerbound.likelihoods import ZeroInflatedNegativeBinomial as ZeroInflatedNegativeBinomial

@@ -25,6 +25,7 @@ from lowerbound.lazy import lazy
 from lowerbound.parts import Finite, NonNegative, Positive, Size, part
 
 SMALLEST = 1e-150
+SAME = 1e-3  # of the least distance between two levels
 Output = Literal["binary", "binarised", "grey", "continuous", "counts", "categories", "tokens"]
 
 
@@ -287,6 +288,55 @@ class Codes(Identity):
     """Categories by their numbers 0 … K − 1, as they are kept."""
 
     output = "categories"
+
+
+@part
+@dataclass(frozen=True)
+class Levels(Transform):
+    """The number of each value among the levels of its column, 0 … K − 1; −1 of other values.
+
+    What comes back is the nearest level.
+
+    Args:
+        levels: of each column, in ascending order.
+    """
+
+    levels: tuple[tuple[Finite, ...], ...]
+    output: ClassVar[Output] = "categories"
+
+    @classmethod
+    def of(cls, values: Any) -> Levels:
+        """With the ``levels`` of each of the columns ``values``."""
+        return cls(values.levels)
+
+    def __post_init__(self) -> None:
+        if len({len(each) for each in self.levels}) != 1 or not all(
+            len(each) > 1 and list(each) == sorted(set(each)) for each in self.levels
+        ):
+            raise ConfigurationError(
+                "Levels: expected for each column as many levels, two or more, in ascending "
+                f"order, got {self.levels}"
+            )
+
+    def __call__(self, x: Tensor) -> Tensor:
+        levels = torch.from_numpy(self._figures).to(x.device)
+        distance, code = (x.double().unsqueeze(-1) - levels).abs().min(-1)
+        is_level = distance <= SAME * levels.diff(dim=-1).amin(-1)
+        code = torch.where(is_level, code, -1)
+        return code.to(floating(x).dtype).masked_fill(x.isnan(), math.nan)
+
+    def inverse(self, x: Tensor) -> Tensor:
+        levels = torch.from_numpy(self._figures).to(x.device)
+        code = x.nan_to_num().round().clamp(0, levels.shape[1] - 1).long().unsqueeze(-1)
+        found = levels.expand(*x.shape, -1).gather(-1, code).squeeze(-1)
+        return found.masked_fill(x.isnan(), math.nan).to(x.dtype)
+
+    @lazy
+    def _figures(self) -> np.ndarray:
+        return np.array(self.levels)
+
+    def log_volume(self, shape: tuple[int, ...]) -> float:
+        return 0.0
 
 
 @part

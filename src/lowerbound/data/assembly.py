@@ -27,7 +27,7 @@ from lowerbound.data.conversion import (
 )
 from lowerbound.data.dataset import Data, Dataset
 from lowerbound.data.labels import number_labels
-from lowerbound.data.schema import Kind, Values
+from lowerbound.data.schema import Kind, Levels, Values, levels_of
 from lowerbound.data.splits import Splits
 from lowerbound.data.tables import is_frame, read_frame
 from lowerbound.data.tokens import encoded, names_of
@@ -47,6 +47,9 @@ def assemble(parts: Parts, source: str, name: str, *, missing: bool = False) -> 
     known = functools.reduce(operator.or_, (values for _, values in converted.values()))
     gaps = any(mask is not None for mask in masks.values())
     labels, classes = _number(source, parts)
+    of_each = gaps or any(raw.categories for raw in parts.values())
+    columns = next(iter(parts.values())).columns
+    kinds = None if columns is None else _kinds([x for x, _ in converted.values()], of_each=of_each)
     found = {
         part: Dataset(
             x.to(dtype),
@@ -56,7 +59,7 @@ def assemble(parts: Parts, source: str, name: str, *, missing: bool = False) -> 
             parts[part].schema(
                 known.kind,
                 tuple(x.shape[1:]),
-                _kinds(x) if gaps or parts[part].categories else None,
+                kinds,
             ),
             parts[part].labels_from,
             missing=gaps,
@@ -89,9 +92,20 @@ def _encoded(parts: Parts, source: str) -> Parts:
     }
 
 
-def _kinds(x: Tensor) -> list[Kind]:
-    """The kind of each column."""
-    return [Values.of(column).kind for column in x.unbind(1)]
+def _kinds(parts: list[Tensor], *, of_each: bool) -> list[tuple[Kind, Levels]] | None:
+    """The kind of each column of a table, from all its parts, and the levels of ordinal ones.
+
+    None where one kind will do for all, as none is ordinal, unless it is asked ``of_each``.
+    """
+    x = torch.cat(parts)
+    levels = {} if x.dtype == torch.uint8 else levels_of(x)
+    if not (levels or of_each):
+        return None
+    kinds = [Values.of(column).kind for column in x.unbind(1)]
+    ordinal = {j: levels[j] for j in levels if kinds[j] != "binary"}
+    if not (ordinal or of_each):
+        return None
+    return [("ordinal" if j in ordinal else kind, ordinal.get(j)) for j, kind in enumerate(kinds)]
 
 
 def _observed(raw: Raw, *, missing: bool) -> np.ndarray | None:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.data.moments import Moments
-from lowerbound.data.schema import Field, Kind, Schema, Values
+from lowerbound.data.schema import Field, Kind, Levels, Schema, Values
 from lowerbound.errors import DataError, brief, shown
 
 CHANNELS = (1, 3, 4)
@@ -64,9 +64,12 @@ class Raw:
     groups: np.ndarray | None = None
 
     def schema(
-        self, kind: Kind, shape: tuple[int, ...], kinds: Sequence[Kind] | None = None
+        self,
+        kind: Kind,
+        shape: tuple[int, ...],
+        kinds: Sequence[tuple[Kind, Levels]] | None = None,
     ) -> Schema:
-        """One field for x, or one for each named column, whose ``kinds`` may differ."""
+        """One field for x, or one for each named column, whose ``kinds`` and levels may differ."""
         if self.vocabulary is not None:
             return (Field("x", "tokens", shape, self.vocabulary),)
         if self.columns is None:
@@ -75,8 +78,10 @@ class Raw:
         return tuple(
             Field(column, "categories", categories=named[column])
             if column in named
-            else Field(column, kind)
-            for column, kind in zip(self.columns, kinds or [kind] * len(self.columns), strict=True)
+            else Field(column, each, levels=levels)
+            for column, (each, levels) in zip(
+                self.columns, kinds or [(kind, None)] * len(self.columns), strict=True
+            )
         )
 
 

@@ -7,6 +7,7 @@ unit       numbers in [0, 1], the largest above 10⁻⁶
 real       any numbers; dates are days since 1970
 positive   numbers above 0
 counts     whole numbers from 0 to 2²⁴; larger ones are times, places or names: real
+ordinal    a few numbers, each met often, such as grades, or 0, 2.5 and 5.5
 categories codes 0…K−1 of K named categories
 tokens     codes 0…K−1 of the K words of a vocabulary
 ========== =====================================================================
@@ -24,10 +25,14 @@ from torch import Tensor
 
 from lowerbound.errors import ConfigurationError, DataError, near
 
-Kind = Literal["binary", "grey", "unit", "real", "positive", "counts", "categories", "tokens"]
+Kind = Literal[
+    "binary", "grey", "unit", "real", "positive", "counts", "ordinal", "categories", "tokens"
+]
+Levels = tuple[float, ...] | None
 AT_ONCE = 2**16
 MOST_COUNTED, LEAST_UNIT = 2**24, 1e-6
 NAMED = ("categories", "tokens")
+MOST_LEVELS, LEAST_TIMES = 20, 10
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,24 @@ class Values:
         return "unit" if LEAST_UNIT < self.high <= 1 else "real"
 
 
+def levels_of(x: Tensor) -> dict[int, tuple[float, ...]]:
+    """By column of a table ``x``, its numbers, where they are few and met often.
+
+    Each must be met twice, and each whole one often: the largest counts of a sample are rare,
+    whatever its size, so that counts are not taken for grades.
+    """
+    different = (x[: LEAST_TIMES * MOST_LEVELS].sort(0).values.diff(dim=0) > 0).sum(0)
+    found = {}
+    for j in (different < MOST_LEVELS).nonzero().flatten().tolist():
+        column = x[:, j]
+        levels, times = column[~column.isnan()].unique(return_counts=True)
+        least = LEAST_TIMES if bool((levels == levels.floor()).all()) else 2
+        often = times.sum() >= LEAST_TIMES * len(times) and bool((times >= least).all())
+        if often and 2 <= len(levels) <= MOST_LEVELS:
+            found[j] = tuple(levels.tolist())
+    return found
+
+
 @dataclass(frozen=True)
 class Field:
     """One part of every example.
@@ -102,10 +125,11 @@ class Field:
         kind: of its values.
         shape: of its values in one example.
         categories: the names of the categories, or the vocabulary of tokens, by code.
+        levels: the numbers of an ordinal field, in ascending order.
 
     Raises:
-        ConfigurationError: a name that is no text, an unknown kind, or categories that do not go
-            with it.
+        ConfigurationError: a name that is no text, an unknown kind, or categories or levels that
+            do not go with it.
 
     >>> Field("colour", "categories", categories=("blue", "red")).size
     1
@@ -115,6 +139,7 @@ class Field:
     kind: Kind
     shape: tuple[int, ...] = ()
     categories: tuple[str, ...] | None = None
+    levels: Levels = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
@@ -129,6 +154,12 @@ class Field:
                 f"expected names of categories, or a vocabulary, for fields of kind categories or "
                 f"tokens and for no others, got {self.categories} for {self.name!r} of kind "
                 f"{self.kind}"
+            )
+        levels = self.levels or ()
+        if bool(levels) != (self.kind == "ordinal") or list(levels) != sorted(set(levels)):
+            raise ConfigurationError(
+                f"expected levels in ascending order for fields of kind ordinal, and for no "
+                f"others, got {self.levels} for {self.name!r} of kind {self.kind}"
             )
 
     @property
@@ -157,6 +188,7 @@ ALLOWED: dict[Kind, tuple[str, Callable[[Values], bool]]] = {
     "real": ("numbers", lambda values: True),
     "positive": ("numbers above 0", lambda values: values.low > 0),
     "counts": ("whole numbers from 0", lambda values: values.whole),
+    "ordinal": ("numbers", lambda values: True),
     "categories": ("the codes of its categories", lambda values: values.whole),
     "tokens": ("the codes of its vocabulary", lambda values: values.whole),
 }

@@ -8,7 +8,7 @@ density or a probability:
     "grey"        x ∈ {0, 1/255, …, 1}
     "continuous"  x ∈ ℝ, or [0, 1]
     "counts"      x ∈ {0, 1, 2, …}
-    "categories"  x ∈ {0, …, K − 1}, numbers without an order
+    "categories"  x ∈ {0, …, K − 1}, the numbers of categories, or of levels
     "tokens"      the same, one after the other
 
 The distribution is an ``Independent``, but for tokens and rows of several fields; on grey levels
@@ -24,7 +24,7 @@ from lowerbound.likelihoods.continuous import (
     StudentT,
 )
 from lowerbound.likelihoods.counts import NegativeBinomial, Poisson, ZeroInflatedNegativeBinomial
-from lowerbound.likelihoods.fields import Heterogeneous, Nominal
+from lowerbound.likelihoods.fields import Heterogeneous, Nominal, Ordinal
 from lowerbound.likelihoods.grey import (
     BetaBinomial,
     Categorical,
@@ -49,6 +49,7 @@ __all__ = [
     "LogisticMixture",
     "NegativeBinomial",
     "Nominal",
+    "Ordinal",
     "Poisson",
     "Sigma",
     "StudentT",

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -16,9 +17,10 @@ from lowerbound.data import Dataset
 from lowerbound.data.columns import D, quoted
 from lowerbound.data.schema import Field
 from lowerbound.errors import ConfigurationError, DataError, near
-from lowerbound.likelihoods.base import Likelihood, Shape, Support
+from lowerbound.likelihoods.base import Likelihood, Shape, Support, Takes
 from lowerbound.networks import apply, set_output
-from lowerbound.parts import NonNegative, part
+from lowerbound.parts import NonNegative, Size, part
+from lowerbound.transforms import Levels
 
 
 @part
@@ -44,6 +46,50 @@ class Nominal(Likelihood):
 
     def elements(self, theta: Tensor) -> Distribution:
         return distributions.Nominal(theta)
+
+
+@part
+class Ordinal(Likelihood):
+    """P(xᵢ ≤ k|z) = 1/(1 + e^(ηᵢ − cᵢₖ)), x the number of one of K levels, which have an order.
+
+    The thresholds cᵢ₀ < cᵢ₁ < … are parameters for each element of x, the same for all z.
+
+    Args:
+        network: from z, (batch, latent), to η, (batch, *shape).
+        shape: of one x.
+        levels: K, at least 2.
+
+    Raises:
+        ConfigurationError: fewer levels.
+
+    Source: McCullagh, Regression models for ordinal data, 1980.
+    """
+
+    support: ClassVar[Support] = "categories"
+    takes: ClassVar[Takes] = {"ordinal": Levels}
+
+    def __init__(self, network: nn.Module, shape: Shape, levels: Size) -> None:
+        super().__init__(network, shape)
+        if levels < 2:
+            raise ConfigurationError(f"Ordinal: expected levels of at least 2, got {levels}")
+        self.lowest = nn.Parameter(torch.zeros(shape))
+        self.log_gaps = nn.Parameter(torch.zeros(*shape, levels - 2))
+
+    def constant(self, x: Tensor) -> Tensor:
+        k = self.log_gaps.shape[-1] + 2
+        times = (x.unsqueeze(-1) == torch.arange(k, device=x.device)).sum(0) + 1 / k
+        below = (times.cumsum(-1) / times.sum(-1, keepdim=True))[..., :-1].logit()
+        self.lowest.copy_(below[..., 0])
+        self.log_gaps.copy_(below.diff(dim=-1).log())
+        return torch.zeros_like(x[0]).unsqueeze(-1)
+
+    def elements(self, theta: Tensor) -> Distribution:
+        gaps = self.log_gaps.exp()
+        c = torch.cat((self.lowest.unsqueeze(-1), gaps), -1).cumsum(-1)
+        # σ(b) − σ(a) = σ(b) σ(−a) (1 − e^(a − b))
+        log_p = F.logsigmoid(F.pad(c - theta, (0, 1), value=math.inf))
+        log_p = log_p + F.logsigmoid(F.pad(theta - c, (1, 0), value=math.inf))
+        return distributions.Nominal(log_p + F.pad((-torch.expm1(-gaps)).log(), (1, 1)))
 
 
 @part

@@ -17,6 +17,7 @@ from lowerbound.transforms import (
     Counts,
     Dequantise,
     Identity,
+    Levels,
     PerField,
     Scale,
     Standardise,
@@ -52,10 +53,24 @@ def check_support(likelihood: Any, transform: Any, data: Data) -> None:
         names = [repr(field.name) for field in data.schema for _ in range(field.size)]
         for family, each, columns in _fields(likelihood, transform):
             wanted = expected(family, each)
+            if isinstance(each, Levels):
+                _check_levels(each, data, columns, names)
             if wanted is not None and not wanted[1](Values.of(data.x[:, list(columns)])):
                 for i in columns:
                     name = f"{i} (counted from 0)" if data.columns is None else names[i]
                     _check(family, each, Values.of(data.x[:, i]), f"{data.name}, column {name}")
+
+
+def _check_levels(transform: Levels, data: Dataset, columns: tuple[int, ...], names: Any) -> None:
+    """Raises DataError: a value in one of the ``columns`` is none of its levels."""
+    unseen = transform(data.x[:, list(columns)]) < 0
+    for j in unseen.any(0).nonzero().flatten().tolist():
+        i, levels = columns[j], ", ".join(f"{level:g}" for level in transform.levels[j])
+        raise DataError(
+            f"{data.name}, column {names[i]}: expected one of {levels}, as the model was made for, "
+            f"got {data.x[unseen[:, j], i][0].item():g}; leave such rows out, or train with that "
+            "column as one of real numbers or counts"
+        )
 
 
 def _fields(likelihood: Any, transform: Any) -> list[tuple[Any, Any, tuple[int, ...]]]:

@@ -188,10 +188,11 @@ def named_prior(description: Part, sizes: Mapping[str, Any], data: Data) -> nn.M
             f"expected a conditional model for the {cls.__name__} prior; add --set conditional=true"
         )
     if hasattr(cls, "start_at"):
-        if data.missing or any(field.categories for field in data.schema):
+        if data.missing or any(f.categories or f.levels for f in data.schema):
             raise ConfigurationError(
                 f"expected numbers throughout for a {cls.__name__}, whose pseudo-inputs are like "
-                f"the data, got missing values or categories in {data.name}; choose another prior"
+                f"the data, got missing values, categories or levels in "
+                f"{data.name}; choose another prior"
             )
         wanted = description.get("components", parameters_of(cls)["components"].default)
         if wanted > len(data):

@@ -30,6 +30,7 @@ FITTING = {
     "real": "Gaussian",
     "positive": "Gaussian",
     "counts": "NegativeBinomial",
+    "ordinal": "Ordinal",
     "categories": "Nominal",
     "tokens": "Autoregressive",
 }
@@ -74,17 +75,21 @@ def observe(
             f"{data.name}; columns whose order says nothing are of kind categories"
         )
     chosen = part_of("likelihood", awaiting(likelihood))
-    several = data.missing or data.kind in ("mixed", "categories")
-    if several or chosen == {"part": "Heterogeneous"}:
-        if (chosen != "auto" and chosen != {"part": "Heterogeneous"}) or transform is not None:
+    several = data.missing or data.kind in ("mixed", "ordinal", "categories")
+    by_field = chosen == {"part": "Heterogeneous"}
+    is_told = transform is not None or (chosen != "auto" and not by_field)
+    is_numeric = not data.missing and not any(field.categories for field in data.schema)
+    if by_field or (several and not (is_told and is_numeric)):
+        if is_told:
             raise ConfigurationError(
                 f"expected likelihood=auto and no transform for {data.name}, where values are "
                 f"missing or of several kinds, got likelihood={likelihood} and "
                 f"transform={transform}; each kind has its own, in the Heterogeneous likelihood"
             )
         return _observe_fields(data, real)
+    of_all = data.values.kind if several else data.kind
     asked = _transform(transform, data)
-    kind = "binary" if isinstance(asked, Binary | Binarise) else data.kind
+    kind = "binary" if isinstance(asked, Binary | Binarise) else of_all
     if chosen == "auto":
         chosen, kind = _fitting(kind, real)
     cls = registered(chosen.get("part")) if isinstance(chosen, Mapping) else type(chosen)
@@ -145,6 +150,7 @@ class _Columns:
     kind: str
     scale: float
     moments: Any
+    levels: Any
 
 
 def _observe_fields(data: Data, real: Part) -> Observation:
@@ -156,22 +162,26 @@ def _observe_fields(data: Data, real: Part) -> Observation:
         )
     fields = [field for field in data.schema for _ in range(field.size)]
     mean, variance = data.moments.mean, data.moments.variance()
-    groups: dict[tuple[str, Any, float], list[int]] = {}
+    groups: dict[tuple[str, Any, float, int], list[int]] = {}
     for i, field in enumerate(fields):
         # E x² = s E x of values that are 0 or s.
         two = field.kind == "binary" and mean[i] > 0 and variance[i] / mean[i] + mean[i] > 128
         scale = 255.0 if two or field.kind == "grey" else 1.0
         kind = _fitting(field.kind, real)[1]
-        groups.setdefault((kind, field.categories, scale), []).append(i)
+        group = kind, field.categories, scale, len(field.levels or ())
+        groups.setdefault(group, []).append(i)
     families, transforms = [], []
-    for (kind, names, scale), group in groups.items():
+    for (kind, names, scale, levels), group in groups.items():
         fitting, _ = _fitting(kind, real)
-        family = complete(fitting, network=Given(), shape=(len(group),), categories=names)
-        columns = _Columns(data.name, kind, scale, data.moments.of(group))
+        family = complete(
+            fitting, network=Given(), shape=(len(group),), categories=names, levels=levels
+        )
+        told = tuple(fields[i].levels for i in group)
+        columns = _Columns(data.name, kind, scale, data.moments.of(group), told)
         families.append(family)
         transforms.append(family.takes[kind].of(columns))
     columns_of = tuple(tuple(group) for group in groups.values())
-    categories = tuple(len(field.categories or ()) for field in fields)
+    categories = tuple(len(field.categories or field.levels or ()) for field in fields)
     counts = tuple(i for i, field in enumerate(fields) if field.kind == "counts")
     return Observation(
         {"part": "Heterogeneous", "families": families, "columns": columns_of},
