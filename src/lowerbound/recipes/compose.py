@@ -18,7 +18,7 @@ from lowerbound.errors import ConfigurationError
 from lowerbound.likelihoods import Autoregressive
 from lowerbound.networks import MLP
 from lowerbound.parts import REGISTRY, Size, awaiting, complete, parameters_of, registered
-from lowerbound.recipes.observation import Part, observe, sample
+from lowerbound.recipes.observation import Part, itself, observe, sample
 from lowerbound.recipes.settings import part_of
 from lowerbound.recipes.size import within_memory
 from lowerbound.vae import VAE
@@ -139,7 +139,7 @@ def with_network(
                 f"expected tokens for the {named['part']} network, got examples of shape {shape} "
                 "of another kind; use likelihood=Autoregressive, as the tokens recipe does"
             )
-        in_features, wrap = math.prod(shape), _itself
+        in_features, wrap = math.prod(shape), itself
     network = complete(
         named,
         **dict(sizes)

@@ -87,7 +87,7 @@ def observe(
                 f"transform={transform}; each kind has its own, in the Heterogeneous likelihood"
             )
         return _observe_fields(data, real)
-    of_all = data.values.kind if several else data.kind
+    of_all: str = data.values.kind if several else data.kind
     asked = _transform(transform, data)
     kind = "binary" if isinstance(asked, Binary | Binarise) else of_all
     if chosen == "auto":
@@ -110,7 +110,7 @@ def observe(
         one_hot = (len(data.schema[0].categories or ()),) * data.shape[0]
         width = FieldInputs.width(one_hot, missing=False)
         return Observation(chosen, brought, width, partial(FieldInputs, categories=one_hot))
-    wrap = _log_counts(data) if isinstance(brought, Counts) else _itself
+    wrap = _log_counts(data) if isinstance(brought, Counts) else itself
     return Observation(chosen, brought, math.prod(data.shape), wrap)
 
 
@@ -138,7 +138,8 @@ def _log_counts(data: Data) -> Callable[[nn.Module], nn.Module]:
     return partial(LogCounts, mean=tuple(mean.tolist()), deviation=tuple(deviation.tolist()))
 
 
-def _itself(network: nn.Module) -> nn.Module:
+def itself(network: nn.Module) -> nn.Module:
+    """The network as it is."""
     return network
 
 
@@ -168,8 +169,8 @@ def _observe_fields(data: Data, real: Part) -> Observation:
         two = field.kind == "binary" and mean[i] > 0 and variance[i] / mean[i] + mean[i] > 128
         scale = 255.0 if two or field.kind == "grey" else 1.0
         kind = _fitting(field.kind, real)[1]
-        group = kind, field.categories, scale, len(field.levels or ())
-        groups.setdefault(group, []).append(i)
+        alike = kind, field.categories, scale, len(field.levels or ())
+        groups.setdefault(alike, []).append(i)
     families, transforms = [], []
     for (kind, names, scale, levels), group in groups.items():
         fitting, _ = _fitting(kind, real)

@@ -78,11 +78,12 @@ class ValueRange(pydantic.BaseModel, frozen=True, extra="forbid"):
         """Raises DataError: the values of ``data``, read from ``source``, are not of this range."""
         kind, scale = self.kind, self.scale
         same = data.scale == scale or data.values.high == 0  # black is so on any scale
+        by_column = ("ordinal", "mixed")  # whose values the likelihood checks
         fits = {
             "binary": data.kind == "binary" and same,
             "grey": data.kind in ("grey", "binary") and same,
-            "unit": data.kind in ("unit", "binary") and data.scale == 1,
-            "counts": data.kind in ("counts", "grey", "binary"),
+            "unit": data.kind in ("unit", "binary", *by_column) and data.scale == 1,
+            "counts": data.kind in ("counts", "grey", "binary", *by_column),
         }
         if not fits.get(kind, True):
             wanted = "counts" if kind == "counts" else f"{kind} values up to {scale:g}"
