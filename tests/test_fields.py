@@ -267,6 +267,11 @@ def test_a_likelihood_that_is_named_takes_levels_for_numbers():
     assert isinstance(lb.recipes.mlp(train).model.likelihood, lb.Heterogeneous)
 
 
+def test_the_transform_of_levels_is_refused_where_there_are_none():
+    with pytest.raises(ConfigurationError, match="columns of kind ordinal for .* got real ones"):
+        lb.recipes.mlp(torch.randn(20, 2), transform="Levels")
+
+
 def test_the_nearest_level_is_found_and_others_have_no_number():
     transform = Levels(((0.1, 0.2, 0.7), (1.0, 2.0, 5.5)))
     x = torch.tensor([[0.1, 5.5], [0.7, 2.0], [0.3, NAN]])

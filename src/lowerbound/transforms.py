@@ -306,8 +306,18 @@ class Levels(Transform):
 
     @classmethod
     def of(cls, values: Any) -> Levels:
-        """With the ``levels`` of each of the columns ``values``."""
-        return cls(values.levels)
+        """With the ``levels`` of each of the columns ``values``.
+
+        Raises:
+            ConfigurationError: they have none.
+        """
+        levels = getattr(values, "levels", ())
+        if not all(levels) or not levels:
+            raise ConfigurationError(
+                f"expected columns of kind ordinal for the transform Levels, got {values.kind} "
+                f"ones in {values.name}; leave the transform to likelihood=auto"
+            )
+        return cls(levels)
 
     def __post_init__(self) -> None:
         if len({len(each) for each in self.levels}) != 1 or not all(
