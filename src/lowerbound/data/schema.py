@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import torch
@@ -139,7 +139,7 @@ class Field:
     kind: Kind
     shape: tuple[int, ...] = ()
     categories: tuple[str, ...] | None = None
-    levels: Levels = None
+    levels: Levels = field(default=None, repr=False)  # no part of fingerprints
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
