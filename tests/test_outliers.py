@@ -39,6 +39,10 @@ def test_bounds_and_what_is_made_of_them_on_a_model_whose_evidence_is_known():
     size = torch.tensor([len(zlib.compress(row.tobytes(), 9)) for row in data.x.numpy()])
     complexity = cost - 8 * math.log(2) * size
     torch.testing.assert_close(score("complexity", x, reference), complexity, **close)
+    known = torch.stack([score(name, reference, reference) for name in ("excess", "complexity")], 1)
+    apart = torch.stack((cost, complexity), 1) - known.mean(0)
+    distance = (apart @ known.T.cov().inverse() * apart).sum(1).sqrt()
+    torch.testing.assert_close(score("dose", x, reference), distance, **close)
 
 
 def test_regret_is_the_divergence_that_a_worse_encoder_leaves():

@@ -160,7 +160,8 @@ def _windows(
     if not len(found.tokens):
         raise DataError(
             f"{source}: expected melodies with {what}, in MIDI (.mid) or ABC (.abc), got none "
-            f"(left out: {left_out or 'nothing'}); choose other bars= or metre= (--bars, --metre), or add some"
+            f"(left out: {left_out or 'nothing'}); choose other bars= or metre= (--bars, --metre), "
+            "or add some"
         )
     tunes = len(np.unique(found.tune))
     of = f"of {tunes:,} {_melodies(tunes)}"

@@ -91,6 +91,22 @@ def complexity(x: Measures, train: Measures) -> Scores:
     return x.cost("importance_weighted") - x.size
 
 
+def dose(x: Measures, train: Measures) -> Scores:
+    """The Mahalanobis distance of `excess` and `complexity` from those of training examples.
+
+    What is simpler than all that was trained on is strange, even where it is explained well.  Where
+    strange x are as complex as others, complexity only blurs what `excess` tells.
+
+    Source: of states of several statistics: Morningstar, Ham, Gallagher, Lakshminarayanan, Alemi &
+    Dillon, Density of states estimation for out-of-distribution detection, 2021, arXiv 2006.09273.
+    """
+
+    def states(of: Measures) -> Tensor:
+        return torch.stack((excess(of, train), complexity(of, train)), 1)
+
+    return mahalanobis(states(x), _finite_rows(states(train)))
+
+
 def lpath_mahalanobis(x: Measures, train: Measures) -> Scores:
     """The Mahalanobis distance of ‖x − x̂‖, ‖μ‖ and ‖σ‖ from those of training examples.
 
@@ -148,6 +164,7 @@ SCORES: dict[str, Score] = {
         regret,
         typicality,
         complexity,
+        dose,
         lpath_mahalanobis,
         lpath_ecod,
         level,
@@ -168,7 +185,7 @@ SCORES: dict[str, Score] = {
 OF_DRAWS = ("expected_likelihood", "waic", "disagreement", "entropy", "std")
 """Those that need draws of the model's weights."""
 
-OF_BOUNDS = ("elbo", "importance_weighted", "excess", "regret", "typicality", "complexity")
+OF_BOUNDS = ("elbo", "importance_weighted", "excess", "regret", "typicality", "complexity", "dose")
 """Those that need a posterior with a density."""
 
 TRIVIAL = ("level", "size")
