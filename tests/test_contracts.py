@@ -117,7 +117,7 @@ SEQUENCES = {
     ),
     "BidirectionalLSTM": lb.BidirectionalLSTM(3, 4, 5, ends=True),
     "Conductor": lb.Conductor(LATENT, 6, 2, 5),
-    "EmbeddedMLP": lb.EmbeddedMLP(3, 4, 4, (5,)),
+    "EmbeddedMLP": lb.EmbeddedMLP(3, 4, 4, (5,), parts=2),
     "Tokens": lb.transforms.Tokens(),
 }
 NETWORKS = {
@@ -126,6 +126,7 @@ NETWORKS = {
     "Convolutional": lambda c: lb.Convolutional(
         SHAPE, (3, 2), 4, (5,), activation="elu", context_dim=c
     ),
+    "SharedMLP": lambda c: lb.SharedMLP(SIZE, (7,), 4, parts=2, width=3, context_dim=c),
     "MLP gated": lambda c: lb.MLP(SIZE, (7, 6), 4, "gated", c),
     "Convolutional gated": lambda c: lb.Convolutional(
         SHAPE, (3, 2), 4, (5,), activation="gated", context_dim=c

@@ -268,7 +268,7 @@ def test_a_likelihood_that_is_named_takes_levels_for_numbers():
 
 
 def test_the_transform_of_levels_is_refused_where_there_are_none():
-    with pytest.raises(ConfigurationError, match="columns of kind ordinal for .* got real ones"):
+    with pytest.raises(ConfigurationError, match=r"columns of kind ordinal for .* got real ones"):
         lb.recipes.mlp(torch.randn(20, 2), transform="Levels")
 
 

@@ -449,3 +449,17 @@ def test_the_report_writes_sequences_out():
     counts = torch.bincount(data.x.flatten().long())[:CODES]
     listed = {row[0]: row[1] for row in shown["shares"].content.rows}
     assert listed == {n: f"{c / counts.sum():.2%}" for n, c in zip(NAMES, counts, strict=True)}
+
+
+def test_parts_are_read_and_told_by_the_same_layers():
+    reader = lb.EmbeddedMLP(5, 6, 2, (), embedding=3, parts=2, width=4)
+    x = torch.tensor([[0.0, 1, 2, 4, 3, 0]])
+    halves = [x[:, :3], x[:, 3:]]
+    parts = [reader.each(reader.embedding(half.long()).flatten(1)) for half in halves]
+    torch.testing.assert_close(reader(x), reader.mlp(torch.cat(parts, 1)))
+    teller = lb.SharedMLP(2, (), 6, parts=2, width=4)
+    z = torch.randn(3, 2)
+    told = torch.cat([teller.each(half) for half in teller.mlp(z).chunk(2, 1)], 1)
+    torch.testing.assert_close(teller(z), told)
+    with pytest.raises(ConfigurationError, match="in 4 equal parts, got 6"):
+        lb.SharedMLP(2, (), 6, parts=4)

@@ -23,7 +23,7 @@ DATA = "folk-tunes"
 SHORT = Training(
     epochs=4, batch_size=256, learning_rate=2e-3, schedule="cosine", clip_norm=1.0, compile=False
 )
-LONG = replace(SHORT, epochs=2, batch_size=32, learning_rate=1e-3, warmup_epochs=0.1)
+LONG = replace(SHORT, epochs=2, batch_size=32, learning_rate=1.5e-3, warmup_epochs=0.05)
 WEIGHTED = ELBO(beta=0.1)
 BITS = "bits per melody"
 PAIRS, STATIONS, SHOWN = 500, 8, 4
@@ -32,10 +32,15 @@ PAPER = {  # steps that are right, teacher-forced and sampled
     "16 bars, flat": (0.883, 0.620),
     "16 bars, hierarchical": (0.919, 0.812),
 }
-LARGER: dict[str, Any] = {"latent_dim": 192, "network.embedding": 8}
+LARGER: dict[str, Any] = {"latent_dim": 256, "network.parts": 8}
 DECODERS: dict[str, dict[str, Any]] = {
     "flat": {"segments": 1, "features": 256, "hidden": 128},
-    "hierarchical": {"segments": 64, "features": 64, "hidden": 128},
+    "hierarchical": {
+        "segments": 64,
+        "features": 64,
+        "hidden": 128,
+        "network": {"part": "SharedMLP", "hidden": [1024], "parts": 8},
+    },
 }
 
 

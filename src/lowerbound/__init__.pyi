@@ -47,6 +47,7 @@ from lowerbound.networks import Convolutional as Convolutional
 from lowerbound.networks import Deconvolutional as Deconvolutional
 from lowerbound.networks import EmbeddedMLP as EmbeddedMLP
 from lowerbound.networks import LogCounts as LogCounts
+from lowerbound.networks import SharedMLP as SharedMLP
 from lowerbound.objectives import ELBO as ELBO
 from lowerbound.objectives import IWAE as IWAE
 from lowerbound.objectives import TCVAE as TCVAE

@@ -6,7 +6,7 @@ context features (batch, context_dim) as a second argument.
 
 from lowerbound.networks.apply import apply
 from lowerbound.networks.convolutional import Convolutional, Deconvolutional
-from lowerbound.networks.embedded import EmbeddedMLP
+from lowerbound.networks.embedded import EmbeddedMLP, SharedMLP
 from lowerbound.networks.flows import Univariate, autoregressive_flow
 from lowerbound.networks.heads import FieldInputs, GaussianHeads, Given, Leading
 from lowerbound.networks.log_counts import LogCounts
@@ -27,6 +27,7 @@ __all__ = [
     "Leading",
     "LogCounts",
     "NextToken",
+    "SharedMLP",
     "Univariate",
     "apply",
     "autoregressive_flow",
