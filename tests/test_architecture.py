@@ -49,19 +49,19 @@ LAYERS = [
 LEVEL = {name: i for i, names in enumerate(LAYERS) for name in names}
 PUBLIC = {
     "Autoregressive", "Bernoulli", "BernoulliDraw", "BetaBinomial", "BidirectionalLSTM",
-    "Binarise", "Binary", "BottomUpPosterior", "Categorical", "ConditionalGaussian", "Conductor",
-    "ContinuousBernoulli", "Convolutional", "Counts", "Cyclical", "Deconvolutional", "Dequantise",
-    "Deterministic", "DiagonalGaussian", "DiscretisedLogistic", "ELBO", "EmbeddedMLP",
-    "Evaluation", "Exponential", "Finding", "FlowPosterior", "FlowPrior", "FullGaussian",
-    "Gaussian", "GaussianMixture", "GaussianNoise", "Heterogeneous", "HierarchicalPrior", "IWAE",
-    "Identity", "InfoVAE", "Labels", "Linear", "LogCounts", "LogisticMixture", "MLP", "Masking",
-    "NegativeBinomial", "Nominal", "Ordinal", "Poisson", "Reconstruction", "Renyi", "SGHMC",
-    "Scale", "SharedMLP", "StandardNormal", "Standardise", "StudentT", "TCVAE",
-    "TopDownPosterior", "Training", "VAE", "VampPrior", "WeightDraws", "ZeroInflatedNegativeBinomial",
-    "__version__", "compression",
-    "data", "diagnose", "diagnose_draws", "diagnose_kl", "diagnose_loss", "distributions",
-    "divergences", "errors", "evaluate", "evaluation", "fit", "load", "music", "networks",
-    "outliers", "part", "plots", "recipes", "reproduction", "save", "transforms", "walks",
+    "Binarise", "Binary", "BottomUpPosterior", "Categorical", "ConditionalGaussian",
+    "Conductor", "ContinuousBernoulli", "Convolutional", "Counts", "Cyclical",
+    "Deconvolutional", "Dequantise", "Deterministic", "DiagonalGaussian", "DiscretisedLogistic",
+    "ELBO", "EmbeddedMLP", "Evaluation", "Exponential", "Finding", "FlowPosterior", "FlowPrior",
+    "FullGaussian", "Gaussian", "GaussianMixture", "GaussianNoise", "Heterogeneous",
+    "HierarchicalPrior", "IWAE", "Identity", "InfoVAE", "Labels", "Linear", "LogCounts",
+    "LogisticMixture", "MLP", "Masking", "NegativeBinomial", "Nominal", "Ordinal", "Poisson",
+    "Reconstruction", "Renyi", "SGHMC", "Scale", "SharedMLP", "StandardNormal", "Standardise",
+    "StudentT", "TCVAE", "TopDownPosterior", "Training", "VAE", "VampPrior", "WeightDraws",
+    "ZeroInflatedNegativeBinomial", "__version__", "compression", "data", "diagnose",
+    "diagnose_draws", "diagnose_kl", "diagnose_loss", "distributions", "divergences", "errors",
+    "evaluate", "evaluation", "fit", "load", "music", "networks", "outliers", "part", "plots",
+    "recipes", "reproduction", "save", "transforms", "walks",
 }  # fmt: skip
 
 
