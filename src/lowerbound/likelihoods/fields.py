@@ -135,8 +135,8 @@ class Heterogeneous(nn.Module):
                 )
             if getattr(family, "sigma", None) == "optimal":
                 raise ConfigurationError(
-                    "Heterogeneous: expected sigma 'learned' or a number, got 'optimal', which is "
-                    "the best for whole batches, of which nothing is missing"
+                    "Heterogeneous: expected a sigma that is learned, decoded or a number, got "
+                    "'optimal', which is the best for whole batches, of which nothing is missing"
                 )
         self.network, self.families = network, nn.ModuleList(families)
         self.columns, self.shape = columns, (len(every),)
