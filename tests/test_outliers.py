@@ -18,7 +18,8 @@ import lowerbound as lb
 from lowerbound import outliers
 from lowerbound.data import Dataset, Field
 from lowerbound.errors import ConfigurationError, DataError
-from lowerbound.outliers import SCORES, TRIVIAL, Measures, measures
+from lowerbound.evaluation import refit
+from lowerbound.outliers import SCORES, TRIVIAL, Measures
 from lowerbound.outliers.scores import OF_DRAWS, score
 from test_cli import SMALL, exit_code, run, trained  # noqa: F401
 from test_evaluation import draw, evidence, far, linear_gaussian
@@ -132,7 +133,7 @@ def test_scores_of_draws():
 
 @pytest.mark.parametrize("factor", [1e2, 1e10, 1e30])
 def test_far_rows_have_finite_scores_and_the_lowest_p_values(factor, monkeypatch):
-    monkeypatch.setattr(measures, "REFIT_STEPS", ((5, 0.1),))
+    monkeypatch.setattr(refit, "STEPS", ((5, 0.1),))
     model, x = far()
     rows = torch.cat((x[:20], x[:2] * factor))
     found = outliers.detect(model, rows, x, x, scores=OF_ONE_MODEL, rate=0.1, samples=2)

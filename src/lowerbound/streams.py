@@ -43,6 +43,7 @@ class Stream(IntEnum):
     NEAR = 22
     WEIGHTS = 23
     CODES = 24
+    IMPUTE = 26
 
 
 def key(seed: int, stream: Stream, *place: int) -> int:

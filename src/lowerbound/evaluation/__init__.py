@@ -13,6 +13,7 @@ from lowerbound.evaluation.estimates import Between, Estimate, estimate
 from lowerbound.evaluation.examples import example_scores, grey_entropy
 from lowerbound.evaluation.gaps import Gaps, gaps
 from lowerbound.evaluation.importance import EffectiveSamples
+from lowerbound.evaluation.imputation import Imputed, impute
 from lowerbound.evaluation.latents import (
     embed,
     manifold,
@@ -35,6 +36,7 @@ __all__ = [
     "Estimate",
     "Evaluation",
     "Gaps",
+    "Imputed",
     "KLParts",
     "Rate",
     "aggregate_kl",
@@ -50,6 +52,7 @@ __all__ = [
     "gaps",
     "gaussian_posteriors",
     "grey_entropy",
+    "impute",
     "manifold",
     "most_active",
     "normal_quantiles",

@@ -14,7 +14,7 @@ from torch.distributions import Distribution
 from lowerbound.data import Data
 from lowerbound.evaluation import example_scores, grey_entropy, weight_log_likelihoods
 from lowerbound.evaluation.bounds import example_bounds
-from lowerbound.evaluation.refit import Refit
+from lowerbound.evaluation.refit import PAIRS, refitted
 from lowerbound.evaluation.walk import (
     IMAGES_PER_BATCH,
     Progress,
@@ -25,8 +25,6 @@ from lowerbound.evaluation.walk import (
 from lowerbound.streams import Stream
 from lowerbound.vae import VAE, Conditioned
 
-PAIRS = 1
-REFIT_STEPS = ((60, 0.1), (40, 0.02))  # with their learning rates
 SPREAD_DRAWS = 64
 ROUNDED_AWAY = 1.0  # nats
 
@@ -78,13 +76,8 @@ class Measures:
         """
 
         def measure(given: Conditioned) -> dict[str, Tensor]:
-            refit = Refit(given)
-            with torch.enable_grad():
-                for steps, rate in REFIT_STEPS:
-                    for _ in range(steps):
-                        refit.step(torch.randn_like(refit.q.mean.expand(PAIRS, -1, -1)), rate)
             bounds = []
-            for q in (given.q, refit.posterior().detach()):
+            for q in (given.q, refitted(given)):
                 # By the same noise, most of which their difference is then without.
                 with torch.random.fork_rng([given.x.device] if given.x.is_cuda else []):
                     of_q = Conditioned(given.x, q, given.p, given.log_likelihood)

@@ -1,0 +1,205 @@
+"""What is missing of examples, from what was observed of them."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from lowerbound.data import Data, Dataset, Splits, from_arrays
+from lowerbound.data.assembly import in_memory, is_plain
+from lowerbound.distributions import (
+    Joint,
+    Nominal,
+    as_diagonal,
+    element_log_probs,
+    has_density,
+)
+from lowerbound.errors import ConfigurationError, check_count
+from lowerbound.evaluation.importance import effective_size
+from lowerbound.evaluation.refit import refitted
+from lowerbound.evaluation.walk import Progress, batch_size, chunks, finite, judging
+from lowerbound.likelihoods import Heterogeneous, Likelihood
+from lowerbound.streams import Stream, seeded
+from lowerbound.vae import VAE, Conditioned
+
+REFINED = 10
+"""Times that missing elements are rebuilt for an encoder that takes none."""
+
+
+@dataclass(frozen=True, eq=False)
+class Imputed:
+    """Examples whose missing elements are filled in, in the data's units and the model's columns.
+
+    Attributes:
+        x: (n, *shape); what was missing is its mean given what was observed, of categories the
+            likeliest.
+        draws: (m, n, *shape); what was missing is drawn given what was observed; None without.
+        effective_samples: what the draws of z are worth, (n,); see `EffectiveSamples`.  NaN of
+            examples of which nothing was missing.
+    """
+
+    x: Tensor
+    draws: Tensor | None
+    effective_samples: Tensor
+
+
+def impute(
+    model: VAE,
+    data: Any,
+    *,
+    draws: int = 0,
+    samples: int = 1000,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Imputed:
+    """The missing elements xᵐ of ``data``, given those observed, xᵒ, of the same example.
+
+    E[xᵐ|xᵒ] ≈ Σ w̃ E[xᵐ|z], by z ~ q(z|xᵒ) and the weights w = p(xᵒ|z) p(z)/q(z|xᵒ), which are
+    divided by their sum.  Draws are of p(xᵐ|z), at z that are drawn anew by these weights.
+
+    The weights are right for any q, and worth most where it is near p(z|xᵒ): a diagonal Gaussian is
+    refitted to each example, in 100 steps of gradients.  It starts at what the encoder says; one
+    that was trained on whole examples is shown the rest as the model rebuilds it.
+
+    Args:
+        model: one whose likelihood gives every element a probability of its own.
+        data: the examples, NaN where an element is missing: a data set, or what makes one; of
+            `Splits` the test set.
+        draws: how many of each example to make besides, so that their spread shows what is not
+            known.
+        samples: draws z ~ q(z|xᵒ) for each example.
+        seed: of all noise.
+        progress: called with the examples done and their number.
+
+    Raises:
+        ConfigurationError: a likelihood of sequences, of draws of the weights, or with a σ that is
+            the best of its batch; or a deterministic posterior.
+
+    Source: the weights are those of Mattei & Frellsen, MIWAE: deep generative modelling and
+    imputation of incomplete data sets, 2019, arXiv 1812.02633; what is rebuilt is as in Rezende,
+    Mohamed & Wierstra, 2014, arXiv 1401.4082, appendix F.
+    """
+    samples, draws = check_count("samples", samples), check_count("draws", draws, least=0)
+    likelihood = model.likelihood
+    separate = isinstance(likelihood, Likelihood | Heterogeneous)
+    if not separate or getattr(likelihood, "sigma", None) == "optimal":
+        raise ConfigurationError(
+            "expected a likelihood that gives every element a probability of its own, got "
+            f"{type(likelihood).__name__}{' with sigma optimal' * separate}; train with another"
+        )
+    examples = _with_gaps(model, data)
+    gaps = ~examples.x.isfinite()
+    holed = gaps.flatten(1).any(1).nonzero().flatten()
+    x = examples.x.clone()
+    drawn = x.expand(draws, *x.shape).clone() if draws else None
+    worth = torch.full((len(x),), torch.nan, dtype=torch.float64)
+
+    @cache
+    def in_double() -> VAE:
+        return copy.deepcopy(model).double()
+
+    def measure(judged: VAE, batch: Dataset) -> dict[str, Tensor]:
+        labels = None if model.context is None else batch.labels
+        return _imputed(judged, batch.x.to(device), labels, draws, samples)
+
+    with judging(model, seed, Stream.IMPUTE) as device:
+        done = 0
+        for rows in holed.split(batch_size(model)) if len(holed) else ():
+            batch = examples.subset(rows)
+            found = measure(model, batch)
+            if not finite(found).all() and examples.x.dtype != torch.float64:
+                with seeded(device, seed, Stream.AGAIN, Stream.IMPUTE, done):
+                    found = measure(in_double(), batch)
+            x[rows] = torch.where(gaps[rows], found["mean"].to(x), x[rows])
+            worth[rows] = found["effective_samples"].cpu()
+            if drawn is not None:
+                new = found["draws"].movedim(1, 0).to(x)
+                drawn[:, rows] = torch.where(gaps[rows], new, drawn[:, rows])
+            done += len(rows)
+            if progress:
+                progress(done, len(holed))
+    return Imputed(x, drawn, worth)
+
+
+def _with_gaps(model: VAE, data: Any) -> Dataset:
+    """``data`` in memory as the model has them, NaN where missing; a tensor's codes are its own."""
+    if is_plain(data):
+        return Dataset(data.detach().cpu(), name="tensor", missing=True)
+    if isinstance(data, Data | Splits):
+        found = in_memory(data.test if isinstance(data, Splits) else data).to("cpu")
+    else:
+        found = from_arrays(data, missing=True)
+    return model.by_name(found)
+
+
+def _imputed(
+    model: VAE, x: Tensor, labels: Tensor | None, draws: int, samples: int
+) -> dict[str, Tensor]:
+    """Of one batch x, NaN where missing: means, draws (batch, m, *shape), and effective samples."""
+    dtype = next(model.parameters()).dtype
+    x = model.transform.noiseless(x).to(dtype)
+    context, seen = model.features(labels, len(x)), ~x.isnan()
+    told = any(getattr(part, "missing", False) for part in model.posterior.modules())
+    whole = torch.where(seen, x, 0.0)
+    if not told:
+        for _ in range(REFINED):
+            z = model.posterior(whole, context).mean
+            whole = torch.where(seen, x, model.likelihood(z, context).mean)
+    q = model.posterior(x if told else whole, context)
+    if not has_density(q):
+        raise ConfigurationError(
+            "expected a posterior with a density, got a deterministic one, which cannot weigh "
+            "codes; train with another posterior"
+        )
+
+    def log_likelihood(z: Tensor) -> Tensor:
+        """log p(xᵒ|z), (k, batch)."""
+        terms = element_log_probs(model.likelihood(z, context), whole)
+        return torch.where(seen, terms, 0.0).flatten(2).sum(2)
+
+    given = Conditioned(whole, q, model.prior(context), log_likelihood)
+    if as_diagonal(q) is not None:
+        given = replace(given, q=refitted(given))
+    drawings = [given.draws(chunk) for chunk in chunks(model, len(x), samples)]
+    codes, weights = zip(*((d.z, d.log_w.double()) for d in drawings), strict=True)
+    z, log_w = torch.cat(codes), torch.cat(weights)
+    w = log_w.softmax(0)
+    found = {"mean": _mean(model, z, w, context), "effective_samples": effective_size(log_w)}
+    if draws:
+        chosen = torch.multinomial(w.T, draws, replacement=True).T.unsqueeze(-1)
+        anew = z.gather(0, chosen.expand(-1, -1, z.shape[-1]))
+        drawn = model.transform.inverse(model.likelihood(anew, context).sample())
+        found["draws"] = drawn.movedim(0, 1)
+    return found
+
+
+def _mean(model: VAE, z: Tensor, w: Tensor, context: Tensor | None) -> Tensor:
+    """Σ w E[x|z] in the data's units, (batch, *shape), and of categories the likeliest."""
+    mean: Tensor | float = 0.0
+    shares: dict[int, Tensor] = {}
+    at_once = next(chunks(model, z.shape[1], len(z)))
+    for codes, weights in zip(z.split(at_once), w.split(at_once), strict=True):
+        p = model.likelihood(codes, context)
+        centre = model.transform.inverse(p.mean).double()
+        mean = mean + (weights.reshape(*weights.shape, *[1] * (centre.ndim - 2)) * centre).sum(0)
+        for i, probabilities in _categories(p):
+            share = (weights[..., None, None] * probabilities).sum(0)
+            shares[i] = shares[i] + share if i in shares else share
+    assert isinstance(mean, Tensor)
+    if isinstance(p, Joint):
+        for i, share in shares.items():
+            mean[:, p.columns[i]] = share.argmax(-1).double()
+    return mean
+
+
+def _categories(p: Distribution) -> list[tuple[int, Tensor]]:
+    """The fields of categories, by their places among all, and the probability of each category."""
+    fields = p.fields if isinstance(p, Joint) else []
+    bases = [(i, getattr(field, "base_dist", field)) for i, field in enumerate(fields)]
+    return [(i, base.logits.softmax(-1)) for i, base in bases if isinstance(base, Nominal)]
