@@ -50,6 +50,9 @@ def evaluate(
             "--decompose", help="Also the KL's parts: mutual information, total correlation, …"
         ),
     ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="A .csv file to write: each example's own figures.")
+    ] = None,
     split: Split = "test",
     data: Data = None,
     labels: Labels = None,
@@ -63,11 +66,15 @@ def evaluate(
     ± is over the choice of examples.  All bounds are lower ones, and blind to modes of p(z|x) that
     q(z|x) misses; what --ais prints on x of the model's own tells whether there are any.
 
+    --out has the bounds of each example, and of rows what each column costs, −log p(xᵢ|z) at the
+    posterior's mean: all in nats, in the model's units.
+
     --ais and --gap take minutes for a hundred images: choose these with --first.
 
     Examples:
         lowerbound evaluate runs/first
         lowerbound evaluate runs/first --data more.csv --labels city --json
+        lowerbound evaluate runs/people --data more.csv --out scores.csv
         lowerbound evaluate runs/first --first 50 --ais 1000 --bracket 50 --gap
     """
     import torch
@@ -82,6 +89,8 @@ def evaluate(
     if first is not None:
         examples = examples.take(first)
     _check_posterior(model, examples, ais, gap, decompose)
+    if out is not None:
+        _write_scores(model, examples, out, samples, seed)
     measured = watched(
         "evaluating", evaluation.evaluate, model, examples, samples=samples, seed=seed
     )
@@ -114,6 +123,29 @@ def evaluate(
         "\n".join(map(str, (measured, *more.values()))),
         json,
     )
+
+
+def _write_scores(model: VAE, examples: Dataset, out: Path, samples: int, seed: int) -> None:
+    """The .csv: an example's number, its bounds, and of rows what each column costs."""
+    import numpy as np
+
+    from lowerbound import evaluation
+    from lowerbound.cli.exports import expect_table, write_table
+    from lowerbound.outliers import column_costs, explains
+
+    expect_table(out)
+    found = watched(
+        "scoring", evaluation.example_scores, model, examples, samples=samples, seed=seed
+    )
+    del found["curve"]
+    table = {"example": np.arange(len(examples))}
+    table |= {name: values.double().numpy() for name, values in found.items()}
+    if explains(model):
+        names = model.columns or [f"x{i}" for i in range(model.shape[0])]
+        costs = column_costs(model, examples).unbind(1)
+        table |= {f"cost of {name}": c.numpy() for name, c in zip(names, costs, strict=True)}
+    write_table(out, table)
+    note(f"wrote {out}: {len(examples):,} examples, numbered from 0")
 
 
 def _check_posterior(

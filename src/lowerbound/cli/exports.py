@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from lowerbound.cli.output import note
+from lowerbound.data.schema import Field, Schema
 from lowerbound.errors import ConfigurationError
 from lowerbound.extras import needs
 from lowerbound.files import write_atomic
@@ -49,12 +51,13 @@ def write_examples(
     metre: MetreName = "4/4",
     titles: Sequence[str] = (),
     classes: np.ndarray | None = None,
+    fields: Schema | None = None,
 ) -> None:
     """Examples as .npy, .csv (a table), .png, .mid or .wav (melodies, one after the other).
 
     A picture shows all that is ``drawn``, by name one above the other, with ``titles`` above; a
-    melody is heard after what stands above it.  A table also has the names of the examples'
-    ``classes``, if there are any, as a last column.
+    melody is heard after what stands above it.  A table is written as the ``fields`` of its data
+    are, and also has the names of the examples' ``classes``, if there are any, as a last column.
     """
     rows = drawn or {"": values}
     if is_melodic(model) and (silent := int((values < FIRST).all(1).sum())):
@@ -63,7 +66,9 @@ def write_examples(
         write_array(out, values)
     elif out.suffix == ".csv":
         names = model.columns or [f"x{i}" for i in range(values.shape[1])]
-        table = {name: values[:, i] for i, name in enumerate(names)}
+        fields = fields or tuple(Field(name, "real") for name in names)
+        columns = zip(fields, torch.from_numpy(values).unbind(1), strict=True)
+        table: dict[str, Any] = {field.name: written(field, column) for field, column in columns}
         if classes is not None:
             table["class" if "label" in table else "label"] = classes
         write_table(out, table)
@@ -84,6 +89,13 @@ def write_examples(
         in_turn = np.stack(list(rows.values()), 1).reshape(-1, values.shape[1]).astype(np.uint8)
         played = wave_bytes(in_turn) if out.suffix == ".wav" else midi_bytes(in_turn, metre=metre)
         write_atomic(out, played)
+
+
+def written(field: Field, column: Tensor) -> Any:
+    """A column for a table: numbers, or the words for what else they stand for."""
+    if not field.form and not field.categories:
+        return column.numpy()
+    return field.cells(column).tolist() if field.form == "whole" else field.texts(column)
 
 
 def value_range(images: np.ndarray) -> tuple[float, float]:
@@ -129,11 +141,11 @@ def write_array(out: Path, values: np.ndarray) -> None:
     write_atomic(out, buffer.getvalue())
 
 
-def write_table(out: Path, columns: dict[str, np.ndarray]) -> None:
+def write_table(out: Path, columns: Mapping[str, Any]) -> None:
     """A .csv file with a header."""
     pa, csv = needs("pyarrow", "tables"), needs("pyarrow.csv", "tables")
     buffer = io.BytesIO()
-    csv.write_csv(pa.table(columns), buffer)
+    csv.write_csv(pa.table(dict(columns)), buffer)
     write_atomic(out, buffer.getvalue())
 
 

@@ -76,7 +76,7 @@ def reconstruct(
         "reconstructing", evaluation.reconstruct, model, examples, label=label
     ).numpy()
     pairs = {"original": examples.x.numpy(), "reconstruction": rebuilt}
-    write_examples(out, rebuilt, model, pairs, metre=run.metre)
+    write_examples(out, rebuilt, model, pairs, metre=run.metre, fields=run.fields)
     wrote(out, json, rebuilt)
 
 
@@ -137,7 +137,9 @@ def sample(
         drawn = walks.near(run.model, code, n, spread, chosen, **drawing).cpu().numpy()
     names: Any = getattr(run.model.context, "names", None)
     classes = None if labels is None or names is None else np.asarray(names)[labels.numpy()]
-    write_examples(out, drawn, run.model, metre=run.metre, classes=classes)
+    write_examples(
+        *(out, drawn, run.model), metre=run.metre, classes=classes, fields=run.fields
+    )
     wrote(out, json, drawn)
 
 

@@ -9,6 +9,7 @@ import typer
 
 from lowerbound.cli.output import hush
 from lowerbound.errors import ConfigurationError
+from lowerbound.files import read_json
 
 
 def known_data() -> list[str]:
@@ -55,3 +56,29 @@ def pixels(option: str, text: str | None) -> tuple[int, int] | None:
             f"expected {option} as the pixels of a square's side, or WIDTHxHEIGHT, got {text!r}"
         )
     return int(sides[0]), int(sides[-1])
+
+
+def column_kinds(given: list[str]) -> dict[str, str]:
+    """The kinds of columns, from COLUMN=KIND, or the name of a .json file, an object of them.
+
+    >>> column_kinds(["age=counts", "a=b=real"])
+    {'age': 'counts', 'a=b': 'real'}
+    """
+    kinds: dict[str, str] = {}
+    for text in given:
+        column, sign, kind = text.rpartition("=")
+        if not sign and text.endswith(".json"):
+            found = read_json(Path(text), "kinds of columns")
+            if not all(isinstance(value, str) for value in found.values()):
+                raise ConfigurationError(
+                    f"{text}: expected the kind of each column as text, as in "
+                    f'{{"children": "counts"}}, got other values'
+                )
+            kinds |= found
+        elif not column or not kind:
+            raise ConfigurationError(
+                f"expected --kind COLUMN=KIND, such as children=counts, or a .json file, got {text!r}"
+            )
+        else:
+            kinds[column] = kind
+    return kinds

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lowerbound.cli.options import Device, Json, Quiet, known_data, pixels
+from lowerbound.cli.options import Device, Json, Quiet, column_kinds, known_data, pixels
 from lowerbound.cli.output import checking, note, rereading, show
 from lowerbound.cli.settings import known_recipes, known_settings
 from lowerbound.errors import ConfigurationError, Interrupted
@@ -70,6 +70,15 @@ def train(
             help="Whether the first line of a CSV file names its columns. [judged by the rows]"
         ),
     ] = None,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=KIND",
+            help="What a column of a table holds, of real, positive, unit, counts, binary, "
+            "ordinal, categories, dates (dates:%d/%m/%y), ignore; or a .json file of them. Repeatable. "
+            "[judged by its values]",
+        ),
+    ] = None,
     crop: Annotated[
         str | None,
         typer.Option(metavar="PIXELS", help="Keep the middle of each image: 148, or 178x148."),
@@ -111,6 +120,7 @@ def train(
     Examples:
         lowerbound train mlp --data mnist --out runs/first --likelihood Bernoulli
         lowerbound train linear --data people.csv --labels city --out runs/people
+        lowerbound train table --data people.csv --kind children=counts --out runs/p
         lowerbound train convolutional --data photos --resize 64 --out runs/photos
         lowerbound train vampprior --data digits --out runs/v --prior.components 50
         lowerbound train bayesian --data fashion-mnist --out runs/draws
@@ -131,6 +141,7 @@ def train(
             folder,
             on_disk,
             header,
+            kind,
             crop,
             resize,
             skip_broken,
@@ -169,6 +180,7 @@ def train(
                 test=test,
                 on_disk=on_disk or is_large(data),
                 header=None if header is None else header == "yes",
+                kinds=column_kinds(kind or []),
                 crop=pixels("--crop", crop),
                 resize=pixels("--resize", resize),
                 skip_broken=skip_broken,

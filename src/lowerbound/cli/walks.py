@@ -141,5 +141,10 @@ def _write(
     with torch.no_grad():
         labels = None if label is None else label.expand(len(codes))
         values = run.model.decode(codes, labels).cpu().numpy()
-    write_examples(out, values, run.model, {"": values}, metre=run.metre, titles=titles)
+    write_examples(
+        *(out, values, run.model, {"": values}),
+        metre=run.metre,
+        titles=titles,
+        fields=run.fields,
+    )
     wrote(out, json, values)

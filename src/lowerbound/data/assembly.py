@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -26,41 +26,40 @@ from lowerbound.data.conversion import (
     to_tensor,
 )
 from lowerbound.data.dataset import Data, Dataset
+from lowerbound.data.kinds import column_schema
 from lowerbound.data.labels import number_labels
-from lowerbound.data.schema import Kind, Levels, Values, levels_of
+from lowerbound.data.schema import Values
 from lowerbound.data.splits import Splits
 from lowerbound.data.tables import is_frame, read_frame
 from lowerbound.data.tokens import encoded, names_of
 from lowerbound.errors import ConfigurationError, DataError, brief
 
 
-def assemble(parts: Parts, source: str, name: str, *, missing: bool = False) -> dict[Part, Dataset]:
+def assemble(
+    parts: Parts, source: str, name: str, *, missing: bool = False, named: bool = False
+) -> dict[Part, Dataset]:
     """The parts of ``source`` as data sets of one dtype, one schema and one numbering of classes.
+
+    ``missing`` takes NaN for missing; ``named`` tells that the columns are those asked for, which
+    may hold nothing here.
 
     Raises:
         DataError: see `Dataset`; labels of some parts only.
     """
     parts = _encoded(parts, source)
     masks = {part: _observed(raw, missing=missing) for part, raw in parts.items()}
-    converted = {part: _converted(raw, masks[part]) for part, raw in parts.items()}
+    converted = {part: _converted(raw, masks[part], named) for part, raw in parts.items()}
     dtype = functools.reduce(torch.promote_types, (x.dtype for x, _ in converted.values()))
     known = functools.reduce(operator.or_, (values for _, values in converted.values()))
     gaps = any(mask is not None for mask in masks.values())
     labels, classes = _number(source, parts)
-    of_each = gaps or any(raw.categories for raw in parts.values())
-    columns = next(iter(parts.values())).columns
-    kinds = None if columns is None else _kinds([x for x, _ in converted.values()], of_each=of_each)
     found = {
         part: Dataset(
             x.to(dtype),
             labels.get(part),
             name if part in ("all", "train") else f"{name} {part}",
             classes,
-            parts[part].schema(
-                known.kind,
-                tuple(x.shape[1:]),
-                kinds,
-            ),
+            column_schema(parts[part], x, known.kind, gaps=gaps, known=named),
             parts[part].labels_from,
             missing=gaps,
             groups=parts[part].groups,
@@ -92,22 +91,6 @@ def _encoded(parts: Parts, source: str) -> Parts:
     }
 
 
-def _kinds(parts: list[Tensor], *, of_each: bool) -> list[tuple[Kind, Levels]] | None:
-    """The kind of each column of a table, from all its parts, and the levels of ordinal ones.
-
-    None where one kind will do for all, as none is ordinal, unless it is asked ``of_each``.
-    """
-    x = torch.cat(parts)
-    levels = {} if x.dtype == torch.uint8 else levels_of(x)
-    if not (levels or of_each):
-        return None
-    kinds = [Values.of(column).kind for column in x.unbind(1)]
-    ordinal = {j: levels[j] for j in levels if kinds[j] != "binary"}
-    if not (ordinal or of_each):
-        return None
-    return [("ordinal" if j in ordinal else kind, ordinal.get(j)) for j, kind in enumerate(kinds)]
-
-
 def _observed(raw: Raw, *, missing: bool) -> np.ndarray | None:
     """Which elements are observed; None where all are, or NaN is a mistake."""
     observed = raw.observed
@@ -116,14 +99,15 @@ def _observed(raw: Raw, *, missing: bool) -> np.ndarray | None:
     return None if observed is None or observed.all() else observed
 
 
-def _converted(raw: Raw, observed: np.ndarray | None) -> tuple[Tensor, Values]:
+def _converted(raw: Raw, observed: np.ndarray | None, named: bool) -> tuple[Tensor, Values]:
     """x with NaN for what is missing, and what is known of all values but codes of categories."""
     if observed is None:
         known = x = to_tensor(raw.x, raw.where, raw.columns)
     else:
         filled = np.where(observed, raw.x, np.zeros((), raw.x.dtype))
         x = to_tensor(filled, raw.where, raw.columns)
-        _refuse_empty(raw, observed)
+        if not named:
+            _refuse_empty(raw, observed)
         mask = torch.from_numpy(np.ascontiguousarray(to_layout(observed, raw.where)))
         known, dtype = x[mask], torch.promote_types(x.dtype, torch.float32)
         x = x.to(dtype).masked_fill(~mask, torch.nan)
@@ -166,12 +150,13 @@ def from_arrays(
     observed: Any = None,
     missing: bool = False,
     vocabulary: int | Sequence[str] | None = None,
+    kinds: Mapping[str, str] | None = None,
 ) -> Dataset:
     """A data set from arrays, tensors, lists or a data frame, converted as files are.
 
     Of a frame (pandas, polars, or anything else that Arrow reads), columns of numbers and truth
     values become numbers, dates days since 1970, texts and categories fields of kind categories;
-    nulls are missing.  A column called label or class is taken for the class labels, unless
+    nulls and NaN are missing.  A column called label or class is taken for the class labels, unless
     ``labels`` are given.
 
     Args:
@@ -183,10 +168,12 @@ def from_arrays(
         missing: whether NaN in x means missing, rather than a mistake.
         vocabulary: x are sequences of tokens (n, T), codes 0 … V − 1, and −1 after the end of a
             shorter one; this is V, or the V names.
+        kinds: what columns of a frame hold, where their values do not tell: by name, real,
+            positive, unit, counts, binary, ordinal, categories, dates, or ignore, which leaves one out.
 
     Raises:
-        ConfigurationError: ``labels`` names no column; columns or a mask beside a frame, or a
-            vocabulary beside either.
+        ConfigurationError: ``labels`` or ``kinds`` name no column; columns or a mask beside a
+            frame, or a vocabulary beside either; kinds without a frame.
         DataError: see `Dataset`.
 
     >>> from_arrays([[1, 2, 3], [4, 5, 60]], labels=["b", "a"])
@@ -205,8 +192,13 @@ def from_arrays(
                 f"{name}: expected no columns=, observed= or vocabulary= with a data frame, which "
                 "has columns of its own; leave them out"
             )
-        raw = read_frame(x, labels, name, missing=missing)
+        raw = read_frame(x, labels, name, kinds or {})
     else:
+        if kinds:
+            raise ConfigurationError(
+                f"{name}: expected kinds= with a data frame, whose columns have names, got a "
+                f"{type(x).__name__}; make a frame of it"
+            )
         if isinstance(x, list | tuple) and any(isinstance(row, np.ma.MaskedArray) for row in x):
             x = np.ma.stack(x)
         array = real_numbers(to_array(x, name), name)

@@ -46,6 +46,8 @@ class Raw:
         labels_from: where the labels came from.
         columns: the names of a table's columns.
         categories: by column, the names of its categories, whose codes are in x.
+        forms: by column, how it is written, as in `Field`, or "time" for instants.
+        kinds: by column, its kind where that was said.
         observed: which values there are, of x's shape, where some may be missing.
         classes: the names of labels 0…K−1, where they are known beforehand.
         groups: numbers of what examples are from, such as tunes, which are held out whole.
@@ -58,6 +60,8 @@ class Raw:
     labels_from: str | None = None
     columns: tuple[str, ...] | None = None
     categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    forms: Mapping[str, str] = field(default_factory=dict)
+    kinds: Mapping[str, str] = field(default_factory=dict)
     observed: np.ndarray | None = None
     classes: tuple[str, ...] | None = None
     vocabulary: tuple[str, ...] | None = None
@@ -74,11 +78,11 @@ class Raw:
             return (Field("x", "tokens", shape, self.vocabulary),)
         if self.columns is None:
             return (Field("x", kind, shape),)
-        named = self.categories
+        named, forms = self.categories, self.forms
         return tuple(
             Field(column, "categories", categories=named[column])
             if column in named
-            else Field(column, each, levels=levels)
+            else Field(column, each, levels=levels, form=forms.get(column, ""))
             for column, (each, levels) in zip(
                 self.columns, kinds or [(kind, None)] * len(self.columns), strict=True
             )

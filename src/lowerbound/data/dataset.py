@@ -138,7 +138,7 @@ class Data(Summarised):
     def table(self, x: Tensor) -> dict[str, list[Any]]:
         """Rows (n, D) in this table's units, such as a model's samples, as columns by their names.
 
-        Categories come by their names, and what is missing as None.
+        As `Field.cells` has them: categories by their names, and what is missing as None.
 
         Raises:
             ConfigurationError: the data are no table with named columns, or x has others.
@@ -148,13 +148,8 @@ class Data(Summarised):
                 f"{self.name}: expected rows of the columns {self.columns}, got x of shape "
                 f"{tuple(x.shape)}"
             )
-        return {
-            field.name: [
-                None if math.isnan(v) else field.categories[round(v)] if field.categories else v
-                for v in column.tolist()
-            ]
-            for field, column in zip(self.schema, x.unbind(1), strict=True)
-        }
+        columns = zip(self.schema, x.unbind(1), strict=True)
+        return {field.name: field.cells(column).tolist() for field, column in columns}
 
     def subset(self, indices: Any, name: str | None = None) -> Dataset:
         """The examples at ``indices``, in that order, in memory, called ``name`` in messages.

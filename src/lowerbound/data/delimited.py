@@ -18,10 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
+from lowerbound.data.arrow import Misfit, not_numbers, table_raw
+from lowerbound.data.cells import FALSE, TEXT, TRUE, TRUTH, fits, form_of, typed
 from lowerbound.data.conversion import Parts, Raw, check_memory
-from lowerbound.data.header import MISSING, is_truth, is_value, names_columns, numbers
+from lowerbound.data.header import MISSING, is_value, names_columns, numbers
 from lowerbound.data.reading import Reading
-from lowerbound.data.tables import BYTES, choose, gather, not_a_number, table_raw
+from lowerbound.data.tables import BYTES, choose, gather
 from lowerbound.errors import DataError, brief, shown
 from lowerbound.extras import needs
 
@@ -32,7 +34,6 @@ MOST_COLUMNS = 2**20
 SAMPLED_ROWS = 200
 SAMPLED_FIELDS = 2**20
 BLOCK_BYTES, BLOCK_ROWS, LARGEST_BLOCK = 2**20, 64, 2**27
-TRUE, FALSE = ["True", "true", "TRUE", "1"], ["False", "false", "FALSE", "0"]
 SHOWN, SHOWN_CHARACTERS = 3, 40
 PLAIN = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?")
 NORMALISED = re.compile(r"-?([1-9]\.\d+|0\.0+)e[+-]\d\d")  # as numpy.savetxt writes numbers
@@ -65,30 +66,40 @@ class Layout:
 
 
 def read_csv(path: Path, reading: Reading) -> Parts:
-    """The columns of a CSV file: numbers or truth values, and the class labels.
+    """The columns of a CSV file: numbers, truth values, dates or categories, and the class labels.
+
+    What a column holds is judged by its first rows, or told by ``reading.kinds``.  Empty cells, NA
+    and the like are missing.
 
     Without ``labels``, a column called label or class is taken for them.  Where no line names the
     columns, they are called 0, 1, 2, ….
 
     Raises:
         ConfigurationError: no such column.
-        DataError: a file that is no table, or a value that is missing or no number.
+        DataError: a file that is no table, or a cell that its column cannot hold.
     """
     pa = needs("pyarrow", "tables")
     arrow = needs("pyarrow.csv", "tables")
 
-    layout = _layout(path, reading)
-    wanted = reading if layout.named else replace(reading, columns=None)
+    layout = layout_of(path, reading)
+    own = set(reading.columns or ()) <= set(layout.names)
+    wanted = reading if layout.named or own else replace(reading, columns=None)
     label, columns = choose(path, layout.names, wanted, layout.numbers)
     most = _count_lines(path)
     check_memory(BYTES * most * len(columns), str(path))
-    sampled = zip(*layout.rows, strict=True)
-    found = {n for n, column in zip(layout.names, sampled, strict=False) if is_truth(column)}
-    truth = {name: name in found for name in columns}
-    types = {name: pa.bool_() if truth[name] else pa.float64() for name in columns}
+    cells = dict(zip(layout.names, zip(*layout.rows, strict=True), strict=False))
+    kinds = reading.kinds
+    forms = {name: form_of(cells.get(name, ()), kinds.get(name)) for name in columns}
+    truth = {name for name, form in forms.items() if form in TRUTH}
+    types = {
+        name: pa.bool_() if name in truth else pa.string() if form else pa.float64()
+        for name, form in forms.items()
+    }
     if label is not None:
         types[label] = pa.string()
     size = min(max(BLOCK_BYTES, BLOCK_ROWS * layout.longest), LARGEST_BLOCK)
+
+    texts = [name for name, form in forms.items() if form and name not in truth]
 
     def blocks() -> Iterator[Raw]:
         start = 0
@@ -100,15 +111,18 @@ def read_csv(path: Path, reading: Reading) -> Parts:
                 column_types=types,
                 include_columns=list(types),
                 null_values=MISSING,
-                true_values=TRUE,
-                false_values=FALSE,
+                true_values=list(TRUE),
+                false_values=list(FALSE),
             ),
         )
         with reader:
             for batch in reader:
                 table = pa.Table.from_batches([batch])
-                named = partial(row_name, start)
-                yield table_raw(path, table, label, columns, named)
+                for name in texts:
+                    column = typed(table[name], forms[name])
+                    table = table.set_column(table.column_names.index(name), name, column)
+                raw = table_raw(path, table, label, columns, partial(row_name, start), kinds=kinds)
+                yield replace(raw, forms=forms)
                 start += len(batch)
 
     def row_name(start: int, row: int) -> str:
@@ -117,10 +131,13 @@ def read_csv(path: Path, reading: Reading) -> Parts:
     try:
         raw = gather(str(path), blocks(), most, columns)
     except (pa.ArrowException, OSError) as error:
-        raise _explain(path, layout, truth, size, error) from None
+        raise _explain(path, layout, forms, size, error) from None
     if raw.labels is not None:
         raw = replace(raw, labels=_as_numbers(raw.labels))
-    return {"all": raw if layout.named else replace(raw, columns=None)}
+    forms = {name: "" if form == TEXT else form for name, form in forms.items()}
+    raw = replace(raw, forms=forms, kinds=kinds)
+    plain = layout.named or raw.categories or raw.observed is not None or any(forms.values())
+    return {"all": raw if plain or kinds else replace(raw, columns=None, forms={})}
 
 
 def _as_numbers(labels: np.ndarray) -> np.ndarray:
@@ -143,7 +160,7 @@ def _as_numbers(labels: np.ndarray) -> np.ndarray:
     return (exact.astype(np.int64) if held else exact)[place]
 
 
-def _layout(path: Path, reading: Reading) -> Layout:
+def layout_of(path: Path, reading: Reading) -> Layout:
     """The names of the columns, and the first rows."""
     lines = ((number, line) for number, line in _lines(path) if line)
     number, line = next(lines, (0, ""))
@@ -263,11 +280,12 @@ def _line_of(path: Path, layout: Layout, row: int) -> int:
 
 
 def _explain(
-    path: Path, layout: Layout, truth: dict[str, bool], size: int, error: Exception
+    path: Path, layout: Layout, forms: dict[str, str], size: int, error: Exception
 ) -> DataError:
-    """Which line or value kept pyarrow from reading columns, in blocks of ``size`` bytes."""
+    """Which line or cells kept pyarrow from reading columns, in blocks of ``size`` bytes."""
     lines = (f"{line}\n" for number, line in _lines(path) if number > layout.skip)
     reader, end = csv.reader(lines, delimiter=layout.delimiter), layout.skip
+    misfits: dict[str, Misfit] = {}
     for fields in _rows(path, reader):
         number, end = end + 1, layout.skip + reader.line_num
         if (length := sum(map(len, fields)) + len(fields)) > size:
@@ -281,10 +299,11 @@ def _explain(
                 f"line {number}; check that line"
             )
         for name, field in zip(layout.names, fields, strict=False):
-            is_number = is_value(field) and field.isascii() and not is_truth([field])
-            allowed = field in (*TRUE, *FALSE) if truth.get(name) else is_number
-            if name in truth and field not in MISSING and not allowed:
-                return not_a_number(path, name, field[:SHOWN_CHARACTERS], f"line {number}")
+            form, cell = forms.get(name, TEXT), field.strip()
+            if name not in misfits and cell not in MISSING and not fits(cell, form):
+                misfits[name] = Misfit(name, field[:SHOWN_CHARACTERS], f"line {number}")
+    if misfits:
+        return not_numbers(path, list(misfits.values()))
     return DataError(
         f"{path}: expected a table of numbers, got a file that is none ({brief(error)})"
     )

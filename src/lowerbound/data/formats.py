@@ -21,10 +21,11 @@ from lowerbound.data.delimited import read_csv
 from lowerbound.data.division import check_seed, divide, divide_on_disk
 from lowerbound.data.idx import is_idx_name, read_idx
 from lowerbound.data.images import SUFFIXES, read_images
+from lowerbound.data.kinds import informative
 from lowerbound.data.known import MNIST, known, read_digits
 from lowerbound.data.melodies import OPTIONS, read_folk_tunes, read_melodies, transposed
 from lowerbound.data.numpy_files import NpyBlocks, read_npy, read_npz
-from lowerbound.data.parquet import ParquetBlocks, parquet_size, read_parquet, shards
+from lowerbound.data.parquet import parquet_size, read_parquet, shards, stored_parquet
 from lowerbound.data.reading import Options, Reading
 from lowerbound.data.sources import read_fetched
 from lowerbound.data.splits import Splits
@@ -82,6 +83,9 @@ def load(
     or folder, a tenth is held out for testing, unless it has its own test part: an ``.npz`` with
     ``x_train`` and ``x_test``, or a folder with ``train`` and ``test``, or the four files of MNIST.
 
+    Of a table, columns that are the same throughout, or are text that names the rows or is free,
+    are left out with a word.
+
     With ``on_disk``, an ``.npy`` file or Parquet files may be larger than memory: the training part
     is a `Stored`, read in blocks, and what is held out is kept in memory, where a fraction stands
     for at most 10,000 examples.
@@ -110,6 +114,9 @@ def load(
             highest of those with much to play.
         transpose: the training part also has its melodies moved by up to so many semitones, up
             and down.
+        kinds: what columns of a table hold, where their values do not tell: by name, real,
+            positive, unit, counts, binary, ordinal, categories, dates (or with their format, as in
+            dates:%d/%m/%y), or ignore, which leaves one out.
 
     Raises:
         ConfigurationError: an argument that does not fit the data.
@@ -141,7 +148,7 @@ def load(
         return divide_on_disk(
             path.resolve().name, blocks(path, reading), validation, test, seed, progress
         )
-    splits = divide(_parts(source, folder, reading), validation, test, seed)
+    splits = divide(_parts(source, folder, reading, training=True), validation, test, seed)
     if "transpose" in options_of(source):
         splits = replace(splits, train=transposed(splits.train, reading.transpose))
     return splits
@@ -244,8 +251,10 @@ def _nothing(source: str | Path, path: Path, error: Exception) -> DataError:
     return DataError(f"{path}: expected a file or folder, got a path with nothing there; {hint}")
 
 
-def _parts(source: str | Path, folder: Path | None, reading: Reading) -> dict[Part, Dataset]:
-    """The parts of a known set, a file or a folder, as data sets."""
+def _parts(
+    source: str | Path, folder: Path | None, reading: Reading, *, training: bool = False
+) -> dict[Part, Dataset]:
+    """The parts of a known set, a file or a folder, as data sets; see `informative`."""
     if isinstance(source, str) and source in known():
         return assemble(_read_known(source, folder, reading), source, source)
     path = _existing(source)
@@ -253,7 +262,10 @@ def _parts(source: str | Path, folder: Path | None, reading: Reading) -> dict[Pa
     reading.check(format_.options, path, format_.what)
     try:
         parts = format_.read(path, reading)
-        return assemble(parts, str(path), path.resolve().name)
+        if training:
+            parts = {part: informative(raw) for part, raw in parts.items()}
+        named = reading.columns is not None
+        return assemble(parts, str(path), path.resolve().name, named=named)
     except MemoryError:
         raise DataError(f"{path}: expected data that fit in memory, got more; use less") from None
     except OSError as error:
@@ -354,9 +366,9 @@ FORMATS: dict[str, Format] = {
     ".npy": Format(_read_array, "an .npy file"),
     ".idx": Format(_read_array, "an IDX file"),
     ".npz": Format(read_npz, "an .npz file"),
-    ".csv": Format(read_csv, "a CSV file", ("labels", "header")),
-    ".tsv": Format(read_csv, "a TSV file", ("labels", "header")),
-    ".parquet": Format(read_parquet, "Parquet"),
+    ".csv": Format(read_csv, "a CSV file", ("labels", "header", "kinds")),
+    ".tsv": Format(read_csv, "a TSV file", ("labels", "header", "kinds")),
+    ".parquet": Format(read_parquet, "Parquet", ("labels", "kinds")),
     ".mid": Format(read_melodies, "a MIDI file", OPTIONS),
     ".midi": Format(read_melodies, "a MIDI file", OPTIONS),
     ".abc": Format(read_melodies, "an ABC file", OPTIONS),
@@ -370,6 +382,6 @@ FORMATS: dict[str, Format] = {
 
 BLOCKS: dict[str, Callable[[Path, Reading], Blocks]] = {
     ".npy": lambda path, reading: NpyBlocks(path, *_labels_in(reading.labels)),
-    ".parquet": ParquetBlocks,
+    ".parquet": stored_parquet,
 }
 """What reads the formats that may stay on disk."""

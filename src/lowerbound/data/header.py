@@ -7,7 +7,7 @@ from itertools import chain
 
 import numpy as np
 
-MISSING = ["", "NA", "N/A", "nan", "NaN", "NAN", "null", "NULL"]
+MISSING = ["", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaT", "nan", "NaN", "NAN", "null", "NULL", "?"]
 TRUTH = ("true", "false")
 FEWEST_COUNTED = 4
 FEWEST_SPACED = 5

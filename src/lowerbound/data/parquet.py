@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lowerbound.data.columns import quoted
-from lowerbound.data.conversion import Parts, Raw, check_memory
-from lowerbound.data.reading import Reading, Stamp
-from lowerbound.data.tables import (
-    BYTES,
+from lowerbound.data.arrow import (
     FIRST_ROWS,
-    choose,
+    Misfit,
     first_numbers,
-    gather,
     is_number,
-    not_a_number,
+    not_numbers,
     row_name,
     table_raw,
 )
+from lowerbound.data.columns import quoted
+from lowerbound.data.conversion import Parts, Raw, check_memory
+from lowerbound.data.reading import Reading, Stamp
+from lowerbound.data.tables import BYTES, choose, gather
 from lowerbound.errors import DataError, brief
 from lowerbound.extras import needs
 
@@ -35,7 +35,20 @@ def read_parquet(path: Path, reading: Reading) -> Parts:
     """All rows of a Parquet file, or of those in a folder."""
     found = ParquetBlocks(path, reading)
     check_memory(BYTES * sum(found.rows) * len(found.columns) + found.packed, str(path))
-    return {"all": gather(found.where, found.pieces(), sum(found.rows), found.columns)}
+    raw = gather(found.where, found.pieces(), sum(found.rows), found.columns)
+    return {"all": replace(raw, kinds=reading.kinds)}
+
+
+def stored_parquet(path: Path, reading: Reading) -> ParquetBlocks:
+    """The same, to be read a block at a time.
+
+    Raises:
+        DataError: columns that hold no numbers, all of them in one message.
+    """
+    found = ParquetBlocks(path, reading)
+    found.missing = False
+    found.expect_numbers()
+    return found
 
 
 class ParquetBlocks:
@@ -45,11 +58,13 @@ class ParquetBlocks:
 
     Raises:
         ConfigurationError: no such column.
-        DataError: a damaged file, columns that differ, or a column that holds no numbers.
+        DataError: a damaged file, or columns that differ.
     """
 
+    missing = True
+
     def __init__(self, path: Path, reading: Reading) -> None:
-        self.where = str(path)
+        self.where, self.kinds = str(path), reading.kinds
         self.places: list[tuple[Path, int, int]] = []
         self.rows: list[int] = []
         self.largest = self.packed = 0
@@ -71,7 +86,6 @@ class ParquetBlocks:
                 if not names:
                     names = there
                     self.label, self.columns = choose(shard, names, reading, _first_of(file))
-                self._check_types(shard, file, dict(zip(there, schema.types, strict=True)))
                 found = [file.metadata.row_group(i) for i in range(file.num_row_groups)]
                 groups = [group.num_rows for group in found]
                 self.packed = max([self.packed, *(group.total_byte_size for group in found)])
@@ -85,12 +99,19 @@ class ParquetBlocks:
         if not self.rows:
             raise DataError(f"{self.where}: expected at least one row of numbers, got none")
 
-    def _check_types(self, shard: Path, file: Any, types: dict[str, Any]) -> None:
-        for name in self.columns:
-            if not is_number(types[name]):
-                first = next(file.iter_batches(1, columns=[name]), None)
-                value = first.column(0)[0].as_py() if first else None
-                raise not_a_number(shard, name, value, "row 0")
+    def expect_numbers(self) -> None:
+        """Raises DataError: columns that hold something else."""
+        for shard in self.stamps:
+            misfits = []
+            with self._opened(shard) as file:
+                types = dict(zip(file.schema_arrow.names, file.schema_arrow.types, strict=True))
+                for name in self.columns:
+                    if not is_number(types[name]):
+                        first = next(file.iter_batches(1, columns=[name]), None)
+                        value = first.column(0)[0].as_py() if first else None
+                        misfits.append(Misfit(name, value, "row 0"))
+            if misfits:
+                raise not_numbers(shard, misfits)
 
     def read(self, block: int) -> Raw:
         """One block as it came."""
@@ -113,7 +134,11 @@ class ParquetBlocks:
                     start += len(batch)
 
     def _raw(self, path: Path, table: Any, start: int) -> Raw:
-        return table_raw(path, table, self.label, self.columns, lambda row: row_name(start + row))
+        return table_raw(
+            *(path, table, self.label, self.columns, lambda row: row_name(start + row)),
+            missing=self.missing,
+            kinds=self.kinds,
+        )
 
     def _taken(self, file: Any) -> list[str] | None:
         """The columns to read; None for all, which is faster."""

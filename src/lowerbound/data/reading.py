@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TypedDict
 
@@ -11,6 +11,11 @@ from lowerbound.errors import ConfigurationError, DataError, check_count, near
 from lowerbound.music.windows import BAR, MetreName
 
 Size = int | tuple[int, int]
+KINDS = (
+    *("real", "positive", "unit", "counts", "binary", "ordinal", "categories", "dates", "ignore"),
+)
+"""What may be said of a column: a kind of values, dates (``dates:%d/%m/%y`` names their format), or
+to leave it out."""
 MOST_BARS, MOST_SEMITONES = 64, 11
 
 
@@ -26,6 +31,7 @@ class Options(TypedDict, total=False):
     metre: MetreName
     track: str | None
     transpose: int
+    kinds: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,7 @@ class Reading:
         track: the name of the track whose top line is the melody.
         transpose: semitones, up and down, by which melodies to train on are moved as well.
         columns: the columns of a table to take, by name and in this order.
+        kinds: what columns of a table hold, of `KINDS`, by name; others tell by their values.
     """
 
     labels: str | None = None
@@ -55,6 +62,7 @@ class Reading:
     track: str | None = None
     transpose: int = 5
     columns: tuple[str, ...] | None = None
+    kinds: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("crop", "resize"):
@@ -71,6 +79,13 @@ class Reading:
             object.__setattr__(self, name, tuple(sides))
         check_count("bars", self.bars, most=MOST_BARS)
         check_count("semitones to transpose by", self.transpose, least=0, most=MOST_SEMITONES)
+        for column, kind in self.kinds.items():
+            told, _, form = kind.partition(":")
+            if told not in KINDS or (form and (told != "dates" or "%" not in form)):
+                raise ConfigurationError(
+                    f"expected the kind of column {column!r} to be {', '.join(KINDS)}, got "
+                    f"{kind!r}; {near(str(kind), KINDS)}"
+                )
         if self.metre not in BAR:
             raise ConfigurationError(
                 f"expected metre= {', '.join(BAR)}, got {self.metre!r}; {near(self.metre, BAR)}"
@@ -80,7 +95,8 @@ class Reading:
         """Refuse options that are not among those that ``what`` takes."""
         for option in fields(self):
             name, value = option.name, getattr(self, option.name)
-            if name != "columns" and value != option.default and name not in takes:
+            default = {} if name == "kinds" else option.default
+            if name != "columns" and value != default and name not in takes:
                 raise ConfigurationError(
                     f"{where}: expected no {name}= with {what}, got {value!r}; leave it out"
                 )

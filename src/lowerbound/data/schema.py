@@ -18,8 +18,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -33,6 +34,8 @@ AT_ONCE = 2**16
 MOST_COUNTED, LEAST_UNIT = 2**24, 1e-6
 NAMED = ("categories", "tokens")
 MOST_LEVELS, LEAST_TIMES = 20, 10
+MOMENT = "datetime64[us]"
+FALSE_OF = {"True": "False", "true": "false", "TRUE": "FALSE"}
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,8 @@ class Field:
         shape: of its values in one example.
         categories: the names of the categories, or the vocabulary of tokens, by code.
         levels: the numbers of an ordinal field, in ascending order.
+        form: how its numbers are written: "whole"; the word for truth, such as "True"; a format of
+            dates, such as "%Y-%m-%d"; empty for others.
 
     Raises:
         ConfigurationError: a name that is no text, an unknown kind, or categories or levels that
@@ -140,6 +145,7 @@ class Field:
     shape: tuple[int, ...] = ()
     categories: tuple[str, ...] | None = None
     levels: Levels = field(default=None, repr=False)  # no part of fingerprints
+    form: str = field(default="", repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
@@ -166,6 +172,47 @@ class Field:
     def size(self) -> int:
         """How many numbers of an example belong to it."""
         return math.prod(self.shape)
+
+    def cells(self, values: Tensor) -> np.ndarray:
+        """Values of a column, (n,), as Python has them: Nones, names, whole numbers, dates, …
+
+        Categories come by their names, dates as dates, and whole numbers and truth values are
+        rounded to the nearest.
+        """
+        x = values.detach().cpu().numpy()
+        known = ~np.isnan(x) if x.dtype.kind == "f" else np.ones(x.shape, bool)
+        found = np.full(x.shape, None, object)
+        if self.categories:
+            codes = np.rint(x[known]).astype(int).clip(0, len(self.categories) - 1)
+            found[known] = np.array(self.categories, object)[codes]
+        elif "%H" in self.form:
+            found[known] = (x[known].astype(np.float64) * 86_400e6).round().astype(MOMENT).tolist()
+        elif "%" in self.form:
+            found[known] = np.rint(x[known]).astype("datetime64[D]").tolist()
+        elif self.form == "whole":
+            found[known] = np.rint(x[known].astype(np.float64)).astype(int)
+        elif self.form:
+            found[known] = x[known] > 0.5
+        else:
+            found[known] = x[known]
+        return found
+
+    def texts(self, values: Tensor) -> list[str]:
+        """The same as a CSV file has them, nothing where a value is missing.
+
+        >>> Field("born", "real", form="%d.%m.%Y").texts(torch.tensor([0.0, torch.nan]))
+        ['01.01.1970', '']
+        """
+        return [self._text(value) for value in self.cells(values)]
+
+    def _text(self, value: Any) -> str:
+        if value is None:
+            return ""
+        if isinstance(value, bool):
+            return self.form if value else FALSE_OF[self.form]
+        if "%" in self.form:
+            return value.strftime(self.form)
+        return f"{value:.7g}" if isinstance(value, float) and abs(value) < 1e7 else str(value)
 
     def check(self, values: Values, where: str) -> None:
         """Refuse values that are not of this kind; ``where`` they are is said in the message.

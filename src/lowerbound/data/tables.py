@@ -1,4 +1,4 @@
-"""Tables as Arrow holds them, and data frames: their columns by name, and those as numbers."""
+"""Tables: data frames, which columns are taken, and blocks of rows as one."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import json
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from lowerbound.data.arrow import doubt, first_numbers, in_order, row_name, table_raw
 from lowerbound.data.columns import pick, quoted
-from lowerbound.data.conversion import Raw, check_finite
+from lowerbound.data.conversion import Raw
 from lowerbound.data.reading import Reading
 from lowerbound.errors import ConfigurationError, DataError, brief, near
 from lowerbound.extras import needs
@@ -25,9 +27,6 @@ UNNAMED = re.compile(r"|unnamed: \d+|__index_level_\d+__", re.IGNORECASE)
 COUNTERS = ("index", "id")
 BYTES = 16
 """In memory of one value of a table while it is read: as float64, and as it is kept."""
-FIRST_ROWS = 200
-FEW_ROWS = 20
-A_DAY = {"s": 86_400, "ms": 86_400e3, "us": 86_400e6, "ns": 86_400e9}
 
 
 def is_frame(x: Any) -> bool:
@@ -35,50 +34,75 @@ def is_frame(x: Any) -> bool:
     return hasattr(x, "__arrow_c_stream__") or hasattr(x, "__dataframe__")
 
 
-def read_frame(frame: Any, labels: Any, name: str, *, missing: bool = False) -> Raw:
+def read_frame(frame: Any, labels: Any, name: str, kinds: Mapping[str, str]) -> Raw:
     """The columns of a data frame: numbers, dates, categories, any of them with missing values.
 
-    ``labels`` that name no column are left to the caller; ``missing`` takes NaN for missing.
+    ``labels`` that name no column are left to the caller; ``kinds`` are as in `Reading`.
 
     Raises:
-        ConfigurationError: ``labels`` names no column.
-        DataError: no table, or a column of other things.
+        ConfigurationError: ``labels`` or ``kinds`` name no column.
+        DataError: no table, or columns of other things.
     """
-    pa = needs("pyarrow", "tables")
-    interchange = needs("pyarrow.interchange", "tables")
-
-    try:
-        if hasattr(frame, "__arrow_c_stream__"):
-            table = pa.table(frame)
-        else:
-            table = interchange.from_dataframe(frame)
-    except (pa.ArrowException, TypeError, ValueError) as error:
-        raise DataError(
-            f"{name}: expected a data frame, got a {type(frame).__name__} that Arrow does not read "
-            f"as one ({brief(error)})"
-        ) from None
+    table = _table(frame, name)
     pandas = json.loads((table.schema.metadata or {}).get(b"pandas", b"{}"))
     index = [column for column in pandas.get("index_columns", ()) if isinstance(column, str)]
     table = table.drop_columns(index)
     named = labels is None or isinstance(labels, str)
-    reading = Reading(labels=labels if named else None)
+    reading = Reading(labels=labels if named else None, kinds=kinds)
 
     def first(column: str) -> np.ndarray:
         return first_numbers(table[column])
 
     label, columns = choose(name, tuple(table.column_names), reading, first, auto=named)
-    if missing:
-        table = pa.table(list(map(_nan_missing, table.columns)), table.column_names)
-    return table_raw(name, table, label, columns, row_name, missing=True)
+    raw = table_raw(name, table, label, columns, row_name, kinds=kinds)
+    doubt(name, {n: c for n, c in raw.categories.items() if n not in kinds}, len(raw.x))
+    return replace(raw, kinds=kinds)
 
 
-def _nan_missing(column: Any) -> Any:
-    """A column whose NaN are nulls."""
+def _table(frame: Any, name: str) -> Any:
+    """A data frame as Arrow's table; of pandas' sparse columns, dense ones."""
     pa = needs("pyarrow", "tables")
-    pc = needs("pyarrow.compute", "tables")
+    interchange = needs("pyarrow.interchange", "tables")
 
-    floating = pa.types.is_floating(column.type)
-    return pc.if_else(pc.is_nan(column), None, column) if floating else column
+    if not hasattr(frame, "__arrow_c_stream__"):
+        read = interchange.from_dataframe
+    elif hasattr(frame, "dtypes") and hasattr(frame, "items"):  # of pandas: a column at a time
+        read = _pandas_table
+    else:
+        read = pa.table
+    try:
+        return read(frame)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise DataError(
+            f"{name}: expected a data frame, got a {type(frame).__name__} that Arrow does not read "
+            f"as one ({brief(error)})"
+        ) from None
+
+
+def _pandas_table(frame: Any) -> Any:
+    """A frame of pandas.
+
+    Raises:
+        TypeError: columns that are of no one type, all of them in one message.
+    """
+    pa = needs("pyarrow", "tables")
+
+    sparse = [str(column) for column, of in frame.dtypes.items() if hasattr(of, "fill_value")]
+    if sparse:
+        dense = {column: frame[column].sparse.to_dense() for column in sparse}
+        frame = frame.assign(**dense)
+    try:
+        return pa.table(frame)
+    except (pa.ArrowException, TypeError, ValueError):
+        mixed = []
+        for column, values in frame.items():
+            try:
+                pa.array(values, from_pandas=True)
+            except (pa.ArrowException, TypeError, ValueError) as error:
+                mixed.append(f"column {column!r}: {brief(error)}")
+        if not mixed:
+            raise
+        raise TypeError("; ".join(mixed) + "; make each column of one type, or drop it") from None
 
 
 def choose(
@@ -95,6 +119,12 @@ def choose(
     left out.  A column called label or class is the labels' (``auto``).
     """
     labels, where = reading.labels, Path(path).name
+    if unknown := [name for name in reading.kinds if name not in names]:
+        if reading.columns is None:
+            raise ConfigurationError(
+                f"{path}: expected kinds= (--kind) of its columns, got {unknown[0]!r}; "
+                f"{near(unknown[0], names)}"
+            )
     if labels is not None and labels not in names:
         raise ConfigurationError(
             f"{path}: expected labels= to name a column, got {labels!r}; {near(labels, names)}"
@@ -104,12 +134,14 @@ def choose(
     label = next(likely, None) if labels is None else labels
     if label is not None and labels is None:
         log.info("%s: column %r is taken for the class labels", where, label)
-    columns = tuple(name for name in names if name != label)
+    ignored = [name for name, kind in reading.kinds.items() if kind == "ignore"]
+    columns = tuple(name for name in names if name != label and name not in ignored)
     if reading.columns is not None:
         pick(path, columns, reading.columns)
         _refuse_repeated(path, names, (label, *reading.columns))
         return label, reading.columns
-    if counters := [name for name in columns if _is_counter(name, names, first)]:
+    told = reading.kinds
+    if counters := [n for n in columns if n not in told and _is_counter(n, names, first)]:
         log.info("%s: column %s only counts the rows, and is left out", where, quoted(counters))
         columns = tuple(name for name in columns if name not in counters)
     if "" in (bare := [name.strip() for name in columns]):
@@ -152,174 +184,42 @@ def _is_counter(name: str, names: tuple[str, ...], first: Callable[[str], np.nda
     )
 
 
-def first_numbers(column: Any) -> np.ndarray:
-    """The first numbers of a column; none where it holds other things."""
-    if not is_number(column.type):
-        return np.array([])
-    return column.slice(0, FIRST_ROWS).to_numpy(zero_copy_only=False).astype(np.float64)
-
-
 def gather(where: str, blocks: Iterable[Raw], most: int, columns: tuple[str, ...]) -> Raw:
-    """Blocks of a table of at most ``most`` rows as one, each let go once it is taken in."""
+    """Blocks of a table of at most ``most`` rows as one, each let go once it is taken in.
+
+    Categories are numbered in sorted order, numerals by size; those of one block that tells their
+    order, as it does.
+    """
     x, n = np.empty((most, len(columns))), 0
-    classes, labels_from = [], None
+    classes, labels_from, forms = [], None, {}
+    numbered: dict[str, dict[str, int]] = {}
     for block in blocks:
         if n + len(block.x) > most:
             raise DataError(
                 f"{where}: expected {most:,} rows, as it tells of, got more; write it again"
             )
-        x[n : n + len(block.x)] = block.x
+        here = x[n : n + len(block.x)]
+        here[:] = block.x
         n += len(block.x)
-        labels_from = block.labels_from
+        labels_from, forms = block.labels_from, {**forms, **block.forms}
+        for name, names in block.categories.items():
+            numbers = numbered.setdefault(name, {})
+            codes = np.array([numbers.setdefault(text, len(numbers)) for text in names] + [np.nan])
+            place = columns.index(name)
+            own = np.nan_to_num(block.x[:, place], nan=len(names)).astype(int)
+            here[:, place] = codes[own]
         if block.labels is not None:
             classes.append(block.labels)
     if n == 0:
         raise DataError(f"{where}: expected at least one row of numbers, got none")
-    labels = np.concatenate(classes) if classes else None
-    return Raw(x[:n], where, labels, labels_from, columns)
-
-
-def table_raw(
-    where: Path | str,
-    table: Any,
-    label: str | None,
-    columns: tuple[str, ...],
-    row_name: Callable[[int], str],
-    *,
-    missing: bool = False,
-) -> Raw:
-    """The columns of an Arrow table as numbers, and its column of class labels."""
-    if table.num_rows == 0:
-        raise DataError(f"{where}: expected at least one row of numbers, got none")
-    values, observed = np.empty((table.num_rows, len(columns))), None
-    categories: dict[str, tuple[str, ...]] = {}
-    for j, name in enumerate(columns):
-        if missing and table[name].null_count == table.num_rows:
-            raise DataError(
-                f"{where}: expected at least one value in column {name!r}, got none; leave it out"
-            )
-        values[:, j], names = _numbers(where, table[name], name)
-        if names:
-            categories[name] = names
-    named = [j for j, name in enumerate(columns) if name in categories]
-    if any(table[name].null_count for name in columns) or np.isnan(values[:, named]).any():
-        observed = np.column_stack([table[name].is_valid().to_numpy() for name in columns])
-        observed[:, named] &= ~np.isnan(values[:, named])
-    known = np.where(observed, values, 0.0) if missing and observed is not None else values
-    check_finite(known, str(where), columns, row_name, observed)
-    classes = None if label is None else _labels(where, table[label], label, row_name)
-    labels_from = None if label is None else f"column {label!r}"
-    return Raw(values, str(where), classes, labels_from, columns, categories, observed)
-
-
-def _numbers(where: Path | str, column: Any, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    """A column as numbers, NaN where there are none.
-
-    Dates are days since 1970, and texts and categories their codes, whose names come with them.
-    """
-    pa = needs("pyarrow", "tables")
-    pc = needs("pyarrow.compute", "tables")
-
-    if is_number(column.type):
-        if pa.types.is_decimal(column.type):
-            column = column.cast("string")  # as a number's digits give the nearest float64
-        return column.cast("float64", safe=False).to_numpy(), ()
-    if pa.types.is_date(column.type):
-        column = column.cast(pa.date64()).cast(pa.timestamp("ms"))
-    if pa.types.is_timestamp(column.type):
-        instants = column.cast("int64").cast("float64", safe=False)
-        return instants.to_numpy() / A_DAY[column.type.unit], ()
-    if pa.types.is_dictionary(column.type):
-        whole = column.unify_dictionaries().combine_chunks()
-        values = [None if v is None else str(v) for v in whole.dictionary.to_pylist()]
-        named = [value for value in values if value is not None]
-        number = {value: i for i, value in enumerate(named)}
-        places = [np.nan if value is None else number[value] for value in values]
-        codes = np.array(whole.indices.cast("float64").to_numpy(zero_copy_only=False))
-        known = ~np.isnan(codes)
-        codes[known] = np.array(places)[codes[known].astype(int)]
-        return codes, tuple(named)
-    if is_text(column.type):
-        column = column.cast("large_string")
-        names = pc.unique(column).drop_null().sort()
-        codes = pc.index_in(column, names).cast("float64").to_numpy()
-        known = tuple(names.to_pylist())
-        _doubt_text(where, name, known, len(column) - column.null_count)
-        return codes, known
-    raise not_a_number(where, name, column.drop_null()[0].as_py(), f"a column of {column.type}")
-
-
-def _doubt_text(where: Path | str, name: str, texts: tuple[str, ...], rows: int) -> None:
-    """Say it where categories could be numbers, or names of rows."""
-    if all(map(_is_numeral, texts)):
-        log.warning(
-            "%s: column %r holds numbers as text, and is taken for %s categories; turn it into "
-            "numbers if they are quantities",
-            *(where, name, f"{len(texts):,}"),
-        )
-    elif len(texts) == rows >= FEW_ROWS:
-        log.warning(
-            "%s: column %r has another text in each row, and is taken for %s categories; leave it "
-            "out if it names the rows",
-            *(where, name, f"{len(texts):,}"),
-        )
-
-
-def _is_numeral(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _labels(path: Path | str, column: Any, name: str, row_name: Callable[[int], str]) -> np.ndarray:
-    pa = needs("pyarrow", "tables")
-    pc = needs("pyarrow.compute", "tables")
-
-    if pa.types.is_dictionary(column.type):
-        codes, names = _numbers(path, column, name)
-        places = np.where(np.isnan(codes), len(names), codes).astype(int)
-        column = pa.chunked_array([pa.array(np.array([*names, None], object)[places], "string")])
-    if text := is_text(column.type):
-        column = column.cast("large_string")
-    if not text and not is_number(column.type):
-        raise DataError(
-            f"{path}: expected class labels, whole numbers or text, in column {name!r}, "
-            f"got {column.type}"
-        )
-    missing = pc.is_null(column)
-    if text:
-        missing = pc.or_kleene(missing, pc.equal(column, ""))
-    row = pc.index(missing, True).as_py()
-    if row >= 0:
-        raise DataError(
-            f"{path}: expected a class label, got none in {row_name(row)}, column {name!r}; "
-            "remove that row or fill the label in"
-        )
-    values = column.to_numpy()
-    return values.astype(np.str_) if text else values
-
-
-def is_text(type_: Any) -> bool:
-    """Whether a column of an Arrow type holds text."""
-    return str(type_) in ("string", "large_string", "string_view")
-
-
-def is_number(type_: Any) -> bool:
-    """Whether a column of an Arrow type holds numbers."""
-    return re.match(r"u?int\d|halffloat|float|double|bool|decimal", str(type_)) is not None
-
-
-def not_a_number(path: Path | str, column: str, value: object, where: str) -> DataError:
-    """The error for a column that holds something else."""
-    return DataError(
-        f"{path}: expected numbers in column {column!r}, got {value!r} in {where}; if the column "
-        f"is the class of each row, name it with labels={column!r} (--labels {column}), "
-        "else remove it or turn it into numbers"
-    )
-
-
-def row_name(row: int) -> str:
-    """A row in words."""
-    return f"row {row} (counted from 0)"
+    x, categories = x[:n], {}
+    for name, numbers in numbered.items():
+        categories[name] = in_order(numbers)
+        renumbered = {text: i for i, text in enumerate(categories[name])}
+        codes = np.array([renumbered[text] for text in numbers] + [np.nan])
+        place = columns.index(name)
+        x[:, place] = codes[np.nan_to_num(x[:, place], nan=len(numbers)).astype(int)]
+    observed, labels = ~np.isnan(x), np.concatenate(classes) if classes else None
+    if observed.all():
+        observed = None
+    return Raw(x, where, labels, labels_from, columns, categories, forms, observed=observed)

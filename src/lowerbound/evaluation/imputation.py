@@ -37,8 +37,8 @@ class Imputed:
     """Examples whose missing elements are filled in, in the data's units and the model's columns.
 
     Attributes:
-        x: (n, *shape); what was missing is its mean given what was observed, of categories the
-            likeliest.
+        x: (n, *shape); what was missing is its mean given what was observed, of categories and
+            levels the likeliest.
         draws: (m, n, *shape); what was missing is drawn given what was observed; None without.
         effective_samples: what the draws of z are worth, (n,); see `EffectiveSamples`.  NaN of
             examples of which nothing was missing.
@@ -180,7 +180,7 @@ def _imputed(
 
 
 def _mean(model: VAE, z: Tensor, w: Tensor, context: Tensor | None) -> Tensor:
-    """Σ w E[x|z] in the data's units, (batch, *shape), and of categories the likeliest."""
+    """Σ w E[x|z] in the data's units, (batch, *shape); of categories and levels the likeliest."""
     mean: Tensor | float = 0.0
     shares: dict[int, Tensor] = {}
     at_once = next(chunks(model, z.shape[1], len(z)))
@@ -192,9 +192,12 @@ def _mean(model: VAE, z: Tensor, w: Tensor, context: Tensor | None) -> Tensor:
             share = (weights[..., None, None] * probabilities).sum(0)
             shares[i] = shares[i] + share if i in shares else share
     assert isinstance(mean, Tensor)
-    if isinstance(p, Joint):
+    if shares and isinstance(p, Joint):
+        likeliest = torch.zeros_like(p.mean[0])
         for i, share in shares.items():
-            mean[:, p.columns[i]] = share.argmax(-1).double()
+            likeliest[:, p.columns[i]] = share.argmax(-1).to(likeliest)
+        coded = [column for i in shares for column in p.columns[i]]
+        mean[:, coded] = model.transform.inverse(likeliest)[:, coded].double()
     return mean
 
 

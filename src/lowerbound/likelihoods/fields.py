@@ -153,8 +153,7 @@ class Heterogeneous(nn.Module):
         """
         if data.shape != self.shape:
             return data
-        groups = zip(self.families, self.columns, strict=True)
-        known = {i: getattr(family, "categories", None) for family, group in groups for i in group}
+        known = self.categories_of()
         schema, x, start = list(data.schema), None, 0
         for number, field in enumerate(data.schema):
             wanted, columns = known[start], slice(start, start + field.size)
@@ -170,6 +169,11 @@ class Heterogeneous(nn.Module):
             x[:, columns] = _renumbered(x[:, columns], field, wanted, data.name)
             schema[number] = replace(field, categories=wanted)
         return data if x is None else replace(data, x=x, schema=tuple(schema))  # type: ignore[type-var]
+
+    def categories_of(self) -> dict[int, tuple[str, ...] | None]:
+        """The names of the categories of each column, None of one of numbers."""
+        groups = zip(self.families, self.columns, strict=True)
+        return {i: getattr(family, "categories", None) for family, group in groups for i in group}
 
     @property
     def outputs(self) -> int:

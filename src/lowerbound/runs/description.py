@@ -16,6 +16,7 @@ import torch
 
 import lowerbound
 from lowerbound.data import Dataset, Splits, Stored, load
+from lowerbound.data.kinds import told_kinds
 from lowerbound.data.reading import Options
 from lowerbound.data.stored import Progress
 from lowerbound.errors import ConfigurationError, DataError
@@ -44,6 +45,7 @@ class DataSource(pydantic.BaseModel, frozen=True, extra="forbid"):
     metre: MetreName = "4/4"
     track: str | None = None
     transpose: int = 5
+    kinds: dict[str, str] = {}
 
     @property
     def name(self) -> str:
@@ -94,7 +96,11 @@ class ValueRange(pydantic.BaseModel, frozen=True, extra="forbid"):
 
 
 class RunDescription(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """What ``run.json`` holds: what was asked for and, once training has begun, on what data."""
+    """What ``run.json`` holds: what was asked for and, once training has begun, on what data.
+
+    ``kinds`` and ``forms`` are those of a table's columns by name, as `data.kinds.told_kinds` has
+    them.
+    """
 
     recipe: str
     settings: dict[str, Any]
@@ -105,6 +111,8 @@ class RunDescription(pydantic.BaseModel, frozen=True, extra="forbid"):
     values: ValueRange | None = None
     classes: tuple[str, ...] | None = None
     columns: tuple[str, ...] | None = None
+    kinds: dict[str, str] = {}
+    forms: dict[str, str] = {}
     data_summary: str = ""
     started: str = ""
     versions: dict[str, str] = {}
@@ -141,6 +149,7 @@ class RunDescription(pydantic.BaseModel, frozen=True, extra="forbid"):
     def completed(self, splits: Splits | Splits[Stored]) -> RunDescription:
         """With what is known once the data are read: what they are, when, and by which versions."""
         train = splits.train
+        kinds, forms = told_kinds(train)
         parts = {"train": train, "validation": splits.validation, "test": splits.test}
         return self.model_copy(
             update={
@@ -148,6 +157,8 @@ class RunDescription(pydantic.BaseModel, frozen=True, extra="forbid"):
                 "values": ValueRange(kind=train.kind, scale=train.scale),
                 "classes": train.classes,
                 "columns": train.columns,
+                "kinds": kinds,
+                "forms": forms,
                 "data_summary": splits.summary(),
                 "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
                 "versions": {

@@ -18,9 +18,11 @@ from lowerbound.context import Labels
 from lowerbound.data import Dataset, Splits, Stored, read
 from lowerbound.data.formats import options_of
 from lowerbound.data.reading import Options
+from lowerbound.data.schema import Field, Schema
 from lowerbound.errors import ConfigurationError, DataError, StorageError
 from lowerbound.evaluation import Evaluation
 from lowerbound.files import SEAL, read_json, write_sealed
+from lowerbound.likelihoods import Heterogeneous
 from lowerbound.music.windows import MetreName
 from lowerbound.objectives import Objective
 from lowerbound.parts import build
@@ -209,6 +211,8 @@ class Run:
             own = self.description.source.reading()
             takes = set(options_of(source)) - {"labels"}
             how = cast(Options, {name: value for name, value in own.items() if name in takes})
+            if "kinds" in how:
+                how["kinds"] = self.description.kinds
         columns = self.model.columns
         data = read(source, columns=columns, **how | {"labels": labels})
         if columns is not None and data.columns is None:
@@ -220,6 +224,21 @@ class Run:
         if self.is_described and self.description.classes and self.model.context is not None:
             data = Labels(self.description.classes).expect(data)
         return data
+
+    @property
+    def fields(self) -> Schema | None:
+        """The columns of its table, as its data wrote them; None where they have no names."""
+        columns, likelihood = self.model.columns, self.model.likelihood
+        if columns is None:
+            return None
+        names = likelihood.categories_of() if isinstance(likelihood, Heterogeneous) else {}
+        forms = self.description.forms if self.is_described else {}
+        return tuple(
+            Field(column, "categories", categories=names[j])
+            if names.get(j)
+            else Field(column, "real", form=forms.get(column, ""))
+            for j, column in enumerate(columns)
+        )
 
     def expect_shape(self, data: Dataset, source: str) -> None:
         """Raises DataError: ``data``, read from ``source``, are not of the model's shape."""

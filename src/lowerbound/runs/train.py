@@ -11,8 +11,10 @@ from pathlib import Path
 import torch
 
 from lowerbound import devices, storage
+from lowerbound.data.kinds import column_table
 from lowerbound.errors import ConfigurationError, StorageError
 from lowerbound.files import HALF
+from lowerbound.likelihoods import Heterogeneous
 from lowerbound.parts import describe
 from lowerbound.recipes import prepare
 from lowerbound.runs.description import RUN_FILE, Reading, RunDescription
@@ -65,6 +67,9 @@ def train(
             announce(splits.summary())
             if (named := splits.train.classes) and len(named) <= MOST_CLASSES:
                 announce(f"classes: {', '.join(named)}")
+            if splits.train.columns is not None:
+                for line in column_table(splits.train, _families(experiment.model)):
+                    announce(f"  {line}")
             announce(f"{description.recipe}: {_summary(experiment.model)}")
         watching = [ProgressBar()] if callbacks is None else callbacks
         resume = resume and (folder / CHECKPOINT_FILE).exists()
@@ -82,6 +87,16 @@ def train(
             callbacks=[begin, *watching],
             device=device,
         )
+
+
+def _families(model: VAE) -> list[str]:
+    """The likelihood of each column of a table."""
+    likelihood = model.likelihood
+    if not isinstance(likelihood, Heterogeneous):
+        return [type(likelihood).__name__] * model.shape[0]
+    groups = zip(likelihood.families, likelihood.columns, strict=True)
+    names = {i: type(family).__name__ for family, group in groups for i in group}
+    return [names[i] for i in range(len(names))]
 
 
 def begin_from(folder: Path, model: VAE) -> None:

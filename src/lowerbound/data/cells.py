@@ -1,0 +1,84 @@
+"""What the cells of a column of text hold: numbers, truth values, dates, or text."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from typing import Any
+
+from lowerbound.data.header import MISSING, is_truth, is_value
+from lowerbound.errors import ConfigurationError
+from lowerbound.extras import needs
+
+TEXT = "text"
+FORMATS = (
+    *("%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M"),
+    *("%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%m/%d/%y", "%d/%m/%y"),
+)
+"""Of dates; one whose day may be its month, throughout, is of no known format."""
+TRUE, FALSE = ("True", "true", "TRUE", "1"), ("False", "false", "FALSE", "0")
+
+TRUTH = {word: TRUE[i] for words in (TRUE, FALSE) for i, word in enumerate(words[:3])}
+
+
+def form_of(fields: Sequence[str], kind: str | None = None) -> str:
+    """How the known ``fields`` of a column are to be read, given its ``kind`` if that was said.
+
+    As numbers, ``""``, where at least half of them are; as truth values, by the word for true, or
+    as dates, by their format, where all of them are; else as ``"text"``.
+
+    >>> form_of(["1", "NA", "2.5"]), form_of(["true", "false"]), form_of(["31.12.1999", "1.1.2000"])
+    ('', 'true', '%d.%m.%Y')
+    >>> form_of(["a", "b", "3"]), form_of(["1", "2"], "categories")
+    ('text', 'text')
+    """
+    if kind == "categories":
+        return TEXT
+    known = [field for field in fields if field not in MISSING]
+    if is_truth(known):
+        return TRUTH.get(known[0], TRUE[0])
+    told, _, form = (kind or "dates").partition(":")
+    if form or told != "dates" or 2 * sum(map(is_value, known)) >= len(known) or not known:
+        return form
+    dates = [form for form in FORMATS if all(is_date(field, form) for field in known)]
+    if kind == "dates" and len(dates) != 1:
+        raise ConfigurationError(
+            f"expected dates of one format, such as 2007-11-30, got {known[0]!r}, in which day and "
+            "month may be either; name the format, as in dates:%d/%m/%y"
+        )
+    return dates[0] if len(dates) == 1 else TEXT
+
+
+def is_date(field: str, form: str) -> bool:
+    """Whether a field is a date of the format ``form``."""
+    try:
+        datetime.datetime.strptime(field, form)
+    except ValueError:
+        return False
+    return True
+
+
+def fits(field: str, form: str) -> bool:
+    """Whether a known field can be read as one of a column of this ``form``."""
+    if form == TEXT:
+        return True
+    if form in TRUTH:
+        return field in (*TRUE, *FALSE)
+    if "%" in form:
+        return is_date(field, form)
+    return is_value(field) and field.isascii() and not is_truth([field])
+
+
+def typed(column: Any, form: str) -> Any:
+    """A column of text as its ``form`` has it: as instants, or as text that may be missing.
+
+    Raises:
+        pyarrow.ArrowInvalid: a field is no such date.
+    """
+    pa = needs("pyarrow", "tables")
+    pc = needs("pyarrow.compute", "tables")
+
+    trimmed = pc.utf8_trim_whitespace(column)
+    missing = pc.is_in(trimmed, pa.array(MISSING, trimmed.type))
+    column = pc.if_else(missing, None, column if form == TEXT else trimmed)
+    return column if form == TEXT else pc.strptime(column, form, "s")
