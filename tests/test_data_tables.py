@@ -1,11 +1,16 @@
 """The user's CSV and Parquet files."""
 
+import datetime
 import logging
 
 import numpy as np
 import pytest
+import torch
 
-from lowerbound.data import delimited, from_arrays, load, read
+from lowerbound.data import Field, delimited, from_arrays, load, read
+from lowerbound.data.kinds import column_table
+from lowerbound.data.reading import Reading
+from lowerbound.data.rewriting import rewrite
 from lowerbound.errors import ConfigurationError, DataError
 
 pa = pytest.importorskip("pyarrow")
@@ -264,7 +269,7 @@ def test_csv_header_is_as_told(tmp_path):
     assert read(path, header=True).columns == ("1", "2")
     assert read(csv(tmp_path, "1990,1991\n9,8\n"), header=False).columns is None
     with pytest.raises(
-        DataError, match="'0', got 'a' in line 1; likewise 'b' in column '1' in line 1; .*0=categor"
+        DataError, match=r"'0', got 'a' in line 1; likewise 'b' in column '1' in line 1; .*0=categ"
     ):
         read(csv(tmp_path, "a,b\n1,2\n"), header=False)
     with pytest.raises(ConfigurationError, match="no header= with Parquet, got True; leave it out"):
@@ -390,3 +395,141 @@ def test_parquet_truncated(tmp_path, kept):
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(DataError, match=r"t\.parquet: expected a whole Parquet file"):
         load(path)
+
+
+def people(n: int = 60) -> str:
+    """A table as people have them: each kind of column, a constant, names of rows, free text."""
+    rng = np.random.default_rng(0)
+    lines = ["name,town,height,children,born,member,grade,country,remarks,income"]
+    for i in range(n):
+        height = "NA" if i % 9 == 0 else f"{rng.normal(170, 10):.1f}"
+        born = datetime.date(1990, 1, 1) + datetime.timedelta(days=int(rng.integers(9000)))
+        town = ["Oslo", "Rome", '"Bath, UK"', ""][i % 4]
+        remarks = f"seen by the doctor on day {i}" if i % 2 else ""
+        fields = (f"P{i}", town, height, rng.poisson(1.5), born.strftime("%d.%m.%Y"))
+        more = (i % 3 == 0, 1 + i % 3, "NO", remarks, int(rng.integers(20_000, 90_000)))
+        lines.append(",".join(map(str, (*fields, *more))))
+    return "\n".join(lines) + "\n"
+
+
+def test_each_column_is_of_its_own_kind_and_comes_back_as_it_is_written(tmp_path, caplog):
+    path = csv(tmp_path, people())
+    with caplog.at_level("INFO", "lowerbound"):
+        train = load(path).train
+    assert [(field.name, field.kind) for field in train.schema] == [
+        ("town", "categories"),
+        ("height", "real"),
+        ("children", "counts"),
+        ("born", "real"),
+        ("member", "binary"),
+        ("grade", "ordinal"),
+        ("income", "counts"),
+    ]
+    assert train.schema[0].categories == ("Bath, UK", "Oslo", "Rome")
+    for told in (
+        "left out: column 'name', which names the rows",
+        "left out: column 'country', which is the same in all rows",
+        "left out: column 'remarks', which is free text",
+    ):
+        assert told in caplog.text
+    whole = read(path)
+    cells = whole.table(whole.x[:4])
+    assert cells["town"] == ["Oslo", "Rome", "Bath, UK", None]
+    assert cells["height"][0] is None
+    assert cells["member"] == [True, False, False, True]
+    assert cells["grade"] == [1, 2, 3, 1]
+    assert all(isinstance(day, datetime.date) for day in cells["born"])
+    first = people().splitlines()[1].split(",")
+    born = next(field for field in whole.schema if field.name == "born")
+    assert born.texts(whole.x[:1, 4]) == [first[4]]
+    table = column_table(train, ["Gaussian"] * 7)
+    assert table[0].split() == ["column", "kind", "such", "as", "missing", "family"]
+    assert table[1].split()[:3] == ["town", "categories", "(3)"]
+    assert "dates" in table[4]
+
+
+def test_kinds_may_be_told(tmp_path):
+    path = csv(tmp_path, people())
+    kinds = {"name": "categories", "grade": "categories", "children": "real", "town": "ignore"}
+    train = load(path, kinds=kinds | {"height": "positive", "born": "dates"}).train
+    found = {field.name: field.kind for field in train.schema}
+    assert found == {
+        "name": "categories",
+        "height": "positive",
+        "children": "real",
+        "born": "real",
+        "member": "binary",
+        "grade": "categories",
+        "income": "counts",
+    }
+    grade = next(field for field in train.schema if field.name == "grade")
+    assert grade.categories == ("1", "2", "3")
+    with pytest.raises(ConfigurationError, match=r"its columns, got 'heigth'; did you mean height"):
+        load(path, kinds={"heigth": "real"})
+    with pytest.raises(ConfigurationError, match=r"kind of column 'height' to be real, .*'reall'"):
+        load(path, kinds={"height": "reall"})
+    with pytest.raises(DataError, match="numbers in column 'town', got 'Oslo' in line 2"):
+        load(path, kinds={"town": "counts"})
+    with pytest.raises(ConfigurationError, match=r"got '01/02/2003', in which day and month"):
+        read(csv(tmp_path, "a,b\n01/02/2003,1\n03/04/2005,2\n"), kinds={"a": "dates"})
+    told = read(csv(tmp_path, "a,b\n01/02/2003,1\n"), kinds={"a": "dates:%d/%m/%Y"})
+    assert told.table(told.x)["a"] == [datetime.date(2003, 2, 1)]
+
+
+def test_parquet_holds_what_csv_does(tmp_path):
+    columns = {
+        "town": pa.array(["Oslo", None, "Rome", "Oslo"]).dictionary_encode(),
+        "age": pa.array([3, None, 5, 4], pa.int8()),
+        "height": pa.array([1.5, float("nan"), 2.5, None]),
+        "born": [datetime.date(2000, 1, 2), None, datetime.date(1999, 1, 1), None],
+        "seen": pa.array([datetime.datetime(2000, 1, 2, 12), None, None, None]),
+        "nothing": pa.nulls(4),
+    }
+    data = load(write(tmp_path, columns), test=1).train
+    assert data.columns == ("town", "age", "height", "born", "seen")
+    whole = read(write(tmp_path, {k: v for k, v in columns.items() if k != "nothing"}))
+    cells = whole.table(whole.x)
+    assert cells["town"] == ["Oslo", None, "Rome", "Oslo"]
+    assert cells["age"] == [3, None, 5, 4]
+    assert cells["height"] == [1.5, None, 2.5, None]
+    assert cells["born"] == columns["born"]
+    assert cells["seen"][0] == datetime.datetime(2000, 1, 2, 12)
+
+
+def test_a_frame_s_mixed_columns_are_refused_at_once():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"a": [1.0, "x"], "b": [2.0, 3.0], "c": ["y", 4]})
+    with pytest.raises(DataError, match=r"column 'a': .*; column 'c': .*each column of one type"):
+        from_arrays(frame)
+    sparse = pandas.DataFrame({"a": pandas.arrays.SparseArray([0.0, 0.0, 1.5])})
+    assert from_arrays(sparse).x.tolist() == [[0], [0], [1.5]]
+
+
+def test_cells_are_written_anew_and_the_rest_stays_byte_for_byte(tmp_path):
+    text = b'\xef\xbb\xbftown,"age",note\r\n\r\n Oslo ,,"a ""b"", c"\r\n"",7,NA\r\nRome,8.0,x'
+    path = tmp_path / "t.csv"
+    path.write_bytes(text)
+    fields = (
+        Field("age", "real", form="whole"),
+        Field("town", "categories", categories=("Bath, UK",)),
+    )
+    gaps = torch.tensor([[True, False], [False, True], [False, False]])
+    table = torch.tensor([[41.4, 0], [7, 0], [8, 0]])
+    found = rewrite(path, fields, gaps, [table], Reading())
+    expected = text.replace(b"Oslo ,,", b"Oslo ,41,").replace(b'"",7', b'"Bath, UK",7')
+    assert found == expected
+    several = rewrite(path, fields, gaps, [table, table + 1], Reading()).decode("utf-8-sig")
+    rows = [line.split(",")[0] for line in several.splitlines() if line]
+    assert rows == ["draw", "1", "1", "1", "2", "2", "2"]
+    assert "2, Oslo ,42," in several
+    with pytest.raises(DataError, match="expected the 2 rows that were read, got 3"):
+        rewrite(path, fields, gaps[:2], [table[:2]], Reading())
+    write(tmp_path, {"town": pa.array(["Bath", None]).dictionary_encode(), "age": [None, 3]})
+    bath = (Field("town", "categories", categories=("Bath",)), Field("age", "real", form="whole"))
+    holes = torch.tensor([[False, True], [True, False]])
+    values = torch.tensor([[0, 2.2], [0, 3]])
+    (tmp_path / "u.parquet").write_bytes(
+        rewrite(tmp_path / "t.parquet", bath, holes, [values], Reading())
+    )
+    filled = parquet.read_table(tmp_path / "u.parquet").to_pydict()
+    assert filled == {"town": ["Bath", "Bath"], "age": [2, 3]}

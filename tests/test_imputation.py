@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import datetime
 import math
 
 import numpy as np
 import pytest
 import torch
-from test_evaluation import SIGMA, draw, linear_gaussian
 from torch import nn
 
 import lowerbound as lb
@@ -16,6 +17,9 @@ from lowerbound.data import Dataset
 from lowerbound.errors import ConfigurationError
 from lowerbound.networks import FieldInputs, Given
 from lowerbound.transforms import Codes, PerField
+from test_cli import SMALL, run  # noqa: F401
+from test_data_tables import people
+from test_evaluation import SIGMA, draw, linear_gaussian
 
 NAN = math.nan
 
@@ -71,7 +75,7 @@ def mixed_model() -> lb.VAE:
 def test_categories_and_numbers_are_those_of_the_posterior_by_quadrature():
     model = mixed_model()
     z = torch.linspace(-6, 6, 4001).unsqueeze(-1)
-    log_z = -z[:, 0] ** 2 / 2
+    log_z = -(z[:, 0] ** 2) / 2
     p = torch.stack((2 * z[:, 0], -z[:, 0], 0 * z[:, 0]), -1).softmax(-1)
     x = torch.tensor([[NAN, 14.0], [1.0, NAN], [NAN, NAN]])
     normal = torch.distributions.Normal(3 * z[:, 0] - 1, 0.5)
@@ -116,3 +120,48 @@ def test_what_gives_elements_no_probability_of_their_own_is_refused():
     )
     with pytest.raises(ConfigurationError, match="every element a probability of its own"):
         evaluation.impute(model, torch.full((2, 5), NAN))
+
+
+def test_a_table_goes_through_all_commands_and_comes_back_as_it_is_written(tmp_path, run):  # noqa: F811
+    data, folder = tmp_path / "people.csv", tmp_path / "r"
+    data.write_text(people())
+    code, _, err = run("train", "mlp", "--data", data, "--out", folder, *SMALL)
+    assert code == 0
+    assert "town" in err
+    assert "categories (3)" in err
+    filled = tmp_path / "filled.csv"
+    command = ("impute", folder, "--data", data, "--samples", 20)
+    code, out, _ = run(*command, "--out", filled)
+    assert code == 0
+    assert out.startswith("22 cells in 21 of 60 rows: town 15, height 7")
+    before, after = (list(csv.reader(path.open())) for path in (data, filled))
+    for old, new in zip(before, after, strict=True):
+        assert [b for a, b in zip(old[1:3], new[1:3], strict=True) if a not in ("", "NA", b)] == []
+        assert old[3:] == new[3:]
+    rows = list(csv.DictReader(filled.open()))
+    assert {row["town"] for row in rows} == {"Oslo", "Rome", "Bath, UK"}
+    assert all(float(row["height"]) > 0 for row in rows)
+    draws = tmp_path / "draws.csv"
+    assert run(*command, "--out", draws, "--draws", 3)[0] == 0
+    assert [row["draw"] for row in csv.DictReader(draws.open())] == ["1"] * 60 + ["2"] * 60 + [
+        "3"
+    ] * 60
+    scores = tmp_path / "scores.csv"
+    code, _, _ = run("evaluate", folder, "--data", data, "--samples", 5, "--out", scores)
+    assert code == 0
+    first = next(csv.DictReader(scores.open()))
+    assert {"example", "elbo", "importance_weighted", "cost of town"} <= set(first)
+    drawn = tmp_path / "drawn.csv"
+    assert run("sample", folder, "-n", 5, "--out", drawn)[0] == 0
+    for row in csv.DictReader(drawn.open()):
+        assert row["town"] in {"Oslo", "Rome", "Bath, UK"}
+        assert row["grade"] in {"1", "2", "3"}
+        assert row["member"] in {"True", "False"}
+        assert datetime.datetime.strptime(row["born"], "%d.%m.%Y")
+        assert row["children"].isdigit()
+    data.write_text(people().replace("Rome", "Ulm"))
+    code, _, err = run("evaluate", folder, "--data", data)
+    assert (code, "got 'Ulm'" in err) == (3, True)
+    code, _, err = run("impute", folder, "--data", data, "--out", tmp_path / "x.parquet")
+    assert code == 2
+    assert "expected --out to be a .csv file" in err

@@ -137,9 +137,7 @@ def sample(
         drawn = walks.near(run.model, code, n, spread, chosen, **drawing).cpu().numpy()
     names: Any = getattr(run.model.context, "names", None)
     classes = None if labels is None or names is None else np.asarray(names)[labels.numpy()]
-    write_examples(
-        *(out, drawn, run.model), metre=run.metre, classes=classes, fields=run.fields
-    )
+    write_examples(*(out, drawn, run.model), metre=run.metre, classes=classes, fields=run.fields)
     wrote(out, json, drawn)
 
 

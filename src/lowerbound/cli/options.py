@@ -77,7 +77,8 @@ def column_kinds(given: list[str]) -> dict[str, str]:
             kinds |= found
         elif not column or not kind:
             raise ConfigurationError(
-                f"expected --kind COLUMN=KIND, such as children=counts, or a .json file, got {text!r}"
+                f"expected --kind COLUMN=KIND, such as children=counts, or a .json file, got "
+                f"{text!r}"
             )
         else:
             kinds[column] = kind

@@ -48,10 +48,13 @@ def assemble(
     """
     parts = _encoded(parts, source)
     masks = {part: _observed(raw, missing=missing) for part, raw in parts.items()}
-    converted = {part: _converted(raw, masks[part], named) for part, raw in parts.items()}
+    converted = {part: _converted(raw, masks[part]) for part, raw in parts.items()}
     dtype = functools.reduce(torch.promote_types, (x.dtype for x, _ in converted.values()))
     known = functools.reduce(operator.or_, (values for _, values in converted.values()))
     gaps = any(mask is not None for mask in masks.values())
+    if gaps and not named:
+        for part, mask in masks.items():
+            _refuse_empty(parts[part], mask)
     labels, classes = _number(source, parts)
     found = {
         part: Dataset(
@@ -99,15 +102,13 @@ def _observed(raw: Raw, *, missing: bool) -> np.ndarray | None:
     return None if observed is None or observed.all() else observed
 
 
-def _converted(raw: Raw, observed: np.ndarray | None, named: bool) -> tuple[Tensor, Values]:
+def _converted(raw: Raw, observed: np.ndarray | None) -> tuple[Tensor, Values]:
     """x with NaN for what is missing, and what is known of all values but codes of categories."""
     if observed is None:
         known = x = to_tensor(raw.x, raw.where, raw.columns)
     else:
         filled = np.where(observed, raw.x, np.zeros((), raw.x.dtype))
         x = to_tensor(filled, raw.where, raw.columns)
-        if not named:
-            _refuse_empty(raw, observed)
         mask = torch.from_numpy(np.ascontiguousarray(to_layout(observed, raw.where)))
         known, dtype = x[mask], torch.promote_types(x.dtype, torch.float32)
         x = x.to(dtype).masked_fill(~mask, torch.nan)
@@ -117,10 +118,12 @@ def _converted(raw: Raw, observed: np.ndarray | None, named: bool) -> tuple[Tens
     return x, Values.of(known)
 
 
-def _refuse_empty(raw: Raw, observed: np.ndarray) -> None:
+def _refuse_empty(raw: Raw, observed: np.ndarray | None) -> None:
     """Raises DataError: a named column of several rows has no value that would tell its kind."""
+    if observed is None or len(observed) == 1:
+        return
     for name, known in zip(raw.columns or (), observed.T, strict=False):
-        if len(observed) > 1 and not known.any():
+        if not known.any():
             raise DataError(
                 f"{raw.where}: expected at least one value in column {name!r}, got none; leave it "
                 "out"
@@ -169,7 +172,8 @@ def from_arrays(
         vocabulary: x are sequences of tokens (n, T), codes 0 … V − 1, and −1 after the end of a
             shorter one; this is V, or the V names.
         kinds: what columns of a frame hold, where their values do not tell: by name, real,
-            positive, unit, counts, binary, ordinal, categories, dates, or ignore, which leaves one out.
+            positive, unit, counts, binary, ordinal, categories, dates, or ignore, which leaves
+            one out.
 
     Raises:
         ConfigurationError: ``labels`` or ``kinds`` name no column; columns or a mask beside a

@@ -21,7 +21,7 @@ import numpy as np
 from lowerbound.data.arrow import Misfit, not_numbers, table_raw
 from lowerbound.data.cells import FALSE, TEXT, TRUE, TRUTH, fits, form_of, typed
 from lowerbound.data.conversion import Parts, Raw, check_memory
-from lowerbound.data.header import MISSING, is_value, names_columns, numbers
+from lowerbound.data.header import MISSING, names_columns, numbers
 from lowerbound.data.reading import Reading
 from lowerbound.data.tables import BYTES, choose, gather
 from lowerbound.errors import DataError, brief, shown

@@ -119,12 +119,12 @@ def choose(
     left out.  A column called label or class is the labels' (``auto``).
     """
     labels, where = reading.labels, Path(path).name
-    if unknown := [name for name in reading.kinds if name not in names]:
-        if reading.columns is None:
-            raise ConfigurationError(
-                f"{path}: expected kinds= (--kind) of its columns, got {unknown[0]!r}; "
-                f"{near(unknown[0], names)}"
-            )
+    unknown = [name for name in reading.kinds if name not in names]
+    if unknown and reading.columns is None:
+        raise ConfigurationError(
+            f"{path}: expected kinds= (--kind) of its columns, got {unknown[0]!r}; "
+            f"{near(unknown[0], names)}"
+        )
     if labels is not None and labels not in names:
         raise ConfigurationError(
             f"{path}: expected labels= to name a column, got {labels!r}; {near(labels, names)}"
