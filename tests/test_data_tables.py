@@ -427,9 +427,9 @@ def test_each_column_is_of_its_own_kind_and_comes_back_as_it_is_written(tmp_path
     ]
     assert train.schema[0].categories == ("Bath, UK", "Oslo", "Rome")
     for told in (
-        "left out: column 'name', which names the rows",
-        "left out: column 'country', which is the same in all rows",
-        "left out: column 'remarks', which is free text",
+        "left out: column 'name' (names of the rows;",
+        "left out: column 'country' (the same in all rows)",
+        "left out: column 'remarks' (free text;",
     ):
         assert told in caplog.text
     whole = read(path)

@@ -159,6 +159,10 @@ def test_a_table_goes_through_all_commands_and_comes_back_as_it_is_written(tmp_p
         assert row["member"] in {"True", "False"}
         assert datetime.datetime.strptime(row["born"], "%d.%m.%Y")
         assert row["children"].isdigit()
+    data.write_text(people().splitlines()[0] + "\n" + 9 * "," + "\n")
+    code, out, _ = run(*command, "--out", filled)
+    assert code == 0
+    assert out.startswith("7 cells in 1 of 1 rows")
     data.write_text(people().replace("Rome", "Ulm"))
     code, _, err = run("evaluate", folder, "--data", data)
     assert (code, "got 'Ulm'" in err) == (3, True)

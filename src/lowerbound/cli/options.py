@@ -9,7 +9,6 @@ import typer
 
 from lowerbound.cli.output import hush
 from lowerbound.errors import ConfigurationError
-from lowerbound.files import read_json
 
 
 def known_data() -> list[str]:
@@ -64,6 +63,8 @@ def column_kinds(given: list[str]) -> dict[str, str]:
     >>> column_kinds(["age=counts", "a=b=real"])
     {'age': 'counts', 'a=b': 'real'}
     """
+    from lowerbound.files import read_json
+
     kinds: dict[str, str] = {}
     for text in given:
         column, sign, kind = text.rpartition("=")

@@ -103,7 +103,7 @@ def as_column(column: Any, name: str, kind: str = "") -> Column | Misfit:
         pa.types.is_timestamp(column.type),
     )
     if pa.types.is_null(column.type):
-        return np.full(len(column), np.nan), None, ""
+        return np.full(len(column), np.nan), () if kind == "categories" else None, ""
     if number and kind == "categories":
         column = _numerals(column)
     elif number:

@@ -25,6 +25,8 @@ CONTAINER = Path("/sys/fs/cgroup/memory.max")
 LARGEST = 1e150
 """Numbers are below it in size, as float64 must hold their squares."""
 AT_ONCE = 2**17
+NONE_THERE = ("",)
+"""The categories of a column of which there is no value."""
 
 Part = Literal["all", "train", "validation", "test"]
 PART_NAMES: dict[Part, tuple[str, ...]] = {
@@ -80,7 +82,7 @@ class Raw:
             return (Field("x", kind, shape),)
         named, forms = self.categories, self.forms
         return tuple(
-            Field(column, "categories", categories=named[column])
+            Field(column, "categories", categories=named[column] or NONE_THERE)
             if column in named
             else Field(column, each, levels=levels, form=forms.get(column, ""))
             for column, (each, levels) in zip(

@@ -119,7 +119,7 @@ def informative(raw: Raw) -> Raw:
     for reason, names in why.items():
         level = logging.WARNING if reason in (NAMED, FREE) else logging.INFO
         them = f"column{'s' * (len(names) > 1)} {quoted(names)}"
-        log.log(level, "%s: left out: %s, %s", where, them, reason)
+        log.log(level, "%s: left out: %s (%s)", where, them, reason)
     left = {name for names in why.values() for name in names}
     kept = [j for j, name in enumerate(raw.columns) if name not in left]
     if not kept:
@@ -138,19 +138,19 @@ def informative(raw: Raw) -> Raw:
     )
 
 
-NAMED = "which names the rows (--kind NAME=categories takes it all the same)"
-FREE = "which is free text (--kind NAME=categories takes it all the same)"
+NAMED = "names of the rows; --kind NAME=categories takes them all the same"
+FREE = "free text; --kind NAME=categories takes it all the same"
 
 
 def _lacking(column: np.ndarray, names: tuple[str, ...] | None) -> str | None:
     """Why a model could learn nothing from a column; None where it can."""
     known = column[~np.isnan(column)]
     if not len(known):
-        return "of which there is no value"
+        return "no values"
     if len(column) < FEW_ROWS:
         return None
     if (known == known[0]).all():
-        return "which is the same in all rows"
+        return "the same in all rows"
     if names is None:
         return None
     used = np.unique(known).astype(int)
