@@ -143,7 +143,7 @@ def _write_scores(model: VAE, examples: Dataset, out: Path, samples: int, seed: 
     if explains(model):
         names = model.columns or [f"x{i}" for i in range(model.shape[0])]
         costs = column_costs(model, examples).unbind(1)
-        table |= {f"cost of {name}": c.numpy() for name, c in zip(names, costs, strict=True)}
+        table |= {f"cost of {name}": c.numpy() + 0.0 for name, c in zip(names, costs, strict=True)}
     write_table(out, table)
     note(f"wrote {out}: {len(examples):,} examples, numbered from 0")
 

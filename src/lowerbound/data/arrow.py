@@ -116,15 +116,7 @@ def as_column(column: Any, name: str, kind: str = "") -> Column | Misfit:
         days = column.cast("int64").cast("float64", safe=False).to_numpy()
         return days / A_DAY[column.type.unit], None, "%Y-%m-%d" if date else "time"
     if pa.types.is_dictionary(column.type):
-        whole = column.unify_dictionaries().combine_chunks()
-        values = [None if v is None else str(v) for v in whole.dictionary.to_pylist()]
-        named = [value for value in values if value is not None]
-        number_of = {value: i for i, value in enumerate(named)}
-        places = [np.nan if value is None else number_of[value] for value in values]
-        codes = np.array(whole.indices.cast("float64").to_numpy(zero_copy_only=False))
-        known = ~np.isnan(codes)
-        codes[known] = np.array(places)[codes[known].astype(int)]
-        return codes, tuple(named), ""
+        return *_coded(column), ""
     if is_text(column.type) and kind in ("", "categories"):
         column = column.cast("large_string")
         names = pa.array(in_order(pc.unique(column).drop_null().to_pylist()), "large_string")
@@ -133,6 +125,19 @@ def as_column(column: Any, name: str, kind: str = "") -> Column | Misfit:
     known = column.drop_null()
     held = known[0].as_py() if len(known) else None
     return Misfit(name, held, f"a column of {column.type}")
+
+
+def _coded(column: Any) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The codes of a column of Arrow's dictionaries, NaN where missing, and the names."""
+    whole = column.unify_dictionaries().combine_chunks()
+    values = [None if v is None else str(v) for v in whole.dictionary.to_pylist()]
+    named = [value for value in values if value is not None]
+    number_of = {value: i for i, value in enumerate(named)}
+    places = [np.nan if value is None else number_of[value] for value in values]
+    codes = np.array(whole.indices.cast("float64").to_numpy(zero_copy_only=False))
+    known = ~np.isnan(codes)
+    codes[known] = np.array(places)[codes[known].astype(int)]
+    return codes, tuple(named)
 
 
 def _numerals(column: Any) -> Any:
@@ -187,7 +192,8 @@ def _labels(path: Path | str, column: Any, name: str, row_name: Callable[[int], 
     pc = needs("pyarrow.compute", "tables")
 
     if pa.types.is_dictionary(column.type):
-        codes, names, _ = as_column(column, name)  # type: ignore[misc]
+        codes, known = _coded(column)
+        names = list(known)
         places = np.where(np.isnan(codes), len(names), codes).astype(int)
         column = pa.chunked_array([pa.array(np.array([*names, None], object)[places], "string")])
     if text := is_text(column.type):

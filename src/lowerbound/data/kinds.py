@@ -52,15 +52,15 @@ def column_schema(raw: Raw, x: Tensor, kind: Kind, *, gaps: bool, known: bool) -
         name: _form(raw.forms.get(name, ""), is_whole=is_whole)
         for name, is_whole in zip(raw.columns, whole, strict=True)
     }
-    raw = replace(raw, forms=forms)
-    one = kind == "unit" or (kind == "counts" and len(raw.columns) > WIDE) or len(x) < FEW_ROWS
+    columns, raw = raw.columns, replace(raw, forms=forms)
+    one = kind == "unit" or (kind == "counts" and len(columns) > WIDE) or len(x) < FEW_ROWS
     if one and not apart:
         return raw.schema(kind, shape)
     kinds = _kinds(x, levels)
-    for j, name in enumerate(raw.columns):
+    for j, name in enumerate(columns):
         told = raw.kinds.get(name, "dates" if DATES in forms[name] else "").partition(":")[0]
         if told == "ordinal":
-            kinds[j] = told, tuple(x[~x[:, j].isnan(), j].unique().tolist())
+            kinds[j] = "ordinal", tuple(x[~x[:, j].isnan(), j].unique().tolist())
         elif told:
             kinds[j] = ("real" if told == "dates" else told), None  # type: ignore[assignment]
         elif kinds[j][1] is None:
@@ -105,7 +105,8 @@ def informative(raw: Raw) -> Raw:
     """
     if raw.columns is None or not raw.forms:
         return raw
-    where, why = Path(raw.where).name, {}
+    where = Path(raw.where).name
+    why: dict[str, list[str]] = {}
     for j, name in enumerate(raw.columns):
         found = None if name in raw.kinds else _lacking(raw.x[:, j], raw.categories.get(name))
         if found:
@@ -197,7 +198,7 @@ def column_table(data: Data, families: Sequence[str]) -> list[str]:
         values = first[:, j].double()
         known = values[~values.isnan()]
         some = field.texts(known.unique()[:SHOWN] if field.categories else known[:SHOWN])
-        kind = "dates" if DATES in field.form else field.kind
+        kind = "dates" if DATES in field.form else str(field.kind)
         kind += f" ({len(field.categories)})" if field.categories else ""
         gaps = 1 - len(known) / len(values)
         shown = ", ".join(some)

@@ -18,7 +18,7 @@ from lowerbound.data.schema import Schema
 from lowerbound.errors import ConfigurationError, DataError
 from lowerbound.extras import needs
 
-QUOTED = re.compile(r'[\s",;]')
+QUOTED = re.compile(r'[",;\t\r\n]')
 DRAW = "draw"
 
 

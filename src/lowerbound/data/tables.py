@@ -191,7 +191,8 @@ def gather(where: str, blocks: Iterable[Raw], most: int, columns: tuple[str, ...
     order, as it does.
     """
     x, n = np.empty((most, len(columns))), 0
-    classes, labels_from, forms = [], None, {}
+    classes, labels_from = [], None
+    forms: dict[str, str] = {}
     numbered: dict[str, dict[str, int]] = {}
     for block in blocks:
         if n + len(block.x) > most:
@@ -220,6 +221,5 @@ def gather(where: str, blocks: Iterable[Raw], most: int, columns: tuple[str, ...
         place = columns.index(name)
         x[:, place] = codes[np.nan_to_num(x[:, place], nan=len(numbers)).astype(int)]
     observed, labels = ~np.isnan(x), np.concatenate(classes) if classes else None
-    if observed.all():
-        observed = None
-    return Raw(x, where, labels, labels_from, columns, categories, forms, observed=observed)
+    seen = None if observed.all() else observed
+    return Raw(x, where, labels, labels_from, columns, categories, forms, observed=seen)
