@@ -138,7 +138,7 @@ def _write_scores(model: VAE, examples: Dataset, out: Path, samples: int, seed: 
         "scoring", evaluation.example_scores, model, examples, samples=samples, seed=seed
     )
     del found["curve"]
-    table = {"example": np.arange(len(examples))}
+    table: dict[str, np.ndarray] = {"example": np.arange(len(examples))}
     table |= {name: values.double().numpy() for name, values in found.items()}
     if explains(model):
         names = model.columns or [f"x{i}" for i in range(model.shape[0])]
