@@ -198,7 +198,7 @@ class Field:
         return found
 
     def texts(self, values: Tensor) -> list[str]:
-        """The same as a CSV file has them, nothing where a value is missing.
+        """``values`` of a column, (n,), as a CSV file has them, nothing where one is missing.
 
         >>> Field("born", "real", form="%d.%m.%Y").texts(torch.tensor([0.0, torch.nan]))
         ['01.01.1970', '']
