@@ -1,0 +1,86 @@
+"""What a transform is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from lowerbound.parts import part
+
+Output = Literal["binary", "binarised", "grey", "continuous", "counts", "categories", "tokens"]
+
+
+class Values(Protocol):
+    """What a transform is made for: a data set, or some columns of one."""
+
+    @property
+    def name(self) -> str:
+        """What messages call them."""
+
+    @property
+    def kind(self) -> str:
+        """What the values are; see `data.Kind`."""
+
+    @property
+    def scale(self) -> float:
+        """The divisor that takes binary and grey values to [0, 1]."""
+
+    @property
+    def moments(self) -> Any:
+        """Their mean and variance; see `data.moments`."""
+
+
+def floating(x: Tensor) -> Tensor:
+    """x in float32, or in float64 if it is."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+class Transform(ABC):
+    """What a transform is."""
+
+    output: ClassVar[Any]
+
+    @classmethod
+    def of(cls, values: Values) -> Transform:
+        """The transform that brings ``values`` to its output."""
+        return cls()
+
+    @abstractmethod
+    def __call__(self, x: Tensor) -> Tensor:
+        """Data to model units."""
+
+    def noiseless(self, x: Tensor) -> Tensor:
+        """The same of x, with the expectation in place of a random draw.
+
+        It is what is encoded, but in training and evaluation, so that codes are repeatable.
+        """
+        return self(x)
+
+    @abstractmethod
+    def inverse(self, x: Tensor) -> Tensor:
+        """Means and samples x in model units, (*batch, *shape), in data units, as floats."""
+
+    @abstractmethod
+    def log_volume(self, shape: tuple[int, ...]) -> float:
+        """log |∂transform(x)/∂x| for one x of this shape, nats."""
+
+
+@part
+@dataclass(frozen=True)
+class Identity(Transform):
+    """x as it is."""
+
+    output: ClassVar[Output] = "continuous"
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return floating(x)
+
+    def inverse(self, x: Tensor) -> Tensor:
+        return x
+
+    def log_volume(self, shape: tuple[int, ...]) -> float:
+        return 0.0
