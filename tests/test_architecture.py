@@ -41,7 +41,7 @@ LAYERS = [
     ["storage", "evaluation", "compression", "reproduction"],
     ["training", "outliers"],
     ["recipes"],
-    ["runs", "diagnosis"],
+    ["runs", "diagnosis", "sklearn"],
     ["report"],
     ["cli"],
     ["__main__"],
@@ -61,7 +61,7 @@ PUBLIC = {
     "ZeroInflatedNegativeBinomial", "__version__", "compression", "data", "diagnose",
     "diagnose_draws", "diagnose_kl", "diagnose_loss", "distributions", "divergences", "errors",
     "evaluate", "evaluation", "fit", "load", "music", "networks", "outliers", "part", "plots",
-    "recipes", "reproduction", "save", "transforms", "walks",
+    "recipes", "reproduction", "save", "sklearn", "transforms", "walks",
 }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from lowerbound import outliers as outliers
 from lowerbound import plots as plots
 from lowerbound import recipes as recipes
 from lowerbound import reproduction as reproduction
+from lowerbound import sklearn as sklearn
 from lowerbound import transforms as transforms
 from lowerbound import walks as walks
 from lowerbound.context import Labels as Labels

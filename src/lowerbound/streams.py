@@ -43,6 +43,7 @@ class Stream(IntEnum):
     NEAR = 22
     WEIGHTS = 23
     CODES = 24
+    FIRST = 25
     IMPUTE = 26
 
 
