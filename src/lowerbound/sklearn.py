@@ -320,7 +320,7 @@ class VAEOutlierDetector(OutlierMixin, _Density):  # type: ignore[misc]
     >>> from sklearn.datasets import load_wine
     >>> X, y = load_wine(return_X_y=True)
     >>> detector = VAEOutlierDetector(steps=20, contamination=0.05, random_state=0)
-    >>> (detector.fit_predict(X) == -1).sum()
+    >>> int((detector.fit_predict(X) == -1).sum())
     9
 
     Args:
