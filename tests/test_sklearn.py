@@ -24,7 +24,7 @@ from lowerbound.sklearn import VAEDensity, VAEOutlierDetector, VAETransformer, l
 from lowerbound.transforms import Codes, Counts, PerField
 from test_evaluation import evidence, linear_gaussian
 
-QUICK = {"hidden": (4,), "steps": 1}
+QUICK = {"latent_dim": 2, "hidden": 4, "steps": 1}
 NAN = math.nan
 
 
@@ -61,7 +61,7 @@ def test_the_density_of_a_linear_model_is_its_evidence_in_original_units():
     model.transform = lb.Standardise(mean, deviation)
     x = torch.randn(20, 5, generator=torch.Generator().manual_seed(0))
     rows = x.double() * torch.tensor(deviation) + torch.tensor(mean)
-    density = VAEDensity(1, **QUICK, samples=3).fit(rows.numpy())
+    density = VAEDensity(**QUICK, samples=3).fit(rows.numpy())
     density.model_ = model.double()
     expected = evidence(W, lb.data.Dataset(x)) - sum(map(math.log, deviation))
     np.testing.assert_allclose(density.score_samples(rows.numpy()), expected, atol=1e-4)
@@ -76,6 +76,8 @@ def test_the_volume_is_of_what_is_observed_and_continuous():
     volumes = log_volume(transform, x)
     assert volumes[0].item() == pytest.approx(transform.log_volume((5,)))
     assert volumes[1].item() == pytest.approx(-math.log(2))
+    ordinal = lb.transforms.Levels(((0.0, 1.0, 2.5),))
+    assert log_volume(ordinal, torch.ones(2, 1)).tolist() == [0, 0]
     levels = lb.Dequantise(16)
     assert log_volume(levels, torch.ones(1, 3)).item() == pytest.approx(levels.log_volume((3,)))
 
@@ -103,7 +105,7 @@ def test_outliers_are_the_share_asked_for_and_those_without_probability():
 @pytest.mark.parametrize("made", [pd.DataFrame, pl.from_pandas])
 def test_frames_of_mixed_columns_come_in_and_out(made):
     frame = made(people())
-    transformer = VAETransformer(2, **QUICK, random_state=0).set_output(transform="pandas")
+    transformer = VAETransformer(**QUICK, random_state=0).set_output(transform="pandas")
     codes = transformer.fit_transform(frame)
     assert [*codes.columns] == ["vaetransformer0", "vaetransformer1"]
     assert transformer.model_.columns == ("city", "height", "children", "label")
@@ -126,7 +128,7 @@ def test_the_state_of_a_fitted_estimator_is_a_saved_model():
 
 def test_searches_and_pipelines_take_them():
     x = np.random.default_rng(0).normal(size=(40, 3))
-    steps = make_pipeline(MinMaxScaler(), VAETransformer(2, **QUICK), LogisticRegression())
+    steps = make_pipeline(MinMaxScaler(), VAETransformer(**QUICK), LogisticRegression())
     assert steps.fit(x, x[:, 0] > 0).predict(x).shape == (40,)
     # Folds that are held out go beyond the scaler's 0 and 1.
     grid = {"vaedensity__latent_dim": [1, 2], "vaedensity__hidden": [(4,), (4, 4)]}

@@ -28,9 +28,9 @@ from lowerbound.errors import ConfigurationError, DataError, check_count
 from lowerbound.evaluation import embed
 from lowerbound.evaluation.walk import per_example
 from lowerbound.extras import needs
-from lowerbound.recipes.compose import compose
+from lowerbound.recipes import table
 from lowerbound.streams import Stream, generator, seeded
-from lowerbound.training import Training, fit
+from lowerbound.training import fit
 from lowerbound.transforms import PerField, Transform
 from lowerbound.vae import VAE, Conditioned
 
@@ -55,10 +55,11 @@ LEAST = torch.finfo(torch.float64).min
 
 SHARED = """\
     hidden: widths of the encoder's hidden layers; the decoder's are the same, reversed.
-    likelihood: p(x|z), ``"auto"`` for what fits the kind of each column, or what
-        `recipes.compose` takes.
+    likelihood: p(x|z), ``"auto"`` for what the recipe ``table`` takes for the kind of each
+        column, or what `recipes.compose` takes.
     steps: of training, at the most, rounded up to whole passes over X.  A tenth of the rows is held
-        out, and the weights that are best on it are kept.
+        out: where the bound on them has not risen for 300 steps, or 10 passes if those are longer,
+        training ends, and the best weights are kept.
     batch_size: rows in a step.
     learning_rate: of Adam.
     random_state: of the first weights, of what is held out, and of all noise.
@@ -82,13 +83,13 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
 
     def __init__(
         self,
-        latent_dim: int = 4,
+        latent_dim: int = 20,
         *,
-        hidden: Sequence[int] = (64,),
+        hidden: int | Sequence[int] = 64,
         likelihood: Any = "auto",
-        steps: int = 2000,
-        batch_size: int = 64,
-        learning_rate: float = 1e-3,
+        steps: int = 3000,
+        batch_size: int = 128,
+        learning_rate: float = 3e-3,
         random_state: Any = None,
     ) -> None:
         self.latent_dim = latent_dim
@@ -150,20 +151,23 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         steps, size = check_count("steps", self.steps), check_count("rows", self.batch_size)
         order = torch.randperm(len(data), generator=generator(seed, Stream.SUBSET))
         held_out, kept = order.tensor_split([max(1, round(VALIDATION * len(data)))])
-        epochs = -(-steps // -(-len(kept) // size))
-        training = Training(
-            epochs=epochs,
-            batch_size=size,
-            learning_rate=self.learning_rate,
-            patience=epochs,
-            seed=seed,
-        )
-        network = {"part": "MLP", "hidden": list(self.hidden)}
         with seeded(torch.device("cpu"), seed, Stream.FIRST):
-            model = compose(data, self.latent_dim, network=network, likelihood=self.likelihood)
-        parts = data.subset(kept), data.subset(held_out)
-        self.history_ = fit(model, *parts, training=training, callbacks=[])
-        self.model_ = model.cpu().double()
+            experiment = table(
+                data,
+                latent_dim=check_count("latent dimensions", self.latent_dim),
+                hidden=self.hidden,
+                likelihood=self.likelihood,
+                epochs=-(-steps // -(-len(kept) // size)),
+                batch_size=size,
+                learning_rate=self.learning_rate,
+                seed=seed,
+            )
+        self.history_ = fit(
+            experiment.model,
+            *(data.subset(kept), data.subset(held_out), experiment.objective, experiment.training),
+            callbacks=[],
+        )
+        self.model_ = experiment.model.cpu().double()
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())
@@ -223,13 +227,13 @@ class _Density(_Estimator):
 
     def __init__(
         self,
-        latent_dim: int = 4,
+        latent_dim: int = 20,
         *,
-        hidden: Sequence[int] = (64,),
+        hidden: int | Sequence[int] = 64,
         likelihood: Any = "auto",
-        steps: int = 2000,
-        batch_size: int = 64,
-        learning_rate: float = 1e-3,
+        steps: int = 3000,
+        batch_size: int = 128,
+        learning_rate: float = 3e-3,
         samples: int = 100,
         random_state: Any = None,
     ) -> None:
@@ -274,13 +278,15 @@ def log_volume(transform: Transform, x: Tensor) -> Tensor:
     As ``transform.log_volume`` where none is missing; discrete elements have probabilities, and 0.
     """
     x = x.double().requires_grad_()
-    (slope,) = torch.autograd.grad(transform.noiseless(x).nansum(), x)
     counted = ~x.isnan()
     if isinstance(transform, PerField):
         for columns, output in transform.output:
             counted[:, columns] &= output == "continuous"
     else:
         counted &= transform.output == "continuous"
+    if not counted.any():
+        return torch.zeros(len(x), dtype=torch.float64)
+    (slope,) = torch.autograd.grad(transform.noiseless(x).nansum(), x)
     return torch.where(counted, slope.abs().log(), 0.0).sum(1)
 
 
@@ -333,13 +339,13 @@ class VAEOutlierDetector(OutlierMixin, _Density):  # type: ignore[misc]
 
     def __init__(
         self,
-        latent_dim: int = 4,
+        latent_dim: int = 20,
         *,
-        hidden: Sequence[int] = (64,),
+        hidden: int | Sequence[int] = 64,
         likelihood: Any = "auto",
-        steps: int = 2000,
-        batch_size: int = 64,
-        learning_rate: float = 1e-3,
+        steps: int = 3000,
+        batch_size: int = 128,
+        learning_rate: float = 3e-3,
         samples: int = 100,
         contamination: float = 0.1,
         random_state: Any = None,
