@@ -113,8 +113,11 @@ def test_frames_of_mixed_columns_come_in_and_out(made):
         assert type(rows) is type(frame)
         assert [*rows.columns] == [*frame.columns]
         assert set(rows["city"]) <= {"Bern", "Oslo", "Rome"}
-    children = VAEDensity(**QUICK).fit(frame).sample(60)["children"].to_numpy()
+    density = VAEDensity(**QUICK).fit(frame)
+    children = density.sample(60)["children"].to_numpy()
     assert (children == children.round()).all()
+    empty = people(4).assign(city=None, height=NAN)
+    assert np.isfinite(density.score_samples(made(empty))).all()
 
 
 def test_the_state_of_a_fitted_estimator_is_a_saved_model():

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from lowerbound import storage
 from lowerbound.data import Dataset, from_arrays
+from lowerbound.data.kinds import told_kinds
 from lowerbound.data.tables import is_frame
 from lowerbound.errors import ConfigurationError, DataError, check_count
 from lowerbound.evaluation import embed
@@ -104,7 +105,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         """Train on the rows ``X``; ``y`` is ignored."""
         data = self._read(X, reset=True)
         self._train(data)
-        self._example = data.take(1)
+        self._example, self._kinds = data.take(1), told_kinds(data)[0]
         library = type(X).__module__.partition(".")[0]
         self._library = (library if library in FRAMES else "pyarrow") if is_frame(X) else None
         return self
@@ -123,7 +124,8 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         if is_frame(X):
             validate_data(self, X, reset=reset, skip_check_array=True)
             # Labels of one class, so that no column is taken for them.
-            data = from_arrays(X, np.zeros(len(X)), name="X", missing=True)
+            kinds = None if reset else self._kinds
+            data = from_arrays(X, np.zeros(len(X)), name="X", missing=True, kinds=kinds)
         else:
             # One row is refused here, in scikit-learn's words.
             rows = {"ensure_min_samples": 2 if reset else 1}

@@ -119,11 +119,14 @@ def _converted(raw: Raw, observed: np.ndarray | None) -> tuple[Tensor, Values]:
 
 
 def _refuse_empty(raw: Raw, observed: np.ndarray | None) -> None:
-    """Raises DataError: a named column of several rows has no value that would tell its kind."""
+    """Raises DataError: a named column of several rows has no value that would tell its kind.
+
+    Where it was told, none is needed, but for the levels of an ordinal one.
+    """
     if observed is None or len(observed) == 1:
         return
     for name, known in zip(raw.columns or (), observed.T, strict=False):
-        if not known.any():
+        if not known.any() and raw.kinds.get(name, "ordinal") == "ordinal":
             raise DataError(
                 f"{raw.where}: expected at least one value in column {name!r}, got none; leave it "
                 "out"
