@@ -14,7 +14,7 @@ from torch import nn
 import lowerbound as lb
 from lowerbound import evaluation
 from lowerbound.data import Dataset
-from lowerbound.errors import ConfigurationError
+from lowerbound.errors import ConfigurationError, DataError
 from lowerbound.networks import FieldInputs, Given
 from lowerbound.transforms import Codes, PerField
 from test_cli import SMALL, run  # noqa: F401
@@ -109,6 +109,33 @@ def test_extreme_rows_are_filled_by_finite_numbers():
     x = draw(W, 2).x * 1e8
     x[:, 0] = NAN
     assert evaluation.impute(model, Dataset(x, missing=True), samples=10).x.isfinite().all()
+
+
+def test_what_float32_does_not_hold_is_filled_in_float64_or_refused():
+    model, W = linear_gaussian()
+    x = draw(W, 3).x.double()
+    x[0, 1], x[1, 1], x[1, 2] = NAN, NAN, 1e30
+    found = evaluation.impute(model, x, draws=3, samples=50)
+    assert found.x.isfinite().all()
+    torch.testing.assert_close(
+        found.x[1, 1] / conditional(W.double(), x[1])[0][0],
+        torch.ones(()).double(),
+        rtol=0.05,
+        atol=0,
+    )
+    x[1, 2] = 1e200
+    with pytest.raises(DataError, match="example 1 of 3 without"):
+        evaluation.impute(model, x, draws=3, samples=50)
+
+
+def test_a_level_that_the_model_has_never_seen_is_refused():
+    levels = np.array([1.0, 2.0, 3.0] * 20)
+    table = np.stack([levels, np.random.default_rng(0).normal(size=60)], 1)
+    data = lb.data.from_arrays(table, columns=["grade", "height"])
+    model = lb.recipes.mlp(data, latent_dim=1, hidden=(4,)).model
+    later = lb.data.from_arrays([[7.0, NAN], [1.0, 0.0]], columns=["grade", "height"], missing=True)
+    with pytest.raises(DataError, match=r"'grade'.*expected one of 1, 2, 3.*got 7"):
+        evaluation.impute(model, later)
 
 
 def test_what_gives_elements_no_probability_of_their_own_is_refused():

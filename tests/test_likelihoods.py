@@ -359,9 +359,22 @@ def test_a_sigma_of_each_element_adds_to_that_of_rounding(sigma):
         torch.testing.assert_close(drawn.std(0), deviation, rtol=0.03, atol=0)
 
 
+def test_the_sigma_of_rounding_is_no_more_than_half_of_the_deviation():
+    sentinel, lone = torch.rand(500), torch.full((500,), 5.0)
+    sentinel[0], lone[0] = 1e6, 7.5
+    x = torch.stack((sentinel, lone), 1)
+    x = (x - x.mean(0)) / x.std(0, correction=0)
+    likelihood = lb.Gaussian(torch.nn.Identity(), (2,), "decoded")
+    theta = likelihood.constant(x)
+    assert (likelihood.floor <= 0.5 + 1e-6).all()
+    standard = torch.distributions.Normal(0.0, 1.0).log_prob(x).sum(1).mean()
+    p = likelihood(theta.T.reshape(1, -1).float())
+    torch.testing.assert_close(p.log_prob(x).mean(), standard, rtol=1e-3, atol=0)
+
+
 def test_repeated_values_do_not_draw_a_heavy_tailed_sigma_to_zero():
     likelihood = lb.StudentT(torch.nn.Identity(), (2,), 3.0).requires_grad_(False)
-    likelihood.constant(torch.tensor([[0.0, 5.0], [0.6, 5.0], [0.0, 5.0]]))
+    likelihood.constant(torch.tensor([[0.0, 5.0], [0.6, 5.0], [1.2, 5.0]]))
     likelihood.log_sigma.fill_(-100.0)
     expected = torch.distributions.StudentT(3.0, 0.0, torch.tensor([0.6 / 12**0.5, 1e-3]))
     found = likelihood(torch.zeros(1, 2)).log_prob(torch.zeros(1, 2))

@@ -23,8 +23,16 @@ from lowerbound.distributions import (
 from lowerbound.errors import ConfigurationError, check_count
 from lowerbound.evaluation.importance import effective_size
 from lowerbound.evaluation.refit import refitted
-from lowerbound.evaluation.walk import Progress, batch_size, chunks, finite, judging
+from lowerbound.evaluation.walk import (
+    Progress,
+    batch_size,
+    chunks,
+    expect_finite,
+    finite,
+    judging,
+)
 from lowerbound.likelihoods import Heterogeneous, Likelihood
+from lowerbound.likelihoods.support import check_support
 from lowerbound.streams import Stream, seeded
 from lowerbound.vae import VAE, Conditioned
 
@@ -80,6 +88,8 @@ def impute(
     Raises:
         ConfigurationError: a likelihood of sequences, of draws of the weights, or with a σ that is
             the best of its batch; or a deterministic posterior.
+        DataError: values that the model gives no probability, or so far from what it was trained
+            on that nothing follows from them.
 
     Source: the weights are those of Mattei & Frellsen, MIWAE: deep generative modelling and
     imputation of incomplete data sets, 2019, arXiv 1812.02633; what is rebuilt is as in Rezende,
@@ -100,6 +110,8 @@ def impute(
     drawn = x.expand(draws, *x.shape).clone() if draws else None
     worth = torch.full((len(x),), torch.nan, dtype=torch.float64)
 
+    in_float64 = next(model.parameters()).dtype == torch.float64
+
     @cache
     def in_double() -> VAE:
         return copy.deepcopy(model).double()
@@ -113,7 +125,7 @@ def impute(
         for rows in holed.split(batch_size(model)) if len(holed) else ():
             batch = examples.subset(rows)
             found = measure(model, batch)
-            if not finite(found).all() and examples.x.dtype != torch.float64:
+            if not finite(found).all() and not in_float64:
                 with seeded(device, seed, Stream.AGAIN, Stream.IMPUTE, done):
                     found = measure(in_double(), batch)
             x[rows] = torch.where(gaps[rows], found["mean"].to(x), x[rows])
@@ -124,18 +136,23 @@ def impute(
             done += len(rows)
             if progress:
                 progress(done, len(holed))
+    filled = x if drawn is None else torch.cat((x.unsqueeze(0), drawn)).movedim(1, 0)
+    expect_finite({"x": filled}, "conditional means and draws")
     return Imputed(x, drawn, worth)
 
 
 def _with_gaps(model: VAE, data: Any) -> Dataset:
     """``data`` in memory as the model has them, NaN where missing; a tensor's codes are its own."""
     if is_plain(data):
-        return Dataset(data.detach().cpu(), name="tensor", missing=True)
-    if isinstance(data, Data | Splits):
+        found = Dataset(data.detach().cpu(), name="tensor", missing=True)
+    elif isinstance(data, Data | Splits):
         found = in_memory(data.test if isinstance(data, Splits) else data).to("cpu")
+        found = model.by_name(found)
     else:
-        found = from_arrays(data, missing=True)
-    return model.by_name(found)
+        found = model.by_name(from_arrays(data, missing=True))
+    if hasattr(model.likelihood, "takes_missing"):
+        check_support(model.likelihood, model.transform, found)
+    return found
 
 
 def _imputed(
@@ -172,7 +189,8 @@ def _imputed(
     w = log_w.softmax(0)
     found = {"mean": _mean(model, z, w, context), "effective_samples": effective_size(log_w)}
     if draws:
-        chosen = torch.multinomial(w.T, draws, replacement=True).T.unsqueeze(-1)
+        weighed = torch.where(w.isfinite().all(0), w, 1.0)  # what is lost is NaN in the mean
+        chosen = torch.multinomial(weighed.T, draws, replacement=True).T.unsqueeze(-1)
         anew = z.gather(0, chosen.expand(-1, -1, z.shape[-1]))
         drawn = model.transform.inverse(model.likelihood(anew, context).sample())
         found["draws"] = drawn.movedim(0, 1)

@@ -77,8 +77,8 @@ class Gaussian(Likelihood):
 
     Where σ differs between elements, σᵢ² = σ₀ᵢ² + e^sᵢ, or repeated values would draw it to 0 and
     the density to ∞.  `start` sets the floor σ₀ᵢ to the deviation of rounding, δ/√12, δ being the
-    least distance between two values of the element, and to a thousandth at least, which of
-    standardised columns is that of their deviation.
+    least distance between two values of the element; at most to half of the element's
+    deviation, and to a thousandth at least, which of standardised columns is that of theirs.
 
     Args:
         network: from z, (batch, latent), to μ, (batch, *shape); with a ``"decoded"`` σ also to s,

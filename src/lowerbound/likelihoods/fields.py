@@ -77,7 +77,7 @@ class Ordinal(Likelihood):
 
     def constant(self, x: Tensor) -> Tensor:
         k = self.log_gaps.shape[-1] + 2
-        times = (x.unsqueeze(-1) == torch.arange(k, device=x.device)).sum(0) + 1 / k
+        times = (x.unsqueeze(-1) == torch.arange(k, device=x.device)).sum(0).double() + 1 / k
         below = (times.cumsum(-1) / times.sum(-1, keepdim=True))[..., :-1].logit()
         self.lowest.copy_(below[..., 0])
         self.log_gaps.copy_(below.diff(dim=-1).log())

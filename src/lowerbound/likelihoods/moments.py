@@ -23,12 +23,15 @@ def moments(x: Tensor) -> tuple[Tensor, Tensor]:
 def least_sigma(x: Tensor) -> Tensor:
     """δ/√12, of rounding to the least distance δ between two values of each element, in float64.
 
-    It is `LEAST_SIGMA` at least; nearer values count as the same.
+    It is `LEAST_SIGMA` at least, and at most half of the element's deviation, of which a lone
+    value far from the others would make it many times as much.  Nearer values than a hundredth of
+    `LEAST_SIGMA` count as the same.
     """
     x = x.double()
     gaps = x.sort(0).values.diff(dim=0, append=torch.full_like(x[:1], math.inf))
     delta = torch.where(gaps > LEAST_SIGMA / 100, gaps, math.inf).amin(0)  # NaN are none
-    return torch.where(delta.isinf(), 0.0, delta / 12**0.5).clamp(min=LEAST_SIGMA)
+    rounding = torch.where(delta.isinf(), 0.0, delta / 12**0.5)
+    return torch.minimum(rounding, moments(x)[1].sqrt() / 2).clamp(min=LEAST_SIGMA)
 
 
 def shrunk_mean(x: Tensor, towards: float) -> Tensor:
