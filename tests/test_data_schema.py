@@ -438,3 +438,23 @@ def test_splits_have_the_same_fields_and_categories():
 def test_texts_that_may_be_no_categories_are_told(texts, told, caplog):
     from_arrays(pa.table({"k": texts, "x": [0.5, 2.5] * 15}))
     assert re.search(told, caplog.text) if told else not caplog.text
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_numbers_are_written_with_the_digits_that_give_them_back(dtype):
+    x = torch.tensor([2455197.53125, 1000000.25, 1 / 3, -1e-30, 2.5e12, 39.1], dtype=dtype)
+    texts = Field("x", "real").texts(x)
+    assert torch.tensor(list(map(float, texts)), dtype=torch.float64).to(dtype).equal(x)
+    assert texts[-1] == "39.1"
+    assert Field("x", "real").texts(torch.tensor([18.0, torch.nan], dtype=dtype)) == ["18", ""]
+
+
+def test_dates_stay_within_the_years_that_there_are():
+    far = torch.tensor([3e6, -8e5, -700_000.0, torch.inf], dtype=torch.float64)
+    day, time = Field("d", "real", form="%d.%m.%Y"), Field("t", "real", form="%Y-%m-%d %H:%M:%S")
+    for dtype in (torch.float32, torch.float64):
+        found = ["31.12.9999", "01.01.0001", "19.06.0053", "31.12.9999"]
+        assert day.texts(far.to(dtype)) == found
+    assert time.texts(far)[:3] == [
+        *("9999-12-31 23:59:59", "0001-01-01 00:00:00", "0053-06-19 00:00:00")
+    ]

@@ -505,6 +505,84 @@ def test_a_frame_s_mixed_columns_are_refused_at_once():
     assert from_arrays(sparse).x.tolist() == [[0], [0], [1.5]]
 
 
+def test_dates_that_are_none_are_refused_in_every_row_and_others_are_read_as_written(tmp_path):
+    days = [f"{1 + i % 28}.{1 + i % 12}.2020" for i in range(250)]
+    good = read(csv(tmp_path, "\n".join(["d", *days, "29.02.2020", "NA", ""])))
+    dates = [datetime.datetime.strptime(day, "%d.%m.%Y").date() for day in days]
+    assert good.table(good.x)["d"] == [*dates, datetime.date(2020, 2, 29), None]
+    for bad in ("30.02.2020", "29.02.2021", "31.04.2020"):
+        with pytest.raises(DataError, match=rf"dates as %d.%m.%Y in column 'd', got '{bad}' in li"):
+            read(csv(tmp_path, "\n".join(["d", *days, bad])))
+    told = read(csv(tmp_path, "d\n2020-061\n2021-060\n"), kinds={"d": "dates:%Y-%j"})
+    assert told.table(told.x)["d"] == [datetime.date(2020, 3, 1), datetime.date(2021, 3, 1)]
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "second"),
+    [
+        ("t.csv", "1,5", "-2.250,75"),
+        ("t.tsv", "1,000", "12,345,678.5"),
+        ("t.parquet", "1234,5", "0,1"),
+        ("", "1,000", "2,500"),
+    ],
+)
+def test_numbers_with_commas_are_no_categories(tmp_path, name, first, second):
+    columns = {"a": [first, second, ""] * 10, "b": list(range(30)), "c": ["x", "1,5", "y"] * 10}
+    kinds = {"a": "categories"}
+    if name.endswith("v"):
+        mark = ";" if name.endswith("csv") else "\t"
+        rows = [mark.join(map(str, row)) for row in zip(*columns.values(), strict=True)]
+        source = csv(tmp_path, "\n".join([mark.join(columns), *rows]), name)
+    else:
+        source = write(tmp_path, columns) if name else pa.table(columns)
+    ask = read if name else from_arrays
+    with pytest.raises(DataError, match=r"decimal point .*, got '.*,.*' in column 'a'; write them"):
+        ask(source)
+    assert [field.kind for field in ask(source, kinds=kinds).schema][::2] == ["categories"] * 2
+
+
+def test_categories_of_arrow_are_numbers_where_it_is_told():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"x": pandas.Categorical([10, 20, None, 10, 30]), "y": list("ababa")})
+    told = from_arrays(frame, kinds={"x": "real"})
+    assert told.x[:, 0].nan_to_num(-1).tolist() == [10, 20, -1, 10, 30]
+    assert told.schema[0].kind == "real"
+    assert from_arrays(frame).schema[0].categories == ("10", "20", "30")
+    words = frame.assign(y=frame.y.astype("category"))
+    with pytest.raises(DataError, match="expected numbers in column 'y', got 'a'"):
+        from_arrays(words, kinds={"y": "real"})
+
+
+def test_vast_numbers_are_no_names_of_categories():
+    for value in (1e300, -(2.0**53), float("inf")):
+        table = pa.table({"x": [1.0, value, 2.0], "y": [1.0, 2.0, 3.0]})
+        with pytest.raises(
+            DataError, match=r"whole numbers below 2⁵³, or words, in column 'x', go"
+        ):
+            from_arrays(table, kinds={"x": "categories"})
+    small = from_arrays(pa.table({"x": [2.0**53 - 1, 1.0]}), kinds={"x": "categories"})
+    assert small.schema[0].categories == ("1", str(2**53 - 1))
+
+
+def test_what_is_told_of_columns_holds_by_place_where_a_file_does_not_name_them(tmp_path, caplog):
+    kinds = {"town": "categories", "born": "dates:%d.%m.%Y", "age": "real"}
+    columns = ("town", "age", "born")
+    path = csv(tmp_path, "Oslo,3,01.02.2003\nRome,4,03.02.2001\n")
+    with caplog.at_level("INFO", "lowerbound"):
+        found = read(path, columns=columns, kinds=kinds, header=False)
+    assert "have no names, and are taken in the model's order" in caplog.text
+    assert found.columns == columns
+    cells = found.table(found.x)
+    assert cells["town"] == ["Oslo", "Rome"]
+    assert cells["born"] == [datetime.date(2003, 2, 1), datetime.date(2001, 2, 3)]
+    labelled = read(
+        path, columns=columns[:2], kinds={"town": "categories"}, header=False, labels="2"
+    )
+    assert (labelled.columns, len(labelled.classes)) == (columns[:2], 2)
+    with pytest.raises(DataError, match="expected the columns 'town', 'age', got 3 without names"):
+        read(path, columns=columns[:2], kinds={"town": "categories"}, header=False)
+
+
 def test_cells_are_written_anew_and_the_rest_stays_byte_for_byte(tmp_path):
     text = b'\xef\xbb\xbftown,"age",note\r\n\r\n Oslo ,,"a ""b"", c"\r\n"",7,NA\r\nRome,8.0,x'
     path = tmp_path / "t.csv"

@@ -13,24 +13,26 @@ import numpy as np
 
 from lowerbound.data.cells import TRUE
 from lowerbound.data.conversion import Raw, check_finite
+from lowerbound.data.schema import FEW_ROWS
 from lowerbound.errors import DataError
 from lowerbound.extras import needs
 
 log = logging.getLogger("lowerbound")
 
 FIRST_ROWS = 200
-FEW_ROWS = 20
 LISTED = 5
+MOST_EXACT = 2**53
 A_DAY = {"s": 86_400, "ms": 86_400e3, "us": 86_400e6, "ns": 86_400e9}
 
 
 @dataclass(frozen=True)
 class Misfit:
-    """A cell that its column cannot hold: ``value`` at ``place``."""
+    """A cell that its column cannot hold: ``value`` at ``place``, where ``wanted`` are expected."""
 
     column: str
     value: object
     place: str
+    wanted: str = "numbers"
 
 
 def first_numbers(column: Any) -> np.ndarray:
@@ -97,6 +99,8 @@ def as_column(column: Any, name: str, kind: str = "") -> Column | Misfit:
     pa = needs("pyarrow", "tables")
     pc = needs("pyarrow.compute", "tables")
 
+    if pa.types.is_dictionary(column.type) and kind not in ("", "categories"):
+        column = column.cast(column.type.value_type)
     number, date, instant = (
         is_number(column.type),
         pa.types.is_date(column.type),
@@ -105,7 +109,8 @@ def as_column(column: Any, name: str, kind: str = "") -> Column | Misfit:
     if pa.types.is_null(column.type):
         return np.full(len(column), np.nan), () if kind == "categories" else None, ""
     if number and kind == "categories":
-        column = _numerals(column)
+        if isinstance(column := _numerals(column, name), Misfit):
+            return column
     elif number:
         form = TRUE[0] if pa.types.is_boolean(column.type) else ""
         if pa.types.is_decimal(column.type):
@@ -140,14 +145,21 @@ def _coded(column: Any) -> tuple[np.ndarray, tuple[str, ...]]:
     return codes, tuple(named)
 
 
-def _numerals(column: Any) -> Any:
-    """Numbers as text, whole ones without a point; NaN as missing."""
+def _numerals(column: Any, name: str) -> Any:
+    """Numbers as text, whole ones without a point; NaN as missing.
+
+    Whole ones as floats that may stand for several are a `Misfit`.
+    """
     pa = needs("pyarrow", "tables")
     pc = needs("pyarrow.compute", "tables")
 
     if pa.types.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), None, column)
         if pc.all(pc.equal(column, pc.floor(column))).as_py() and column.null_count < len(column):
+            largest = pc.max(pc.abs(column)).as_py()
+            if largest >= MOST_EXACT:
+                place = f"a column of {column.type}"
+                return Misfit(name, largest, place, "whole numbers below 2⁵³, or words,")
             column = column.cast("int64")
     return column.cast("string")
 
@@ -233,7 +245,7 @@ def not_numbers(path: Path | str, misfits: Sequence[Misfit]) -> DataError:
     left = f" and {len(others) - LISTED:,} others" if len(others) > LISTED else ""
     name = first.column
     return DataError(
-        f"{path}: expected numbers in column {name!r}, got {first.value!r} in {first.place}"
+        f"{path}: expected {first.wanted} in column {name!r}, got {first.value!r} in {first.place}"
         + (f"; likewise {more}{left}" if others else "")
         + f"; correct such cells or leave them empty, or say kinds={{{name!r}: 'categories'}} "
         f"(--kind {name}=categories), or ignore, or labels={name!r} (--labels {name}) if it is the "

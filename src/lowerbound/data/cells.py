@@ -72,6 +72,8 @@ def fits(field: str, form: str) -> bool:
 def typed(column: Any, form: str) -> Any:
     """A column of text as its ``form`` has it: as instants, or as text that may be missing.
 
+    Arrow reads 2020-02-30 as the first of March: what it would not write as it is, Python reads.
+
     Raises:
         pyarrow.ArrowInvalid: a field is no such date.
     """
@@ -81,4 +83,12 @@ def typed(column: Any, form: str) -> Any:
     trimmed = pc.utf8_trim_whitespace(column)
     missing = pc.is_in(trimmed, pa.array(MISSING, trimmed.type))
     column = pc.if_else(missing, None, column if form == TEXT else trimmed)
-    return column if form == TEXT else pc.strptime(column, form, "s")
+    if form == TEXT:
+        return column
+    read = pc.strptime(column, form, "s")
+    odd = pc.unique(column.filter(pc.not_equal(pc.strftime(read, form), column)))
+    if wrong := [text for text in odd.to_pylist() if not is_date(text, form)]:
+        raise pa.ArrowInvalid(f"{wrong[0]!r} is no date")
+    dates = [datetime.datetime.strptime(text, form) for text in odd.to_pylist()]
+    exact = pa.array(dates, read.type).take(pc.index_in(column, odd))
+    return pc.coalesce(exact, read)

@@ -20,10 +20,11 @@ import numpy as np
 
 from lowerbound.data.arrow import Misfit, not_numbers, table_raw
 from lowerbound.data.cells import FALSE, TEXT, TRUE, TRUTH, fits, form_of, typed
+from lowerbound.data.columns import quoted
 from lowerbound.data.conversion import Parts, Raw, check_memory
 from lowerbound.data.header import MISSING, names_columns, numbers
 from lowerbound.data.reading import Reading
-from lowerbound.data.tables import BYTES, choose, gather
+from lowerbound.data.tables import BYTES, choose, gather, refuse_commas
 from lowerbound.errors import DataError, brief, shown
 from lowerbound.extras import needs
 
@@ -83,8 +84,11 @@ def read_csv(path: Path, reading: Reading) -> Parts:
 
     layout = layout_of(path, reading)
     own = set(reading.columns or ()) <= set(layout.names)
-    wanted = reading if layout.named or own else replace(reading, columns=None)
-    label, columns = choose(path, layout.names, wanted, layout.numbers)
+    if not layout.named and not own and reading.kinds:
+        layout = _by_position(path, layout, reading)
+    elif not layout.named and not own:
+        reading = replace(reading, columns=None)
+    label, columns = choose(path, layout.names, reading, layout.numbers)
     most = _count_lines(path)
     check_memory(BYTES * most * len(columns), str(path))
     cells = dict(zip(layout.names, zip(*layout.rows, strict=True), strict=False))
@@ -136,8 +140,23 @@ def read_csv(path: Path, reading: Reading) -> Parts:
         raw = replace(raw, labels=_as_numbers(raw.labels))
     forms = {name: "" if form == TEXT else form for name, form in forms.items()}
     raw = replace(raw, forms=forms, kinds=kinds)
+    refuse_commas(raw)
     plain = layout.named or raw.categories or raw.observed is not None or any(forms.values())
     return {"all": raw if plain or kinds else replace(raw, columns=None, forms={})}
+
+
+def _by_position(path: Path, layout: Layout, reading: Reading) -> Layout:
+    """``layout`` without names, with those of the columns that are asked for, in their order."""
+    columns = iter(reading.columns or ())
+    bare = [name for name in layout.names if name != reading.labels]
+    if len(bare) != len(reading.columns or ()):
+        raise DataError(
+            f"{path}: expected the columns {quoted(reading.columns or ())}, got {len(bare)} "
+            "without names; write them in the first line"
+        )
+    log.info("%s: its columns have no names, and are taken in the model's order", path.name)
+    names = tuple(name if name == reading.labels else next(columns) for name in layout.names)
+    return replace(layout, names=names)
 
 
 def _as_numbers(labels: np.ndarray) -> np.ndarray:
@@ -301,7 +320,8 @@ def _explain(
         for name, field in zip(layout.names, fields, strict=False):
             form, cell = forms.get(name, TEXT), field.strip()
             if name not in misfits and cell not in MISSING and not fits(cell, form):
-                misfits[name] = Misfit(name, field[:SHOWN_CHARACTERS], f"line {number}")
+                wanted = f"dates as {form}" if "%" in form else "numbers"
+                misfits[name] = Misfit(name, field[:SHOWN_CHARACTERS], f"line {number}", wanted)
     if misfits:
         return not_numbers(path, list(misfits.values()))
     return DataError(

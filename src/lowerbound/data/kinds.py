@@ -14,17 +14,15 @@ from torch import Tensor
 from lowerbound.data.columns import quoted
 from lowerbound.data.conversion import Raw
 from lowerbound.data.dataset import Data
-from lowerbound.data.schema import Field, Kind, Levels, Schema, Values, levels_of
+from lowerbound.data.schema import FEW_ROWS, Field, Kind, Levels, Schema, Values, levels_of
 from lowerbound.errors import DataError
 
 log = logging.getLogger("lowerbound")
 
-FEW_ROWS = 20
-"""Rows below which a column's values do not tell whether it varies, or counts something."""
 WIDE = 50
 """Columns of counts above which a table is one of counts, whatever is in a few of them."""
 NAMES, WORDS, REPEATED = 0.5, 3, 0.1
-SHOWN, LISTED, LONGEST, FIRST = 3, 40, 40, 10_000
+SHOWN, LINES, LONGEST, FIRST = 3, 40, 40, 10_000
 DATES = "%"
 
 
@@ -194,10 +192,12 @@ def column_table(data: Data, families: Sequence[str]) -> list[str]:
     """Lines that tell of each column: name, kind, first values, share missing, and its family."""
     first = data.take(FIRST).x
     rows = [("column", "kind", "such as", "missing", "family")]
-    for j, (field, family) in enumerate(zip(data.schema[:LISTED], families, strict=False)):
+    for j, (field, family) in enumerate(zip(data.schema[:LINES], families, strict=False)):
         values = first[:, j].double()
         known = values[~values.isnan()]
-        some = field.texts(known.unique()[:SHOWN] if field.categories else known[:SHOWN])
+        first_few = known.unique()[:SHOWN] if field.categories else known[:SHOWN]
+        worded = field.categories or field.form
+        some = field.texts(first_few) if worded else [f"{v:.7g}" for v in first_few.tolist()]
         kind = "dates" if DATES in field.form else str(field.kind)
         kind += f" ({len(field.categories)})" if field.categories else ""
         gaps = 1 - len(known) / len(values)
@@ -206,5 +206,5 @@ def column_table(data: Data, families: Sequence[str]) -> list[str]:
         rows.append((field.name, kind, shown, f"{gaps:.1%}" if gaps else "", family))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    more = len(data.schema) - LISTED
+    more = len(data.schema) - LINES
     return [*lines, *([f"and {more:,} others"] if more > 0 else [])]

@@ -23,7 +23,7 @@ from lowerbound.data.arrow import (
 from lowerbound.data.columns import quoted
 from lowerbound.data.conversion import Parts, Raw, check_memory
 from lowerbound.data.reading import Reading, Stamp
-from lowerbound.data.tables import BYTES, choose, gather
+from lowerbound.data.tables import BYTES, choose, gather, refuse_commas
 from lowerbound.errors import DataError, brief
 from lowerbound.extras import needs
 
@@ -36,7 +36,9 @@ def read_parquet(path: Path, reading: Reading) -> Parts:
     found = ParquetBlocks(path, reading)
     check_memory(BYTES * sum(found.rows) * len(found.columns) + found.packed, str(path))
     raw = gather(found.where, found.pieces(), sum(found.rows), found.columns)
-    return {"all": replace(raw, kinds=reading.kinds)}
+    raw = replace(raw, kinds=reading.kinds)
+    refuse_commas(raw)
+    return {"all": raw}
 
 
 def stored_parquet(path: Path, reading: Reading) -> ParquetBlocks:

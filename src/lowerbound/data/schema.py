@@ -15,6 +15,7 @@ tokens     codes 0…K−1 of the K words of a vocabulary
 
 from __future__ import annotations
 
+import datetime
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -35,6 +36,11 @@ MOST_COUNTED, LEAST_UNIT = 2**24, 1e-6
 NAMED = ("categories", "tokens")
 MOST_LEVELS, LEAST_TIMES = 20, 10
 MOMENT = "datetime64[us]"
+EPOCH = datetime.date(1970, 1, 1)
+FIRST_DAY, LAST_DAY = ((day - EPOCH).days for day in (datetime.date.min, datetime.date.max))
+A_SECOND = 1 / 86_400
+FEW_ROWS = 20
+"""Rows below which a column's values do not tell whether it varies, or counts something."""
 FALSE_OF = {"True": "False", "true": "false", "TRUE": "FALSE"}
 
 
@@ -176,8 +182,8 @@ class Field:
     def cells(self, values: Tensor) -> np.ndarray:
         """Values of a column, (n,), as Python has them: Nones, names, whole numbers, dates, …
 
-        Categories come by their names, dates as dates, and whole numbers and truth values are
-        rounded to the nearest.
+        Categories come by their names, dates as dates of the years 1 to 9999, and whole numbers
+        and truth values are rounded to the nearest.
         """
         x = values.detach().cpu().numpy()
         known = ~np.isnan(x) if x.dtype.kind == "f" else np.ones(x.shape, bool)
@@ -186,9 +192,11 @@ class Field:
             codes = np.rint(x[known]).astype(int).clip(0, len(self.categories) - 1)
             found[known] = np.array(self.categories, object)[codes]
         elif "%H" in self.form:
-            found[known] = (x[known].astype(np.float64) * 86_400e6).round().astype(MOMENT).tolist()
+            days = x[known].astype(np.float64).clip(FIRST_DAY, LAST_DAY + 1 - A_SECOND)
+            found[known] = (days * 86_400e6).round().astype(MOMENT).tolist()
         elif "%" in self.form:
-            found[known] = np.rint(x[known]).astype("datetime64[D]").tolist()
+            days = np.rint(x[known]).clip(FIRST_DAY, LAST_DAY)
+            found[known] = days.astype("datetime64[D]").tolist()
         elif self.form == "whole":
             found[known] = np.rint(x[known].astype(np.float64)).astype(int)
         elif self.form:
@@ -200,10 +208,16 @@ class Field:
     def texts(self, values: Tensor) -> list[str]:
         """``values`` of a column, (n,), as a CSV file has them, nothing where one is missing.
 
+        Numbers have the digits that give them back in their dtype.
+
         >>> Field("born", "real", form="%d.%m.%Y").texts(torch.tensor([0.0, torch.nan]))
         ['01.01.1970', '']
         """
-        return [self._text(value) for value in self.cells(values)]
+        if self.form or self.categories:
+            return [self._text(value) for value in self.cells(values)]
+        x = values.detach().cpu().numpy()
+        texts = x.astype(str).tolist()
+        return ["" if text == "nan" else text.removesuffix(".0") for text in texts]
 
     def _text(self, value: Any) -> str:
         if value is None:
@@ -211,8 +225,8 @@ class Field:
         if isinstance(value, bool):
             return self.form if value else FALSE_OF[self.form]
         if "%" in self.form:
-            return value.strftime(self.form)
-        return f"{value:.7g}" if isinstance(value, float) and abs(value) < 1e7 else str(value)
+            return value.strftime(self.form.replace("%Y", f"{value.year:04}"))
+        return str(value)
 
     def check(self, values: Values, where: str) -> None:
         """Refuse values that are not of this kind; ``where`` they are is said in the message.

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from lowerbound.data.arrow import doubt, first_numbers, in_order, row_name, table_raw
+from lowerbound.data.arrow import LISTED, doubt, first_numbers, in_order, row_name, table_raw
 from lowerbound.data.columns import pick, quoted
 from lowerbound.data.conversion import Raw
 from lowerbound.data.reading import Reading
@@ -25,6 +25,8 @@ log = logging.getLogger("lowerbound")
 LABELS = ("label", "class")
 UNNAMED = re.compile(r"|unnamed: \d+|__index_level_\d+__", re.IGNORECASE)
 COUNTERS = ("index", "id")
+COMMAS = re.compile(r"[-+]?(\d{1,3}(\.?\d{3})*,\d+|\d{1,3}(,\d{3})+(\.\d+)?)")
+"""Numbers with a decimal comma, or commas between thousands."""
 BYTES = 16
 """In memory of one value of a table while it is read: as float64, and as it is kept."""
 
@@ -55,8 +57,35 @@ def read_frame(frame: Any, labels: Any, name: str, kinds: Mapping[str, str]) -> 
 
     label, columns = choose(name, tuple(table.column_names), reading, first, auto=named)
     raw = table_raw(name, table, label, columns, row_name, kinds=kinds)
+    raw = replace(raw, kinds=kinds)
+    refuse_commas(raw)
     doubt(name, {n: c for n, c in raw.categories.items() if n not in kinds}, len(raw.x))
-    return replace(raw, kinds=kinds)
+    return raw
+
+
+def refuse_commas(raw: Raw) -> None:
+    """Refuse columns of categories most of which are numbers with commas, unless they were told.
+
+    Raises:
+        DataError: all such columns, in one message.
+    """
+    found = {}
+    for name, names in raw.categories.items():
+        odd = np.array([COMMAS.fullmatch(text.strip()) is not None for text in names], bool)
+        if name in raw.kinds or not odd.any():
+            continue
+        codes = raw.x[:, (raw.columns or ()).index(name)]
+        if 2 * odd[codes[~np.isnan(codes)].astype(int)].sum() > (~np.isnan(codes)).sum():
+            found[name] = names[int(odd.argmax())]
+    if found:
+        some = list(found.items())[:LISTED]
+        shown = ", ".join(f"{text!r} in column {name!r}" for name, text in some)
+        more = f" and {len(found) - LISTED:,} others" if len(found) > LISTED else ""
+        raise DataError(
+            f"{raw.where}: expected numbers with a decimal point and nothing between thousands, "
+            f"got {shown}{more}; write them so, or say kinds={{{some[0][0]!r}: 'categories'}} "
+            f"(--kind {some[0][0]}=categories) where they are words"
+        )
 
 
 def _table(frame: Any, name: str) -> Any:
@@ -187,8 +216,7 @@ def _is_counter(name: str, names: tuple[str, ...], first: Callable[[str], np.nda
 def gather(where: str, blocks: Iterable[Raw], most: int, columns: tuple[str, ...]) -> Raw:
     """Blocks of a table of at most ``most`` rows as one, each let go once it is taken in.
 
-    Categories are numbered in sorted order, numerals by size; those of one block that tells their
-    order, as it does.
+    Categories are numbered in sorted order, numerals by size.
     """
     x, n = np.empty((most, len(columns))), 0
     classes, labels_from = [], None
