@@ -593,15 +593,18 @@ def test_cells_are_written_anew_and_the_rest_stays_byte_for_byte(tmp_path):
     )
     gaps = torch.tensor([[True, False], [False, True], [False, False]])
     table = torch.tensor([[41.4, 0], [7, 0], [8, 0]])
-    found = rewrite(path, fields, gaps, [table], Reading())
+    columns = Reading(columns=("age", "town"))
+    found = rewrite(path, fields, gaps, [table], columns)
     expected = text.replace(b"Oslo ,,", b"Oslo ,41,").replace(b'"",7', b'"Bath, UK",7')
     assert found == expected
-    several = rewrite(path, fields, gaps, [table, table + 1], Reading()).decode("utf-8-sig")
+    several = rewrite(path, fields, gaps, [table, table + 1], columns, numbered=True)
+    assert several.count(b"\r\n") == several.count(b"\n") == 8
+    several = several.decode().removeprefix("\ufeff")
     rows = [line.split(",")[0] for line in several.splitlines() if line]
     assert rows == ["draw", "1", "1", "1", "2", "2", "2"]
     assert "2, Oslo ,42," in several
     with pytest.raises(DataError, match="expected the 2 rows that were read, got 3"):
-        rewrite(path, fields, gaps[:2], [table[:2]], Reading())
+        rewrite(path, fields, gaps[:2], [table[:2]], columns)
     write(tmp_path, {"town": pa.array(["Bath", None]).dictionary_encode(), "age": [None, 3]})
     bath = (Field("town", "categories", categories=("Bath",)), Field("age", "real", form="whole"))
     holes = torch.tensor([[False, True], [True, False]])
@@ -611,3 +614,77 @@ def test_cells_are_written_anew_and_the_rest_stays_byte_for_byte(tmp_path):
     )
     filled = parquet.read_table(tmp_path / "u.parquet").to_pydict()
     assert filled == {"town": ["Bath", "Bath"], "age": [2, 3]}
+
+
+def test_quotes_open_where_a_cell_begins_and_hold_line_breaks(tmp_path):
+    text = 'a,b,c,d\n1,,5" pipe,2\n,6" x,"y\n,""z"""q,\n2,"u",,5" pipe\n\n3,v,w,2\n'
+    path = csv(tmp_path, text)
+    data = read(path, kinds={"b": "categories", "d": "categories"})
+    gaps = data.x.isnan()
+    assert gaps.nonzero().tolist() == [[0, 1], [1, 0], [1, 3], [2, 2]]
+    codes = torch.tensor([field.categories is None for field in data.schema]) * 9.0
+    found = rewrite(path, data.schema, gaps, [torch.where(gaps, codes, data.x)], Reading())
+    names = [field.categories[0] if field.categories else "" for field in data.schema]
+    assert names == ["", '6" x', '5" pipe', "2"]
+    expected = text.replace("1,,", '1,"6"" x",').replace("\n,6", "\n9,6").replace("q,\n", "q,2\n")
+    assert found.decode() == expected.replace('"u",,', '"u","5"" pipe",')
+
+
+def test_draws_are_numbered_and_the_mark_at_the_start_is_kept_once(tmp_path):
+    path = csv(tmp_path, "\ufeff,1.5\n4.2,")
+    gaps = torch.tensor([[True, False], [False, True]])
+    fields, table = (Field("0", "real"), Field("1", "real")), torch.full((2, 2), 9.0)
+    bare = Reading(header=False)
+    for draws, expected in {
+        1: "\ufeff1,9,1.5\n1,4.2,9",
+        2: "\ufeff1,9,1.5\n1,4.2,9\n2,9,1.5\n2,4.2,9",
+    }.items():
+        found = rewrite(path, fields, gaps, [table] * draws, bare, numbered=True)
+        assert found.decode() == expected
+    assert rewrite(path, fields, gaps, [table], bare).decode() == "\ufeff9,1.5\n4.2,9"
+    for path in (
+        csv(tmp_path, "draw,b\n,1\n4,\n"),
+        write(tmp_path, {"draw": [None, 4.0], "b": [1.0, None]}),
+    ):
+        assert rewrite(path, fields, gaps, [table], Reading())
+        with pytest.raises(DataError, match=r"expected no column called 'draw', .*; rename it"):
+            rewrite(path, fields, gaps, [table], Reading(), numbered=True)
+    with pytest.raises(DataError, match="expected the 2 columns that were read, got 'a', 'b', 'c'"):
+        rewrite(csv(tmp_path, "a,b,c\n1,,\n,2,\n"), fields, gaps, [table], Reading())
+
+
+def test_columns_of_parquet_keep_their_types(tmp_path):
+    grades = pa.array(["low", "mid", "high"])
+    codes = pa.array([0, None, 2], pa.int8())
+    columns = {
+        "grade": pa.DictionaryArray.from_arrays(codes, grades, ordered=True),
+        "town": pa.array(["Rome", None, "Rome"]).dictionary_encode(),
+        "small": pa.array([1, None, -3], pa.int8()),
+        "nothing": pa.nulls(3),
+        "none": pa.nulls(3),
+    }
+    path = write(tmp_path, columns)
+    fields = (
+        Field("grade", "categories", categories=("low", "mid", "high")),
+        Field("town", "categories", categories=("Oslo", "Rome")),
+        Field("small", "real", form="whole"),
+        Field("nothing", "real"),
+        Field("none", "categories", categories=("a", "b")),
+    )
+    gaps = torch.tensor([[False] * 3 + [True] * 2, [True] * 5, [False] * 3 + [True] * 2])
+    table = torch.tensor([[1, 0, 300, 2.5, 1.0]]).expand(3, 5)
+    draws = [table, table * torch.tensor([2, 0, -1, 1, 0.0])]
+    written = tmp_path / "u.parquet"
+    written.write_bytes(rewrite(path, fields, gaps, draws, Reading(), numbered=True))
+    found = parquet.read_table(written)
+    assert found.to_pydict() == {
+        "draw": [1] * 3 + [2] * 3,
+        "grade": ["low", "mid", "high", "low", "high", "high"],
+        "town": ["Rome", "Oslo", "Rome"] * 2,
+        "small": [1, 127, -3, 1, -128, -3],
+        "nothing": [2.5] * 6,
+        "none": ["b"] * 3 + ["a"] * 3,
+    }
+    assert found.schema.field("grade").type == columns["grade"].type
+    assert found["grade"].chunk(0).dictionary == grades
+    assert found.schema.field("small").type == pa.int8()

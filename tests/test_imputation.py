@@ -14,6 +14,7 @@ from torch import nn
 import lowerbound as lb
 from lowerbound import evaluation
 from lowerbound.data import Dataset
+from lowerbound.data.rewriting import rewrite
 from lowerbound.errors import ConfigurationError, DataError
 from lowerbound.networks import FieldInputs, Given
 from lowerbound.transforms import Codes, PerField
@@ -149,7 +150,11 @@ def test_what_gives_elements_no_probability_of_their_own_is_refused():
         evaluation.impute(model, torch.full((2, 5), NAN))
 
 
-def test_a_table_goes_through_all_commands_and_comes_back_as_it_is_written(tmp_path, run):  # noqa: F811
+def test_a_table_goes_through_all_commands_and_comes_back_as_it_is_written(
+    tmp_path,
+    run,  # noqa: F811
+    monkeypatch,
+):
     data, folder = tmp_path / "people.csv", tmp_path / "r"
     data.write_text(people())
     code, _, err = run("train", "mlp", "--data", data, "--out", folder, *SMALL)
@@ -196,3 +201,17 @@ def test_a_table_goes_through_all_commands_and_comes_back_as_it_is_written(tmp_p
     code, _, err = run("impute", folder, "--data", data, "--out", tmp_path / "x.parquet")
     assert code == 2
     assert "expected --out to be a .csv file" in err
+    before = data.read_bytes()
+    code, _, err = run("impute", folder, "--data", data, "--out", tmp_path / "r/../people.csv")
+    assert (code, data.read_bytes()) == (2, before)
+    assert "expected --out to be another file than --data" in err
+    data.write_text(people())
+
+    def changing(*parts, **options):
+        data.write_text(people().replace("Oslo", "Rome", 1))
+        return rewrite(*parts, **options)
+
+    monkeypatch.setattr("lowerbound.data.rewriting.rewrite", changing)
+    code, _, err = run(*command, "--out", tmp_path / "late.csv")
+    assert (code, "which was changed since" in err) == (3, True)
+    assert not (tmp_path / "late.csv").exists()

@@ -41,7 +41,7 @@ def impute(
         lowerbound impute runs/p --data people.csv --out draws.csv --draws 10
     """
     from lowerbound import evaluation
-    from lowerbound.data.reading import Reading
+    from lowerbound.data.reading import Reading, Stamp
     from lowerbound.data.rewriting import rewrite
     from lowerbound.files import write_atomic
     from lowerbound.runs import Run
@@ -50,6 +50,12 @@ def impute(
         raise ConfigurationError(
             f"expected --out to be a {data.suffix or '.csv'} file, as --data is, got {str(out)!r}"
         )
+    if out.resolve() == data.resolve():
+        raise ConfigurationError(
+            f"expected --out to be another file than --data, got {str(out)!r} for both; "
+            "choose another name"
+        )
+    stamp = Stamp.of(data)
     run = Run.open(folder, device, rereading)
     examples = run.other(str(data), labels)
     fields = run.fields or examples.schema
@@ -66,8 +72,10 @@ def impute(
     gaps = examples.x.isnan()
     header = run.description.source.header if run.is_described else None
     tables = [found.x] if found.draws is None else list(found.draws)
-    reading = Reading(labels=labels, header=header)
-    write_atomic(out, rewrite(data, fields, gaps, tables, reading))
+    reading = Reading(labels=labels, header=header, columns=examples.columns)
+    content = rewrite(data, fields, gaps, tables, reading, numbered=draws > 0)
+    stamp.check()
+    write_atomic(out, content)
     note(f"wrote {out}")
     cells = {f.name: n for f, n in zip(fields, gaps.sum(0).tolist(), strict=True) if n}
     worth = found.effective_samples
