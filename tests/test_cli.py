@@ -108,7 +108,7 @@ def test_version(run):
 
 
 COMMANDS = [
-    *("train", "evaluate", "rates", "report", "diagnose", "outliers", "reconstruct"),
+    *("train", "evaluate", "rates", "report", "diagnose", "outliers", "impute", "reconstruct"),
     *("sample", "embed", "interpolate", "vary"),
     *("compress", "decompress", "recipes", "data list", "data get"),
 ]

@@ -241,12 +241,10 @@ def test_what_is_masked_is_missing():
     assert listed.observed.tolist() == [[True, False], [True, True]]
 
 
-def test_nan_in_a_frame_may_be_missing():
+def test_nan_in_a_frame_is_missing_as_nulls_are():
     pa = pytest.importorskip("pyarrow")
     frame = pa.table({"a": [0.5, np.nan, 2.5], "b": [1.5, 2.5, None]})
-    with pytest.raises(DataError, match="got nan in row 1"):
-        from_arrays(frame)
-    observed = from_arrays(frame, missing=True).observed
+    observed = from_arrays(frame).observed
     assert observed.tolist() == [[True, True], [False, True], [True, False]]
 
 

@@ -20,7 +20,12 @@ PARTS = {**LIKELIHOODS, **POSTERIORS} | {
     name: lambda _, name=name: (ROWS | SEQUENCES)[name]
     for name in ("Heterogeneous", "Autoregressive")
 }
-CODED = {"Nominal": slice(None), "Autoregressive": slice(None), "Heterogeneous": [0]}
+CODED = {
+    "Nominal": slice(None),
+    "Ordinal": slice(None),
+    "Autoregressive": slice(None),
+    "Heterogeneous": [0],
+}
 
 
 def like(module: nn.Module) -> nn.Module:

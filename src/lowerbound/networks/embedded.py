@@ -106,7 +106,7 @@ class SharedMLP(nn.Module):
 
     def forward(
         self,
-        z: Float[Tensor, "batch latent"],
+        z: Float[Tensor, "batch ..."],
         context: Float[Tensor, "batch features"] | None = None,
     ) -> Float[Tensor, "batch out"]:
         told = self.mlp(z, context)
