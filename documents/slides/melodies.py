@@ -23,7 +23,7 @@ DATA = "folk-tunes"
 SHORT = Training(
     epochs=4, batch_size=256, learning_rate=2e-3, schedule="cosine", clip_norm=1.0, compile=False
 )
-LONG = replace(SHORT, epochs=2, batch_size=32, learning_rate=1.5e-3, warmup_epochs=0.05)
+LONG = replace(SHORT, epochs=1)
 WEIGHTED = ELBO(beta=0.1)
 BITS = "bits per melody"
 PAIRS, STATIONS, SHOWN = 500, 8, 4
@@ -32,14 +32,13 @@ PAPER = {  # steps that are right, teacher-forced and sampled
     "16 bars, flat": (0.883, 0.620),
     "16 bars, hierarchical": (0.919, 0.812),
 }
-LARGER: dict[str, Any] = {"latent_dim": 256, "network.parts": 8}
+LARGER: dict[str, Any] = {"latent_dim": 192, "likelihood.hidden": 192}
 DECODERS: dict[str, dict[str, Any]] = {
-    "flat": {"segments": 1, "features": 256, "hidden": 128},
+    "flat": {"likelihood.segments": 1, "likelihood.features": 256},
     "hierarchical": {
-        "segments": 64,
-        "features": 64,
-        "hidden": 128,
-        "network": {"part": "SharedMLP", "hidden": [1024], "parts": 8},
+        "likelihood.segments": 16,
+        "likelihood.features": 128,
+        "likelihood.network": {"part": "Conductor", "hidden": 256},
     },
 }
 
@@ -53,12 +52,12 @@ def two_bars(bench: Bench) -> VAE:
 
 
 def sixteen_bars(bench: Bench, decoder: str) -> VAE:
-    """Windows of 16 bars, by an LSTM over all steps, or by one for each beat."""
+    """Windows of 16 bars, by an LSTM over all steps, or by one for each bar under a conductor."""
     train = bench.data(DATA, bars=16).train
-    settings = {f"likelihood.{name}": value for name, value in DECODERS[decoder].items()}
+    settings = LARGER | DECODERS[decoder]
     return bench.train(
         f"melodies-16-{decoder}",
-        lambda: recipes.melodies(train, **LARGER, **settings).model,
+        lambda: recipes.melodies(train, **settings).model,
         WEIGHTED,
         LONG,
         data=train,
