@@ -190,10 +190,11 @@ def scored_by(
         names, samples = [each for each in names if each != "regret"], 2
     train = known.take(bench.few(SIDE, QUICK_SIDE))
     x, reference = (Measures(model, each, samples, bench.seed) for each in (data, train))
-    kept = read(path, key)
-    found = {each: kept[each] if each in kept else score(each, x, reference) for each in names}
-    write_atomic(path, safetensors.torch.save(found, {"key": key}))
-    return found
+    found = read(path, key)
+    if new := [each for each in names if each not in found]:
+        found |= {each: score(each, x, reference) for each in new}
+        write_atomic(path, safetensors.torch.save(found, {"key": key}))
+    return {each: found[each] for each in names}
 
 
 def read(path: Path, key: str) -> dict[str, Tensor]:

@@ -197,7 +197,6 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Estimat
     """Codes of rows: the mean of q(z|x).
 
     >>> from sklearn.datasets import load_wine
-    >>> from sklearn.preprocessing import StandardScaler
     >>> X, y = load_wine(return_X_y=True)
     >>> VAETransformer(latent_dim=2, steps=20, random_state=0).fit_transform(X).shape
     (178, 2)
