@@ -1,10 +1,11 @@
-"""Melodies: reading MIDI and ABC into windows of tokens, tune by tune."""
+"""Melodies: reading MIDI, ABC and MusicXML into windows of tokens, tune by tune."""
 
 from __future__ import annotations
 
 import io
 import struct
 import wave
+import zipfile
 
 import numpy as np
 import pytest
@@ -23,7 +24,8 @@ from lowerbound.music.attributes import (
 )
 from lowerbound.music.kinship import families
 from lowerbound.music.melody import OFF_GRID, OUT_OF_RANGE, Melody, extract
-from lowerbound.music.reading import read_files
+from lowerbound.music.musicxml import read_musicxml
+from lowerbound.music.reading import files_in, read_files
 from lowerbound.music.score import Metre, Unusable, read_midi
 from lowerbound.music.tokens import sounding, transpose
 from lowerbound.music.windows import windows
@@ -93,7 +95,7 @@ def test_a_midi_file_of_either_type_and_any_resolution_gives_its_notes():
         (midi(track(*note(0, 4, 38, channel=9))), "but perhaps percussion"),
         (midi(track(*note(0, 2**20, 60))), "longer than"),
         (midi(track(*scale(60))) + bytes(2**23), "more than 8 MiB"),
-        (midi(track(metre(0, 0, 2), *scale(60))), "metres that cannot be"),
+        (midi(track(metre(0, 0, 2), *scale(60))), "a metre that cannot be, 0/4"),
     ],
 )
 def test_a_midi_file_that_cannot_be_used_is_told_in_a_few_words(content, reason):
@@ -273,6 +275,71 @@ def test_files_are_read_one_by_one_and_what_cannot_be_used_is_counted(tmp_path):
         "of which abc2midi makes nothing": 1,
         "without a tune, which begins with X:": 1,
     }
+
+
+def xml(*bars, head=""):
+    """A score in MusicXML of one part, a clarinet that sounds two semitones lower."""
+    measures = "".join(f"<measure number='{i}'>{bar}</measure>" for i, bar in enumerate(bars))
+    return f"""<?xml version="1.0" encoding="UTF-8"?>{head}
+        <score-partwise version="4.0"><part-list><score-part id="P1">
+        <part-name>Clarinet</part-name></score-part></part-list>
+        <part id="P1">{measures}</part></score-partwise>""".encode()
+
+
+def written(step, duration, extra="", octave=4):
+    pitch = f"<pitch><step>{step}</step><octave>{octave}</octave></pitch>"
+    return f"<note>{pitch}<duration>{duration}</duration>{extra}</note>"
+
+
+FIRST_BAR = """<attributes><divisions>4</divisions><time><beats>2</beats><beat-type>4</beat-type>
+    </time><transpose><diatonic>-1</diatonic><chromatic>-2</chromatic></transpose></attributes>"""
+UPBEAT = FIRST_BAR + written("D", 2)
+CHORD = "<harmony><root><root-step>C</root-step></root><kind>major</kind></harmony>"
+GRACE = "<note><grace/><pitch><step>G</step><octave>5</octave></pitch></note>"
+FULL = CHORD + GRACE + written("D", 4) + written("E", 4, "<tie type='start'/>")
+TIED = written("E", 4, "<tie type='stop'/>") + "<note><rest/><duration>4</duration></note>"
+REPEAT = "<barline location='right'><repeat direction='backward'/></barline>"
+
+
+def test_musicxml_gives_what_sounds_with_its_repeats_and_its_bars():
+    score = read_musicxml(xml(UPBEAT, FULL, TIED, FULL + REPEAT))
+    melody = extract(score, track="clarinet")
+    first = [C4, HOLD, C4, HOLD, HOLD, HOLD, C4 + 2, *[HOLD] * 7, OFF, *[HOLD] * 3]
+    assert melody.tokens[:18].tolist() == first
+    assert melody.tokens[18:26].tolist() == [C4, *[HOLD] * 3, C4 + 2, *[HOLD] * 3]
+    assert melody.tokens[26:28].tolist() == first[:2]  # from the beginning again
+    starts = [(metre.name, metre.start) for metre in melody.metres]
+    assert starts == [("2/4", 0), ("2/4", 2), ("2/4", 28)]
+    assert melody.others == 0
+
+
+def test_compressed_musicxml_is_read_beside_other_files(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.MXL", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("META-INF/container.xml", "<rootfile full-path='inside/a.xml'/>")
+        archive.writestr("inside/a.xml", xml(UPBEAT, FULL))
+    (tmp_path / "b.musicxml").write_bytes(xml(UPBEAT, FULL).decode().encode("utf-16"))
+    found = read_files(files_in(tmp_path))
+    assert found.names == ("a.MXL", "b.musicxml")
+    assert found.found[0].tokens.tolist() == found.found[1].tokens.tolist()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "no MusicXML"),
+        (b"PK" + bytes(20), "damaged"),
+        (b"<?xml version='1.0' encoding='no-such'?><score-partwise/>", "in no encoding"),
+        (xml(UPBEAT)[:-30], "damaged"),
+        (xml(FIRST_BAR), "without notes"),
+        (xml(UPBEAT, head="<!DOCTYPE a [<!ENTITY b 'c'>]>"), "with entities"),
+        (xml(UPBEAT + REPEAT.replace("'backward'", "'backward' times='9'")), "more than 8 times"),
+        (xml(UPBEAT) + bytes(2**22), "more than 4 MiB"),
+        (xml(UPBEAT.replace("<beats>2", "<beats>99")), "a metre that cannot be"),
+    ],
+)
+def test_musicxml_that_cannot_be_used_is_told_in_a_few_words(content, reason):
+    with pytest.raises(Unusable, match=reason):
+        read_musicxml(content)
 
 
 def test_midi_that_is_written_is_read_as_the_same_melodies():

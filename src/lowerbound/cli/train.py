@@ -25,7 +25,7 @@ def train(
         str | None,
         typer.Option(
             help="digits, mnist, fashion-mnist, folk-tunes, or your own: .npy, .npz, IDX, .csv, "
-            ".parquet, .mid, .abc, a folder of images, of melodies or of .parquet files.",
+            ".parquet, .mid, .abc, .musicxml, a folder of images, melodies or .parquet files.",
             autocompletion=known_data,
         ),
     ] = None,

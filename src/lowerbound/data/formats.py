@@ -288,8 +288,8 @@ def _refuse(path: Path) -> NoReturn:
     hint = "; put the images into a folder and name that" if path.suffix in SUFFIXES else ""
     raise DataError(
         f"{path}: expected a folder of images, of melodies or of .parquet files, or a file .npy, "
-        ".npz, .csv, .tsv, .parquet, .mid, .abc or IDX (.idx, -ubyte, plain or .gz), got a file "
-        f"{path.suffix or 'without suffix'}{hint}"
+        ".npz, .csv, .tsv, .parquet, .mid, .abc, .musicxml, .mxl or IDX (.idx, -ubyte, plain or "
+        f".gz), got a file {path.suffix or 'without suffix'}{hint}"
     )
 
 
@@ -372,6 +372,8 @@ FORMATS: dict[str, Format] = {
     ".mid": Format(read_melodies, "a MIDI file", OPTIONS),
     ".midi": Format(read_melodies, "a MIDI file", OPTIONS),
     ".abc": Format(read_melodies, "an ABC file", OPTIONS),
+    ".musicxml": Format(read_melodies, "a MusicXML file", OPTIONS),
+    ".mxl": Format(read_melodies, "a MusicXML file", OPTIONS),
     "folder": Format(
         _read_folder,
         "a folder, whose sub-folders are the classes",

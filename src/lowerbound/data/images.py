@@ -79,7 +79,7 @@ def _list(folder: Path) -> tuple[list[Path], np.ndarray | None]:
     if not any(classes.values()):
         raise DataError(
             f"{folder}: expected images ({', '.join(sorted(SUFFIXES))}), in the folder itself or "
-            "in one sub-folder per class, or melodies (.abc, .mid, .midi), got none"
+            "in one sub-folder per class, or melodies (.abc, .mid, .musicxml), got none"
         )
     for name, inside in classes.items():
         if any("\ud800" <= letter <= "\udfff" for letter in name):  # bytes that are no UTF-8

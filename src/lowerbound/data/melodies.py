@@ -159,7 +159,8 @@ def _windows(
     what = f"windows of {reading.bars} bars in {reading.metre}"
     if not len(found.tokens):
         raise DataError(
-            f"{source}: expected melodies with {what}, in MIDI (.mid) or ABC (.abc), got none "
+            f"{source}: expected melodies with {what}, in MIDI (.mid), ABC (.abc) or "
+            "MusicXML (.musicxml, .mxl), got none "
             f"(left out: {left_out or 'nothing'}); choose other bars= or metre= (--bars, --metre), "
             "or add some"
         )

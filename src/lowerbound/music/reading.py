@@ -12,10 +12,17 @@ from lowerbound.errors import StorageError
 from lowerbound.files import read_regular
 from lowerbound.music import abc
 from lowerbound.music.melody import Melody, extract
+from lowerbound.music.musicxml import read_musicxml
 from lowerbound.music.score import MOST_BYTES, Unusable, read_midi
 
-MIDI, ABC = (".mid", ".midi"), (".abc",)
-SUFFIXES = MIDI + ABC
+READERS = {
+    ".mid": read_midi,
+    ".midi": read_midi,
+    ".musicxml": read_musicxml,
+    ".mxl": read_musicxml,
+}
+"""Of the files of one melody; a book in ABC has many."""
+SUFFIXES = (*READERS, ".abc")
 MOST_BOOK_BYTES = 64 * 2**20
 
 
@@ -47,7 +54,7 @@ def files_in(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[Path]:
 
 
 def read_files(paths: Iterable[Path], track: str | None = None) -> Melodies:
-    """The melodies in files: of MIDI one each, of a book in ABC all.
+    """The melodies in files: of MIDI and MusicXML one each, of a book in ABC all.
 
     ``track`` is the name of the track to take; see `melody.extract`.
     """
@@ -58,7 +65,7 @@ def read_files(paths: Iterable[Path], track: str | None = None) -> Melodies:
         score = next(scores) if isinstance(source, str) else source
         try:
             if isinstance(score, Path):
-                score = read_midi(_content(score, MOST_BYTES))
+                score = READERS[score.suffix.lower()](_content(score, MOST_BYTES))
             if isinstance(score, Unusable):
                 raise score
             found.append(extract(score, track))
@@ -70,7 +77,7 @@ def read_files(paths: Iterable[Path], track: str | None = None) -> Melodies:
 
 def _sources(path: Path) -> Iterator[tuple[str, Path | str | Unusable]]:
     """What there is to read in a file, with its name: all of it, or each tune of a book."""
-    if path.suffix.lower() in MIDI:
+    if path.suffix.lower() in READERS:
         yield path.name, path
         return
     try:

@@ -1,4 +1,4 @@
-"""Notes and metres, as a MIDI file has them.
+"""Notes and metres, as files have them.
 
 What is read comes from anywhere: headers are checked first, sizes are limited, and what cannot be
 used is one `Unusable`, whose reason is counted by who reads many files.
@@ -7,7 +7,7 @@ used is one `Unusable`, whose reason is counted by who reads many files.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from operator import itemgetter
 
@@ -52,6 +52,10 @@ class Metre:
     beats: int
     unit: int
 
+    def __post_init__(self) -> None:
+        if not 1 <= self.beats <= 64 or self.unit not in (1, 2, 4, 8, 16, 32):
+            raise Unusable(f"damaged (a metre that cannot be, {self.name})")
+
     @property
     def name(self) -> str:
         """Such as "6/8"."""
@@ -65,7 +69,7 @@ class Metre:
 
 @dataclass(frozen=True)
 class Score:
-    """What a MIDI file says of pitches and times.
+    """What a file says of pitches and times.
 
     Attributes:
         tracks: those of pitched instruments that have notes.
@@ -89,24 +93,36 @@ def read_midi(content: bytes) -> Score:
     try:
         file = symusic.Score.from_midi(content)
         steps = file.tpq / PER_QUARTER
-        if file.note_num() > MOST_NOTES:
-            raise Unusable(f"of more than {MOST_NOTES:,} notes")
-        tracks = tuple(_track(track, steps) for track in file.tracks if not track.is_drum)
+        check_number(file.note_num())
+        tracks = [_track(track, steps) for track in file.tracks if not track.is_drum]
         signatures = [(s.time / steps, s.numerator, s.denominator) for s in file.time_signatures]
     except Unusable:
         raise
     except Exception as error:  # a decoder that meets damage can raise anything
         raise Unusable(f"damaged ({brief(error)})") from None
+    return made_of(tracks, _metres(signatures))
+
+
+def check_number(notes: int) -> None:
+    """Raises Unusable: so many notes are too many."""
+    if notes > MOST_NOTES:
+        raise Unusable(f"of more than {MOST_NOTES:,} notes")
+
+
+def made_of(tracks: Iterable[Track], metres: Iterable[Metre]) -> Score:
+    """The score of those ``tracks`` that have notes.
+
+    Raises:
+        Unusable: there are none, or times that cannot be.
+    """
     tracks = tuple(track for track in tracks if len(track.start))
     if not tracks:
         raise Unusable("without notes, but perhaps percussion")
     if max(track.end.max() for track in tracks) > MOST_STEPS:
         raise Unusable(f"longer than {MOST_STEPS:,} sixteenths")
-    if min(track.start.min() for track in tracks) < 0 or any(
-        not 1 <= n <= 64 or d not in (1, 2, 4, 8, 16, 32) for _, n, d in signatures
-    ):
-        raise Unusable("damaged (times or metres that cannot be)")
-    return Score(tracks, tuple(_metres(signatures)))
+    if min(track.start.min() for track in tracks) < 0:
+        raise Unusable("damaged (times before the beginning)")
+    return Score(tracks, tuple(metres))
 
 
 def _metres(signatures: list[tuple[float, int, int]]) -> Iterator[Metre]:
