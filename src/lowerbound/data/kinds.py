@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -26,6 +27,30 @@ SHOWN, LINES, LONGEST, FIRST = 3, 40, 40, 10_000
 DATES = "%"
 
 
+class Column(NamedTuple):
+    """What a column of a table holds: by its values alone, and by these or what was said."""
+
+    by_values: Kind
+    kind: Kind
+    levels: Levels = None
+
+    @classmethod
+    def of(cls, x: Tensor, form: str, told: str = "", levels: Levels = None) -> Column:
+        """That of the values x, (n,), NaN where missing, of this ``form`` and ``told`` kind.
+
+        ``levels`` are as `levels_of` has them.
+        """
+        kind = Values.of(x).kind
+        told = (told or ("dates" if DATES in form else "")).partition(":")[0]
+        if told == "ordinal":
+            return cls(kind, told, tuple(x[~x.isnan()].unique().tolist()))
+        if told:
+            return cls(kind, "real" if told == "dates" else told)  # type: ignore[arg-type]
+        if levels and kind != "binary":
+            return cls(kind, "ordinal", levels)
+        return cls(kind, _of_measures(x, kind))
+
+
 def column_schema(raw: Raw, x: Tensor, kind: Kind, *, gaps: bool, known: bool) -> Schema:
     """A field for x (n, …) as a whole, of ``kind``, or for each named column, of its own kind.
 
@@ -39,31 +64,53 @@ def column_schema(raw: Raw, x: Tensor, kind: Kind, *, gaps: bool, known: bool) -
     shape = tuple(x.shape[1:])
     if raw.columns is None or raw.vocabulary is not None:
         return raw.schema(kind, shape)
-    apart = gaps or bool(raw.categories) or bool(raw.kinds)
-    if known and not raw.kinds:
-        return raw.schema(kind, shape, _kinds(x, {}) if raw.categories else None)
-    levels = {} if x.dtype == torch.uint8 else levels_of(x)
+    levels = {} if x.dtype == torch.uint8 or (known and not raw.kinds) else levels_of(x)
     if not raw.forms:
-        return raw.schema(kind, shape, _kinds(x, levels) if apart or levels else None)
+        apart = gaps or bool(raw.categories) or bool(levels)
+        return raw.schema(kind, shape, _kinds(x, levels) if apart else None)
+
     whole = ((x == x.floor()) | x.isnan()).all(0).tolist()
     forms = {
-        name: _form(raw.forms.get(name, ""), is_whole=is_whole)
+        name: form_of_whole(raw.forms.get(name, ""), is_whole=is_whole)
         for name, is_whole in zip(raw.columns, whole, strict=True)
     }
-    columns, raw = raw.columns, replace(raw, forms=forms)
-    one = kind == "unit" or (kind == "counts" and len(columns) > WIDE) or len(x) < FEW_ROWS
-    if one and not apart:
+
+    def columns() -> list[Column]:
+        each = enumerate(zip(forms.items(), x.unbind(1), strict=True))
+        return [
+            Column.of(column, form, raw.kinds.get(name, ""), levels.get(j))
+            for j, ((name, form), column) in each
+        ]
+
+    return table_schema(replace(raw, forms=forms), kind, len(x), columns, gaps=gaps, known=known)
+
+
+def table_schema(
+    raw: Raw,
+    kind: Kind,
+    rows: int,
+    columns: Callable[[], Sequence[Column]],
+    *,
+    gaps: bool,
+    known: bool,
+) -> Schema:
+    """A field for each column that was read, of so many ``rows``, see `column_schema`."""
+    shape = (len(raw.columns or ()),)
+    apart = gaps or bool(raw.categories) or bool(raw.kinds)
+    one = kind == "unit" or (kind == "counts" and shape[0] > WIDE) or rows < FEW_ROWS
+    if not apart and (known or one):
         return raw.schema(kind, shape)
-    kinds = _kinds(x, levels)
-    for j, name in enumerate(columns):
-        told = raw.kinds.get(name, "dates" if DATES in forms[name] else "").partition(":")[0]
-        if told == "ordinal":
-            kinds[j] = "ordinal", tuple(x[~x[:, j].isnan(), j].unique().tolist())
-        elif told:
-            kinds[j] = ("real" if told == "dates" else told), None  # type: ignore[assignment]
-        elif kinds[j][1] is None:
-            kinds[j] = _of_measures(x[:, j], kinds[j][0]), None
-    return raw.schema(kind, shape, kinds)
+    if known and not raw.kinds:
+        own = [(column.by_values, None) for column in columns()] if raw.categories else None
+        return raw.schema(kind, shape, own)
+    return raw.schema(kind, shape, [(column.kind, column.levels) for column in columns()])
+
+
+def form_of_whole(form: str, *, is_whole: bool) -> str:
+    """How a column is written, by how it came and whether all of its numbers are whole."""
+    if form == "time":
+        return "%Y-%m-%d" if is_whole else "%Y-%m-%d %H:%M:%S"
+    return "whole" if is_whole and not form else form
 
 
 def _kinds(x: Tensor, levels: Mapping[int, tuple[float, ...]]) -> list[tuple[Kind, Levels]]:
@@ -86,12 +133,6 @@ def _of_measures(column: Tensor, kind: Kind) -> Kind:
     return "real" if kind == "unit" else kind
 
 
-def _form(form: str, *, is_whole: bool) -> str:
-    if form == "time":
-        return "%Y-%m-%d" if is_whole else "%Y-%m-%d %H:%M:%S"
-    return "whole" if is_whole and not form else form
-
-
 def informative(raw: Raw) -> Raw:
     """A table without the columns that a model cannot learn from; it is told which, and why.
 
@@ -103,46 +144,63 @@ def informative(raw: Raw) -> Raw:
     """
     if raw.columns is None or not raw.forms:
         return raw
-    where = Path(raw.where).name
-    why: dict[str, list[str]] = {}
-    for j, name in enumerate(raw.columns):
-        found = None if name in raw.kinds else _lacking(raw.x[:, j], raw.categories.get(name))
-        if found:
-            why.setdefault(found, []).append(name)
-        elif name not in raw.kinds and _numbers_rows(raw.x[:, j], name):
-            log.warning(
-                "%s: column %r has another whole number in each row; if these name the rows, leave "
-                "it out with kinds={%r: 'ignore'} (--kind %s=ignore)",
-                *(where, name, name, name),
-            )
-    for reason, names in why.items():
-        level = logging.WARNING if reason in (NAMED, FREE) else logging.INFO
-        them = f"column{'s' * (len(names) > 1)} {quoted(names)}"
-        log.log(level, "%s: left out: %s (%s)", where, them, reason)
-    left = {name for names in why.values() for name in names}
-    kept = [j for j, name in enumerate(raw.columns) if name not in left]
-    if not kept:
-        raise DataError(
-            f"{raw.where}: expected a column whose values vary and repeat, got none; say what they "
-            "hold with kinds= (--kind NAME=KIND)"
-        )
+    found = {
+        name: lacking(raw.x[:, j], name, raw.categories.get(name))
+        for j, name in enumerate(raw.columns)
+        if name not in raw.kinds
+    }
+    kept = taken(raw.where, raw.columns, found)
     if len(kept) == len(raw.columns):
         return raw
+    columns = tuple(raw.columns[j] for j in kept)
     return replace(
         raw,
         x=raw.x[:, kept],
-        columns=tuple(raw.columns[j] for j in kept),
-        categories={name: c for name, c in raw.categories.items() if name not in left},
+        columns=columns,
+        categories={name: c for name, c in raw.categories.items() if name in columns},
         observed=None if raw.observed is None else raw.observed[:, kept],
     )
 
 
+def taken(where: str, columns: Sequence[str], lacks: Mapping[str, str | None]) -> list[int]:
+    """The numbers of the columns that are not left out for what they lack; it is told which are.
+
+    Raises:
+        DataError: there are none.
+    """
+    name, why = Path(where).name, dict[str, list[str]]()
+    for column, found in lacks.items():
+        if found == NUMBERED:
+            log.warning(
+                "%s: column %r has another whole number in each row; if these name the rows, leave "
+                "it out with kinds={%r: 'ignore'} (--kind %s=ignore)",
+                *(name, column, column, column),
+            )
+        elif found:
+            why.setdefault(found, []).append(column)
+    for reason, names in why.items():
+        level = logging.WARNING if reason in (NAMED, FREE) else logging.INFO
+        them = f"column{'s' * (len(names) > 1)} {quoted(names)}"
+        log.log(level, "%s: left out: %s (%s)", name, them, reason)
+    kept = [j for j, column in enumerate(columns) if lacks.get(column) in (None, NUMBERED)]
+    if not kept:
+        raise DataError(
+            f"{where}: expected a column whose values vary and repeat, got none; say what they "
+            "hold with kinds= (--kind NAME=KIND)"
+        )
+    return kept
+
+
 NAMED = "names of the rows; --kind NAME=categories takes them all the same"
 FREE = "free text; --kind NAME=categories takes it all the same"
+NUMBERED = "numbers of the rows, perhaps"
 
 
-def _lacking(column: np.ndarray, names: tuple[str, ...] | None) -> str | None:
-    """Why a model could learn nothing from a column; None where it can."""
+def lacking(column: np.ndarray, name: str, names: tuple[str, ...] | None) -> str | None:
+    """Why a model could learn nothing from a column, of numbers or of codes of ``names``.
+
+    None where it can.
+    """
     known = column[~np.isnan(column)]
     if not len(known):
         return "no values"
@@ -151,7 +209,7 @@ def _lacking(column: np.ndarray, names: tuple[str, ...] | None) -> str | None:
     if (known == known[0]).all():
         return "the same in all rows"
     if names is None:
-        return None
+        return NUMBERED if _numbers_rows(column, name) else None
     used = np.unique(known).astype(int)
     words = sum(len(names[i].split()) for i in used) / len(used)
     if words >= WORDS and len(used) > max(REPEATED * len(known), FEW_ROWS / 2):
