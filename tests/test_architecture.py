@@ -251,7 +251,7 @@ def test_noise_has_a_stream_of_its_own_wherever_it_is_seeded():
     # First weights are what `torch.manual_seed` gives, as in any program of torch; the order of
     # examples follows from a key.
     assert seeding == {
-        f"lowerbound/{path}.py" for path in ("streams", "runs/train", "data/dataset")
+        f"lowerbound/{path}.py" for path in ("streams", "runs/train", "data/batches")
     }
     keys = [streams.key(seed, stream) for seed in range(20) for stream in streams.Stream]
     assert len({*keys, *range(20)}) == len(keys) + 20

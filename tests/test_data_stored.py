@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 import lowerbound as lb
-from lowerbound.data import Stored, load, numpy_files
+from lowerbound.data import Stored, delimited, load, numpy_files, read, table_blocks
+from lowerbound.data import parquet as tables_in_parquet
 from lowerbound.data import stored as on_disk
 from lowerbound.errors import ConfigurationError, DataError
 
 pa = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
+csv = pytest.importorskip("pyarrow.csv")
 N = 997
 
 
@@ -189,9 +193,9 @@ def test_data_that_cannot_be_used_are_refused(tmp_path):
     np.save(path, np.asfortranarray(np.zeros((100, 3))))
     with pytest.raises(DataError, match="Fortran's order"):
         load(path, on_disk=True)
-    (tmp_path / "x.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(ConfigurationError, match=r"expected an \.npy file, or Parquet"):
-        load(tmp_path / "x.csv", on_disk=True)
+    np.savez(tmp_path / "x.npz", x)
+    with pytest.raises(ConfigurationError, match=r"expected an \.npy file, or a table"):
+        load(tmp_path / "x.npz", on_disk=True)
     np.save(path, np.ones((100, 3)))
     stored = load(path, on_disk=True).train
     with path.open("r+b") as file:
@@ -216,15 +220,115 @@ def test_labels_of_another_length_are_refused(images):
             load(images, labels=str(images.parent / "y.npy"), on_disk=True)
 
 
-def test_large_row_groups_are_refused(tmp_path, monkeypatch):
-    from lowerbound.data import division
+def test_large_row_groups_are_copied_to_small_ones(tmp_path, monkeypatch):
+    table = pa.table({"a": np.arange(N), "b": np.arange(N)})
+    parquet.write_table(table, tmp_path / "x.parquet")
+    monkeypatch.setattr(table_blocks, "LARGEST", 16 * N - 1)
+    monkeypatch.setattr(tables_in_parquet, "FEWEST_ROWS", 100)
+    monkeypatch.setattr(tables_in_parquet, "BATCH_VALUES", 100)
+    stored = load(tmp_path / "x.parquet", on_disk=True, test=97).train
+    assert stored.blocks.rows == [100] * 9 + [97]
+    assert len(stored) == 900
+    copy = Path(stored.blocks.folder.name)
+    assert copy.exists()
+    del stored
+    gc.collect()
+    assert not copy.exists()
+    monkeypatch.setattr(table_blocks, "LARGEST", 16 * N)
+    assert load(tmp_path / "x.parquet", on_disk=True).train.blocks.rows == [N]
 
-    parquet.write_table(pa.table({"a": np.arange(N), "b": np.arange(N)}), tmp_path / "x.parquet")
-    monkeypatch.setattr(division, "MOST_PER_BLOCK", 16 * N - 1)
-    with pytest.raises(DataError, match="smaller row_group_size"):
-        load(tmp_path / "x.parquet", on_disk=True)
-    monkeypatch.setattr(division, "MOST_PER_BLOCK", 16 * N)
-    assert len(load(tmp_path / "x.parquet", on_disk=True, test=97).train) == 900
+
+@pytest.fixture
+def people():
+    """A column of each kind, with gaps; the first and last to be left out; labels."""
+    rng = np.random.default_rng(0)
+    n, gap = 600, rng.random((600, 4)) < 0.1
+    city = np.array(["Rome", "Oslo", "Åbo", "2"])[rng.integers(0, 4, n)]
+    day = np.datetime64("2020-01-31") + rng.integers(0, 900, n)
+    return {
+        "name": [f"n{i}" for i in range(n)],
+        "city": np.where(gap[:, 0], None, city.astype(object)),
+        "born": np.where(gap[:, 1], None, day.astype(object)),
+        "height": np.where(gap[:, 2], None, rng.normal(170, 9, n)),
+        "weight": rng.normal(size=n).astype(np.float32),
+        "children": rng.poisson(2, n),
+        "grade": np.where(gap[:, 3], None, rng.integers(1, 6, n) / 2),
+        "member": rng.integers(0, 2, n).astype(bool),
+        "class": np.array(["b", "a"])[rng.integers(0, 2, n)],
+        "planet": ["Earth"] * n,
+    }
+
+
+def written(people, path):
+    """The table as a file, in several blocks."""
+    table = pa.table({name: pa.array(list(values)) for name, values in people.items()})
+    if path.suffix == ".csv":
+        csv.write_csv(table, path)
+    else:
+        parquet.write_table(table, path, row_group_size=90)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_mixed_table_on_disk_is_what_it_is_in_memory(tmp_path, monkeypatch, people, suffix):
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", 4096)
+    monkeypatch.setattr(table_blocks, "AT_ONCE", 8 * 600 * 2)
+    path = written(people, tmp_path / f"people{suffix}")
+    how = {"labels": "class", "kinds": {"children": "counts"}}
+    stored, inside = load(path, on_disk=True, test=2, **how), load(path, test=0.5, **how)
+    train, rows = stored.train, stored.train.take(598)
+    assert len(train.blocks.rows) > 5
+    assert train.schema == inside.train.schema == stored.test.schema
+    assert [(f.levels, f.form) for f in train.schema] == [
+        (f.levels, f.form) for f in inside.train.schema
+    ]
+    assert [f.kind for f in train.schema] == [
+        "categories", "real", "real", "real", "counts", "ordinal", "binary",
+    ]  # fmt: skip
+    assert train.classes == inside.train.classes == ("a", "b")
+    assert (train.missing, train.dtype) == (True, inside.train.dtype)
+    whole = read(path, columns=train.columns, labels="class", kinds={"children": "counts"})
+    kept = torch.from_numpy(np.delete(np.arange(600), train.held))
+    assert torch.equal(rows.x.nan_to_num(-1), whole.x[kept].nan_to_num(-1))
+    assert torch.equal(rows.labels, whole.labels[kept])
+    assert torch.equal(stored.test.x.nan_to_num(-1), whole.x[train.held].nan_to_num(-1))
+    assert sorted(train.codes(range(1)).tolist()) == [0, 1, 2, 3]
+    model = lb.recipes.compose(train, 2)
+    assert lb.evaluate(model, rows).as_dict() == lb.evaluate(model, train).as_dict()
+
+
+def test_categories_of_other_data_on_disk_are_taken_by_name(tmp_path, people):
+    left = dict.fromkeys(("class", "name", "planet"), "ignore")
+    how = {"kinds": {"city": "categories", **left}}
+    model = lb.recipes.compose(read(written(people, tmp_path / "a.parquet"), **how), 2)
+    people["city"] = np.array(["Oslo", "Åbo"])[np.arange(600) % 2]
+    path = written(people, tmp_path / "b.parquet")
+    stored, inside = load(path, on_disk=True, test=1, **how).train, read(path, **how)
+    found = model.by_name(stored).take(599).x
+    kept = np.delete(np.arange(600), stored.held)
+    assert torch.equal(found.nan_to_num(-1), model.by_name(inside).x[kept].nan_to_num(-1))
+    people["city"] = np.array(["Oslo", "Bonn"])[np.arange(600) % 2]
+    stored = load(written(people, tmp_path / "c.parquet"), on_disk=True, **how).train
+    with pytest.raises(DataError, match=r"expected the categories .* in 'city', .* got 'Bonn'"):
+        model.by_name(stored)
+
+
+def test_what_a_table_on_disk_cannot_hold_is_told_as_in_memory(tmp_path):
+    path = tmp_path / "t.csv"
+    for text in (
+        "a,b,c\n" + "1,2.5,x\n" * 30 + "1,y,x\n",
+        "a,b\n" + "1,2.5\n" * 30 + "1,2.5,7\n",
+        "a,b\n" + '"1,5",2\n' * 30,
+        "a,b\n" + "1,2\n" * 30,
+        "a,class\n" + "1,2\n2,2\n" * 15 + "1,2.5\n",
+        "a,b\n" + "1,2\n2,2.5\n" * 15 + "inf,2.5\n",
+    ):
+        path.write_text(text)
+        with pytest.raises(DataError) as inside:
+            load(path)
+        with pytest.raises(DataError) as outside:
+            load(path, on_disk=True)
+        assert str(outside.value) == str(inside.value)
 
 
 CHECK = """

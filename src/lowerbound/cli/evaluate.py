@@ -14,7 +14,7 @@ from lowerbound.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from lowerbound import VAE
-    from lowerbound.data import Dataset
+    from lowerbound.data import Data as Examples
     from lowerbound.evaluation import Rate
 
 
@@ -85,7 +85,7 @@ def evaluate(
     if bracket is not None and ais is None:
         raise ConfigurationError("expected --bracket with --ais, whose error it bounds")
     run = Run.open(folder, device, rereading)
-    model, examples = run.model, run.examples(split, data, labels)
+    model, examples = run.model, run.streamed(split, data, labels)
     if first is not None:
         examples = examples.take(first)
     _check_posterior(model, examples, ais, gap, decompose)
@@ -125,7 +125,7 @@ def evaluate(
     )
 
 
-def _write_scores(model: VAE, examples: Dataset, out: Path, samples: int, seed: int) -> None:
+def _write_scores(model: VAE, examples: Examples, out: Path, samples: int, seed: int) -> None:
     """The .csv: an example's number, its bounds, and of rows what each column costs."""
     import numpy as np
 
@@ -149,13 +149,12 @@ def _write_scores(model: VAE, examples: Dataset, out: Path, samples: int, seed: 
 
 
 def _check_posterior(
-    model: VAE, examples: Dataset, ais: int | None, gap: bool, decompose: bool
+    model: VAE, examples: Examples, ais: int | None, gap: bool, decompose: bool
 ) -> None:
     """Refuse before any work what would be refused after minutes of it."""
     from lowerbound.distributions import as_diagonal, has_density
 
-    labels = None if examples.labels is None else examples.labels[:1]
-    q = model.encode(examples.x[:1], labels)
+    q = model.encode(examples.take(1))
     for option, asked in (("--gap", gap), ("--decompose", decompose)):
         if asked and as_diagonal(q) is None:
             raise ConfigurationError(

@@ -71,7 +71,7 @@ def reconstruct(
     run = Run.open(folder, device, rereading)
     model = run.model
     expect_examples(out, model)
-    examples = run.examples(split, data, labels).take(n)
+    examples = run.streamed(split, data, labels).take(n)
     rebuilt = watched(
         "reconstructing", evaluation.reconstruct, model, examples, label=label
     ).numpy()
@@ -163,7 +163,7 @@ def embed(
 
     expect_codes(out)
     run = Run.open(folder, device, rereading)
-    model, examples = run.model, run.examples(split, data, labels)
+    model, examples = run.model, run.streamed(split, data, labels)
     codes = watched("embedding", evaluation.embed, model, examples).numpy()
     write_codes(out, codes, examples.labels, examples.classes)
     wrote(out, json, codes)

@@ -60,8 +60,8 @@ def train(
         bool,
         typer.Option(
             "--on-disk",
-            help="Leave the training data on disk (.npy, Parquet), as is done by itself when their "
-            "files exceed a quarter of memory.",
+            help="Leave the training data on disk (.npy, .csv, Parquet), as is done by itself when "
+            "their files exceed a quarter of memory.",
         ),
     ] = False,
     header: Annotated[

@@ -7,7 +7,8 @@ digits: 1,337 images of 1×8×8, grey levels 0–255, 10 classes; 100 for valida
 """
 
 from lowerbound.data.assembly import as_dataset, from_arrays
-from lowerbound.data.dataset import Batch, Data, Dataset
+from lowerbound.data.batches import Batch
+from lowerbound.data.dataset import Data, Dataset
 from lowerbound.data.division import split
 from lowerbound.data.formats import load, read, read_array
 from lowerbound.data.known import cache_folder, known

@@ -49,12 +49,11 @@ def table_raw(
     columns: tuple[str, ...],
     row_name: Callable[[int], str],
     *,
-    missing: bool = True,
     kinds: Mapping[str, str] | None = None,
 ) -> Raw:
     """The columns of an Arrow table as numbers, and its column of class labels.
 
-    Nulls and NaN are ``missing``, if they may be; ``kinds`` are what was said of columns.
+    Nulls and NaN are missing; ``kinds`` are what was said of columns.
 
     Raises:
         DataError: columns of other things, all of them in one message; or infinite numbers.
@@ -76,9 +75,9 @@ def table_raw(
     if misfits:
         raise not_numbers(where, misfits)
     observed = ~np.isnan(values)
-    nothing = observed.all()
-    known = np.where(observed, values, 0.0) if missing and not nothing else values
-    check_finite(known, str(where), columns, row_name, observed)
+    nothing = bool(observed.all())
+    known = values if nothing else np.where(observed, values, 0.0)
+    check_finite(known, str(where), columns, row_name)
     classes = None if label is None else _labels(where, table[label], label, row_name)
     labels_from = None if label is None else f"column {label!r}"
     return Raw(

@@ -19,16 +19,14 @@ from lowerbound.data.conversion import (
     Raw,
     check_memory,
     check_resolution,
+    converted,
     numbers,
     place,
     real_numbers,
-    to_layout,
-    to_tensor,
 )
 from lowerbound.data.dataset import Data, Dataset
 from lowerbound.data.kinds import column_schema
 from lowerbound.data.labels import number_labels
-from lowerbound.data.schema import Values
 from lowerbound.data.splits import Splits
 from lowerbound.data.tables import is_frame, read_frame
 from lowerbound.data.tokens import encoded, names_of
@@ -48,9 +46,9 @@ def assemble(
     """
     parts = _encoded(parts, source)
     masks = {part: _observed(raw, missing=missing) for part, raw in parts.items()}
-    converted = {part: _converted(raw, masks[part]) for part, raw in parts.items()}
-    dtype = functools.reduce(torch.promote_types, (x.dtype for x, _ in converted.values()))
-    known = functools.reduce(operator.or_, (values for _, values in converted.values()))
+    tensors = {part: converted(raw, masks[part]) for part, raw in parts.items()}
+    dtype = functools.reduce(torch.promote_types, (x.dtype for x, _ in tensors.values()))
+    known = functools.reduce(operator.or_, (values for _, values in tensors.values()))
     gaps = any(mask is not None for mask in masks.values())
     if gaps and not named:
         for part, mask in masks.items():
@@ -67,7 +65,7 @@ def assemble(
             missing=gaps,
             groups=parts[part].groups,
         )
-        for part, (x, _) in converted.items()
+        for part, (x, _) in tensors.items()
     }
     if known.is_vast:
         for part, data in found.items():
@@ -102,34 +100,29 @@ def _observed(raw: Raw, *, missing: bool) -> np.ndarray | None:
     return None if observed is None or observed.all() else observed
 
 
-def _converted(raw: Raw, observed: np.ndarray | None) -> tuple[Tensor, Values]:
-    """x with NaN for what is missing, and what is known of all values but codes of categories."""
-    if observed is None:
-        known = x = to_tensor(raw.x, raw.where, raw.columns)
-    else:
-        filled = np.where(observed, raw.x, np.zeros((), raw.x.dtype))
-        x = to_tensor(filled, raw.where, raw.columns)
-        mask = torch.from_numpy(np.ascontiguousarray(to_layout(observed, raw.where)))
-        known, dtype = x[mask], torch.promote_types(x.dtype, torch.float32)
-        x = x.to(dtype).masked_fill(~mask, torch.nan)
-    if raw.categories:
-        numeric = [j for j, name in enumerate(raw.columns or ()) if name not in raw.categories]
-        known = x[:, numeric]
-    return x, Values.of(known)
-
-
 def _refuse_empty(raw: Raw, observed: np.ndarray | None) -> None:
     """Raises DataError: a named column of several rows has no value that would tell its kind.
 
     Where it was told, none is needed, but for the levels of an ordinal one.
     """
-    if observed is None or len(observed) == 1:
-        return
-    for name, known in zip(raw.columns or (), observed.T, strict=False):
-        if not known.any() and raw.kinds.get(name, "ordinal") == "ordinal":
+    if observed is not None and len(observed) > 1:
+        there = {
+            name: bool(known.any())
+            for name, known in zip(raw.columns or (), observed.T, strict=False)
+        }
+        expect_values(raw.where, there, raw.kinds)
+
+
+def expect_values(where: str, there: Mapping[str, bool], kinds: Mapping[str, str]) -> None:
+    """Refuse columns that, by name, have no values, unless they are of a kind that was said.
+
+    Raises:
+        DataError: there is one.
+    """
+    for name, some in there.items():
+        if not some and kinds.get(name, "ordinal") == "ordinal":
             raise DataError(
-                f"{raw.where}: expected at least one value in column {name!r}, got none; leave it "
-                "out"
+                f"{where}: expected at least one value in column {name!r}, got none; leave it out"
             )
 
 

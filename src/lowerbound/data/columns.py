@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 import torch
+from torch import Tensor
 
 from lowerbound.data.dataset import Data, Dataset
 from lowerbound.errors import DataError, near
@@ -67,6 +68,30 @@ def by_name(data: D, columns: Sequence[str] | None) -> D:
         x=torch.cat([fields[i] for i in places], dim=1),
         schema=tuple(data.schema[i] for i in places),
     )
+
+
+def by_category(data: D, categories: Mapping[int, tuple[str, ...]]) -> D:
+    """``data``, the categories of some fields, by their numbers, numbered as these are.
+
+    Raises:
+        DataError: an example is of another category.
+    """
+    schema, places, start = list(data.schema), dict[range, Tensor](), 0
+    for number, field in enumerate(data.schema):
+        columns = range(start, start := start + field.size)
+        if number not in categories:
+            continue
+        wanted, names = categories[number], field.categories or ()
+        numbers = {name: i for i, name in enumerate(wanted)}
+        for name in (names[code] for code in data.codes(columns).tolist()):
+            if name not in numbers:
+                raise DataError(
+                    f"{data.name}: expected the categories {quoted(wanted)} in {field.name!r}, as "
+                    f"the model was made for, got {name!r}; {near(name, wanted)}"
+                )
+        places[columns] = torch.tensor([numbers.get(name, -1) for name in names])
+        schema[number] = replace(field, categories=wanted)
+    return data.recoded(places, tuple(schema)) if places else data
 
 
 def quoted(names: Sequence[str]) -> str:

@@ -146,6 +146,22 @@ def to_tensor(array: np.ndarray, where: str, columns: Sequence[str] | None = Non
     return numbers(array, where, columns)
 
 
+def converted(raw: Raw, observed: np.ndarray | None) -> tuple[Tensor, Values]:
+    """x with NaN for what is missing, and what is known of all values but codes of categories."""
+    if observed is None:
+        known = x = to_tensor(raw.x, raw.where, raw.columns)
+    else:
+        filled = np.where(observed, raw.x, np.zeros((), raw.x.dtype))
+        x = to_tensor(filled, raw.where, raw.columns)
+        mask = torch.from_numpy(np.ascontiguousarray(to_layout(observed, raw.where)))
+        known, dtype = x[mask], torch.promote_types(x.dtype, torch.float32)
+        x = x.to(dtype).masked_fill(~mask, torch.nan)
+    if raw.categories:
+        numeric = [j for j, name in enumerate(raw.columns or ()) if name not in raw.categories]
+        known = x[:, numeric]
+    return x, Values.of(known)
+
+
 def numbers(array: np.ndarray, where: str, columns: Sequence[str] | None = None) -> Tensor:
     """Real numbers in the smallest of uint8 (and bool), float32 and float64 that holds them.
 
@@ -344,5 +360,5 @@ def check_memory(size: int, where: str) -> None:
         raise DataError(
             f"{where}: expected data that fit in memory ({memory() / 1e9:.1f} GB), got "
             f"data that need {size / 1e9:,.1f} GB while they are read; use fewer or smaller "
-            "examples, or an .npy file or Parquet with on_disk=True (--on-disk)"
+            "examples, or an .npy file or a table with on_disk=True (--on-disk)"
         )

@@ -5,44 +5,21 @@ from __future__ import annotations
 import hashlib
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from lowerbound.data.batches import Batch, permutation, recode
 from lowerbound.data.conversion import check_finite, dtype_name, is_finite
 from lowerbound.data.moments import Moments
 from lowerbound.data.schema import Field, Kind, Schema, Values
 from lowerbound.errors import ConfigurationError, DataError, brief, check_count, shown
 from lowerbound.notebooks import Summarised
-
-
-class Batch(NamedTuple):
-    """Examples x, (batch, *shape), as they are kept, and as ``context`` their classes, (batch,).
-
-    An element of x that was not observed is NaN.
-    """
-
-    x: Tensor
-    context: Tensor | None
-
-    def at(self, rows: slice | Tensor) -> Batch:
-        """The examples at ``rows``: a slice, their numbers from 0, or a truth value for each."""
-
-        def of(values: Tensor) -> Tensor:
-            if isinstance(rows, slice) or rows.dtype == torch.bool:
-                return values[rows]
-            return values.index_select(0, rows)  # takes a fraction of the time of indexing
-
-        return Batch(of(self.x), None if self.context is None else of(self.context))
-
-    def to(self, device: str | torch.device) -> Batch:
-        """The same on ``device``."""
-        return Batch(self.x.to(device), None if self.context is None else self.context.to(device))
 
 
 class Data(Summarised):
@@ -84,6 +61,14 @@ class Data(Summarised):
     @abstractmethod
     def _rows(self, index: Tensor, name: str) -> Dataset:
         """The examples at ``index``, which was checked."""
+
+    @abstractmethod
+    def codes(self, columns: range) -> Tensor:
+        """The codes of categories that occur in some columns."""
+
+    @abstractmethod
+    def recoded(self, places: Mapping[range, Tensor], schema: Schema) -> Self:
+        """The same under another ``schema``, code c of some columns now being ``places[…][c]``."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.summary()})"
@@ -327,6 +312,16 @@ class Dataset(Data):
         x, labels = Batch(self.x, self.labels).to(device)
         return self if x is self.x else replace(self, x=x, labels=labels)
 
+    def codes(self, columns: range) -> Tensor:
+        values = self.x[:, columns.start : columns.stop]
+        return values[~values.isnan()].long().unique()
+
+    def recoded(self, places: Mapping[range, Tensor], schema: Schema) -> Self:
+        x = self.x.clone()
+        for columns, codes in places.items():
+            recode(x, columns, codes)
+        return replace(self, x=x, schema=schema)
+
     def _pass(self, batch_size: int, seed: int | None, start: int) -> Iterator[Batch]:
         rows: Iterable[slice | Tensor]
         if seed is None:
@@ -380,11 +375,6 @@ class Dataset(Data):
         number = len(self.classes) if self.classes else int(self.labels.max()) + 1
         source = f" from {self.labels_from}" if self.labels_from else ""
         return f", {count(number, 'class')}{source}"
-
-
-def permutation(n: int, seed: int) -> Tensor:
-    """A permutation of n numbers, the same for the same seed on every device."""
-    return torch.randperm(n, generator=torch.Generator().manual_seed(seed))
 
 
 def count(n: int, noun: str) -> str:

@@ -10,11 +10,12 @@ import csv
 import itertools
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -79,70 +80,115 @@ def read_csv(path: Path, reading: Reading) -> Parts:
         ConfigurationError: no such column.
         DataError: a file that is no table, or a cell that its column cannot hold.
     """
-    pa = needs("pyarrow", "tables")
-    arrow = needs("pyarrow.csv", "tables")
-
-    layout = layout_of(path, reading)
-    own = set(reading.columns or ()) <= set(layout.names)
-    if not layout.named and not own and reading.kinds:
-        layout = _by_position(path, layout, reading)
-    elif not layout.named and not own:
-        reading = replace(reading, columns=None)
-    label, columns = choose(path, layout.names, reading, layout.numbers)
+    file = CsvFile.of(path, reading)
     most = _count_lines(path)
-    check_memory(BYTES * most * len(columns), str(path))
-    cells = dict(zip(layout.names, zip(*layout.rows, strict=True), strict=False))
-    kinds = reading.kinds
-    forms = {name: form_of(cells.get(name, ()), kinds.get(name)) for name in columns}
-    truth = {name for name, form in forms.items() if form in TRUTH}
-    types = {
-        name: pa.bool_() if name in truth else pa.string() if form else pa.float64()
-        for name, form in forms.items()
-    }
-    if label is not None:
-        types[label] = pa.string()
-    size = min(max(BLOCK_BYTES, BLOCK_ROWS * layout.longest), LARGEST_BLOCK)
-
-    texts = [name for name, form in forms.items() if form and name not in truth]
-
-    def blocks() -> Iterator[Raw]:
-        start = 0
-        reader = arrow.open_csv(
-            path,
-            arrow.ReadOptions(column_names=layout.names, skip_rows=layout.skip, block_size=size),
-            arrow.ParseOptions(delimiter=layout.delimiter),
-            arrow.ConvertOptions(
-                column_types=types,
-                include_columns=list(types),
-                null_values=MISSING,
-                true_values=list(TRUE),
-                false_values=list(FALSE),
-            ),
-        )
-        with reader:
-            for batch in reader:
-                table = pa.Table.from_batches([batch])
-                for name in texts:
-                    column = typed(table[name], forms[name])
-                    table = table.set_column(table.column_names.index(name), name, column)
-                raw = table_raw(path, table, label, columns, partial(row_name, start), kinds=kinds)
-                yield replace(raw, forms=forms)
-                start += len(batch)
-
-    def row_name(start: int, row: int) -> str:
-        return f"line {_line_of(path, layout, start + row)}"
-
-    try:
-        raw = gather(str(path), blocks(), most, columns)
-    except (pa.ArrowException, OSError) as error:
-        raise _explain(path, layout, forms, size, error) from None
+    check_memory(BYTES * most * len(file.columns), str(path))
+    raw = gather(str(path), file.blocks(), most, file.columns)
     if raw.labels is not None:
-        raw = replace(raw, labels=_as_numbers(raw.labels))
-    forms = {name: "" if form == TEXT else form for name, form in forms.items()}
-    raw = replace(raw, forms=forms, kinds=kinds)
+        raw = replace(raw, labels=as_numbers(raw.labels))
+    raw = replace(raw, kinds=reading.kinds)
     refuse_commas(raw)
-    plain = layout.named or raw.categories or raw.observed is not None or any(forms.values())
-    return {"all": raw if plain or kinds else replace(raw, columns=None, forms={})}
+    named = file.names_columns(raw.categories, gaps=raw.observed is not None)
+    return {"all": raw if named else replace(raw, columns=None, forms={})}
+
+
+@dataclass(frozen=True)
+class CsvFile:
+    """A CSV file, once its first rows have told how it is read.
+
+    Attributes:
+        path: of the file.
+        layout: how it begins.
+        label: the column of class labels, if any.
+        columns: those of values.
+        kinds: what was said of them.
+        cells: how their cells are read, as `form_of` has it.
+    """
+
+    path: Path
+    layout: Layout
+    label: str | None
+    columns: tuple[str, ...]
+    kinds: Mapping[str, str]
+    cells: Mapping[str, str]
+
+    @classmethod
+    def of(cls, path: Path, reading: Reading) -> CsvFile:
+        """The file at ``path``, see `read_csv`."""
+        layout = layout_of(path, reading)
+        own = set(reading.columns or ()) <= set(layout.names)
+        if not layout.named and not own and reading.kinds:
+            layout = _by_position(path, layout, reading)
+        elif not layout.named and not own:
+            reading = replace(reading, columns=None)
+        label, columns = choose(path, layout.names, reading, layout.numbers)
+        first = dict(zip(layout.names, zip(*layout.rows, strict=True), strict=False))
+        kinds = reading.kinds
+        cells = {name: form_of(first.get(name, ()), kinds.get(name)) for name in columns}
+        return cls(path, layout, label, columns, kinds, cells)
+
+    @property
+    def forms(self) -> dict[str, str]:
+        """How the columns are written, as in `Raw`."""
+        return {name: "" if form == TEXT else form for name, form in self.cells.items()}
+
+    def names_columns(self, categories: Collection[str], *, gaps: bool) -> bool:
+        """Whether columns have names: it gives them, or they hold more than plain numbers."""
+        named = self.layout.named or bool(self.kinds) or any(self.forms.values())
+        return named or bool(categories) or gaps
+
+    def blocks(self) -> Iterator[Raw]:
+        """The rows, some at a time, as numbers."""
+        start = 0
+        for table in self.tables():
+            named = partial(self.row_name, start)
+            raw = table_raw(self.path, table, self.label, self.columns, named, kinds=self.kinds)
+            yield replace(raw, forms=self.forms)
+            start += len(raw.x)
+
+    def tables(self) -> Iterator[Any]:
+        """The same as tables of Arrow: numbers, truth values, instants, and text."""
+        pa = needs("pyarrow", "tables")
+        arrow = needs("pyarrow.csv", "tables")
+
+        truth = {name for name, form in self.cells.items() if form in TRUTH}
+        texts = [name for name, form in self.cells.items() if form and name not in truth]
+        types = {
+            name: pa.bool_() if name in truth else pa.string() if form else pa.float64()
+            for name, form in self.cells.items()
+        }
+        if self.label is not None:
+            types[self.label] = pa.string()
+        layout = self.layout
+        size = min(max(BLOCK_BYTES, BLOCK_ROWS * layout.longest), LARGEST_BLOCK)
+        try:
+            reader = arrow.open_csv(
+                self.path,
+                arrow.ReadOptions(
+                    column_names=layout.names, skip_rows=layout.skip, block_size=size
+                ),
+                arrow.ParseOptions(delimiter=layout.delimiter),
+                arrow.ConvertOptions(
+                    column_types=types,
+                    include_columns=list(types),
+                    null_values=MISSING,
+                    true_values=list(TRUE),
+                    false_values=list(FALSE),
+                ),
+            )
+            with reader:
+                for batch in reader:
+                    table = pa.Table.from_batches([batch])
+                    for name in texts:
+                        column = typed(table[name], self.cells[name])
+                        table = table.set_column(table.column_names.index(name), name, column)
+                    yield table
+        except (pa.ArrowException, OSError) as error:
+            raise _explain(self.path, layout, self.cells, size, error) from None
+
+    def row_name(self, start: int, row: int) -> str:
+        """The row of this number after ``start`` in words."""
+        return f"line {_line_of(self.path, self.layout, start + row)}"
 
 
 def _by_position(path: Path, layout: Layout, reading: Reading) -> Layout:
@@ -159,7 +205,7 @@ def _by_position(path: Path, layout: Layout, reading: Reading) -> Layout:
     return replace(layout, names=names)
 
 
-def _as_numbers(labels: np.ndarray) -> np.ndarray:
+def as_numbers(labels: np.ndarray) -> np.ndarray:
     """Text as numbers, if all of it is and some, such as 1.0, is no whole one as it is written.
 
     Whole numbers in several styles, such as 007 and 7.0 or 1e5 and 10e4, stay text, since texts
@@ -299,7 +345,7 @@ def _line_of(path: Path, layout: Layout, row: int) -> int:
 
 
 def _explain(
-    path: Path, layout: Layout, forms: dict[str, str], size: int, error: Exception
+    path: Path, layout: Layout, forms: Mapping[str, str], size: int, error: Exception
 ) -> DataError:
     """Which line or cells kept pyarrow from reading columns, in blocks of ``size`` bytes."""
     lines = (f"{line}\n" for number, line in _lines(path) if number > layout.skip)

@@ -20,7 +20,6 @@ log = logging.getLogger("lowerbound")
 
 TEST_FRACTION = 0.1
 HELD_OUT_AT_MOST = 10_000
-MOST_PER_BLOCK = 2**26
 
 
 def divide_on_disk(
@@ -33,12 +32,6 @@ def divide_on_disk(
 ) -> Splits[Stored]:
     """A training part on disk; what is held out of it, in memory."""
     total = sum(blocks.rows)
-    if blocks.largest > MOST_PER_BLOCK:
-        raise DataError(
-            f"{blocks.where}: expected row groups of at most {MOST_PER_BLOCK / 2**20:.0f} MiB as "
-            f"float64, as eight of them are in memory at a time, got {blocks.largest / 2**20:.0f} "
-            "MiB; write the files with a smaller row_group_size"
-        )
     if total < 3:
         raise DataError(f"{name}: expected at least 3 examples, to train and to test, got {total}")
     log.info("%s: %s examples stay on disk; they are read once, to check them", name, f"{total:,}")

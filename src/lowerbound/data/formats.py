@@ -6,7 +6,6 @@ What reads a file or folder is a row of `FORMATS`.
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,13 +24,14 @@ from lowerbound.data.kinds import informative
 from lowerbound.data.known import MNIST, known, read_digits
 from lowerbound.data.melodies import OPTIONS, read_folk_tunes, read_melodies, transposed
 from lowerbound.data.numpy_files import NpyBlocks, read_npy, read_npz
-from lowerbound.data.parquet import parquet_size, read_parquet, shards, stored_parquet
+from lowerbound.data.parquet import parquet_size, read_parquet, shards
+from lowerbound.data.paths import existing
 from lowerbound.data.reading import Options, Reading
 from lowerbound.data.sources import read_fetched
 from lowerbound.data.splits import Splits
-from lowerbound.data.stored import Blocks, Progress, Stored
-from lowerbound.errors import ConfigurationError, DataError, near
-from lowerbound.files import like
+from lowerbound.data.stored import Blocks, Progress, Stored, survey
+from lowerbound.data.table_blocks import TableBlocks
+from lowerbound.errors import ConfigurationError, DataError
 from lowerbound.music.reading import files_in
 
 IMAGE_OPTIONS = ("crop", "resize", "skip_broken")
@@ -86,9 +86,10 @@ def load(
     Of a table, columns that are the same throughout, or are text that names the rows or is free,
     are left out with a word.
 
-    With ``on_disk``, an ``.npy`` file or Parquet files may be larger than memory: the training part
-    is a `Stored`, read in blocks, and what is held out is kept in memory, where a fraction stands
-    for at most 10,000 examples.
+    With ``on_disk``, an ``.npy`` file or a table (CSV, Parquet) may be larger than memory: the
+    training part is a `Stored`, read in blocks, and what is held out is kept in memory, where a
+    fraction stands for at most 10,000 examples.  A CSV file, and Parquet in large row groups, is
+    copied to the folder of temporary files.
 
     Args:
         source: a known name, or the path of a file or folder.
@@ -139,24 +140,47 @@ def load(
     elif folder is not None:
         raise ConfigurationError(
             f"expected folder= only with a known data set ({', '.join(sorted(known()))}), "
-            f"got it with {_existing(source)}; leave it out"
+            f"got it with {existing(source)}; leave it out"
         )
     elif on_disk:
-        path = _existing(source)
-        blocks = BLOCKS.get(_format(path), _not_on_disk)
-        reading.check(("labels",), path, "data that stay on disk")
-        return divide_on_disk(
-            path.resolve().name, blocks(path, reading), validation, test, seed, progress
-        )
+        path = existing(source)
+        blocks = _blocks(path, reading, training=True)
+        return divide_on_disk(path.resolve().name, blocks, validation, test, seed, progress)
     splits = divide(_parts(source, folder, reading, training=True), validation, test, seed)
     if "transpose" in options_of(source):
         splits = replace(splits, train=transposed(splits.train, reading.transpose))
     return splits
 
 
+@overload
 def read(
-    source: str | Path, *, columns: Sequence[str] | None = None, **how: Unpack[Options]
-) -> Dataset:
+    source: str | Path,
+    *,
+    columns: Sequence[str] | None = None,
+    on_disk: Literal[False] = False,
+    **how: Unpack[Options],
+) -> Dataset: ...
+
+
+@overload
+def read(
+    source: str | Path,
+    *,
+    columns: Sequence[str] | None = None,
+    on_disk: Literal[True],
+    progress: Progress | None = None,
+    **how: Unpack[Options],
+) -> Stored: ...
+
+
+def read(
+    source: str | Path,
+    *,
+    columns: Sequence[str] | None = None,
+    on_disk: bool = False,
+    progress: Progress | None = None,
+    **how: Unpack[Options],
+) -> Dataset | Stored:
     """All the examples of a file or folder, undivided; its test part where it comes divided.
 
     Of digits, mnist and fashion-mnist, the test part.
@@ -164,13 +188,19 @@ def read(
     Args:
         source: a known name, or the path of a file or folder.
         columns: of a table whose columns have names, those to take, in this order.
+        on_disk: leave the examples on disk, as `load` does.
+        progress: called with the examples read and their number, where data on disk are checked.
         how: options of `load`; those of other formats are refused.
 
     Raises:
         DataError: see `load`, and a table without one of the ``columns``.
     """
     wanted = None if columns is None else tuple(columns)
-    parts = _parts(source, None, Reading(**how, columns=wanted))
+    reading = Reading(**how, columns=wanted)
+    if on_disk:
+        path = existing(source)
+        return survey(_blocks(path, reading, training=False), path.resolve().name, {}, progress)[0]
+    parts = _parts(source, None, reading)
     return parts.get("all") or parts.get("test") or parts["train"]
 
 
@@ -178,7 +208,7 @@ def options_of(source: str | Path) -> tuple[str, ...]:
     """The options of `load` and `read` that choose how to read, those that ``source`` has."""
     if isinstance(source, str) and source in known():
         return tuple(set(OPTIONS) - {"track"}) if source == "folk-tunes" else ()
-    path = _existing(source)
+    path = existing(source)
     return (FORMATS.get(_format(path)) or _refuse(path)).options
 
 
@@ -196,13 +226,13 @@ def read_array(source: str | Path) -> np.ndarray:
 
 
 def is_large(source: str | Path) -> bool:
-    """Whether ``source`` is an ``.npy`` file or Parquet too large to be kept in memory with ease.
+    """Whether ``source`` may stay on disk, and is too large to be kept in memory with ease.
 
     That is above a quarter of the machine's memory, in which splits and batches must fit as well.
     """
     path = Path(os.path.expanduser(source))
     size = parquet_size(path)
-    if path.suffix.lower() == ".npy" and path.is_file():
+    if path.suffix.lower() in (".npy", ".csv", ".tsv") and path.is_file():
         size = path.stat().st_size
     return size > SHARE_OF_MEMORY * memory()
 
@@ -213,51 +243,13 @@ def keeps_labels_apart(source: str | Path) -> bool:
     return path.is_file() and _format(path) in (".npy", ".idx")
 
 
-def _existing(source: str | Path) -> Path:
-    """A path with a regular file or a folder."""
-    if not isinstance(source, str | os.PathLike):
-        raise ConfigurationError(
-            f"expected a known data set, or the path of a file or folder, got a "
-            f"{type(source).__name__}; data.from_arrays takes arrays and data frames"
-        )
-    path = Path(os.path.expanduser(source))
-    try:
-        mode = os.stat(path if str(source) else "").st_mode
-        str(path).encode()
-    except UnicodeEncodeError:
-        raise DataError(
-            f"expected a path in UTF-8, got {os.fsencode(path)!r}; rename the file or folder"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise _nothing(source, path, error) from None
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise DataError(
-            f"{path}: expected a file or folder, got a pipe, socket or device; write its contents "
-            "to a file"
-        )
-    return path
-
-
-def _nothing(source: str | Path, path: Path, error: Exception) -> DataError:
-    if not isinstance(error, FileNotFoundError | NotADirectoryError):
-        reason = getattr(error, "strerror", None) or error
-        return DataError(f"{str(path)!r}: cannot be read: {reason}")
-    if isinstance(source, str) and not path.suffix and os.sep not in source:
-        return DataError(
-            f"expected a known data set, or the path of a file or folder, got {source!r}; "
-            f"{near(source.lower(), known())}"
-        )
-    hint = like(path) or "check it"
-    return DataError(f"{path}: expected a file or folder, got a path with nothing there; {hint}")
-
-
 def _parts(
     source: str | Path, folder: Path | None, reading: Reading, *, training: bool = False
 ) -> dict[Part, Dataset]:
     """The parts of a known set, a file or a folder, as data sets; see `informative`."""
     if isinstance(source, str) and source in known():
         return assemble(_read_known(source, folder, reading), source, source)
-    path = _existing(source)
+    path = existing(source)
     format_ = FORMATS.get(_format(path)) or _refuse(path)
     reading.check(format_.options, path, format_.what)
     try:
@@ -293,11 +285,18 @@ def _refuse(path: Path) -> NoReturn:
     )
 
 
-def _not_on_disk(path: Path, reading: Reading) -> NoReturn:
-    raise ConfigurationError(
-        f"{path}: expected an .npy file, or Parquet, for data that stay on disk; write them so, or "
-        "leave on_disk (--on-disk) out"
-    )
+def _blocks(path: Path, reading: Reading, *, training: bool) -> Blocks:
+    """The examples of a file, or of Parquet files, as they stay on disk."""
+    format_ = _format(path)
+    if format_ not in ON_DISK:
+        raise ConfigurationError(
+            f"{path}: expected an .npy file, or a table (.csv, .tsv, Parquet), for data that stay "
+            "on disk; write them so, or leave on_disk (--on-disk) out"
+        )
+    reading.check(FORMATS[format_].options, path, "data that stay on disk")
+    if format_ == ".npy":
+        return NpyBlocks(path, *_labels_in(reading.labels))
+    return TableBlocks(path, reading, training=training)
 
 
 def _array_of(path: Path) -> np.ndarray:
@@ -315,7 +314,7 @@ def _labels_in(labels: str | None) -> tuple[np.ndarray | None, str | None]:
     """The class labels in an array file, and where they are from."""
     if labels is None:
         return None, None
-    return _array_of(_existing(Path(labels))), f"file {Path(labels).name}"
+    return _array_of(existing(Path(labels))), f"file {Path(labels).name}"
 
 
 def _read_known(name: str, folder: Path | None, reading: Reading) -> Parts:
@@ -382,8 +381,5 @@ FORMATS: dict[str, Format] = {
 }
 """What reads each format."""
 
-BLOCKS: dict[str, Callable[[Path, Reading], Blocks]] = {
-    ".npy": lambda path, reading: NpyBlocks(path, *_labels_in(reading.labels)),
-    ".parquet": stored_parquet,
-}
-"""What reads the formats that may stay on disk."""
+ON_DISK = (".npy", ".csv", ".tsv", ".parquet")
+"""The formats that may stay on disk."""

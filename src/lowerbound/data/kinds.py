@@ -43,7 +43,7 @@ class Column(NamedTuple):
         kind = Values.of(x).kind
         told = (told or ("dates" if DATES in form else "")).partition(":")[0]
         if told == "ordinal":
-            return cls(kind, told, tuple(x[~x.isnan()].unique().tolist()))
+            return cls(kind, "ordinal", tuple(x[~x.isnan()].unique().tolist()))
         if told:
             return cls(kind, "real" if told == "dates" else told)  # type: ignore[arg-type]
         if levels and kind != "binary":

@@ -15,8 +15,12 @@ from lowerbound.data.conversion import dtype_name
 from lowerbound.errors import DataError, shown
 
 
-def number_labels(parts: Sequence[np.ndarray], where: str) -> tuple[list[Tensor], tuple[str, ...]]:
+def number_labels(
+    parts: Sequence[np.ndarray], where: str, rows: Sequence[int] | None = None
+) -> tuple[list[Tensor], tuple[str, ...]]:
     """Class labels as numbers 0…K−1 in int64, and the K names; whole numbers sort as numbers.
+
+    ``rows`` are the numbers of the labels' rows, for messages, where those are not all.
 
     Raises:
         DataError: labels that are neither whole numbers nor text, or not one per example.
@@ -24,7 +28,7 @@ def number_labels(parts: Sequence[np.ndarray], where: str) -> tuple[list[Tensor]
     >>> number_labels([np.array(["10", "9", "9"])], "x")
     ([tensor([1, 0, 0])], ('9', '10'))
     """
-    flat = [_one_per_example(part, where) for part in parts]
+    flat = [_one_per_example(part, where, rows) for part in parts]
     cuts = np.cumsum([len(part) for part in flat])[:-1]
     if any(part.dtype.kind == "U" for part in flat):
         joined = _as_whole(np.concatenate([part.astype(np.str_) for part in flat]))
@@ -35,7 +39,9 @@ def number_labels(parts: Sequence[np.ndarray], where: str) -> tuple[list[Tensor]
     return tensors, tuple(str(name) for name in names)
 
 
-def _one_per_example(labels: np.ndarray, where: str) -> np.ndarray:
+def _one_per_example(
+    labels: np.ndarray, where: str, rows: Sequence[int] | None = None
+) -> np.ndarray:
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1 or labels.dtype.kind not in "biufUSO":
@@ -56,7 +62,8 @@ def _one_per_example(labels: np.ndarray, where: str) -> np.ndarray:
         row = int((~whole).argmax())
         raise DataError(
             f"{where}: expected class labels, whole numbers that int64 holds or text, got "
-            f"{labels[row]} in row {row} (counted from 0); a quantity is no class"
+            f"{labels[row]} in row {rows[row] if rows else row} (counted from 0); a quantity is no "
+            "class"
         )
     return labels.astype(np.int64)
 

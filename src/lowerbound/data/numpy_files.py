@@ -27,6 +27,7 @@ import numpy as np
 from lowerbound.data.conversion import PART_NAMES, Part, Parts, Raw, check_array, dtype_name
 from lowerbound.data.idx import read_into
 from lowerbound.data.reading import Reading, Stamp
+from lowerbound.data.schema import Schema
 from lowerbound.data.tokens import names_of
 from lowerbound.errors import ConfigurationError, DataError, brief, near
 
@@ -101,6 +102,8 @@ def read_npy(path: Path) -> np.ndarray:
 class NpyBlocks:
     """An ``.npy`` file, and perhaps the class labels of another, in blocks of examples.
 
+    Its values tell its schema once they are read, and none is missing.
+
     Raises:
         DataError: a damaged file, or one in Fortran's order, whose examples do not lie together.
     """
@@ -123,13 +126,18 @@ class NpyBlocks:
         step = max(1, BLOCK_BYTES // max(1, self.row_bytes))
         self.starts = range(0, len(array), step)
         self.rows = [min(step, len(array) - start) for start in self.starts]
-        self.largest = BLOCK_BYTES
-        self.classes, self.labels_from = classes, labels_from
+        self.labels, self.labels_from = classes, labels_from
+        self.schema: Schema | None = None
+        self.missing, self.used = False, dict[int, np.ndarray]()
         if classes is not None and classes.shape[:1] != (len(array),):
             raise DataError(
                 f"{path}: expected one label for each of {len(array):,} examples from "
                 f"{labels_from}, got an array of shape {classes.shape}"
             )
+
+    def classes(self, labels: np.ndarray) -> np.ndarray:
+        """Class labels as they are."""
+        return labels
 
     def read(self, block: int) -> Raw:
         """One block as it came."""
@@ -143,7 +151,7 @@ class NpyBlocks:
             offset=self.offset + start * self.row_bytes,
         )
         self.stamp.check()
-        labels = None if self.classes is None else np.array(self.classes[start : start + rows])
+        labels = None if self.labels is None else np.array(self.labels[start : start + rows])
         where = f"{self.path}, examples from {start}"
         return Raw(flat.reshape(rows, *self.shape), where, labels, self.labels_from)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,13 @@ import numpy as np
 
 from lowerbound.data.arrow import (
     FIRST_ROWS,
-    Misfit,
     first_numbers,
-    is_number,
-    not_numbers,
     row_name,
     table_raw,
 )
 from lowerbound.data.columns import quoted
 from lowerbound.data.conversion import Parts, Raw, check_memory
+from lowerbound.data.delimited import CsvFile
 from lowerbound.data.reading import Reading, Stamp
 from lowerbound.data.tables import BYTES, choose, gather, refuse_commas
 from lowerbound.errors import DataError, brief
@@ -33,7 +32,7 @@ BUFFER = 2**16
 
 def read_parquet(path: Path, reading: Reading) -> Parts:
     """All rows of a Parquet file, or of those in a folder."""
-    found = ParquetBlocks(path, reading)
+    found = ParquetFiles(path, reading)
     check_memory(BYTES * sum(found.rows) * len(found.columns) + found.packed, str(path))
     raw = gather(found.where, found.pieces(), sum(found.rows), found.columns)
     raw = replace(raw, kinds=reading.kinds)
@@ -41,31 +40,41 @@ def read_parquet(path: Path, reading: Reading) -> Parts:
     return {"all": raw}
 
 
-def stored_parquet(path: Path, reading: Reading) -> ParquetBlocks:
-    """The same, to be read a block at a time.
+@dataclass(frozen=True)
+class Shard:
+    """A file of rows, for messages."""
 
-    Raises:
-        DataError: columns that hold no numbers, all of them in one message.
-    """
-    found = ParquetBlocks(path, reading)
-    found.missing = False
-    found.expect_numbers()
-    return found
+    path: Path
+    forms = None
+
+    def row_name(self, start: int, row: int) -> str:
+        """The row of this number after ``start`` in words."""
+        return row_name(start + row)
 
 
-class ParquetBlocks:
-    """The row groups of a Parquet file, or of the files in a folder, of the same columns.
+class ParquetFiles:
+    """A Parquet file, or the files in a folder, of the same columns.
 
-    Without ``labels``, a column called label or class is taken for the class labels.
+    Without ``labels``, a column called label or class is taken for the class labels.  Of files
+    that are copies, messages tell of the ``sources``.
+
+    Attributes:
+        where: the file or folder, for messages.
+        label: the column of class labels, if any.
+        columns: those of values.
+        kinds: what was said of them.
+        rows: how many each row group has.
+        largest: bytes of the columns of the largest row group, as float64.
+        packed: bytes of the largest row group, as it is kept.
 
     Raises:
         ConfigurationError: no such column.
         DataError: a damaged file, or columns that differ.
     """
 
-    missing = True
-
-    def __init__(self, path: Path, reading: Reading) -> None:
+    def __init__(
+        self, path: Path, reading: Reading, sources: Sequence[Shard | CsvFile] = ()
+    ) -> None:
         self.where, self.kinds = str(path), reading.kinds
         self.places: list[tuple[Path, int, int]] = []
         self.rows: list[int] = []
@@ -74,6 +83,7 @@ class ParquetBlocks:
         self.stamps: dict[Path, Stamp] = {}
         names: tuple[str, ...] = ()
         files = shards(path)
+        self.sources = dict(zip(files, sources or map(Shard, files), strict=True))
         for shard in files:
             with self._opened(shard) as file:
                 schema = file.schema_arrow
@@ -101,51 +111,43 @@ class ParquetBlocks:
         if not self.rows:
             raise DataError(f"{self.where}: expected at least one row of numbers, got none")
 
-    def expect_numbers(self) -> None:
-        """Raises DataError: columns that hold something else."""
-        for shard in self.stamps:
-            misfits = []
-            with self._opened(shard) as file:
-                types = dict(zip(file.schema_arrow.names, file.schema_arrow.types, strict=True))
-                for name in self.columns:
-                    if not is_number(types[name]):
-                        first = next(file.iter_batches(1, columns=[name]), None)
-                        value = first.column(0)[0].as_py() if first else None
-                        misfits.append(Misfit(name, value, "row 0"))
-            if misfits:
-                raise not_numbers(shard, misfits)
-
-    def read(self, block: int) -> Raw:
-        """One block as it came."""
-        path, group, start = self.places[block]
+    def read(self, group: int, columns: tuple[str, ...]) -> Raw:
+        """These columns of a row group, and the class labels."""
+        path, number, start = self.places[group]
         with self._opened(path) as file:
-            table = file.read_row_group(group, columns=self._taken(file), use_threads=False)
+            taken = _taken(file, columns, self.label)
+            table = file.read_row_group(number, columns=taken, use_threads=False)
             table.validate(full=True)
-        return self._raw(path, table, start)
+        return self._raw(path, table, start, columns, self.label)
 
-    def pieces(self) -> Iterator[Raw]:
-        """All rows in order, a few at a time, however large the row groups are."""
-        pa = needs("pyarrow", "tables")
-        rows = max(FEWEST_ROWS, BATCH_VALUES // len(self.columns))
-        for path in dict.fromkeys(path for path, _, _ in self.places):
+    def pieces(self, columns: tuple[str, ...] | None = None) -> Iterator[Raw]:
+        """All rows in order, a few at a time, however large the row groups are.
+
+        Of these ``columns``, or of all of them and with the class labels.
+        """
+        label, columns = (self.label, self.columns) if columns is None else (None, columns)
+        for path in self.sources:
             start = 0
-            with self._opened(path) as file:
-                for batch in file.iter_batches(rows, columns=self._taken(file)):
-                    batch.validate(full=True)
-                    yield self._raw(path, pa.Table.from_batches([batch]), start)
-                    start += len(batch)
+            for table in self.tables(path, columns, label):
+                yield self._raw(path, table, start, columns, label)
+                start += len(table)
 
-    def _raw(self, path: Path, table: Any, start: int) -> Raw:
-        return table_raw(
-            *(path, table, self.label, self.columns, lambda row: row_name(start + row)),
-            missing=self.missing,
-            kinds=self.kinds,
-        )
+    def tables(self, path: Path, columns: tuple[str, ...], label: str | None) -> Iterator[Any]:
+        """The same of one file, as they are in it."""
+        pa = needs("pyarrow", "tables")
+        rows = max(FEWEST_ROWS, BATCH_VALUES // len(columns))
+        with self._opened(path) as file:
+            for batch in file.iter_batches(rows, columns=_taken(file, columns, label)):
+                batch.validate(full=True)
+                yield pa.Table.from_batches([batch])
 
-    def _taken(self, file: Any) -> list[str] | None:
-        """The columns to read; None for all, which is faster."""
-        taken = [*self.columns, *filter(None, [self.label])]
-        return None if len(taken) == len(file.schema_arrow.names) else taken
+    def _raw(
+        self, path: Path, table: Any, start: int, columns: tuple[str, ...], label: str | None
+    ) -> Raw:
+        source = self.sources[path]
+        named = partial(source.row_name, start)
+        raw = table_raw(source.path, table, label, columns, named, kinds=self.kinds)
+        return raw if source.forms is None else replace(raw, forms=source.forms)
 
     @contextmanager
     def _opened(self, path: Path) -> Iterator[Any]:
@@ -158,6 +160,12 @@ class ParquetBlocks:
                 yield file
         finally:
             stamp.check()
+
+
+def _taken(file: Any, columns: tuple[str, ...], label: str | None) -> list[str] | None:
+    """The columns to read; None for all, which is faster."""
+    taken = [*columns, *filter(None, [label])]
+    return None if len(taken) == len(file.schema_arrow.names) else taken
 
 
 def _first_of(file: Any) -> Callable[[str], np.ndarray]:

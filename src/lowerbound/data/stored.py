@@ -7,7 +7,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Protocol, Self
 
@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound.data.conversion import Raw, check_resolution, to_tensor
-from lowerbound.data.dataset import Batch, Data, Dataset, permutation
+from lowerbound.data.batches import Batch, permutation, recode
+from lowerbound.data.conversion import Raw, check_resolution, converted
+from lowerbound.data.dataset import Data, Dataset
 from lowerbound.data.labels import number_labels
 from lowerbound.data.moments import Moments
 from lowerbound.data.schema import Schema, Values
@@ -33,15 +34,22 @@ class Blocks(Protocol):
     Attributes:
         where: the file or folder, for messages.
         rows: how many examples each block has.
-        largest: bytes of the largest block, as it is read.
+        schema: the fields, where they are known before all is read.
+        missing: whether values may be.
+        used: by the number of a column of categories, the codes that occur.
     """
 
     where: str
     rows: list[int]
-    largest: int
+    schema: Schema | None
+    missing: bool
+    used: dict[int, np.ndarray]
 
     def read(self, block: int) -> Raw:
         """One block, its values and class labels as they came."""
+
+    def classes(self, labels: np.ndarray) -> np.ndarray:
+        """Different class labels as they came, as what they are."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -61,6 +69,7 @@ class Stored(Data):
         fingerprint: SHA-256, in hex, of the values and class labels as they are in the file, and of
             what is held out.
         device: where batches go.
+        places: by columns of categories, the codes that take the place of those in the file.
     """
 
     blocks: Blocks
@@ -73,8 +82,9 @@ class Stored(Data):
     labels: Tensor | None
     classes: tuple[str, ...] | None
     fingerprint: str
+    missing: bool = False
     device: str | torch.device = "cpu"
-    missing = False
+    places: Mapping[range, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return int(self.kept.sum())
@@ -98,11 +108,24 @@ class Stored(Data):
     def read(self, block: int) -> np.ndarray:
         """The values of a block's examples that are not held out."""
         raw = self.blocks.read(block)
-        x = to_tensor(raw.x, raw.where, raw.columns).to(self.dtype).numpy()
-        return np.delete(x, _within(self.held, *self.starts[block : block + 2]), axis=0)
+        x = converted(raw, raw.observed)[0].to(self.dtype)
+        for columns, codes in self.places.items():
+            recode(x, columns, codes)
+        return np.delete(x.numpy(), _within(self.held, *self.starts[block : block + 2]), axis=0)
 
     def to(self, device: str | torch.device) -> Self:
         return replace(self, device=device)
+
+    def codes(self, columns: range) -> Tensor:
+        codes = torch.from_numpy(self.blocks.used[columns.start])
+        return self.places[columns][codes] if columns in self.places else codes
+
+    def recoded(self, places: Mapping[range, Tensor], schema: Schema) -> Self:
+        now = {
+            columns: codes[self.places[columns]] if columns in self.places else codes
+            for columns, codes in places.items()
+        }
+        return replace(self, places={**self.places, **now}, schema=schema)
 
     def _pass(self, batch_size: int, seed: int | None, start: int) -> Iterator[Batch]:
         windows = self._windows(seed)
@@ -155,7 +178,7 @@ class Stored(Data):
             first = self.ends[block] - self.kept[block]
             x.numpy()[here] = self.read(int(block))[numbers[here] - first]
         labels = None if self.labels is None else self.labels[index]
-        return Dataset(x, labels, name, self.classes, self.schema)
+        return Dataset(x, labels, name, self.classes, self.schema, missing=self.missing)
 
     def summary(self) -> str:
         return f"{len(self):,} examples on disk, like those of {self.take(1000).summary()}"
@@ -169,25 +192,25 @@ def survey(
 ) -> tuple[Stored, dict[str, Dataset]]:
     """The examples of ``blocks``, read once to check them.
 
-    ``held`` are the numbers of those to hold out, by part, in rising order; ``progress`` is called
-    with the examples read and their number.
+    ``held`` are the numbers of those to hold out, by part, in rising order, if any; ``progress`` is
+    called with the examples read and their number.
 
     Raises:
         DataError: see `lowerbound.data.Dataset`.
     """
-    out = np.sort(np.concatenate(list(held.values())))
+    out = np.sort(np.concatenate([np.array([], np.int64), *held.values()]))
     picked: dict[str, Tensor] = {}
     values, moments, digest = Values(), Moments(), hashlib.sha256()
-    labels, dtype = [], torch.uint8
+    labels, dtype = Classes(), torch.uint8
     start, total = 0, sum(blocks.rows)
     for block, rows in enumerate(blocks.rows):
         raw = blocks.read(block)
-        x = to_tensor(raw.x, raw.where, raw.columns)
+        x, _ = converted(raw, raw.observed)
         values |= Values.of(x)
         dtype = torch.promote_types(dtype, x.dtype)
         digest.update(np.ascontiguousarray(raw.x).view(np.uint8).data)
         if raw.labels is not None:
-            labels.append(raw.labels)
+            labels.add(raw.labels)
         for part, numbers in held.items():
             # Into one tensor: small ones of every block would keep the heap from being given back.
             if part not in picked:
@@ -201,18 +224,16 @@ def survey(
         start += rows
         if progress:
             progress(start, total)
-    schema = raw.schema(values.kind, tuple(x.shape[1:]))
+    schema = blocks.schema or raw.schema(values.kind, tuple(x.shape[1:]))
     classes, kept_labels, held_labels = None, None, dict[str, Tensor]()
-    if labels:
-        parts, classes = number_labels(labels, f"{blocks.where} labels")
-        numbered = torch.cat(parts)
+    if labels.parts:
+        numbered, classes = labels.numbered(blocks)
         digest.update(numbered.numpy().data)
         kept_labels = torch.from_numpy(np.delete(numbered.numpy(), out))
         held_labels = {part: numbered[torch.from_numpy(rows)] for part, rows in held.items()}
     digest.update(f"{schema} {dtype} {classes}".encode() + out.tobytes())
-    stored = Stored(
-        blocks, out, name, schema, dtype, values, moments, kept_labels, classes, digest.hexdigest()
-    )
+    known = (values, moments, kept_labels, classes, digest.hexdigest(), blocks.missing)
+    stored = Stored(blocks, out, name, schema, dtype, *known)
     check_resolution(stored, blocks.where)
     return stored, {
         part: Dataset(
@@ -222,9 +243,42 @@ def survey(
             classes,
             schema,
             raw.labels_from,
+            missing=blocks.missing,
         )
         for part, tensor in picked.items()
     }
+
+
+class Classes:
+    """The class labels of all blocks: text by numbers, and numbers as they came."""
+
+    def __init__(self) -> None:
+        self.parts: list[np.ndarray] = []
+        self.first: dict[str, tuple[int, int]] = {}
+        self.rows = 0
+
+    def add(self, labels: np.ndarray) -> None:
+        """Those of the next block."""
+        if labels.dtype.kind != "U":
+            self.parts.append(labels)
+            return
+        names, first, place = np.unique(labels, return_index=True, return_inverse=True)
+        met = [
+            self.first.setdefault(name, (len(self.first), self.rows + row))[0]
+            for name, row in zip(names.tolist(), first.tolist(), strict=True)
+        ]
+        self.parts.append(np.array(met)[place])
+        self.rows += len(labels)
+
+    def numbered(self, blocks: Blocks) -> tuple[Tensor, tuple[str, ...]]:
+        """All of them as numbers, and the names of the classes, see `number_labels`."""
+        where = f"{blocks.where} labels"
+        if not self.first:
+            parts, classes = number_labels(self.parts, where)
+            return torch.cat(parts), classes
+        rows = [row for _, row in self.first.values()]
+        (numbers,), classes = number_labels([blocks.classes(np.array([*self.first]))], where, rows)
+        return numbers[torch.from_numpy(np.concatenate(self.parts))], classes
 
 
 def _within(numbers: np.ndarray, start: int, end: int) -> np.ndarray:

@@ -6,7 +6,7 @@ import json
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -69,20 +69,31 @@ def refuse_commas(raw: Raw) -> None:
     Raises:
         DataError: all such columns, in one message.
     """
-    found = {}
-    for name, names in raw.categories.items():
-        odd = np.array([COMMAS.fullmatch(text.strip()) is not None for text in names], bool)
-        if name in raw.kinds or not odd.any():
-            continue
-        codes = raw.x[:, (raw.columns or ()).index(name)]
-        if 2 * odd[codes[~np.isnan(codes)].astype(int)].sum() > (~np.isnan(codes)).sum():
-            found[name] = names[int(odd.argmax())]
-    if found:
-        some = list(found.items())[:LISTED]
-        shown = ", ".join(f"{text!r} in column {name!r}" for name, text in some)
-        more = f" and {len(found) - LISTED:,} others" if len(found) > LISTED else ""
+    places = {name: (raw.columns or ()).index(name) for name in raw.categories}
+    untold = [name for name in raw.categories if name not in raw.kinds]
+    with_commas(
+        raw.where,
+        {name: comma_in(raw.categories[name], raw.x[:, places[name]]) for name in untold},
+    )
+
+
+def comma_in(names: tuple[str, ...], codes: np.ndarray) -> str | None:
+    """A number with a comma, if most of a column's cells, by their ``codes``, are such ones."""
+    odd = np.array([COMMAS.fullmatch(text.strip()) is not None for text in names], bool)
+    if not odd.any():
+        return None
+    known = codes[~np.isnan(codes)].astype(int)
+    return names[int(odd.argmax())] if 2 * odd[known].sum() > len(known) else None
+
+
+def with_commas(where: str, found: Mapping[str, str | None]) -> None:
+    """Raises DataError: in columns, by name, such numbers were ``found``."""
+    some = [(name, text) for name, text in found.items() if text is not None]
+    if some:
+        shown = ", ".join(f"{text!r} in column {name!r}" for name, text in some[:LISTED])
+        more = f" and {len(some) - LISTED:,} others" if len(some) > LISTED else ""
         raise DataError(
-            f"{raw.where}: expected numbers with a decimal point and nothing between thousands, "
+            f"{where}: expected numbers with a decimal point and nothing between thousands, "
             f"got {shown}{more}; write them so, or say kinds={{{some[0][0]!r}: 'categories'}} "
             f"(--kind {some[0][0]}=categories) where they are words"
         )
@@ -213,6 +224,28 @@ def _is_counter(name: str, names: tuple[str, ...], first: Callable[[str], np.nda
     )
 
 
+class Names:
+    """The categories of a column, met a block at a time."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[str, int] = {}
+
+    def add(self, codes: np.ndarray, names: Sequence[str]) -> np.ndarray:
+        """``codes`` of these names, NaN where missing, by the numbers of all that were met."""
+        return renumbered(codes, [self.numbers.setdefault(n, len(self.numbers)) for n in names])
+
+    def in_order(self, codes: np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
+        """The names in sorted order, numerals by size, and the ``codes`` of all by these."""
+        names = in_order(self.numbers)
+        places = {name: i for i, name in enumerate(names)}
+        return names, renumbered(codes, [places[name] for name in self.numbers])
+
+
+def renumbered(codes: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
+    """The numbers of ``codes``, NaN of NaN."""
+    return np.array([*numbers, np.nan])[np.nan_to_num(codes, nan=len(numbers)).astype(int)]
+
+
 def gather(where: str, blocks: Iterable[Raw], most: int, columns: tuple[str, ...]) -> Raw:
     """Blocks of a table of at most ``most`` rows as one, each let go once it is taken in.
 
@@ -221,7 +254,7 @@ def gather(where: str, blocks: Iterable[Raw], most: int, columns: tuple[str, ...
     x, n = np.empty((most, len(columns))), 0
     classes, labels_from = [], None
     forms: dict[str, str] = {}
-    numbered: dict[str, dict[str, int]] = {}
+    numbered: dict[str, Names] = {}
     for block in blocks:
         if n + len(block.x) > most:
             raise DataError(
@@ -232,22 +265,16 @@ def gather(where: str, blocks: Iterable[Raw], most: int, columns: tuple[str, ...
         n += len(block.x)
         labels_from, forms = block.labels_from, {**forms, **block.forms}
         for name, names in block.categories.items():
-            numbers = numbered.setdefault(name, {})
-            codes = np.array([numbers.setdefault(text, len(numbers)) for text in names] + [np.nan])
-            place = columns.index(name)
-            own = np.nan_to_num(block.x[:, place], nan=len(names)).astype(int)
-            here[:, place] = codes[own]
+            j = columns.index(name)
+            here[:, j] = numbered.setdefault(name, Names()).add(block.x[:, j], names)
         if block.labels is not None:
             classes.append(block.labels)
     if n == 0:
         raise DataError(f"{where}: expected at least one row of numbers, got none")
     x, categories = x[:n], {}
-    for name, numbers in numbered.items():
-        categories[name] = in_order(numbers)
-        renumbered = {text: i for i, text in enumerate(categories[name])}
-        codes = np.array([renumbered[text] for text in numbers] + [np.nan])
-        place = columns.index(name)
-        x[:, place] = codes[np.nan_to_num(x[:, place], nan=len(numbers)).astype(int)]
+    for name, met in numbered.items():
+        j = columns.index(name)
+        categories[name], x[:, j] = met.in_order(x[:, j])
     observed, labels = ~np.isnan(x), np.concatenate(classes) if classes else None
     seen = None if observed.all() else observed
     return Raw(x, where, labels, labels_from, columns, categories, forms, observed=seen)

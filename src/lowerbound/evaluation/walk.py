@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from lowerbound.data import Data, as_dataset
-from lowerbound.data.dataset import Batch
+from lowerbound.data.batches import Batch
 from lowerbound.environment import keep_freed_memory
 from lowerbound.errors import ConfigurationError, DataError
 from lowerbound.evaluation.decoding import Decoding

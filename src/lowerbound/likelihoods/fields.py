@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -13,10 +12,8 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from lowerbound import distributions
-from lowerbound.data import Dataset
-from lowerbound.data.columns import D, quoted
-from lowerbound.data.schema import Field
-from lowerbound.errors import ConfigurationError, DataError, near
+from lowerbound.data.columns import D, by_category, quoted
+from lowerbound.errors import ConfigurationError, DataError
 from lowerbound.likelihoods.base import Likelihood, Shape, Support, Takes
 from lowerbound.networks import apply, set_output
 from lowerbound.parts import NonNegative, Size, part
@@ -153,22 +150,19 @@ class Heterogeneous(nn.Module):
         """
         if data.shape != self.shape:
             return data
-        known = self.categories_of()
-        schema, x, start = list(data.schema), None, 0
+        known, others, start = self.categories_of(), dict[int, tuple[str, ...]](), 0
         for number, field in enumerate(data.schema):
-            wanted, columns = known[start], slice(start, start + field.size)
+            wanted = known[start]
             start += field.size
             if field.categories == wanted:
                 continue
-            if wanted is None or field.categories is None or not isinstance(data, Dataset):
+            if wanted is None or field.categories is None:
                 raise DataError(
                     f"{data.name}: expected {_told(wanted)} in {field.name!r}, as the model was "
                     f"made for, got {_told(field.categories)}"
                 )
-            x = data.x.clone() if x is None else x
-            x[:, columns] = _renumbered(x[:, columns], field, wanted, data.name)
-            schema[number] = replace(field, categories=wanted)
-        return data if x is None else replace(data, x=x, schema=tuple(schema))  # type: ignore[type-var]
+            others[number] = wanted
+        return by_category(data, others)
 
     def categories_of(self) -> dict[int, tuple[str, ...] | None]:
         """The names of the categories of each column, None of one of numbers."""
@@ -211,22 +205,6 @@ class Heterogeneous(nn.Module):
         theta = apply(self.network, z, context, (self.outputs,), z.ndim - 1)
         groups = zip(self.families, theta.split(self.widths, -1), strict=True)
         return distributions.Joint([family(numbers) for family, numbers in groups], self.columns)
-
-
-def _renumbered(x: Tensor, field: Field, wanted: tuple[str, ...], where: str) -> Tensor:
-    """Categories that ``field`` numbers, and NaN, by their numbers among those ``wanted``."""
-    names, seen = field.categories or (), ~x.isnan()
-    numbers = {name: i for i, name in enumerate(wanted)}
-    codes = x[seen].long()
-    for code in codes.unique().tolist():
-        if names[code] not in numbers:
-            raise DataError(
-                f"{where}: expected {_told(wanted)} in {field.name!r}, as the model was made for, "
-                f"got {names[code]!r}; {near(names[code], wanted)}"
-            )
-    renumbered = x.clone()
-    renumbered[seen] = torch.tensor([numbers.get(name, -1) for name in names]).to(x)[codes]
-    return renumbered
 
 
 def _told(categories: tuple[str, ...] | None) -> str:

@@ -15,7 +15,7 @@ import pydantic
 import torch
 
 import lowerbound
-from lowerbound.data import Dataset, Splits, Stored, load
+from lowerbound.data import Data, Splits, Stored, load
 from lowerbound.data.kinds import told_kinds
 from lowerbound.data.reading import Options
 from lowerbound.data.stored import Progress
@@ -76,7 +76,7 @@ class ValueRange(pydantic.BaseModel, frozen=True, extra="forbid"):
     kind: str
     scale: float
 
-    def refuse_others(self, data: Dataset, source: str) -> None:
+    def refuse_others(self, data: Data, source: str) -> None:
         """Raises DataError: the values of ``data``, read from ``source``, are not of this range."""
         kind, scale = self.kind, self.scale
         same = data.scale == scale or data.values.high == 0  # black is so on any scale

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from lowerbound import storage
 from lowerbound.context import Labels
-from lowerbound.data import Dataset, Splits, Stored, read
-from lowerbound.data.formats import options_of
+from lowerbound.data import Data, Dataset, Splits, Stored, read
+from lowerbound.data.formats import is_large, options_of
 from lowerbound.data.reading import Options
 from lowerbound.data.schema import Field, Schema
 from lowerbound.errors import ConfigurationError, DataError, StorageError
@@ -206,6 +206,9 @@ class Run:
             DataError: their values are of another kind, their shape is not the model's, or, for a
                 conditional model, their classes are not the run's.
         """
+        return cast(Dataset, self._other(source, labels, on_disk=False))
+
+    def _other(self, source: str, labels: str | None, *, on_disk: bool) -> Data:
         how: Options = {}
         if self.is_described:
             own = self.description.source.reading()
@@ -213,8 +216,13 @@ class Run:
             how = cast(Options, {name: value for name, value in own.items() if name in takes})
             if "kinds" in how:
                 how["kinds"] = self.description.kinds
-        columns = self.model.columns
-        data = read(source, columns=columns, **how | {"labels": labels})
+        columns, how = self.model.columns, how | {"labels": labels}
+        data: Data
+        if on_disk:
+            with self.reading() as progress:
+                data = read(source, columns=columns, on_disk=True, progress=progress, **how)
+        else:
+            data = read(source, columns=columns, **how)
         if columns is not None and data.columns is None:
             log.info("%s: its columns have no names, and are taken in the model's order", source)
         data = self.model.by_name(data)
@@ -240,7 +248,7 @@ class Run:
             for j, column in enumerate(columns)
         )
 
-    def expect_shape(self, data: Dataset, source: str) -> None:
+    def expect_shape(self, data: Data, source: str) -> None:
         """Raises DataError: ``data``, read from ``source``, are not of the model's shape."""
         shape = tuple(self.model.shape)
         if data.shape != shape:
@@ -257,6 +265,17 @@ class Run:
         """The run's own split, or all the examples of ``other`` in its place."""
         if other is not None:
             return self.other(other, labels)
+        return self._own(split, labels)
+
+    def streamed(
+        self, split: SplitName, other: str | None = None, labels: str | None = None
+    ) -> Data:
+        """The same, but examples of large files of others stay on disk."""
+        if other is not None:
+            return self._other(other, labels, on_disk=is_large(other))
+        return self._own(split, labels)
+
+    def _own(self, split: SplitName, labels: str | None) -> Dataset:
         if labels is not None:
             raise ConfigurationError("expected --labels with --data, whose labels they are")
         return self.data(split)
