@@ -116,6 +116,35 @@ def test_other_images_are_brought_to_the_size_of_the_runs(tmp_path):
     assert run.other(str(tmp_path / "b")).x.shape == (12, 1, 2, 3)
 
 
+def test_a_table_on_disk_gives_the_numbers_that_it_gives_in_memory(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    city, gap = np.array(["Rome", "Oslo", "Bonn"])[rng.integers(0, 3, 300)], rng.random(300) < 0.1
+    height = np.where(gap, "", rng.normal(170, 9, 300).round(2).astype(str))
+    rows = [f"{c},{h}" for c, h in zip(city, height, strict=True)]
+    (tmp_path / "a.csv").write_text("\n".join(["city,height", *rows]))
+    source = DataSource(source=str(tmp_path / "a.csv"), on_disk=True)
+    settings = {"network": {"part": "MLP", "hidden": [4]}, "latent_dim": 1, "epochs": 1}
+    train(
+        RunDescription(recipe="table", settings=settings, source=source, command=""),
+        tmp_path / "run",
+        callbacks=[],
+    )
+    run, other = Run.open(tmp_path / "run"), str(tmp_path / "b.csv")
+    assert run.model.likelihood.categories_of()[0] == ("Bonn", "Oslo", "Rome")
+    Path(other).write_text("\n".join(["height,city", "171.5,Rome", ",Oslo", "163,NA", "180,Rome"]))
+    inside = run.other(other)
+    monkeypatch.setattr("lowerbound.data.formats.SHARE_OF_MEMORY", 0)
+    stored = run.streamed("test", other)
+    assert isinstance(stored, lb.data.Stored)
+    assert inside.x.isnan().tolist() == [[False, False], [False, True], [True, False], [False] * 2]
+    for measure in (lb.evaluation.embed, lb.outliers.column_costs):
+        assert torch.equal(measure(run.model, inside), measure(run.model, stored))
+    assert lb.evaluate(run.model, inside) == lb.evaluate(run.model, stored)
+    Path(other).write_text("\n".join(["height,city", "171.5,Rome", "1,Paris"]))
+    with pytest.raises(DataError, match="got 'Paris'"):
+        run.streamed("test", other)
+
+
 def test_other_data_are_taken_by_their_columns_names(tmp_path, caplog):
     x = np.random.default_rng(0).normal([45, 170, 70], [12, 9, 6], (60, 3)).round(2)
 
