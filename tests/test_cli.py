@@ -382,7 +382,7 @@ def test_a_prior_without_a_closed_form_goes_through_every_command(run, tmp_path)
 def test_diagnose_is_one_self_contained_page(run, trained):
     code, out, err = run("diagnose", trained)
     assert code == 0
-    assert "18 checks, " in out
+    assert "25 checks, " in out
     page = Path(err.strip().splitlines()[-1].removeprefix("wrote "))
     html = unescape(page.read_text())
     kept = json.loads((page.parent / "diagnosis.json").read_text())

@@ -113,7 +113,7 @@ def test_a_healthy_continuous_bernoulli_model_of_grey_levels_is_silent(grey, con
     checks = examine(model, test, known, history)
     assert [check.name for check in checks if check.finding] == []
     assert not [check.name for check in checks if check.answer.startswith("not checked: there")]
-    assert len({check.name for check in checks}) == len(checks) == 18
+    assert len({check.name for check in checks}) == len(checks) == 25
     # The model and torch's generator are left as they were.
     assert torch.equal(torch.get_rng_state(), before)
     assert model.training
@@ -511,6 +511,10 @@ def test_a_short_training_is_told_by_what_more_of_it_would_win(table):
     assert found.picture().axes
     later = [history[0], history[1] | {"step": 1000}]
     assert ask("still-learning", model, test, known, later).finding is None
+    one_epoch = ask("still-learning", model, test, known, later[1:]).finding
+    assert "ended after 1,000 steps" in one_epoch.sentence
+    assert one_epoch.picture().axes
+    assert not ask("still-learning", model, test, None, later[1:]).made
 
 
 def test_the_noise_of_a_short_course_is_no_gain():

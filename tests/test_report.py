@@ -24,6 +24,7 @@ from lowerbound.report.build import picture
 from lowerbound.report.outcome import Outcome
 from lowerbound.report.rows import Rows, divided, shares_apart
 from lowerbound.report.sections import SECTIONS
+from lowerbound.report.warnings import warnings
 from lowerbound.runs import Run
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -144,6 +145,16 @@ def test_every_header_says_what_it_heads(page):
 def test_the_quick_checks_stand_above_all_figures(page):
     assert re.search(r"\b[1-9]\d* checks found", page)
     assert page.index('id="warnings"') < page.index('id="figures"') < page.index('id="columns"')
+
+
+def test_a_hardly_trained_model_is_told_by_its_training_however_few_are_held_out():
+    alike = Dataset(TABLE.x[:, :1] + 0.1 * TABLE.x, name="columns alike")
+    found = outcome(alike, train=alike)
+    few = warnings(replace(found, test=alike.take(7)))
+    assert "got 7" in few.refused
+    (told,) = few.findings
+    assert "still learning when its training ended after 1 step:" in told.sentence
+    assert not warnings(replace(found, test=alike.take(7), train=None)).findings
 
 
 def test_an_autoencoder_has_no_prior_to_show():

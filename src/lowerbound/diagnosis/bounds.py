@@ -116,10 +116,11 @@ def importance_weighted(log_w: Tensor, k: int = SAMPLES) -> Tensor:
 def still_learning(trained: TrainedModel) -> Measured:
     """What the bound of the training data won over the last tenth of the epochs.
 
-    After a training of few steps, what the objective would win by some more of them.
+    After a training of few steps, or one epoch, what the objective would win by some more of them.
     """
     kept = [e for e in trained.history if "bound" in e["train"]]
-    if len(kept) < 2:
+    can_go_on = trained.train is not None and math.isfinite(trained.steps)
+    if not kept or (len(kept) < 2 and not can_go_on):
         raise NotChecked("no-course")
     epochs = [e["epoch"] for e in kept]
     bounds = [e["train"]["bound"] for e in kept]
@@ -128,7 +129,7 @@ def still_learning(trained: TrainedModel) -> Measured:
         "course": np.array(bounds),
         "longer": 2 * epochs[-1],
     }
-    if trained.steps < SETTLED and trained.train is not None:
+    if can_go_on and (trained.steps < SETTLED or len(kept) < 2):
 
         def loss(*given: Any) -> Tensor:
             return -trained.objective(*given).objective

@@ -11,6 +11,13 @@ from lowerbound.context import Labels
 from lowerbound.data import Dataset, from_arrays
 from lowerbound.diagnosis.bounds import bound_gap, importance_samples, overfitting, still_learning
 from lowerbound.diagnosis.codes import collapsed_dimensions, holes, vanishing_kl
+from lowerbound.diagnosis.columns import (
+    few_values,
+    heavy_tails,
+    ignored_columns,
+    inflated_values,
+)
+from lowerbound.diagnosis.copies import duplicate_columns, label_columns, repeated_rows
 from lowerbound.diagnosis.encoder import clipped_heads, kl_formula, kl_weight, stated_variance
 from lowerbound.diagnosis.finding import Check, Finding, Measured, check, listed
 from lowerbound.diagnosis.held_out import far_rows, labels, other_data
@@ -28,13 +35,20 @@ from lowerbound.vae import VAE
 CHECKS: dict[str, Callable[[TrainedModel], Measured]] = {
     "shapes": runs,
     "other-data": other_data,
+    "repeated-rows": repeated_rows,
     "labels": labels,
+    "label-columns": label_columns,
+    "duplicate-columns": duplicate_columns,
+    "few-values": few_values,
+    "inflated-values": inflated_values,
+    "heavy-tails": heavy_tails,
     "collapsed-dimensions": collapsed_dimensions,
     "vanishing-kl": vanishing_kl,
     "holes": holes,
     "decoder-noise": decoder_noise,
     "likelihood": likelihood_fit,
     "reconstruction": reconstruction,
+    "ignored-columns": ignored_columns,
     "clipped-heads": clipped_heads,
     "kl-weight": kl_weight,
     "stated-variance": stated_variance,
@@ -49,6 +63,9 @@ CHECKS: dict[str, Callable[[TrainedModel], Measured]] = {
 OF_CODES = (
     "shapes",
     "other-data",
+    "repeated-rows",
+    "label-columns",
+    "duplicate-columns",
     "reconstruction",
     "collapsed-dimensions",
     "vanishing-kl",
@@ -116,11 +133,11 @@ def examine(
         if checks[0].finding:
             return checks
         every = OF_CODES if trained.is_autoencoder else tuple(CHECKS)
-        chosen = [name for name in every if name not in leave_out]
-        for name in chosen[1:]:
+        chosen = [name for name in every[1:] if name not in leave_out]
+        for name in chosen:
             seed_noise(device, seed, Stream.DIAGNOSE, every.index(name))
             checks.append(checked(name, trained))
-            progress(len(checks), len(chosen))
+            progress(len(checks), 1 + len(chosen))
     return checks
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from lowerbound.plots import curves, kl_per_dimension, ranked_bars, score_histograms
+from lowerbound.plots import agreement, curves, kl_per_dimension, ranked_bars, score_histograms
 
 Measured = Mapping[str, Any]
 
@@ -57,6 +57,16 @@ def _draws(x: Any, lines: Mapping[str, Any]) -> Figure:
     return curves(x, lines, xlabel="σ that q(z|x) states", ylabel=ylabel)
 
 
+def _copies(m: Measured, first: str, second: str) -> Figure:
+    x, y = (np.asarray(each) for each in m["values"])
+    return agreement({"standardised": (x, y)}, xlabel=first, ylabel=second)
+
+
+def _normal(errors: Any) -> Any:
+    """As many quantiles of N(0, 1)."""
+    return np.sqrt(2) * errors.new_tensor(np.linspace(-1, 1, len(errors) + 2)[1:-1]).erfinv()
+
+
 PICTURES: dict[str, Callable[[Measured], Figure]] = {
     "shapes": lambda m: (
         _bars(
@@ -70,6 +80,31 @@ PICTURES: dict[str, Callable[[Measured], Figure]] = {
     ),
     "other-data": lambda m: score_histograms(
         {m["shown"]: dict(zip(("training", "held out"), m["samples"], strict=True))}, xlabel="value"
+    ),
+    "repeated-rows": lambda m: _bars(
+        {"in training too": 100 * m["share"].value, "by chance": 100 * m["chance"]},
+        "% of held-out examples",
+    ),
+    "label-columns": lambda m: _copies(m, m["named"], "the labels"),
+    "duplicate-columns": lambda m: _copies(m, *m["shown"]),
+    "few-values": lambda m: _bars(m["times"], "training rows", f"values of {m['first']}"),
+    "inflated-values": lambda m: _bars(
+        {"in the data": 100 * m["share"], "by the model": 100 * m["told"]},
+        f"% of rows in which {m['column']} is {m['value']:.6g}",
+    ),
+    "heavy-tails": lambda m: score_histograms(
+        {
+            f"errors of {m['column']}": {
+                "over σ": m["errors"],
+                "of a Gaussian": _normal(m["errors"]),
+            }
+        },
+        xlabel="standard deviations",
+    ),
+    "ignored-columns": lambda m: _bars(
+        dict(sorted(m["nats"].items(), key=lambda item: item[1])[:8]),
+        "nats that the code says",
+        "the columns of which it says least",
     ),
     "labels": lambda m: _bars(
         {"training": m["known"].value, "held out": m["new"].value}, "nats that another label costs"
