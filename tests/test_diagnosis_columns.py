@@ -1,4 +1,4 @@
-"""Diagnosis of tables: each fault of a column or of rows is found when planted, and not elsewhere."""
+"""Diagnosis of tables: each fault of a column or of rows is found where it was planted."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def correlations(table: np.ndarray) -> np.ndarray:
 
 
 def correlation_ratios(own: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """η of columns (n, D) by categories (n, K) as `one_hot` has them, (D,): of all variance, theirs.
+    """η of columns (n, D) by categories (n, K) as `one_hot` has them, (D,).
 
     η² = 1 − (1 − η̂²)(n − 1)/(n − K) is 0 by chance in expectation.
     """

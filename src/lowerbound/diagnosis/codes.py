@@ -126,7 +126,7 @@ def cause_of_collapse(trained: TrainedModel, epoch: float = math.inf) -> dict[st
         cause = "sigma-and-beta" if max(beta, last) > 1 else "sigma"
     elif max(beta, last) > 1:
         cause = "beta"
-    elif isinstance(trained.likelihood, Autoregressive):
+    elif isinstance(trained.likelihood, Autoregressive) and trained.steps >= thresholds.SETTLED:
         cause = "told-tokens"
     else:
         cause, values["beta"] = "rising-beta" if beta < last else "unknown", beta

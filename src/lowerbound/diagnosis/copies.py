@@ -80,7 +80,7 @@ def _standardised(values: np.ndarray) -> np.ndarray:
 
 
 def label_columns(trained: TrainedModel) -> Measured:
-    """Columns that are the labels: each value goes with one class, and each class with one value."""
+    """Columns that are the labels: each value goes with one class, and each class with one."""
     expect_table(trained)
     data = known(trained)
     if data.labels is None:
