@@ -55,12 +55,13 @@ PUBLIC = {
     "ELBO", "EmbeddedMLP", "Evaluation", "Exponential", "Finding", "FlowPosterior", "FlowPrior",
     "FullGaussian", "Gaussian", "GaussianMixture", "GaussianNoise", "Heterogeneous",
     "HierarchicalPrior", "IWAE", "Identity", "InfoVAE", "Labels", "Linear", "LogCounts",
-    "LogisticMixture", "MLP", "Masking", "NegativeBinomial", "Nominal", "Ordinal", "Poisson",
+    "LogisticMixture", "MLP", "Masking", "NegativeBinomial", "Nominal", "NormalMixture", "Ordinal",
+    "Poisson",
     "Reconstruction", "Renyi", "SGHMC", "Scale", "SharedMLP", "StandardNormal", "Standardise",
     "StudentT", "TCVAE", "TopDownPosterior", "Training", "VAE", "VampPrior", "WeightDraws",
-    "ZeroInflatedNegativeBinomial", "__version__", "compression", "data", "diagnose",
-    "diagnose_draws", "diagnose_kl", "diagnose_loss", "distributions", "divergences", "errors",
-    "evaluate", "evaluation", "fit", "load", "music", "networks", "outliers", "part", "plots",
+    "ZeroInflated", "ZeroInflatedNegativeBinomial", "__version__", "compression", "data",
+    "diagnose", "diagnose_draws", "diagnose_kl", "diagnose_loss", "distributions", "divergences",
+    "errors", "evaluate", "evaluation", "fit", "load", "music", "networks", "outliers", "part", "plots",
     "recipes", "reproduction", "save", "sklearn", "transforms", "walks",
 }  # fmt: skip
 

@@ -79,6 +79,11 @@ LIKELIHOODS = {
     "Gaussian optimal": lambda c: lb.Gaussian(decoder(c), SHAPE, "optimal"),
     "StudentT": lambda c: lb.StudentT(decoder(c), SHAPE),
     "StudentT fixed": lambda c: lb.StudentT(decoder(c), SHAPE, 4.0),
+    "NormalMixture": lambda c: lb.NormalMixture(decoder(c, 6 * SIZE), SHAPE, 2),
+    "ZeroInflated": lambda c: lb.ZeroInflated(decoder(c, 3 * SIZE), SHAPE, positive=True),
+    "ZeroInflated both sides": lambda c: lb.ZeroInflated(
+        decoder(c, 3 * SIZE), SHAPE, positive=False
+    ),
     "DiscretisedLogistic": lambda c: lb.DiscretisedLogistic(decoder(c, 2 * SIZE), SHAPE),
     "LogisticMixture": lambda c: lb.LogisticMixture(decoder(c, 6 * SIZE), SHAPE, 2),
     "BetaBinomial": lambda c: lb.BetaBinomial(decoder(c, 2 * SIZE), SHAPE),
@@ -103,12 +108,15 @@ ROWS = {
         ((1,), (0,), (2,)),
     ),
     "Given": lb.networks.Given(),
-    "FieldInputs": lb.networks.FieldInputs(lb.MLP(8, (), 4), (3, 0, 0), (2,), missing=True),
+    "FieldInputs": lb.networks.FieldInputs(
+        lb.MLP(9, (), 4), (3, 0, 1), (2,), missing=True, units=(5.0,)
+    ),
     "PerField": lb.transforms.PerField(
         (lb.Standardise((3.0,), (2.0,)), lb.transforms.Codes(), lb.Counts()), ((1,), (0,), (2,))
     ),
     "Codes": lb.transforms.Codes(),
     "Levels": lb.transforms.Levels(((0.0, 2.5, 6.0),)),
+    "FromSpike": lb.transforms.FromSpike((0.0, 50.0), (1, -1)),
 }
 # Of tokens one after the other; test_sequences.py has their contract.
 SEQUENCES = {

@@ -97,6 +97,7 @@ def test_continuous_bernoulli_is_torchs(eta):
             torch.tensor(0.5),
             distributions.NegativeBinomial(torch.tensor(2.0), torch.tensor(1.0)),
         ),
+        distributions.ZeroInflated(torch.tensor(0.5), torch.distributions.LogNormal(1.0, 0.5)),
         distributions.StudentT(torch.tensor(1.0), torch.tensor(0.5), torch.tensor(12.0)),
     ],
     ids=lambda p: type(p).__name__,

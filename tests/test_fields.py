@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.integrate import quad
@@ -253,6 +255,82 @@ def test_a_few_numbers_met_often_are_levels_and_come_back_as_such():
     x[7, 0] = 2.757
     with pytest.raises(DataError, match=r"'children': expected one of 0, .*, 5.5, .* got 2.757"):
         lb.evaluate(model, replace(data, x=x))
+
+
+def spiked(n: int = 400) -> dict[str, np.ndarray]:
+    """Columns in which one number is met often, and the rest is continuous; and others."""
+    rng = np.random.default_rng(0)
+    often = rng.random(n) < 0.4
+    return {
+        "affairs": np.where(often, 0.0, rng.lognormal(0, 1, n)),
+        "gain": np.where(often, 0.0, rng.integers(1000, 20_000, n)),
+        "change": np.where(rng.random(n) < 0.3, 0.0, rng.normal(0, 5, n)),
+        "price": np.minimum(rng.lognormal(3, 0.8, n), 50.0),
+        "rounded": np.round(rng.exponential(1, n), 1),
+        "steps": np.round(rng.normal(20, 4, n) / 2) * 2 + 0.5,
+        "visits": np.where(often, 0.0, rng.poisson(9, n)),
+    }
+
+
+def test_a_number_met_often_is_told_from_the_rest_and_comes_back_exactly(tmp_path):
+    columns = spiked()
+    columns["affairs"][7] = NAN
+    data = lb.data.from_arrays(pd.DataFrame(columns))
+    assert {field.name: field.levels for field in data.schema if "zero" in field.kind} == {
+        "affairs": (0, math.inf),
+        "gain": (0, math.inf),
+        "change": (0,),
+        "price": (-math.inf, 50),
+    }
+    assert [field.kind for field in data.schema[-3:]] == ["real", "real", "counts"]
+    model = lb.recipes.table(data, latent_dim=2, hidden=(8,)).model
+    with torch.no_grad():
+        drawn = model.sample(2000, seed=0).T
+    affairs, gain, change, price = drawn[:4]
+    for column, spike in ((affairs, 0), (gain, 0), (change, 0), (price, 50)):
+        assert 0.05 < (column == spike).double().mean() < 0.6
+    assert affairs.min() == 0
+    assert gain.min() == 0
+    assert change.min() < 0 < change.max()
+    assert price.max() == 50
+    assert model.is_density
+    lb.save(model, tmp_path / "model.pt")
+    torch.testing.assert_close(lb.load(tmp_path / "model.pt").sample(2000, seed=0).T, drawn)
+    for i, beyond, side in ((0, -1.0, "at least 0"), (3, 51.0, "at most 50")):
+        x = data.x.clone()
+        x[2, i] = beyond
+        with pytest.raises(DataError, match=f"expected numbers of {side}, .* got {beyond:g}"):
+            lb.evaluate(model, replace(data, x=x))
+
+
+def test_a_spike_costs_the_same_in_any_unit_and_the_rest_its_logarithm():
+    x = spiked()["change"]
+    costs = []
+    for unit in (1.0, 1000.0):
+        data = lb.data.from_arrays(pd.DataFrame({"change": unit * x}))
+        torch.manual_seed(0)
+        model = lb.recipes.table(data, latent_dim=2, hidden=(8,)).model.double()
+        p = model.likelihood(torch.zeros(1, 2).double())
+        costs.append(
+            p.log_prob(model.prepare(data.x)[0])[:, None] + model.transform.log_volume((1,))
+        )
+    expected = np.where(x == 0, 0.0, math.log(1000))
+    torch.testing.assert_close((costs[0] - costs[1])[:, 0].detach(), torch.from_numpy(expected))
+
+
+def test_a_spike_may_be_said_and_gainsaid():
+    told = {"affairs": "real", "visits": "zero-inflated", "rounded": "zero-inflated"}
+    data = lb.data.from_arrays(pd.DataFrame(spiked()), kinds=told)
+    kinds = {field.name: (field.kind, field.levels) for field in data.schema}
+    assert kinds["affairs"] == ("real", None)
+    assert kinds["visits"] == kinds["rounded"] == ("zero-inflated", (0, math.inf))
+    with pytest.raises(DataError, match=r"'a': expected a number in several rows .* say real"):
+        lb.data.from_arrays(
+            pd.DataFrame({"a": np.arange(1.0, 40), "b": np.arange(39) % 3}),
+            kinds={"a": "zero-inflated"},
+        )
+    with pytest.raises(ConfigurationError, match=r"zero-inflated .* got real ones"):
+        lb.recipes.mlp(torch.randn(20, 2), transform="FromSpike")
 
 
 def test_a_likelihood_that_is_named_takes_levels_for_numbers():

@@ -6,6 +6,7 @@ import itertools
 import math
 
 import mpmath
+import numpy as np
 import pytest
 import scipy.stats
 import torch
@@ -308,7 +309,7 @@ def test_the_network_returns_blocks_of_numbers():
     assert torch.equal(p.base_dist.components.log_scale, blocks[:, :, 2])
     theta = torch.randn(5, 2 * 6)
     counts = lb.ZeroInflatedNegativeBinomial(torch.nn.Identity(), (6,))(theta).base_dist
-    assert torch.equal(counts.counts.log_mean, theta[:, :6])
+    assert torch.equal(counts.other.log_mean, theta[:, :6])
     assert torch.equal(counts.logits, theta[:, 6:])
 
 
@@ -403,6 +404,57 @@ def test_factor_analysis_has_its_evidence():
         torch.zeros(4).double(), W @ W.T + variance.diag()
     )
     torch.testing.assert_close(log_w, marginal.log_prob(x).expand(7, 5))
+
+
+@pytest.mark.parametrize("positive", [True, False])
+def test_a_spike_has_a_probability_and_the_rest_a_density_in_the_datas_units(positive):
+    """scipy's, of what `start` finds: the shares, and the moments of x or log x that is not 0."""
+    rest = np.random.default_rng(0).normal(1, 0.7, 60)
+    rest = 1e3 * (np.exp(rest) if positive else rest)
+    x = torch.tensor([*rest, *[0.0] * 38, math.nan]).unsqueeze(1)
+    likelihood = lb.ZeroInflated(torch.nn.Identity(), (1,), positive=positive).double()
+    p = likelihood(likelihood.constant(x).movedim(-1, 0).reshape(1, -1))
+    share = (38 + 0.5) / 99
+    y = np.log(rest) if positive else rest
+    theirs = (
+        scipy.stats.lognorm(y.std(), scale=math.exp(y.mean()))
+        if positive
+        else scipy.stats.norm(y.mean(), y.std())
+    )
+    assert p.log_prob(torch.zeros(1, 1)).exp().item() == pytest.approx(share, rel=1e-6)
+    found = p.log_prob(torch.from_numpy(rest[:, None])).numpy()
+    assert found == pytest.approx(math.log(1 - share) + theirs.logpdf(rest), rel=1e-5)
+    assert p.mean.item() == pytest.approx((1 - share) * theirs.mean(), rel=1e-5)
+    drawn = p.sample((2000,))
+    assert (drawn == 0).double().mean().item() == pytest.approx(share, abs=0.05)
+    assert not positive or (drawn >= 0).all()
+
+
+def test_a_spike_has_gradients_and_those_of_the_rest_do_not_reach_it():
+    likelihood = lb.ZeroInflated(torch.nn.Identity(), (2,), positive=True)
+    theta = torch.tensor([[0.3, 0.3, 1.0, 1.0, -50.0, 0.0]], requires_grad=True)
+    log_p = likelihood(theta).log_prob(torch.tensor([[0.0, 2.0]]))
+    (gradient,) = torch.autograd.grad(log_p.sum(), theta)
+    assert gradient.isfinite().all()
+    assert (gradient[0, [2, 4]] == 0).all()
+    assert (gradient[0, [0, 1, 3, 5]] != 0).all()
+
+
+def test_a_mixture_of_gaussians_is_the_sum_of_their_densities():
+    logits, means, s = torch.randn(3, 4, 2, 3, dtype=torch.float64)
+    likelihood = lb.NormalMixture(torch.nn.Identity(), (2,)).double()
+    likelihood.floor.copy_(torch.tensor([0.1, 0.5]))
+    theta = torch.cat((logits, means, s), -1).movedim(-1, 1)
+    x = torch.randn(4, 2, dtype=torch.float64)
+    sigma = (s.exp() + likelihood.floor[:, None] ** 2).sqrt()
+    each = scipy.stats.norm(means.numpy(), sigma.numpy()).pdf(x.unsqueeze(-1).numpy())
+    expected = np.log((logits.softmax(-1).numpy() * each).sum(-1)).sum(-1)
+    assert likelihood(theta.flatten(1)).log_prob(x).numpy() == pytest.approx(expected)
+    two = torch.cat((torch.randn(300, 1) / 9 - 1, torch.randn(300, 1) / 9 + 1)).double()
+    likelihood = lb.NormalMixture(torch.nn.Identity(), (1,), 2).double()
+    p = likelihood(likelihood.constant(two).movedim(-1, 0).reshape(1, -1))
+    modes = p.log_prob(torch.tensor([[-1.0], [0.0], [1.0]]).double().unsqueeze(1))
+    assert (modes[[0, 2]] > modes[1] + 1).all()  # it starts with both
 
 
 @pytest.mark.parametrize("levels", [2, 5])

@@ -72,6 +72,7 @@ STARTS |= {
     "ZeroInflatedNegativeBinomial": torch.poisson(COLUMNS.expand(400, 4)),
     "Gaussian": 3 * torch.randn(400, 4) + COLUMNS,
     "StudentT": 3 * torch.randn(400, 4) + COLUMNS,
+    "NormalMixture": 3 * torch.randn(400, 4) + COLUMNS,
     "ContinuousBernoulli": torch.rand(400, 4) ** torch.tensor([0.1, 1.0, 3.0, 30.0]),
     "Bernoulli": (torch.rand(400, 4) < torch.tensor([0.01, 0.2, 0.5, 0.97])).float(),
     "Nominal": None,

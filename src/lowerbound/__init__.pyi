@@ -37,9 +37,11 @@ from lowerbound.likelihoods import Heterogeneous as Heterogeneous
 from lowerbound.likelihoods import LogisticMixture as LogisticMixture
 from lowerbound.likelihoods import NegativeBinomial as NegativeBinomial
 from lowerbound.likelihoods import Nominal as Nominal
+from lowerbound.likelihoods import NormalMixture as NormalMixture
 from lowerbound.likelihoods import Ordinal as Ordinal
 from lowerbound.likelihoods import Poisson as Poisson
 from lowerbound.likelihoods import StudentT as StudentT
+from lowerbound.likelihoods import ZeroInflated as ZeroInflated
 from lowerbound.likelihoods import ZeroInflatedNegativeBinomial as ZeroInflatedNegativeBinomial
 from lowerbound.networks import MLP as MLP
 from lowerbound.networks import BidirectionalLSTM as BidirectionalLSTM

@@ -27,6 +27,7 @@ from lowerbound.data.conversion import (
 from lowerbound.data.dataset import Data, Dataset
 from lowerbound.data.kinds import column_schema
 from lowerbound.data.labels import number_labels
+from lowerbound.data.schema import LEVELLED
 from lowerbound.data.splits import Splits
 from lowerbound.data.tables import is_frame, read_frame
 from lowerbound.data.tokens import encoded, names_of
@@ -103,7 +104,7 @@ def _observed(raw: Raw, *, missing: bool) -> np.ndarray | None:
 def _refuse_empty(raw: Raw, observed: np.ndarray | None) -> None:
     """Raises DataError: a named column of several rows has no value that would tell its kind.
 
-    Where it was told, none is needed, but for the levels of an ordinal one.
+    Where it was told, none is needed, but for levels.
     """
     if observed is not None and len(observed) > 1:
         there = {
@@ -120,7 +121,7 @@ def expect_values(where: str, there: Mapping[str, bool], kinds: Mapping[str, str
         DataError: there is one.
     """
     for name, some in there.items():
-        if not some and kinds.get(name, "ordinal") == "ordinal":
+        if not some and kinds.get(name, "ordinal") in LEVELLED:
             raise DataError(
                 f"{where}: expected at least one value in column {name!r}, got none; leave it out"
             )

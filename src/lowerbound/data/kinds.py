@@ -15,7 +15,17 @@ from torch import Tensor
 from lowerbound.data.columns import quoted
 from lowerbound.data.conversion import Raw
 from lowerbound.data.dataset import Data
-from lowerbound.data.schema import FEW_ROWS, Field, Kind, Levels, Schema, Values, levels_of
+from lowerbound.data.schema import (
+    FEW_ROWS,
+    LEVELLED,
+    Field,
+    Kind,
+    Levels,
+    Schema,
+    Values,
+    levels_of,
+)
+from lowerbound.data.spikes import spike_of, told_spike
 from lowerbound.errors import DataError
 
 log = logging.getLogger("lowerbound")
@@ -24,7 +34,7 @@ WIDE = 50
 """Columns of counts above which a table is one of counts, whatever is in a few of them."""
 NAMES, WORDS, REPEATED = 0.5, 3, 0.1
 SHOWN, LINES, LONGEST, FIRST = 3, 40, 40, 10_000
-DATES = "%"
+DATES, MEASURED = "%", ("real", "unit", "counts")
 
 
 class Column(NamedTuple):
@@ -35,19 +45,26 @@ class Column(NamedTuple):
     levels: Levels = None
 
     @classmethod
-    def of(cls, x: Tensor, form: str, told: str = "", levels: Levels = None) -> Column:
+    def of(cls, where: str, x: Tensor, form: str, told: str = "", levels: Levels = None) -> Column:
         """That of the values x, (n,), NaN where missing, of this ``form`` and ``told`` kind.
 
-        ``levels`` are as `levels_of` has them.
+        ``levels`` are as `levels_of` has them; ``where`` the values are is said in messages.
+
+        Raises:
+            DataError: it was told to be zero-inflated, and has no number in several rows.
         """
         kind = Values.of(x).kind
         told = (told or ("dates" if DATES in form else "")).partition(":")[0]
         if told == "ordinal":
             return cls(kind, "ordinal", tuple(x[~x.isnan()].unique().tolist()))
+        if told == "zero-inflated":
+            return cls(kind, told, told_spike(x, where))
         if told:
             return cls(kind, "real" if told == "dates" else told)  # type: ignore[arg-type]
         if levels and kind != "binary":
             return cls(kind, "ordinal", levels)
+        if kind in MEASURED and (spike := spike_of(x)):
+            return cls(kind, "zero-inflated", spike)
         return cls(kind, _of_measures(x, kind))
 
 
@@ -78,7 +95,13 @@ def column_schema(raw: Raw, x: Tensor, kind: Kind, *, gaps: bool, known: bool) -
     def columns() -> list[Column]:
         each = enumerate(zip(forms.items(), x.unbind(1), strict=True))
         return [
-            Column.of(column, form, raw.kinds.get(name, ""), levels.get(j))
+            Column.of(
+                f"{raw.where}, column {name!r}",
+                column,
+                form,
+                raw.kinds.get(name, ""),
+                levels.get(j),
+            )
             for j, ((name, form), column) in each
         ]
 
@@ -243,7 +266,7 @@ def told_kinds(data: Data) -> tuple[dict[str, str], dict[str, str]]:
 
 def _read_as(field: Field) -> str:
     """The kind to read others as: of levels, which the model itself checks, numbers."""
-    return "real" if field.kind == "ordinal" else field.kind
+    return "real" if field.kind in LEVELLED else field.kind
 
 
 def column_table(data: Data, families: Sequence[str]) -> list[str]:

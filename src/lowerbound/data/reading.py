@@ -12,7 +12,8 @@ from lowerbound.music.windows import BAR, MetreName
 
 Size = int | tuple[int, int]
 KINDS = (
-    *("real", "positive", "unit", "counts", "binary", "ordinal", "categories", "dates", "ignore"),
+    *("real", "positive", "unit", "counts", "binary", "ordinal", "zero-inflated"),
+    *("categories", "dates", "ignore"),
 )
 """What may be said of a column: a kind of values, dates (``dates:%d/%m/%y`` names their format), or
 to leave it out."""

@@ -1,16 +1,17 @@
 """What the values of a data set are: its fields, and the kind of each.
 
-========== =====================================================================
-binary     only 0 and 1, or only 0 and 255
-grey       levels 0–255, of one channel or several
-unit       numbers in [0, 1], the largest above 10⁻⁶
-real       any numbers; dates are days since 1970
-positive   numbers above 0
-counts     whole numbers from 0 to 2²⁴; larger ones are times, places or names: real
-ordinal    a few numbers, each met often, such as grades, or 0, 2.5 and 5.5
-categories codes 0…K−1 of K named categories
-tokens     codes 0…K−1 of the K words of a vocabulary
-========== =====================================================================
+============= ==================================================================
+binary        only 0 and 1, or only 0 and 255
+grey          levels 0–255, of one channel or several
+unit          numbers in [0, 1], the largest above 10⁻⁶
+real          any numbers; dates are days since 1970
+positive      numbers above 0
+counts        whole numbers from 0 to 2²⁴; larger ones are times, places or names: real
+ordinal       a few numbers, each met often, such as grades, or 0, 2.5 and 5.5
+zero-inflated one number, such as 0, in many rows, and any numbers in the others
+categories    codes 0…K−1 of K named categories
+tokens        codes 0…K−1 of the K words of a vocabulary
+============= ==================================================================
 """
 
 from __future__ import annotations
@@ -28,12 +29,21 @@ from torch import Tensor
 from lowerbound.errors import ConfigurationError, DataError, near
 
 Kind = Literal[
-    "binary", "grey", "unit", "real", "positive", "counts", "ordinal", "categories", "tokens"
+    "binary",
+    "grey",
+    "unit",
+    "real",
+    "positive",
+    "counts",
+    "ordinal",
+    "zero-inflated",
+    "categories",
+    "tokens",
 ]
 Levels = tuple[float, ...] | None
 AT_ONCE = 2**16
 MOST_COUNTED, LEAST_UNIT = 2**24, 1e-6
-NAMED = ("categories", "tokens")
+NAMED, LEVELLED = ("categories", "tokens"), ("ordinal", "zero-inflated")
 MOST_LEVELS, LEAST_TIMES = 20, 10
 MOMENT = "datetime64[us]"
 EPOCH = datetime.date(1970, 1, 1)
@@ -134,7 +144,8 @@ class Field:
         kind: of its values.
         shape: of its values in one example.
         categories: the names of the categories, or the vocabulary of tokens, by code.
-        levels: the numbers of an ordinal field, in ascending order.
+        levels: the numbers of an ordinal field, in ascending order; of a zero-inflated one, the
+            number that many rows have, and −∞ before it, or ∞ behind, if no others lie elsewhere.
         form: how its numbers are written: "whole"; the word for truth, such as "True"; a format of
             dates, such as "%Y-%m-%d"; empty for others.
 
@@ -168,10 +179,10 @@ class Field:
                 f"{self.kind}"
             )
         levels = self.levels or ()
-        if bool(levels) != (self.kind == "ordinal") or list(levels) != sorted(set(levels)):
+        if bool(levels) != (self.kind in LEVELLED) or list(levels) != sorted(set(levels)):
             raise ConfigurationError(
-                f"expected levels in ascending order for fields of kind ordinal, and for no "
-                f"others, got {self.levels} for {self.name!r} of kind {self.kind}"
+                f"expected levels in ascending order for fields of kind ordinal or zero-inflated, "
+                f"and for no others, got {self.levels} for {self.name!r} of kind {self.kind}"
             )
 
     @property
@@ -250,6 +261,7 @@ ALLOWED: dict[Kind, tuple[str, Callable[[Values], bool]]] = {
     "positive": ("numbers above 0", lambda values: values.low > 0),
     "counts": ("whole numbers from 0", lambda values: values.whole),
     "ordinal": ("numbers", lambda values: True),
+    "zero-inflated": ("numbers", lambda values: True),
     "categories": ("the codes of its categories", lambda values: values.whole),
     "tokens": ("the codes of its vocabulary", lambda values: values.whole),
 }

@@ -115,7 +115,8 @@ class TableBlocks:
         form = form_of_whole(raw.forms.get(name, ""), is_whole=whole)
         cells = torch.from_numpy(x)
         levels = levels_of(cells.unsqueeze(1)).get(0)
-        column = Column.of(cells, form, self.told.get(name, ""), levels)
+        where = f"{self.where}, column {name!r}"
+        column = Column.of(where, cells, form, self.told.get(name, ""), levels)
         values = Values.of(cells)
         return Judged(column, values, len(known), form, None, known[:0], lacks, None)
 

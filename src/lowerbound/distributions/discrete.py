@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Size, Tensor
-from torch.distributions import Categorical, constraints
+from torch.distributions import Categorical, Distribution, constraints
 
 from lowerbound.distributions.base import Unvalidated, log_gamma_draw, log_rising
 
@@ -101,36 +101,43 @@ class NegativeBinomial(Unvalidated):
 
 
 class ZeroInflated(Unvalidated):
-    """0 with probability π, else a draw of P′: P(k) = π [k = 0] + (1 − π) P′(k), elementwise.
+    """0 with probability π, else a draw of P′, elementwise.
+
+    Of counts, P(k) = π [k = 0] + (1 − π) P′(k).  Of a density p′, 0 has the probability π, and
+    other x the density (1 − π) p′(x): logarithms of the two do not compare.
 
     Args:
         logits: of π.
-        counts: P′.
+        other: P′, over counts, or p′.
     """
 
-    support = constraints.nonnegative_integer
+    support = constraints.real
 
-    def __init__(self, logits: Tensor, counts: Poisson | NegativeBinomial) -> None:
-        self.logits, self.counts = logits, counts
+    def __init__(self, logits: Tensor, other: Distribution) -> None:
+        self.logits, self.other = logits, other
         super().__init__(logits.shape, validate_args=False)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        present = F.logsigmoid(-self.logits) + self.counts.log_prob(value)
-        return torch.where(value == 0, torch.logaddexp(F.logsigmoid(self.logits), present), present)
+        zero, absent, present = value == 0, F.logsigmoid(self.logits), F.logsigmoid(-self.logits)
+        if self.other.support.is_discrete:  # type: ignore[union-attr]
+            present = present + self.other.log_prob(value)
+            return torch.where(zero, torch.logaddexp(absent, present), present)
+        inside = torch.where(zero, 1.0, value)
+        return torch.where(zero, absent, present + self.other.log_prob(inside))
 
     def sample(self, sample_shape: Any = Size()) -> Tensor:
         absent = torch.bernoulli(self.logits.sigmoid().expand(self._extended_shape(sample_shape)))
-        return self.counts.sample(sample_shape) * (1 - absent)
+        return self.other.sample(sample_shape).masked_fill(absent.bool(), 0.0)
 
     @property
     def mean(self) -> Tensor:
-        return torch.sigmoid(-self.logits) * self.counts.mean
+        return torch.sigmoid(-self.logits) * self.other.mean
 
     @property
     def variance(self) -> Tensor:
-        """(1 − π)(σ² + π μ²), with the mean and variance of ``counts``."""
-        absent, mean = self.logits.sigmoid(), self.counts.mean
-        return (1 - absent) * (self.counts.variance + absent * mean**2)
+        """(1 − π)(σ² + π μ²), with the mean and variance of ``other``."""
+        absent, mean = self.logits.sigmoid(), self.other.mean
+        return (1 - absent) * (self.other.variance + absent * mean**2)
 
 
 class GreyDistribution(Unvalidated, ABC):

@@ -6,7 +6,7 @@ density or a probability:
 
     "binary"      x ∈ {0, 1}
     "grey"        x ∈ {0, 1/255, …, 1}
-    "continuous"  x ∈ ℝ, or [0, 1]
+    "continuous"  x ∈ ℝ, or [0, 1]; of `ZeroInflated`, 0 has a probability
     "counts"      x ∈ {0, 1, 2, …}
     "categories"  x ∈ {0, …, K − 1}, the numbers of categories, or of levels
     "tokens"      the same, one after the other
@@ -20,6 +20,7 @@ from lowerbound.likelihoods.continuous import (
     Bernoulli,
     ContinuousBernoulli,
     Gaussian,
+    NormalMixture,
     Sigma,
     StudentT,
 )
@@ -32,6 +33,7 @@ from lowerbound.likelihoods.grey import (
     GreyLikelihood,
     LogisticMixture,
 )
+from lowerbound.likelihoods.inflated import ZeroInflated
 from lowerbound.likelihoods.sequences import Autoregressive
 
 __all__ = [
@@ -49,10 +51,12 @@ __all__ = [
     "LogisticMixture",
     "NegativeBinomial",
     "Nominal",
+    "NormalMixture",
     "Ordinal",
     "Poisson",
     "Sigma",
     "StudentT",
     "Support",
+    "ZeroInflated",
     "ZeroInflatedNegativeBinomial",
 ]

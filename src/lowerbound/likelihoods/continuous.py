@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Normal
+from torch.distributions import Distribution, MixtureSameFamily, Normal
 
 from lowerbound import distributions
 from lowerbound.errors import ConfigurationError
@@ -20,7 +20,7 @@ from lowerbound.likelihoods.moments import (
     quartiles,
     shrunk_mean,
 )
-from lowerbound.parts import part
+from lowerbound.parts import Size, part
 from lowerbound.transforms import Dequantise, Identity
 
 Sigma = float | Literal["learned", "elementwise", "decoded", "optimal"]
@@ -210,6 +210,48 @@ class StudentT(Likelihood):
             degrees = location.new_tensor(float(self.degrees))
         log_variance = _log_variance(2 * self.log_sigma, self.floor)
         return distributions.StudentT(location, 0.5 * log_variance, degrees)
+
+
+@part
+class NormalMixture(Likelihood):
+    """p(x|z) = ∏ᵢ Σₖ πᵢₖ N(xᵢ; μᵢₖ, σᵢₖ²), all of z: several modes, skew, tails.
+
+    The floor of σ is that of `Gaussian`.
+
+    Args:
+        network: from z, (batch, latent), to K logits of π, then K means μ, then K numbers s as in
+            `Gaussian`, (batch, 3K, *shape).
+        shape: of one x.
+        components: K, the Gaussians in the mixture of each element.
+
+    Source: Bishop, Mixture density networks, 1994.
+    """
+
+    support: ClassVar[Support] = "continuous"
+    numbers = 3 * 3
+    floor: Tensor
+
+    def __init__(self, network: nn.Module, shape: Shape, components: Size = 3) -> None:
+        super().__init__(network, shape)
+        self.components, self.numbers = components, 3 * components
+        self.register_buffer("floor", torch.full(shape, LEAST_SIGMA))
+
+    def constant(self, x: Tensor) -> Tensor:
+        """Gaussians side by side, each of the deviation of its share of x."""
+        least, k = least_sigma(x), self.components
+        self.floor.copy_(least)
+        at = (torch.arange(k, dtype=x.dtype) + 0.5) / k
+        means = x.nanquantile(at, 0).nan_to_num().double().movedim(0, -1)
+        within = (moments(x)[1] - means.var(-1, correction=0)) - least**2
+        s = torch.maximum(within, least**2).log().unsqueeze(-1).expand_as(means)
+        return torch.cat((torch.zeros_like(means), means, s), -1)
+
+    def elements(self, theta: Tensor) -> Distribution:
+        logits, means, s = theta.chunk(3, -1)
+        log_variance = _log_variance(s, self.floor.unsqueeze(-1))
+        components = distributions.Normal(means, log_variance)
+        which = torch.distributions.Categorical(logits=logits, validate_args=False)
+        return MixtureSameFamily(which, components, validate_args=False)
 
 
 def _log_variance(s: Tensor, floor: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from lowerbound.transforms import (
     Binary,
     Counts,
     Dequantise,
+    FromSpike,
     Identity,
     Levels,
     PerField,
@@ -55,6 +56,8 @@ def check_support(likelihood: Any, transform: Any, data: Data) -> None:
             wanted = expected(family, each)
             if isinstance(each, Levels):
                 _check_levels(each, data, columns, names)
+            if getattr(family, "positive", False):
+                _check_side(each, data, columns, names)
             if wanted is not None and not wanted[1](Values.of(data.x[:, list(columns)])):
                 for i in columns:
                     name = f"{i} (counted from 0)" if data.columns is None else names[i]
@@ -70,6 +73,18 @@ def _check_levels(transform: Levels, data: Dataset, columns: tuple[int, ...], na
             f"{data.name}, column {names[i]}: expected one of {levels}, as the model was made for, "
             f"got {data.x[unseen[:, j], i][0].item():g}; leave such rows out, or train with that "
             "column as one of real numbers or counts"
+        )
+
+
+def _check_side(transform: FromSpike, data: Dataset, columns: tuple[int, ...], names: Any) -> None:
+    """Raises DataError: a value in one of the ``columns`` is on the wrong side of its spike."""
+    beyond = transform(data.x[:, list(columns)]) < 0
+    for j in beyond.any(0).nonzero().flatten().tolist():
+        i, side = columns[j], "at least" if transform.signs[j] > 0 else "at most"
+        raise DataError(
+            f"{data.name}, column {names[i]}: expected numbers of {side} {transform.spikes[j]:g}, "
+            f"as the model was made for, got {data.x[beyond[:, j], i][0].item():g}; leave such "
+            "rows out, or train with that column as one of real numbers"
         )
 
 
@@ -156,7 +171,8 @@ def expected(likelihood: Any, transform: Any) -> Wanted | None:
         case Identity() if support == "counts":
             return ALLOWED["counts"]
         case Identity() if support in ("binary", "grey") or (
-            support == "continuous" and "real" not in getattr(likelihood, "takes", ("real",))
+            support == "continuous"
+            and {"unit", "real"} & set(getattr(likelihood, "takes", ())) == {"unit"}
         ):
             return ALLOWED["unit"]
     return None

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from lowerbound.parts import NonNegative, Size, part
+from lowerbound.parts import NonNegative, Positive, Size, part
 
 
 @part
@@ -71,8 +71,9 @@ class FieldInputs(nn.Module):
         network: from (batch, width), with `width` as below.
         categories: for each column the number of its categories, which are taken one-hot, or 0
             for a number.
-        counts: the columns that are taken as log(1 + x).
+        counts: the columns that are taken as ±log(1 + |x|/u), those of one category beside it.
         missing: whether the network is also told which elements are observed.
+        units: u of each of ``counts``; 1 of all if there are none.
     """
 
     def __init__(
@@ -82,18 +83,17 @@ class FieldInputs(nn.Module):
         counts: tuple[NonNegative, ...] = (),
         *,
         missing: bool = False,
+        units: tuple[Positive, ...] = (),
     ) -> None:
         super().__init__()
         self.network, self.categories, self.counts = network, categories, counts
-        self.missing = missing
+        self.missing, self.units = missing, units
 
     @staticmethod
-    def width(categories: tuple[int, ...], *, missing: bool) -> int:
-        """The numbers that ``network`` is given for each row.
-
-        ``categories`` and ``missing`` are as above.
-        """
-        return sum(max(1, k) for k in categories) + missing * len(categories)
+    def width(categories: tuple[int, ...], counts: tuple[int, ...] = (), *, missing: bool) -> int:
+        """The numbers that ``network`` is given for each row; arguments are as above."""
+        both = sum(1 for i in counts if categories[i])
+        return sum(max(1, k) for k in categories) + both + missing * len(categories)
 
     def forward(
         self,
@@ -102,12 +102,19 @@ class FieldInputs(nn.Module):
     ) -> Tensor:
         observed = ~x.isnan()
         x = torch.where(observed, x, 0.0)
-        x[:, self.counts] = torch.log1p(x[:, self.counts].clamp(min=0))
+        numbers = x.clone()
+        counts = x[:, self.counts]
+        if self.units:
+            counts = counts / x.new_tensor(self.units)
+        numbers[:, self.counts] = counts.sign() * counts.abs().log1p()
         columns = []
         for i, k in enumerate(self.categories):
-            column = x[:, i : i + 1]
-            codes = torch.arange(k, device=x.device)
-            columns.append((column == codes) & observed[:, i : i + 1] if k else column)
+            here = slice(i, i + 1)
+            if k:
+                codes = torch.arange(k, device=x.device)
+                columns.append((x[:, here] == codes) & observed[:, here])
+            if not k or i in self.counts:
+                columns.append(numbers[:, here])
         if self.missing:
             columns.append(observed)
         row = torch.cat([column.to(x) for column in columns], -1)

@@ -31,6 +31,7 @@ FITTING = {
     "positive": "Gaussian",
     "counts": "NegativeBinomial",
     "ordinal": "Ordinal",
+    "zero-inflated": "ZeroInflated",
     "categories": "Nominal",
     "tokens": "Autoregressive",
 }
@@ -75,7 +76,7 @@ def observe(
             f"{data.name}; columns whose order says nothing are of kind categories"
         )
     chosen = part_of("likelihood", awaiting(likelihood))
-    several = data.missing or data.kind in ("mixed", "ordinal", "categories")
+    several = data.missing or data.kind in ("mixed", "ordinal", "zero-inflated", "categories")
     by_field = chosen == {"part": "Heterogeneous"}
     is_told = transform is not None or (chosen != "auto" and not by_field)
     is_numeric = not data.missing and not any(field.categories for field in data.schema)
@@ -174,21 +175,28 @@ def _observe_fields(data: Data, real: Part) -> Observation:
     families, transforms = [], []
     for (kind, names, scale, levels), group in groups.items():
         fitting, _ = _fitting(kind, real)
-        family = complete(
-            fitting, network=Given(), shape=(len(group),), categories=names, levels=levels
-        )
+        known = {"categories": names, "levels": levels, "positive": levels == 2}
+        family = complete(fitting, network=Given(), shape=(len(group),), **known)
         told = tuple(fields[i].levels for i in group)
         columns = _Columns(data.name, kind, scale, data.moments.of(group), told)
         families.append(family)
         transforms.append(family.takes[kind].of(columns))
     columns_of = tuple(tuple(group) for group in groups.values())
-    categories = tuple(len(field.categories or field.levels or ()) for field in fields)
-    counts = tuple(i for i, field in enumerate(fields) if field.kind == "counts")
+    spiked = [field.kind == "zero-inflated" for field in fields]
+    categories = tuple(
+        1 if spike else len(field.categories or field.levels or ())
+        for field, spike in zip(fields, spiked, strict=True)
+    )
+    counts = tuple(i for i, field in enumerate(fields) if field.kind == "counts" or spiked[i])
+    deviation = variance.sqrt().tolist()
+    units = tuple(deviation[i] if spiked[i] else 1.0 for i in counts)
     return Observation(
         {"part": "Heterogeneous", "families": families, "columns": columns_of},
         PerField(tuple(transforms), columns_of),
-        FieldInputs.width(categories, missing=data.missing),
-        lambda network: FieldInputs(network, categories, counts, missing=data.missing),
+        FieldInputs.width(categories, counts, missing=data.missing),
+        lambda network: FieldInputs(
+            network, categories, counts, missing=data.missing, units=units if any(spiked) else ()
+        ),
     )
 
 

@@ -80,7 +80,7 @@ class ValueRange(pydantic.BaseModel, frozen=True, extra="forbid"):
         """Raises DataError: the values of ``data``, read from ``source``, are not of this range."""
         kind, scale = self.kind, self.scale
         same = data.scale == scale or data.values.high == 0  # black is so on any scale
-        by_column = ("ordinal", "mixed")  # whose values the likelihood checks
+        by_column = ("ordinal", "zero-inflated", "mixed")  # whose values the likelihood checks
         fits = {
             "binary": data.kind == "binary" and same,
             "grey": data.kind in ("grey", "binary") and same,

@@ -11,6 +11,7 @@ from lowerbound.transforms.base import Identity, Transform
 from lowerbound.transforms.discrete import Codes, Counts, Levels, Tokens
 from lowerbound.transforms.fields import PerField
 from lowerbound.transforms.grey import Binarise, Binary, Dequantise, Scale
+from lowerbound.transforms.spike import FromSpike
 from lowerbound.transforms.standardise import Standardise
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Codes",
     "Counts",
     "Dequantise",
+    "FromSpike",
     "Identity",
     "Levels",
     "PerField",
