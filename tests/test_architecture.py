@@ -61,8 +61,8 @@ PUBLIC = {
     "StudentT", "TCVAE", "TopDownPosterior", "Training", "VAE", "VampPrior", "WeightDraws",
     "ZeroInflated", "ZeroInflatedNegativeBinomial", "__version__", "compression", "data",
     "diagnose", "diagnose_draws", "diagnose_kl", "diagnose_loss", "distributions", "divergences",
-    "errors", "evaluate", "evaluation", "fit", "load", "music", "networks", "outliers", "part", "plots",
-    "recipes", "reproduction", "save", "sklearn", "transforms", "walks",
+    "errors", "evaluate", "evaluation", "fit", "load", "music", "networks", "outliers", "part",
+    "plots", "recipes", "reproduction", "save", "sklearn", "transforms", "walks",
 }  # fmt: skip
 
 

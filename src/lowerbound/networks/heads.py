@@ -91,7 +91,10 @@ class FieldInputs(nn.Module):
 
     @staticmethod
     def width(categories: tuple[int, ...], counts: tuple[int, ...] = (), *, missing: bool) -> int:
-        """The numbers that ``network`` is given for each row; arguments are as above."""
+        """The numbers that ``network`` is given for each row.
+
+        ``categories``, ``counts`` and ``missing`` are as above.
+        """
         both = sum(1 for i in counts if categories[i])
         return sum(max(1, k) for k in categories) + both + missing * len(categories)
 
