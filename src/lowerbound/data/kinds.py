@@ -58,7 +58,7 @@ class Column(NamedTuple):
         if told == "ordinal":
             return cls(kind, "ordinal", tuple(x[~x.isnan()].unique().tolist()))
         if told == "zero-inflated":
-            return cls(kind, told, told_spike(x, where))
+            return cls(kind, "zero-inflated", told_spike(x, where))
         if told:
             return cls(kind, "real" if told == "dates" else told)  # type: ignore[arg-type]
         if levels and kind != "binary":
