@@ -505,6 +505,53 @@ def test_a_frame_s_mixed_columns_are_refused_at_once():
     assert from_arrays(sparse).x.tolist() == [[0], [0], [1.5]]
 
 
+def test_dates_as_text_in_frames_are_read_as_they_are_told():
+    frame = pa.table({"d": ["01/02/2003", None, "13/04/2005"], "a": [1.5, 2.5, 3.5]})
+    found = from_arrays(frame, kinds={"d": "dates"})
+    assert found.table(found.x)["d"] == [
+        datetime.date(2003, 2, 1),
+        None,
+        datetime.date(2005, 4, 13),
+    ]
+    assert found.schema[0].texts(found.x[:1, 0]) == ["01/02/2003"]
+    with pytest.raises(DataError, match=r"expected dates as %m/%d/%Y .*'d', got '13/04/2005' in a"):
+        from_arrays(frame, kinds={"d": "dates:%m/%d/%Y"})
+
+
+def test_dates_of_no_one_format_are_told(tmp_path, caplog):
+    for cells in (["2020-01-31", "31.01.2020"], ["01/02/2003", "03/04/2005"]):
+        found = read(csv(tmp_path, "\n".join(["d,a", *(f"{cell},1" for cell in cells)])))
+        assert found.schema[0].kind == "categories"
+        assert "column 'd' holds dates of several formats" in caplog.text
+        caplog.clear()
+    read(csv(tmp_path, "d,a\nred,1\nblue,2\n"))
+    assert not caplog.text
+
+
+@pytest.mark.parametrize(
+    ("times", "kind"),
+    [
+        ({1: 3, 2: 20, 3: 200, 4: 300, 5: 100}, "ordinal"),  # rare, but the largest is not
+        ({1: 3, 2: 20, 3: 200, 4: 300, 5: 9}, "real"),  # the largest is; and it varies little
+        ({0: 200, 1: 200, 2: 80, 3: 30, 4: 9}, "counts"),  # the largest of counts is rare
+        ({0: 200, 1: 200, 2: 80, 3: 30, 4: 10}, "ordinal"),
+        ({1: 50, 2: 50}, "ordinal"),
+        ({0: 50, 1: 50}, "binary"),
+        (dict.fromkeys(range(1, 21), 10), "ordinal"),
+        (dict.fromkeys(range(1, 22), 10), "counts"),  # too many
+        (dict.fromkeys(range(101, 121), 9), "real"),  # not often enough; far from 0
+        ({0: 50, 2.5: 50, 5.5: 2}, "ordinal"),
+        ({0: 50, 2.5: 50, 5.5: 1}, "real"),
+    ],
+)
+def test_whole_numbers_are_counts_levels_or_measures(times, kind):
+    x = np.repeat([*times], [*times.values()])
+    frame = pa.table(
+        {"x": np.random.default_rng(0).permutation(x), "y": np.linspace(-1, 1, len(x))}
+    )
+    assert from_arrays(frame).schema[0].kind == kind
+
+
 def test_dates_that_are_none_are_refused_in_every_row_and_others_are_read_as_written(tmp_path):
     days = [f"{1 + i % 28}.{1 + i % 12}.2020" for i in range(250)]
     good = read(csv(tmp_path, "\n".join(["d", *days, "29.02.2020", "NA", ""])))
@@ -513,6 +560,21 @@ def test_dates_that_are_none_are_refused_in_every_row_and_others_are_read_as_wri
     for bad in ("30.02.2020", "29.02.2021", "31.04.2020"):
         with pytest.raises(DataError, match=rf"dates as %d.%m.%Y in column 'd', got '{bad}' in li"):
             read(csv(tmp_path, "\n".join(["d", *days, bad])))
+    for form, cells in (
+        ("%Y-%m-%dT%H:%M:%S.%f", ("2020-03-01T12:00:00.250000", "2021-03-01T00:00:00.000001")),
+        ("%Y-%m-%dT%H:%M:%SZ", ("2020-03-01T12:00:00Z", "2021-03-01T00:00:00Z")),
+        ("%d.%m.%Y %I:%M %p", ("01.03.2020 12:00 PM", "31.03.2021 05:30 AM")),
+        ("%Y-%m-%d %H:%M:%S", ("2020-03-01 00:00:00", "2021-03-01 00:00:00")),  # midnight only
+    ):
+        for kinds in {"d": f"dates:{form}"}, *[{}] * ("%p" not in form):
+            told = read(csv(tmp_path, "\n".join(["d", *cells, "NA", ""])), kinds=kinds)
+            assert told.schema[0].texts(told.x[:, 0]) == [*cells, ""]
+            assert (told.kind, told.schema[0].form) == ("real", form)
+    zoned = csv(tmp_path, "d\n2020-03-01T00:30:00+01:00\n2020-02-29T18:30:00-0500\n")
+    (field,), x = (zoned := read(zoned)).schema, zoned.x[:, 0]
+    assert field.texts(x) == ["2020-02-29T23:30:00+0000"] * 2
+    with pytest.raises(ConfigurationError, match=r"format of dates for column 'd', .* got '%Q'"):
+        read(csv(tmp_path, "d\n1\n2\n"), kinds={"d": "dates:%Q"})
     told = read(csv(tmp_path, "d\n2020-061\n2021-060\n"), kinds={"d": "dates:%Y-%j"})
     assert told.table(told.x)["d"] == [datetime.date(2020, 3, 1), datetime.date(2021, 3, 1)]
 

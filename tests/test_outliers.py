@@ -280,6 +280,26 @@ def test_the_costliest_column_is_the_one_that_was_changed():
     assert (found[0].columns[0], found[0].values[0]) == ("span", 50.0)
     assert (found[1].columns[0], found[1].values[0]) == ("kind", "c")
     assert str(found[1]).startswith("kind = c (+")
+    assert len(found[1].columns) == 2
+    assert "missing" not in str(found[1])
+
+
+def test_a_column_that_is_mostly_missing_is_judged_by_the_cells_that_it_has(monkeypatch):
+    torch.manual_seed(0)
+    x = torch.randn(200, 3)
+    x[9:, 2] = math.nan
+    schema = tuple(Field(name, "real") for name in "abc")
+    table = Dataset(x, name="t", schema=schema, missing=True)
+    model = lb.recipes.mlp(table, latent_dim=1, hidden=(4,)).model.eval()
+    costs = outliers.column_costs(model, table)
+    median = costs[:9, 2].median()
+    (first, *_) = outliers.explain(model, table.take(1), table)
+    nats = dict(zip(first.columns, first.nats, strict=True))
+    assert nats["c"] == pytest.approx((costs[0, 2] - median).item())
+    assert outliers.explain(model, table.subset([100]), table)[0].columns.count("c") == 0
+    monkeypatch.setattr("lowerbound.outliers.columns.REFERENCE", 50)
+    assert len(outliers.columns.some_of(table)) == 50
+    assert len(outliers.explain(model, table, table)) == 200
 
 
 def test_images_by_the_command(run, trained, tmp_path):  # noqa: F811

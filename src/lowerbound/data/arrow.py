@@ -7,12 +7,13 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from lowerbound.data.cells import TRUE
+from lowerbound.data.cells import TRUE, form_of, is_date, typed
 from lowerbound.data.conversion import Raw, check_finite
+from lowerbound.data.header import MISSING
 from lowerbound.data.schema import FEW_ROWS
 from lowerbound.errors import DataError
 from lowerbound.extras import needs
@@ -126,9 +127,23 @@ def as_column(column: Any, name: str, kind: str = "") -> Column | Misfit:
         names = pa.array(in_order(pc.unique(column).drop_null().to_pylist()), "large_string")
         codes = pc.index_in(column, names).cast("float64").to_numpy()
         return codes, tuple(names.to_pylist()), ""
+    if is_text(column.type) and kind.partition(":")[0] == "dates":
+        return _dates(column.cast("string"), name, kind)
     known = column.drop_null()
     held = known[0].as_py() if len(known) else None
     return Misfit(name, held, f"a column of {column.type}")
+
+
+def _dates(column: Any, name: str, kind: str) -> Column | Misfit:
+    """A column of text that was said to hold dates."""
+    pc = needs("pyarrow.compute", "tables")
+    texts = [text.strip() for text in pc.unique(column.drop_null()).to_pylist()]
+    form = form_of(texts, kind)
+    wrong = (text for text in texts if text not in MISSING and not is_date(text, form))
+    if (odd := next(wrong, None)) is not None:
+        return Misfit(name, odd, f"a column of {column.type}", f"dates as {form}")
+    days, names, _ = cast(Column, as_column(typed(column, form), name))
+    return days, names, form
 
 
 def _coded(column: Any) -> tuple[np.ndarray, tuple[str, ...]]:

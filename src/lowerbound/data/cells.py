@@ -13,9 +13,12 @@ from lowerbound.extras import needs
 TEXT = "text"
 FORMATS = (
     *("%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M"),
+    *("%Y-%m-%d %H:%M:%S.%f", "%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S%z"),
+    *("%Y-%m-%dT%H:%M:%S.%fZ", "%Y-%m-%dT%H:%M:%S.%f%z", "%Y-%m-%d %H:%M:%S%z"),
     *("%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%m/%d/%y", "%d/%m/%y"),
 )
 """Of dates; one whose day may be its month, throughout, is of no known format."""
+FIRST = 20
 TRUE, FALSE = ("True", "true", "TRUE", "1"), ("False", "false", "FALSE", "0")
 
 TRUTH = {word: TRUE[i] for words in (TRUE, FALSE) for i, word in enumerate(words[:3])}
@@ -41,12 +44,20 @@ def form_of(fields: Sequence[str], kind: str | None = None) -> str:
     if form or told != "dates" or 2 * sum(map(is_value, known)) >= len(known) or not known:
         return form
     dates = [form for form in FORMATS if all(is_date(field, form) for field in known)]
+    if any(form.endswith("Z") for form in dates):  # which %z takes too
+        dates = dates[:1]
     if kind == "dates" and len(dates) != 1:
         raise ConfigurationError(
             f"expected dates of one format, such as 2007-11-30, got {known[0]!r}, in which day and "
             "month may be either; name the format, as in dates:%d/%m/%y"
         )
     return dates[0] if len(dates) == 1 else TEXT
+
+
+def are_dates(fields: Sequence[str]) -> bool:
+    """Whether each of the first known ``fields`` is a date of some format."""
+    known = [field for field in fields if field not in MISSING][:FIRST]
+    return bool(known) and all(any(is_date(field, form) for form in FORMATS) for field in known)
 
 
 def is_date(field: str, form: str) -> bool:
@@ -56,6 +67,12 @@ def is_date(field: str, form: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def instant(field: str, form: str) -> datetime.datetime:
+    """The date and time of a field, those of a time zone in UTC."""
+    found = datetime.datetime.strptime(field, form)
+    return found.astimezone(datetime.UTC).replace(tzinfo=None) if found.tzinfo else found
 
 
 def fits(field: str, form: str) -> bool:
@@ -85,10 +102,13 @@ def typed(column: Any, form: str) -> Any:
     column = pc.if_else(missing, None, column if form == TEXT else trimmed)
     if form == TEXT:
         return column
-    read = pc.strptime(column, form, "s")
-    odd = pc.unique(column.filter(pc.not_equal(pc.strftime(read, form), column)))
+    by_arrow = not any(part in form for part in ("%f", "%z"))
+    read = pc.strptime(column, form, "s") if by_arrow else None
+    odd = column if read is None else column.filter(pc.not_equal(pc.strftime(read, form), column))
+    odd = pc.unique(odd.drop_null())
     if wrong := [text for text in odd.to_pylist() if not is_date(text, form)]:
         raise pa.ArrowInvalid(f"{wrong[0]!r} is no date")
-    dates = [datetime.datetime.strptime(text, form) for text in odd.to_pylist()]
-    exact = pa.array(dates, read.type).take(pc.index_in(column, odd))
-    return pc.coalesce(exact, read)
+    dates = [instant(text, form) for text in odd.to_pylist()]
+    exact = pa.array(dates, pa.timestamp("s" if by_arrow else "us"))
+    exact = exact.take(pc.index_in(column, odd))
+    return exact if read is None else pc.coalesce(exact, read)

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from lowerbound.data.arrow import Misfit, not_numbers, table_raw
-from lowerbound.data.cells import FALSE, TEXT, TRUE, TRUTH, fits, form_of, typed
+from lowerbound.data.cells import FALSE, TEXT, TRUE, TRUTH, are_dates, fits, form_of, typed
 from lowerbound.data.columns import quoted
 from lowerbound.data.conversion import Parts, Raw, check_memory
 from lowerbound.data.header import MISSING, names_columns, numbers
@@ -125,6 +125,14 @@ class CsvFile:
         first = dict(zip(layout.names, zip(*layout.rows, strict=True), strict=False))
         kinds = reading.kinds
         cells = {name: form_of(first.get(name, ()), kinds.get(name)) for name in columns}
+        for name in columns:
+            if cells[name] == TEXT and name not in kinds and are_dates(first.get(name, ())):
+                log.warning(
+                    "%s: column %r holds dates of several formats, or whose day and month may be "
+                    "either, and is taken for text; write them alike, or name their format with "
+                    "--kind %s=dates:%%d/%%m/%%Y",
+                    *(path.name, name, name),
+                )
         return cls(path, layout, label, columns, kinds, cells)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -87,6 +88,14 @@ class Reading:
                     f"expected the kind of column {column!r} to be {', '.join(KINDS)}, got "
                     f"{kind!r}; {near(str(kind), KINDS)}"
                 )
+            try:
+                datetime.datetime.strptime("", form)
+            except ValueError as error:
+                if "format" in str(error) and "match" not in str(error):  # not of the empty text
+                    raise ConfigurationError(
+                        f"expected a format of dates for column {column!r}, such as %d/%m/%Y, got "
+                        f"{form!r}: {error}"
+                    ) from None
         if self.metre not in BAR:
             raise ConfigurationError(
                 f"expected metre= {', '.join(BAR)}, got {self.metre!r}; {near(self.metre, BAR)}"

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import datetime
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -51,6 +52,8 @@ FIRST_DAY, LAST_DAY = ((day - EPOCH).days for day in (datetime.date.min, datetim
 A_SECOND = 1 / 86_400
 FEW_ROWS = 20
 """Rows below which a column's values do not tell whether it varies, or counts something."""
+TIMED = re.compile("%[HIMSfpcX]")
+"""In formats of dates that have a time of day too."""
 FALSE_OF = {"True": "False", "true": "false", "TRUE": "FALSE"}
 
 
@@ -120,16 +123,17 @@ class Values:
 def levels_of(x: Tensor) -> dict[int, tuple[float, ...]]:
     """By column of a table ``x``, its numbers, where they are few and met often.
 
-    Each must be met twice, and each whole one often: the largest counts of a sample are rare,
-    whatever its size, so that counts are not taken for grades.
+    Each must be met twice, and of whole ones the largest often: the largest counts of a sample are
+    rare, whatever its size, so that counts are not taken for grades.
     """
     different = (x[: LEAST_TIMES * MOST_LEVELS].sort(0).values.diff(dim=0) > 0).sum(0)
     found = {}
     for j in (different < MOST_LEVELS).nonzero().flatten().tolist():
         column = x[:, j]
         levels, times = column[~column.isnan()].unique(return_counts=True)
-        least = LEAST_TIMES if bool((levels == levels.floor()).all()) else 2
-        often = times.sum() >= LEAST_TIMES * len(times) and bool((times >= least).all())
+        whole = bool((levels == levels.floor()).all())
+        met = times[-1:] >= LEAST_TIMES if whole else times >= 2
+        often = times.sum() >= LEAST_TIMES * len(times) and bool(met.all())
         if often and 2 <= len(levels) <= MOST_LEVELS:
             found[j] = tuple(levels.tolist())
     return found
@@ -202,7 +206,7 @@ class Field:
         if self.categories:
             codes = np.rint(x[known]).astype(int).clip(0, len(self.categories) - 1)
             found[known] = np.array(self.categories, object)[codes]
-        elif "%H" in self.form:
+        elif TIMED.search(self.form):
             days = x[known].astype(np.float64).clip(FIRST_DAY, LAST_DAY + 1 - A_SECOND)
             found[known] = (days * 86_400e6).round().astype(MOMENT).tolist()
         elif "%" in self.form:
@@ -236,6 +240,7 @@ class Field:
         if isinstance(value, bool):
             return self.form if value else FALSE_OF[self.form]
         if "%" in self.form:
+            value = value.replace(tzinfo=datetime.UTC) if "%z" in self.form else value
             return value.strftime(self.form.replace("%Y", f"{value.year:04}"))
         return str(value)
 

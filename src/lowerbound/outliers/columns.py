@@ -9,16 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lowerbound.data import as_dataset
+from lowerbound.data import Data, as_dataset
+from lowerbound.data.assembly import in_memory
 from lowerbound.distributions import element_log_probs
 from lowerbound.evaluation.walk import columns, held_out, judging
 from lowerbound.likelihoods import Heterogeneous
 from lowerbound.likelihoods.base import Likelihood
-from lowerbound.streams import Stream
+from lowerbound.streams import Stream, generator
 from lowerbound.vae import VAE
 from lowerbound.weight_draws import WeightDraws
 
 LARGE = 1e6
+REFERENCE = 5000
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Costs:
     Attributes:
         columns: their names.
         values: what the example has there, in the data's units; of categories their names.
-        nats: what each costs above its median cost over training examples.
+        nats: what each costs above its median cost where training examples have it.
     """
 
     columns: tuple[str, ...]
@@ -84,12 +86,15 @@ def explain(model: VAE, data: Any, train: Any, most: int = 3) -> list[Costs]:
     Args:
         model: of a table, as in `column_costs`.
         data: the rows.
-        train: training examples.
-        most: columns of each row.
+        train: training examples, of which up to 5,000 are taken.
+        most: columns of each row; there are fewer where most are missing.
     """
-    data = model.by_name(as_dataset(data, "test"))
-    usual = column_costs(model, train).median(0).values
+    data = in_memory(model.by_name(as_dataset(data, "test")))
+    reference = in_memory(model.by_name(some_of(as_dataset(train))))
+    costs = column_costs(model, reference).masked_fill(reference.x.isnan(), math.nan)
+    usual = costs.nanmedian(0).values.nan_to_num(0.0)
     above = (column_costs(model, data) - usual).nan_to_num(math.inf)
+    above = above.masked_fill(data.x.isnan(), -math.inf)
     names = data.columns or tuple(f"x{i}" for i in range(above.shape[1]))
     if data.columns is None:
         table = dict(zip(names, data.x.T.tolist(), strict=True))
@@ -97,13 +102,20 @@ def explain(model: VAE, data: Any, train: Any, most: int = 3) -> list[Costs]:
         table = data.table(data.x)
     found = []
     for row, (nats, which) in enumerate(zip(*above.topk(min(most, above.shape[1])), strict=True)):
-        chosen = tuple(names[i] for i in which.tolist())
+        there = nats > -math.inf
+        chosen = tuple(names[i] for i in which[there].tolist())
         values = tuple(table[name][row] for name in chosen)
-        found.append(Costs(chosen, values, tuple(nats.tolist())))
+        found.append(Costs(chosen, values, tuple(nats[there].tolist())))
     return found
 
 
+def some_of(train: Data) -> Data:
+    """As many training examples as others are compared with, chosen at random."""
+    if len(train) <= REFERENCE:
+        return train
+    chosen = torch.randperm(len(train), generator=generator(0, Stream.SUBSET))[:REFERENCE]
+    return train.subset(chosen.sort().values)
+
+
 def _shown(value: Any) -> str:
-    if value is None or value != value:
-        return "missing"
     return f"{value:.6g}" if isinstance(value, float) else value

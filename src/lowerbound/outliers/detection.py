@@ -11,17 +11,14 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from lowerbound.data import Data
 from lowerbound.errors import ConfigurationError, DataError, near
 from lowerbound.evaluation.estimates import Figures
 from lowerbound.evaluation.walk import Progress, held_out
+from lowerbound.outliers.columns import some_of
 from lowerbound.outliers.measures import Measures
 from lowerbound.outliers.scores import SCORES, TRIVIAL, default, lacks, score
 from lowerbound.outliers.separation import Separation, separation
-from lowerbound.streams import Stream, generator
 from lowerbound.vae import VAE
-
-REFERENCE = 5000  # training examples that scores are fitted to
 
 
 @dataclass(frozen=True)
@@ -120,7 +117,7 @@ def detect(
         numbers = torch.arange(len(inliers))
         train, inliers = (inliers.subset(numbers[i::2]) for i in (0, 1))
     else:
-        train = model.expect(_some(held_out(train)))
+        train = model.expect(some_of(held_out(train)))
     if outlier is not None:
         outlier = torch.as_tensor(outlier).bool().cpu()
         if len(outlier) != len(data):
@@ -199,14 +196,6 @@ def chosen(model: VAE, scores: Sequence[str] = ()) -> list[str]:
         if why := lacks(model, name):
             raise ConfigurationError(f"{name}: {why}")
     return [*dict.fromkeys((*names, *TRIVIAL))]
-
-
-def _some(train: Data) -> Data:
-    """As many training examples as scores are fitted to, chosen at random."""
-    if len(train) <= REFERENCE:
-        return train
-    chosen = torch.randperm(len(train), generator=generator(0, Stream.SUBSET))[:REFERENCE]
-    return train.subset(chosen.sort().values)
 
 
 def _label(name: str) -> str:
