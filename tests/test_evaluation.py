@@ -127,9 +127,15 @@ def test_bits_per_dimension_of_standardised_rows_are_those_of_the_rows():
     scaled = Dataset(data.x * 10 + 3)
     other, _ = linear_gaussian()
     other.transform = lb.Standardise((3.0,) * 5, (10.0,) * 5)
-    plain = evaluation.evaluate(model, data, samples=5).bits_per_dimension.value
-    rescaled = evaluation.evaluate(other, scaled, samples=5).bits_per_dimension.value
-    assert rescaled - plain == pytest.approx(math.log2(10), abs=1e-4)
+    plain = evaluation.evaluate(model, data, samples=5)
+    rescaled = evaluation.evaluate(other, scaled, samples=5)
+    bits = rescaled.bits_per_dimension.value - plain.bits_per_dimension.value
+    assert bits == pytest.approx(math.log2(10), abs=1e-4)
+    assert plain.in_data_units == plain.importance_weighted
+    nats = rescaled.in_data_units.value - plain.importance_weighted.value
+    assert nats == pytest.approx(-5 * math.log(10), abs=1e-4)
+    assert "as kept" in str(plain)
+    assert "in the units of the columns" in str(rescaled)
 
 
 def test_grey_levels_under_bernoulli_have_no_bits_per_dimension_and_say_so():

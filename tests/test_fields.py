@@ -109,13 +109,27 @@ def test_the_encoder_sees_what_is_observed_and_which():
     assert FieldInputs.width((3, 0, 0), missing=True) == expected.shape[1]
 
 
+def test_the_volume_is_of_what_is_observed_and_continuous():
+    transform = PerField(
+        (lb.Standardise((0.0, 1.0), (2.0, 5.0)), Codes(), lb.Counts(), lb.Binary(255.0)),
+        ((0, 3), (1,), (2,), (4,)),
+    )
+    x = torch.tensor([[1.0, 2.0, 7.0, 1.0, 255.0], [1.0, NAN, NAN, NAN, 0.0]])
+    expected = [-math.log(2) - math.log(5), -math.log(2)]
+    assert transform.log_volume(x).tolist() == pytest.approx(expected)
+    assert lb.transforms.Levels(((0.0, 1.0, 2.5),)).log_volume(torch.ones(2, 1)).tolist() == [0, 0]
+    pixels = torch.ones(1, 3, dtype=torch.uint8)
+    assert lb.Dequantise(16).log_volume(pixels).item() == pytest.approx(-3 * math.log(16))
+
+
 def test_each_field_has_its_transform_and_missing_ones_stay_missing():
     transform = PerField((lb.Standardise((3.0,), (2.0,)), Codes(), lb.Counts()), GROUPS)
     x = torch.tensor([[2, 5.0, 3], [NAN, NAN, 0]])
     y = transform(x)
     torch.testing.assert_close(y, torch.tensor([[2, 1.0, 3], [NAN, NAN, 0]]), equal_nan=True)
     torch.testing.assert_close(transform.inverse(y), x, equal_nan=True)
-    assert transform.log_volume((3,)) == pytest.approx(-math.log(2))
+    assert transform.log_slopes((3,)).tolist() == pytest.approx([0, -math.log(2), 0])
+    assert transform.log_volume(x).tolist() == pytest.approx([-math.log(2), 0])
     model = lb.VAE(
         lb.StandardNormal(2),
         lb.DiagonalGaussian(FieldInputs(lb.MLP(8, (), 4), (3, 0, 0), (2,), missing=True), 2),

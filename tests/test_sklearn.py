@@ -5,13 +5,16 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -20,9 +23,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import lowerbound as lb
 from lowerbound.errors import ConfigurationError, DataError
-from lowerbound.sklearn import VAEDensity, VAEOutlierDetector, VAETransformer, log_volume
-from lowerbound.transforms import Codes, Counts, PerField
-from test_evaluation import evidence, linear_gaussian
+from lowerbound.sklearn import VAEDensity, VAEImputer, VAEOutlierDetector, VAETransformer
+from test_evaluation import draw, evidence, linear_gaussian
+from test_imputation import conditional
 
 QUICK = {"latent_dim": 2, "hidden": 4, "steps": 1}
 NAN = math.nan
@@ -33,6 +36,7 @@ NAN = math.nan
         VAETransformer(**QUICK),
         VAEDensity(**QUICK, samples=2),
         VAEOutlierDetector(**QUICK, samples=2),
+        VAEImputer(**QUICK, samples=2),
     ]
 )
 def test_scikit_learn_s_own_checks(estimator, check):
@@ -67,19 +71,20 @@ def test_the_density_of_a_linear_model_is_its_evidence_in_original_units():
     np.testing.assert_allclose(density.score_samples(rows.numpy()), expected, atol=1e-4)
 
 
-def test_the_volume_is_of_what_is_observed_and_continuous():
-    transform = PerField(
-        (lb.Standardise((0.0, 1.0), (2.0, 5.0)), Codes(), Counts(), lb.Binary(255.0)),
-        ((0, 3), (1,), (2,), (4,)),
+def test_another_unit_of_a_column_shifts_scores_by_its_logarithm_where_it_is_observed():
+    frame = people()
+    frame.loc[:9, "height"] = NAN
+    one, other = (
+        VAEDensity(**QUICK, random_state=0).fit(each)
+        for each in (frame, frame.assign(height=1000 * frame["height"]))
     )
-    x = torch.tensor([[1.0, 2.0, 7.0, 1.0, 255.0], [1.0, NAN, NAN, NAN, 0.0]])
-    volumes = log_volume(transform, x)
-    assert volumes[0].item() == pytest.approx(transform.log_volume((5,)))
-    assert volumes[1].item() == pytest.approx(-math.log(2))
-    ordinal = lb.transforms.Levels(((0.0, 1.0, 2.5),))
-    assert log_volume(ordinal, torch.ones(2, 1)).tolist() == [0, 0]
-    levels = lb.Dequantise(16)
-    assert log_volume(levels, torch.ones(1, 3)).item() == pytest.approx(levels.log_volume((3,)))
+    shift = other.score_samples(frame.assign(height=1000 * frame["height"]))
+    expected = one.score_samples(frame) - np.where(frame["height"].isna(), 0, math.log(1000))
+    np.testing.assert_allclose(shift, expected, atol=1e-4)
+    data = lb.data.from_arrays(frame, np.zeros(60), missing=True)
+    measured = lb.evaluate(one.model_, data, samples=500)
+    assert measured.in_data_units.value == pytest.approx(one.score(frame), abs=0.1)
+    assert measured.bits_per_dimension is None
 
 
 def test_a_row_has_one_score_and_far_ones_have_finite_ones():
@@ -163,3 +168,110 @@ def test_what_cannot_be_taken_is_one_sentence():
         VAEDensity(**QUICK).fit(people()).score_samples(people().assign(city="Paris"))
     with pytest.raises(ConfigurationError, match="did you mean StudentT"):
         VAEDensity(likelihood="StudentX").fit(x)
+
+
+def test_cells_of_a_linear_model_are_filled_by_their_conditional_means():
+    model, W = linear_gaussian(posterior_scale=1.5)
+    x = draw(W, 3).x
+    x[0, 1] = x[1, 3] = x[1, 4] = NAN
+    imputer = VAEImputer(**QUICK, samples=20_000).fit(draw(W, 40).x.numpy())
+    imputer.model_ = model.double()
+    filled = torch.from_numpy(imputer.transform(x.numpy()))
+    assert torch.equal(filled[2].float(), x[2])
+    for row, given in zip(filled[:2], x, strict=False):
+        seen = ~given.isnan()
+        assert (row[seen] == given[seen]).all()
+        expected = conditional(W, given)[0].double()
+        torch.testing.assert_close(row[~seen], expected, atol=0.03, rtol=0)
+
+
+@pytest.mark.parametrize("made", [pd.DataFrame, pl.from_pandas, pa.Table.from_pandas])
+def test_frames_are_filled_and_keep_their_types(made):
+    frame = people().astype({"city": "category", "children": "Int64"})
+    frame = frame.assign(born=pd.Timestamp("2000-01-01") + pd.to_timedelta(frame.index, "D"))
+    frame["grade"] = pd.Categorical(np.arange(60) % 3 + 7, ordered=True)
+    frame["member"] = pd.array(np.arange(60) % 2 == 0, "boolean")
+    for row, name in enumerate(("children", "born", "grade", "member"), 7):
+        frame.loc[row, name] = None
+    given = made(frame)
+    filled = VAEImputer(**QUICK, samples=10, random_state=0).fit_transform(given)
+    assert type(filled) is type(given)
+    if made is not pd.DataFrame:
+        assert filled.schema == given.schema
+    whole = filled if made is pd.DataFrame else filled.to_pandas()
+    assert not whole.isna().any().any()
+    assert whole["city"].isin(["Bern", "Oslo", "Rome"]).all()
+    assert whole["grade"].astype(int).isin([7, 8, 9]).all()
+    back = frame if made is pd.DataFrame else given.to_pandas()
+    rows = [3, 5, 7, 8, 9, 10]
+    pd.testing.assert_frame_equal(whole.drop(index=rows), back.drop(index=rows), check_dtype=False)
+    if made is pd.DataFrame:
+        assert (whole.dtypes == frame.dtypes).all()
+
+
+def test_columns_without_a_value_go_or_are_0_and_indicators_come_as_scikit_learn_has_them():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(40, 3))
+    x[:, 1] = x[3, 0] = NAN
+    imputer = VAEImputer(**QUICK, samples=5, random_state=0, add_indicator=True)
+    peer = SimpleImputer(add_indicator=True)
+    for kept in (False, True):
+        for each in (imputer, peer):
+            each.set_params(keep_empty_features=kept)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            filled, expected = imputer.fit_transform(x), peer.fit_transform(x)
+        same = ~np.isnan(x[:, [0, 1, 2] if kept else [0, 2]])
+        same = np.hstack((same, np.ones((40, 2), bool)))
+        same[:, 1] |= kept
+        assert filled.shape == expected.shape
+        assert (filled[same] == expected[same]).all()
+        assert not np.isnan(filled).any()
+        assert [*imputer.get_feature_names_out()] == [*peer.get_feature_names_out()]
+    frame = pd.DataFrame({"a": x[:, 0], "b": [None] * 40, "c": x[:, 1], "d": x[:, 2]})
+    for made in (pd.DataFrame, pl.from_pandas, pa.Table.from_pandas):
+        imputer.set_params(keep_empty_features=False)
+        with pytest.warns(UserWarning, match=r"left out \['b', 'c'\], which had no value in fit"):
+            found = imputer.fit_transform(made(frame))
+        names = getattr(found, "column_names", None) or found.columns
+        assert [*names] == [*imputer.get_feature_names_out()]
+        imputer.set_params(keep_empty_features=True)
+        with pytest.raises(DataError, match=r"columns of numbers .* got 'b'; drop it"):
+            imputer.fit(made(frame))
+        found = imputer.fit_transform(made(frame[["a", "c", "d"]]))
+        assert (np.array(found["c"]) == 0).all()
+    with pytest.raises(DataError, match="at least one value, got none"):
+        VAEImputer().fit(np.full((4, 2), NAN))
+
+
+def test_draws_of_cells_follow_the_random_state_and_a_row_has_one_mean():
+    x = np.random.default_rng(0).normal(size=(60, 3))
+    imputer = VAEImputer(**QUICK, samples=20, random_state=0).fit(x)
+    x[::2, 1] = NAN
+    means = imputer.transform(x)
+    np.testing.assert_allclose(imputer.transform(x[50:]), means[50:], rtol=1e-6)
+    assert (imputer.set_params(random_state=1).transform(x) == means).all()
+    imputer.set_params(sample_posterior=True)
+    one, two = imputer.transform(x), imputer.set_params(random_state=2).transform(x)
+    assert (one[1::2] == x[1::2]).all()
+    assert (one[::2, 1] != two[::2, 1]).all()
+    assert (imputer.transform(x) == two).all()
+    other = pickle.loads(pickle.dumps(imputer))  # noqa: S301
+    assert (other.transform(x) == two).all()
+
+
+def test_imputers_serve_in_pipelines_and_searches():
+    x = np.random.default_rng(0).normal(size=(40, 3))
+    y = x[:, 0] > 0
+    x[::4, 1] = NAN
+    steps = make_pipeline(VAEImputer(**QUICK, samples=2), LogisticRegression())
+    grid = {"vaeimputer__latent_dim": [1, 2]}
+    found = GridSearchCV(steps, grid, cv=2, error_score="raise").fit(x, y)
+    assert found.predict(x).shape == (40,)
+    numbered = pd.DataFrame({"id": range(40), "a": x[:, 1], "b": x[:, 2]})
+    imputer = VAEImputer(**QUICK, samples=2).set_output(transform="pandas").fit(numbered)
+    pd.testing.assert_series_equal(imputer.transform(numbered)["id"], numbered["id"])
+    with pytest.raises(DataError, match="no missing cells in 'id', which only numbers the rows"):
+        imputer.transform(numbered.assign(id=[None, *range(39)]))
+    one = imputer.transform(numbered[:1])
+    assert one["a"].notna().all()

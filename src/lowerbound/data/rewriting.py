@@ -153,7 +153,7 @@ def _parquet(
     gaps = gaps.repeat(len(tables), 1)
     for j, (place, field) in enumerate(zip(places, fields, strict=True)):
         if gaps[:, j].any():
-            column = _filled(table.column(place), gaps[:, j], field.cells(values[:, j]))
+            column = with_cells(table.column(place), gaps[:, j], field.cells(values[:, j]))
             table = table.set_column(place, table.field(place).with_type(column.type), column)
     if numbered:
         draws = np.arange(1, len(tables) + 1).repeat(len(whole))
@@ -163,7 +163,7 @@ def _parquet(
     return buffer.getvalue()
 
 
-def _filled(column: Any, gaps: Tensor, cells: np.ndarray) -> Any:
+def with_cells(column: Any, gaps: Tensor, cells: np.ndarray) -> Any:
     """A column of Arrow with these cells at the gaps, of its own type unless that holds nothing."""
     pa, pc = needs("pyarrow", "tables"), needs("pyarrow.compute", "tables")
     coded = pa.types.is_dictionary(column.type)

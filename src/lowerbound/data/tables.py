@@ -45,7 +45,7 @@ def read_frame(frame: Any, labels: Any, name: str, kinds: Mapping[str, str]) -> 
         ConfigurationError: ``labels`` or ``kinds`` name no column.
         DataError: no table, or columns of other things.
     """
-    table = _table(frame, name)
+    table = arrow_table(frame, name)
     pandas = json.loads((table.schema.metadata or {}).get(b"pandas", b"{}"))
     index = [column for column in pandas.get("index_columns", ()) if isinstance(column, str)]
     table = table.drop_columns(index)
@@ -99,7 +99,7 @@ def with_commas(where: str, found: Mapping[str, str | None]) -> None:
         )
 
 
-def _table(frame: Any, name: str) -> Any:
+def arrow_table(frame: Any, name: str) -> Any:
     """A data frame as Arrow's table; of pandas' sparse columns, dense ones."""
     pa = needs("pyarrow", "tables")
     interchange = needs("pyarrow.interchange", "tables")

@@ -115,7 +115,11 @@ def bits_of_alternatives(trained: TrainedModel) -> dict[str, Tensor]:
         decoder = Decoder(known, shape, alternative).to(trained.device, dtype)
         with torch.enable_grad():
             decoder.train_on(known, trained.train.x)
-        bound = decoder.score(new, trained.test.x) - new.kl + decoder.transform.log_volume(shape)
+        bound = (
+            decoder.score(new, trained.test.x)
+            - new.kl
+            + decoder.transform.log_volume(trained.test.x)
+        )
         found[name] = -bound / (math.prod(shape) * math.log(2))
     return found
 

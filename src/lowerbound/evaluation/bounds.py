@@ -61,8 +61,11 @@ class Evaluation(Figures):
         curve: the bound for 1, …, k draws, from the same draws in disjoint groups.
         rise: of the bound over the last step of ``curve``, which it lacks at the least, if it still
             rises; None with one draw.
-        bits_per_dimension: of ``importance_weighted``, in the data's units; None where the
-            likelihood is no density of the data.
+        in_data_units: of rows, ``importance_weighted`` as a bound on their log-density in the
+            units of their columns, over what is observed; None where the likelihood is no density
+            of the data.
+        bits_per_dimension: the same of data of all shapes, in bits; None also where fields are of
+            several kinds, or some are missing.
         active_units: latent dimensions whose posterior mean varies by more than 0.01 (its variance
             over the data; Burda et al. 2015).
         latent_dim: dimensions of z.
@@ -81,6 +84,7 @@ class Evaluation(Figures):
     effective_samples: EffectiveSamples | None
     curve: list[Bound] | None
     rise: Estimate | None
+    in_data_units: Estimate | None
     bits_per_dimension: Estimate | None
     active_units: int
     latent_dim: int
@@ -99,8 +103,11 @@ class Evaluation(Figures):
             ("KL", self.kl, "nats"),
             ("reconstruction (−log p(x|z))", self.reconstruction, "nats"),
             (f"importance-weighted, k={self.samples}", self.importance_weighted, "nats"),
-            ("  in bits per dimension as kept", self.bits_per_dimension, "bits"),
         ]
+        if self.in_data_units in (None, self.importance_weighted):
+            rows.append(("  in bits per dimension as kept", self.bits_per_dimension, "bits"))
+        else:
+            rows.append(("  in the units of the columns", self.in_data_units, "nats"))
         lines = [
             f"{self.examples:,} examples; lower bounds on the {self.measures}; ± over examples"
         ]
@@ -155,6 +162,9 @@ def evaluate(
 
     def measure(given: Conditioned) -> dict[str, Tensor]:
         columns = example_bounds(model, given, samples) | {"mean": given.q.mean}
+        if model.is_density and has_density(given.q):
+            volume = model.transform.log_volume(given.x)
+            columns["in_data_units"] = columns["importance_weighted"] + volume
         terms = kl_terms(given.q, given.p)
         return columns if terms is None else columns | {"kl_terms": terms.expand(len(given.x), -1)}
 
@@ -170,7 +180,7 @@ def evaluate(
         expect_finite(whole)
     whole = {name: column[sound] for name, column in whole.items()}
     estimates = {name: estimate(column) for name, column in whole.items() if column.ndim == 1}
-    weighted = estimates.get("importance_weighted")
+    weighted, in_data_units = map(estimates.get, ("importance_weighted", "in_data_units"))
     variance = whole["mean"].double().var(0)
     terms = whole.get("kl_terms")
     return Evaluation(
@@ -185,7 +195,8 @@ def evaluate(
         effective_samples=effective_samples(whole["effective_samples"]) if weighted else None,
         curve=_curve(whole["curve"], samples) if weighted else None,
         rise=estimate(whole["curve"][:, -2:].diff()[:, 0]) if weighted and samples > 1 else None,
-        bits_per_dimension=weighted and bits_per_dimension(model, weighted),
+        in_data_units=in_data_units if len(model.shape) == 1 else None,
+        bits_per_dimension=in_data_units and bits_per_dimension(model, in_data_units),
         active_units=int((variance > ACTIVE_VARIANCE).sum()),
         latent_dim=model.latent_dim,
         kl_per_dimension=None if terms is None else terms.mean(0, dtype=torch.float64).tolist(),
@@ -234,15 +245,11 @@ def example_bounds(model: VAE, given: Conditioned, samples: int) -> dict[str, Te
     }
 
 
-def bits_per_dimension(model: VAE, bound: Estimate) -> Estimate | None:
-    """−bound / (D log 2) for the data as it is kept; None where it is no density of it.
-
-    Nor have rows with fields of several kinds one, or of which some are missing.
-    """
-    if not model.is_density or getattr(model.likelihood, "takes_missing", False):
+def bits_per_dimension(model: VAE, in_data_units: Estimate) -> Estimate | None:
+    """−bound / (D log 2); None of rows of fields of several kinds, or with some missing."""
+    if getattr(model.likelihood, "takes_missing", False):
         return None
-    factor = -1 / (math.prod(model.shape) * math.log(2))
-    return bound.scaled(factor, model.transform.log_volume(model.shape))
+    return in_data_units.scaled(-1 / (math.prod(model.shape) * math.log(2)))
 
 
 def measures(model: VAE) -> str:

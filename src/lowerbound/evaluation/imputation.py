@@ -73,7 +73,8 @@ def impute(
 
     The weights are right for any q, and worth most where it is near p(z|xᵒ): a diagonal Gaussian is
     refitted to each example, in 100 steps of gradients.  It starts at what the encoder says; one
-    that was trained on whole examples is shown the rest as the model rebuilds it.
+    that was trained on whole examples is shown the rest as the model rebuilds it.  Its draws
+    z = μ + σε take the same ε for every example, whose mean so depends on no other's.
 
     Args:
         model: one whose likelihood gives every element a probability of its own.
@@ -124,7 +125,8 @@ def impute(
         done = 0
         for rows in holed.split(batch_size(model)) if len(holed) else ():
             batch = examples.subset(rows)
-            found = measure(model, batch)
+            with seeded(device, seed, Stream.IMPUTE):  # the same noise for all
+                found = measure(model, batch)
             if not finite(found).all() and not in_float64:
                 with seeded(device, seed, Stream.AGAIN, Stream.IMPUTE, done):
                     found = measure(in_double(), batch)
@@ -181,9 +183,14 @@ def _imputed(
         return torch.where(seen, terms, 0.0).flatten(2).sum(2)
 
     given = Conditioned(whole, q, model.prior(context), log_likelihood)
-    if as_diagonal(q) is not None:
-        given = replace(given, q=refitted(given))
-    drawings = [given.draws(chunk) for chunk in chunks(model, len(x), samples)]
+    sizes = chunks(model, len(x), samples)
+    if as_diagonal(q) is None:
+        drawings = [given.draws(size) for size in sizes]
+    else:
+        best = refitted(given, shared=True)
+        noise = torch.randn(samples, 1, model.latent_dim, dtype=dtype, device=x.device)
+        given = replace(given, q=best)
+        drawings = [given.at(best.at(epsilon)) for epsilon in noise.split(next(sizes))]
     codes, weights = zip(*((d.z, d.log_w.double()) for d in drawings), strict=True)
     z, log_w = torch.cat(codes), torch.cat(weights)
     w = log_w.softmax(0)

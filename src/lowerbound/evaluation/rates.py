@@ -59,7 +59,8 @@ def rate_distortion(
     if not models:
         raise ConfigurationError("expected at least one model, got none")
     quantities = {
-        (measures(model), model.transform.log_volume(model.shape)) for model in models.values()
+        (measures(model), model.transform.log_slopes(model.shape).sum().item())
+        for model in models.values()
     }
     if len(quantities) > 1:
         raise ConfigurationError(

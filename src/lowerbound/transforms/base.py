@@ -65,8 +65,16 @@ class Transform(ABC):
         """Means and samples x in model units, (*batch, *shape), in data units, as floats."""
 
     @abstractmethod
-    def log_volume(self, shape: tuple[int, ...]) -> float:
-        """log |∂transform(x)/∂x| for one x of this shape, nats."""
+    def log_slopes(self, shape: tuple[int, ...]) -> Tensor:
+        """log |dtransform(xᵢ)/dxᵢ| of the elements of one x of this ``shape``, nats, float64.
+
+        Discrete elements, which have probabilities, have 0.
+        """
+
+    def log_volume(self, x: Tensor) -> Tensor:
+        """log |∂transform(x)/∂x| over what is observed of x, (n, *shape): nats, float64, (n,)."""
+        slopes = self.log_slopes(tuple(x.shape[1:])).to(x.device)
+        return torch.where(x.isnan(), 0.0, slopes).flatten(1).sum(1)
 
 
 @part
@@ -82,5 +90,5 @@ class Identity(Transform):
     def inverse(self, x: Tensor) -> Tensor:
         return x
 
-    def log_volume(self, shape: tuple[int, ...]) -> float:
-        return 0.0
+    def log_slopes(self, shape: tuple[int, ...]) -> Tensor:
+        return torch.zeros(shape, dtype=torch.float64)

@@ -92,8 +92,8 @@ class Levels(Transform):
     def _figures(self) -> np.ndarray:
         return np.array(self.levels)
 
-    def log_volume(self, shape: tuple[int, ...]) -> float:
-        return 0.0
+    def log_slopes(self, shape: tuple[int, ...]) -> Tensor:
+        return torch.zeros(shape, dtype=torch.float64)
 
 
 @part

@@ -51,9 +51,11 @@ class PerField(Transform):
     def inverse(self, x: Tensor) -> Tensor:
         return self._each(x, [transform.inverse for transform in self.transforms])
 
-    def log_volume(self, shape: tuple[int, ...]) -> float:
-        groups = zip(self.transforms, self.columns, strict=True)
-        return sum(transform.log_volume((len(group),)) for transform, group in groups)
+    def log_slopes(self, shape: tuple[int, ...]) -> Tensor:
+        slopes = torch.zeros(shape, dtype=torch.float64)
+        for transform, group in zip(self.transforms, self.columns, strict=True):
+            slopes[list(group)] = transform.log_slopes((len(group),))
+        return slopes
 
     def _each(self, x: Tensor, functions: list[Callable[[Tensor], Tensor]]) -> Tensor:
         groups = zip(functions, self.columns, strict=True)

@@ -36,8 +36,8 @@ class Scale(Transform):
     def inverse(self, x: Tensor) -> Tensor:
         return x * self.maximum
 
-    def log_volume(self, shape: tuple[int, ...]) -> float:
-        return 0.0
+    def log_slopes(self, shape: tuple[int, ...]) -> Tensor:
+        return torch.zeros(shape, dtype=torch.float64)
 
 
 @part
@@ -113,5 +113,5 @@ class Dequantise(Transform):
     def inverse(self, x: Tensor) -> Tensor:
         return (x * self.levels - 0.5).clamp(0, self.levels - 1)
 
-    def log_volume(self, shape: tuple[int, ...]) -> float:
-        return -math.prod(shape) * math.log(self.levels)
+    def log_slopes(self, shape: tuple[int, ...]) -> Tensor:
+        return torch.full(shape, -math.log(self.levels), dtype=torch.float64)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,6 +78,5 @@ class Standardise(Transform):
         figures = zip(self.mean, self.deviation, strict=True)
         return any(abs(m) > 2**12 * s or not 1e-30 < s < 1e30 for m, s in figures)
 
-    def log_volume(self, shape: tuple[int, ...]) -> float:
-        repeats = math.prod(shape) / len(self.deviation)
-        return -repeats * sum(math.log(s) for s in self.deviation)
+    def log_slopes(self, shape: tuple[int, ...]) -> Tensor:
+        return -torch.from_numpy(self._figures[1]).log().expand(shape)
