@@ -52,7 +52,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Estimator):  # type: ig
         """Train on the rows ``X``; ``y`` is ignored."""
         X = self._validated(X, reset=True)
         gone = frames.missing(X)
-        self._known: np.ndarray = ~gone.all(0)
+        self._known = np.asarray(~gone.all(0))
         self._kept = np.ones_like(self._known) if self.keep_empty_features else self._known
         if not self._known.any():
             raise DataError("X: expected at least one value, got none")

@@ -64,5 +64,5 @@ class FromSpike(Transform):
     def _figures(self) -> np.ndarray:
         return np.array((self.spikes, self.signs), float)
 
-    def log_volume(self, shape: tuple[int, ...]) -> float:
-        return 0.0
+    def log_slopes(self, shape: tuple[int, ...]) -> Tensor:
+        return torch.zeros(shape, dtype=torch.float64)
