@@ -352,9 +352,45 @@ def test_members_of_an_npz_that_are_no_arrays(tmp_path):
         archive.writestr("x.npy", "hello")
     with pytest.raises(DataError, match=r"t\.npz, array 'x': expected a whole array"):
         read(path)
-    members = {"data": [1.0], "indices": [0], "indptr": [0, 1], "shape": [1, 5], "format": b"csr"}
+
+
+@pytest.mark.parametrize("layout", ["csr", "csc", "coo"])
+def test_sparse_matrices_of_scipy_are_arrays(tmp_path, layout):
+    sparse = pytest.importorskip("scipy.sparse")
+    counts = np.random.default_rng(0).poisson(0.3, (30, 7)).astype(np.int16)
+    path = tmp_path / "t.npz"
+    sparse.save_npz(path, sparse.csr_matrix(counts).asformat(layout))
+    data = read(path)
+    assert (data.kind, data.x.tolist()) == ("counts", counts.tolist())
+    members = dict(np.load(path))
+    np.savez(path, **members, y=np.arange(30) % 3)
+    assert read(path).labels.tolist() == [i % 3 for i in range(30)]
+    with pytest.raises(ConfigurationError, match="name an array for the labels of the sparse mat"):
+        read(path, labels="x")
+    index = "col" if layout == "coo" else "indices"
+    for name, values in (
+        (index, members[index] + 30),
+        (index, members[index][:-1]),
+        (index, members[index] * 1.0),
+        ("shape", np.array([7])),
+        ("shape", np.array([-7, 30])),
+    ):
+        np.savez(path, **members | {name: values})
+        with pytest.raises(DataError, match="arrays that do not fit each other"):
+            read(path)
+    np.savez(path, **members | {"shape": np.array([10**9, 10**9])})
+    with pytest.raises(DataError, match=r"expected data that fit in memory"):
+        read(path)
+    np.savez(path, **members | {"format": b"dia"})
+    with pytest.raises(DataError, match=r"format csr, csc or coo, got 'dia'; write .*tocsr\(\)"):
+        read(path)
+
+
+def test_elements_of_sparse_matrices_that_are_met_twice_are_refused(tmp_path):
+    path = tmp_path / "t.npz"
+    members = {"data": [1.0, 2.0], "row": [0, 0], "col": [1, 1], "shape": [2, 3], "format": b"coo"}
     np.savez(path, **members)
-    with pytest.raises(DataError, match=r"got a sparse matrix; write what .*toarray\(\) gives"):
+    with pytest.raises(DataError, match=r"each element .* once, got .*sum_duplicates"):
         read(path)
 
 

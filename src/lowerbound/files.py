@@ -15,7 +15,7 @@ import math
 import os
 import secrets
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
@@ -35,8 +35,8 @@ MOST_LISTED = 1000
 NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
 
 
-def write_atomic(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path``: all of it on disk, or what was there before.
+def write_atomic(path: Path, content: bytes | Iterable[bytes]) -> None:
+    """Write ``content``, or its pieces, to ``path``: all on disk, or what was there before.
 
     What a killed write left is taken up by the next one to the same path, where files can be
     locked.
@@ -50,7 +50,8 @@ def write_atomic(path: Path, content: bytes) -> None:
             half = Path(file.name)
             try:
                 file.truncate(0)
-                file.write(content)
+                for piece in [content] if isinstance(content, bytes) else content:
+                    file.write(piece)
                 file.flush()
                 os.fsync(file.fileno())
                 os.replace(half, path)

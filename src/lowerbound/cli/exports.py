@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from lowerbound.vae import VAE
+
+
+ROWS = 2**16
 
 
 def is_melodic(model: VAE) -> bool:
@@ -142,11 +145,18 @@ def write_array(out: Path, values: np.ndarray) -> None:
 
 
 def write_table(out: Path, columns: Mapping[str, Any]) -> None:
-    """A .csv file with a header."""
+    """A .csv file with a header, some rows at a time."""
     pa, csv = needs("pyarrow", "tables"), needs("pyarrow.csv", "tables")
-    buffer = io.BytesIO()
-    csv.write_csv(pa.table(dict(columns)), buffer)
-    write_atomic(out, buffer.getvalue())
+    table = pa.table(dict(columns))
+
+    def pieces() -> Iterator[bytes]:
+        for start in range(0, max(1, len(table)), ROWS):
+            buffer = io.BytesIO()
+            how = csv.WriteOptions(include_header=start == 0)
+            csv.write_csv(table.slice(start, ROWS), buffer, how)
+            yield buffer.getvalue()
+
+    write_atomic(out, pieces())
 
 
 def _expect(out: Path, known: tuple[str, ...], what: str) -> None:

@@ -8,6 +8,7 @@ The arrays of an ``.npz`` are found by their names, in upper or lower case:
 ``x_train``, ``train_images``, …   the training part; ``test`` and ``validation`` likewise
 ``y_train``, ``train_labels``, …   the labels of each part
 ``vocabulary``                     makes the values sequences of tokens: their number, or names
+``data``, ``shape``, ``format``    with others, a sparse matrix of SciPy's, which becomes an array
 =================================  ==========================================================
 """
 
@@ -28,6 +29,7 @@ from lowerbound.data.conversion import PART_NAMES, Part, Parts, Raw, check_array
 from lowerbound.data.idx import read_into
 from lowerbound.data.reading import Reading, Stamp
 from lowerbound.data.schema import Schema
+from lowerbound.data.sparse import MEMBERS, dense
 from lowerbound.data.tokens import names_of
 from lowerbound.errors import ConfigurationError, DataError, brief, near
 
@@ -36,7 +38,6 @@ log = logging.getLogger("lowerbound")
 BLOCK_BYTES = 2**18
 MOST_NAMES = 2**24  # bytes of a vocabulary
 VALUES = ("x", "data", "images")
-SPARSE = {"data", "shape", "format"}
 LABELS = ("y", "label", "labels", "class", "classes", "target", "targets")
 
 
@@ -167,6 +168,8 @@ def read_npz(path: Path, reading: Reading) -> Parts:
     try:
         with zipfile.ZipFile(path) as archive:
             headers = _headers(path, archive)
+            if headers.keys() >= MEMBERS:
+                return {"all": _read_sparse(path, archive, headers, labels)}
             vocabulary = _vocabulary(path, archive, headers)
             parts: Parts = {}
             for part, (x, y) in _chosen(path, headers, labels).items():
@@ -190,6 +193,23 @@ def read_npz(path: Path, reading: Reading) -> Parts:
         ) from None
 
 
+def _read_sparse(
+    path: Path, archive: zipfile.ZipFile, headers: dict[str, Header], labels: str | None
+) -> Raw:
+    """A sparse matrix, and the class labels that an array beside it may hold."""
+
+    def member(name: str) -> np.ndarray:
+        return _member(path, archive, name, headers[name])
+
+    y = _find(headers, LABELS if labels is None else (labels,), ("",))
+    if labels is not None and y is None:
+        raise _no_labels(path, headers, labels, "the sparse matrix")
+    x = dense(headers, member, str(path))
+    if y is None:
+        return Raw(x, str(path))
+    return Raw(x, str(path), member(y), f"array {y!r}")
+
+
 def _headers(path: Path, archive: zipfile.ZipFile) -> dict[str, Header]:
     """The arrays of an archive, by name; other members are not read."""
     members = {
@@ -197,11 +217,6 @@ def _headers(path: Path, archive: zipfile.ZipFile) -> dict[str, Header]:
         for info in archive.infolist()
         if info.filename.endswith(".npy")
     }
-    if members.keys() >= SPARSE:
-        raise DataError(
-            f"{path}: expected arrays, got a sparse matrix; write what "
-            "scipy.sparse.load_npz(path).toarray() gives with numpy.savez"
-        )
     found = {}
     for name, info in members.items():
         with archive.open(info) as file:
@@ -261,12 +276,18 @@ def _chosen(
         if x is None:
             continue
         if labels is not None and y is None:
-            raise ConfigurationError(
-                f"{path}: expected labels= to name an array for the labels of {x!r}, "
-                f"got {labels!r}; {near(labels, arrays)}"
-            )
+            raise _no_labels(path, arrays, labels, repr(x))
         chosen[part] = x, y
     return chosen
+
+
+def _no_labels(
+    path: Path, arrays: Mapping[str, Header], labels: str, of: str
+) -> ConfigurationError:
+    return ConfigurationError(
+        f"{path}: expected labels= to name an array for the labels of {of}, got {labels!r}; "
+        f"{near(labels, arrays)}"
+    )
 
 
 def _find(arrays: Mapping[str, Header], bases: Sequence[str], words: Sequence[str]) -> str | None:

@@ -1,0 +1,69 @@
+"""Sparse matrices, as SciPy keeps them, as arrays."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection
+
+import numpy as np
+
+from lowerbound.data.conversion import check_array
+from lowerbound.errors import DataError
+
+MEMBERS = {"data", "shape", "format"}
+"""Arrays that the file of every sparse matrix has."""
+
+
+def dense(names: Collection[str], member: Callable[[str], np.ndarray], where: str) -> np.ndarray:
+    """The matrix whose arrays, called ``names``, ``member`` reads: of the format csr, csc or coo.
+
+    Raises:
+        DataError: another format; arrays that do not fit each other; more than fits in memory.
+    """
+    layout = str(member("format").astype(np.str_))
+    coordinates = {
+        "coo": ("row", "col"),
+        "csr": ("indptr", "indices"),
+        "csc": ("indptr", "indices"),
+    }
+    wanted = coordinates.get(layout, ())
+    if not wanted or not set(wanted) <= set(names):
+        raise DataError(
+            f"{where}: expected a sparse matrix of the format csr, csc or coo, got "
+            f"{layout[:40]!r}; write matrix.tocsr() with scipy.sparse.save_npz"
+        )
+    shape, data, (first, second) = member("shape"), member("data"), map(member, wanted)
+    whole = all(array.dtype.kind in "iu" and array.ndim == 1 for array in (shape, first, second))
+    if not whole or shape.shape != (2,) or shape.min() < 0:
+        raise _damaged(where)
+    rows, columns = (int(size) for size in shape)
+    check_array(math.prod((rows, columns)), data.dtype, where)
+    if layout != "coo":
+        first = first.astype(np.int64)
+        steps, major = first[1:] - first[:-1], columns if layout == "csc" else rows
+        if len(steps) != major or first[0] != 0 or (steps < 0).any() or first[-1] != len(second):
+            raise _damaged(where)
+        first = np.repeat(np.arange(major), steps)
+    row, column = (second, first) if layout == "csc" else (first, second)
+    if not (data.shape == row.shape == column.shape):
+        raise _damaged(where)
+    for place, size in ((row, rows), (column, columns)):
+        if len(place) and (place.min() < 0 or place.max() >= size):
+            raise _damaged(where)
+    met = np.zeros((rows, columns), bool)
+    met[row, column] = True
+    if met.sum() != len(data):
+        raise DataError(
+            f"{where}: expected each element of a sparse matrix once, got some several times; "
+            "write it again after matrix.sum_duplicates()"
+        )
+    x = np.zeros((rows, columns), data.dtype)
+    x[row, column] = data
+    return x
+
+
+def _damaged(where: str) -> DataError:
+    return DataError(
+        f"{where}: expected a whole sparse matrix, got arrays that do not fit each other; write it "
+        "again with scipy.sparse.save_npz"
+    )
