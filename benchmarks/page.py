@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any
 
 from harness import read
@@ -147,6 +147,34 @@ def growth(values: dict[str, Any]) -> str:
     return table(["examples", "", "µs per example", "peak, MB", "load and check, s"], cells)
 
 
+def tables() -> str:
+    """Its section, once it has been measured."""
+    if not (HERE / "results" / "tables.json").exists():
+        return ""
+    values = read("tables")
+    parts = {job: by_table(found) for job, found in values["found"].items()}
+    missing = dict.fromkeys(("density", "outliers", "synthetic", "speed"), "(not measured)")
+    return (HERE / "tables.md").read_text().format(
+        **missing | parts, command=values["command"]
+    ) + "\n"
+
+
+def by_table(found: dict[str, dict[str, dict[str, float]]]) -> str:
+    """A row for each table, a column for each method: the mean over seeds ± their deviation."""
+    methods = list(next(iter(found.values())))
+    rows = [
+        [name, *(spread(list(by[method].values())) if method in by else "" for method in methods)]
+        for name, by in found.items()
+    ]
+    return table(["", *methods], rows)
+
+
+def spread(values: list[float]) -> str:
+    if max(values) >= 1000:
+        return f"{fmean(values):,.0f}"
+    return f"{fmean(values):.2f}" + (f" ± {stdev(values):.2f}" if len(values) > 1 else "")
+
+
 @style.styled
 def picture(values: dict[str, Any]) -> None:
     task, measured = next(iter(values["tasks"].items()))
@@ -187,6 +215,7 @@ def main() -> None:
         defaults_command=simulated["command"],
         samples=simulated["samples"],
         test=f"{simulated['test']:,}",
+        tables=tables(),
         photographs=photographs(patches),
         photographs_command=patches["command"],
         multiplications=f"{patches['multiplications'] / 1e9:.0f}",

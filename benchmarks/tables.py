@@ -1,75 +1,62 @@
-"""Held-out density of real tables: the ``table`` recipe beside mixtures, factors and a flow."""
+"""Real tables: density, outliers, synthetic rows and speed of the ``table`` recipe, beside others.
+
+Each figure is written as soon as it is found, and not found again: what was stopped goes on.
+"""
 
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import math
-import statistics
+import resource
+import time
 import warnings
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
 
 import harness
 import numpy as np
 import pandas as pd
 import torch
 import zuko
-from sklearn import datasets
+from real_tables import CLASSIFIED, OUTLIERS, REAL, mixed
+from sklearn.covariance import EllipticEnvelope
 from sklearn.decomposition import FactorAnalysis
+from sklearn.ensemble import IsolationForest, RandomForestClassifier
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import roc_auc_score
 from sklearn.mixture import GaussianMixture
+from sklearn.neighbors import LocalOutlierFactor
+from sklearn.preprocessing import StandardScaler
 
 import lowerbound as lb
 
-PACKAGES = Path(__file__).parent / "environments" / ".tables"
-COMPONENTS, COVARIANCES, RIDGES = (
-    (1, 2, 3, 4, 6, 8, 12),
-    ("full", "tied", "diag"),
-    (1e-6, 1e-3, 0.01),
-)
-PATCHES, SIDE, SAMPLES, BATCH, PATIENCE = 5000, 8, 1000, 128, 300
+BATCH, OURS = 128, "lowerbound, table"
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is tried, by us and by others."""
+
+    samples: int = 1000
+    patience: int = 300
+    steps: int = 3000
+    components: tuple[int, ...] = (1, 2, 3, 4, 6, 8, 12)
+    covariances: tuple[str, ...] = ("full", "tied", "diag")
+    ridges: tuple[float, ...] = (1e-6, 1e-3, 0.01)
+    flows: tuple[tuple[int, int], ...] = ((1, 32), (1, 64), (3, 32), (3, 64))
+    most_factors: int = 20
+    rows: int = 10_000
+    scored: int = 200_000
+
+
+QUICK = Effort(5, 1, 2, (1,), ("diag",), (1e-3,), (), 1, 60, 60)
+"""No flow: torch's optimisers take seconds to come in."""
+
 Parts = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Standardised rows to train on, to stop or choose by, and to test on."""
-Density = Callable[[Parts, int, int], float]
-"""Mean log-density of test rows, nats, after training with a seed.
-
-What is trained in steps is given up after so many, the last argument, without a better validation.
-"""
-
-
-def patches() -> np.ndarray:
-    """Grey patches at random places of the two photographs, with noise over the levels' steps."""
-    rng = np.random.default_rng(0)
-    photographs = [image.mean(2) for image in datasets.load_sample_images().images]
-    found = []
-    for _ in range(PATCHES):
-        photograph = photographs[rng.integers(2)]
-        top, left = (rng.integers(side - SIDE) for side in photograph.shape)
-        found.append(photograph[top : top + SIDE, left : left + SIDE].ravel())
-    return np.array(found) + rng.uniform(-1 / 6, 1 / 6, (PATCHES, SIDE**2))
-
-
-def penguins() -> np.ndarray:
-    table = pd.read_csv(PACKAGES / "palmerpenguins/data/penguins.csv").dropna()
-    return table[[name for name in table if name.endswith(("_mm", "_g"))]].to_numpy(float)
-
-
-def star98() -> np.ndarray:
-    """What school districts are like, but for products of columns and mostly empty ones."""
-    table = pd.read_csv(PACKAGES / "statsmodels/datasets/star98/star98.csv")
-    return table.iloc[:, 2:12].to_numpy(float)
-
-
-TABLES: dict[str, Callable[[], np.ndarray]] = {
-    "breast cancer": lambda: datasets.load_breast_cancer().data,
-    "wine": lambda: datasets.load_wine().data,
-    "diabetes": lambda: np.delete(datasets.load_diabetes().data, 1, axis=1),  # but the sex
-    "penguins": penguins,
-    "star98": star98,
-    "8×8 patches": patches,
-}
-"""Columns of real numbers of many values each."""
 
 
 def divided(x: np.ndarray, seed: int) -> tuple[Parts, float]:
@@ -82,42 +69,52 @@ def divided(x: np.ndarray, seed: int) -> tuple[Parts, float]:
     return tuple(parts), -float(np.log(deviation).sum())
 
 
-def vae(parts: Parts, seed: int, patience: int) -> float:
+def vae(parts: Parts, seed: int, effort: Effort, **settings: Any) -> float:
     train, validation, test = map(lb.data.from_arrays, parts)
     torch.manual_seed(seed)
-    epochs = -(-patience // -(-len(train) // BATCH))
-    made = lb.recipes.table(train, seed=seed, batch_size=BATCH, patience=epochs)
+    in_pass = -(-len(train) // BATCH)
+    lengths = {"patience": -(-effort.patience // in_pass), "epochs": -(-effort.steps // in_pass)}
+    made = lb.recipes.table(train, seed=seed, batch_size=BATCH, **lengths, **settings)
     lb.fit(made.model, train, validation, made.objective, made.training, callbacks=[])
-    bound = lb.evaluate(made.model, test, samples=SAMPLES).in_data_units
+    bound = lb.evaluate(made.model, test, samples=effort.samples).in_data_units
     assert bound is not None
     return bound.value
 
 
-def mixture(parts: Parts, seed: int, _: int) -> float:
+def mixture(parts: Parts, seed: int, effort: Effort) -> float:
     """The number of components, their covariances and the ridge are the best of validation."""
     train, validation, test = parts
     tried = [
         GaussianMixture(k, covariance_type=kind, reg_covar=ridge, random_state=seed).fit(train)
-        for k, kind, ridge in itertools.product(COMPONENTS, COVARIANCES, RIDGES)
+        for k, kind, ridge in itertools.product(
+            effort.components, effort.covariances, effort.ridges
+        )
         if 10 * k < len(train)
     ]
     return float(max(tried, key=lambda each: each.score(validation)).score(test))
 
 
-def factors(parts: Parts, seed: int, _: int) -> float:
+def factors(parts: Parts, seed: int, effort: Effort) -> float:
     train, validation, test = parts
-    most = min(train.shape[1] - 1, 20)
+    most = min(train.shape[1] - 1, effort.most_factors)
     tried = [FactorAnalysis(k, random_state=seed).fit(train) for k in range(1, most + 1)]
     return float(max(tried, key=lambda each: each.score(validation)).score(test))
 
 
-def flow(parts: Parts, seed: int, patience: int) -> float:
-    """A neural spline flow, stopped by validation as the recipe is."""
+def flow(parts: Parts, seed: int, effort: Effort) -> float:
+    """A neural spline flow, stopped by validation as the recipe is; its sizes the best of it."""
+    tried = [_flow(parts, seed, effort.patience, *sizes) for sizes in effort.flows]
+    return max(tried)[1]
+
+
+def _flow(parts: Parts, seed: int, patience: int, transforms: int, width: int) -> tuple[float, ...]:
+    """Mean log-density of validation and test rows, where that of validation is highest."""
     train, validation, test = (torch.from_numpy(part).float() for part in parts)
     torch.manual_seed(seed)
-    model = zuko.flows.NSF(train.shape[1], transforms=3, hidden_features=(64, 64))
+    sizes = {"transforms": transforms, "hidden_features": (width, width)}
+    model = zuko.flows.NSF(train.shape[1], **sizes)
     optimiser = torch.optim.Adam(model.parameters(), 1e-3)
-    best, found, at, step = -math.inf, 0.0, 0, 0
+    best, at, step = (-math.inf, 0.0), 0, 0
     while step < at + patience:
         for batch in train[torch.randperm(len(train))].split(BATCH):
             optimiser.zero_grad()
@@ -126,47 +123,152 @@ def flow(parts: Parts, seed: int, patience: int) -> float:
             step += 1
         with torch.no_grad():
             score = model().log_prob(validation).mean().item()
-            if score > best:
-                best, found, at = score, model().log_prob(test).mean().item(), step
-    return found
+            if score > best[0]:
+                best, at = (score, model().log_prob(test).mean().item()), step
+    return best
 
 
-DENSITIES: dict[str, Density] = {
-    "lowerbound, table": vae,
+DENSITIES = {
+    OURS: vae,
+    "lowerbound, StudentT": functools.partial(vae, real="StudentT"),
+    "lowerbound, NormalMixture": functools.partial(vae, real="NormalMixture"),
     "mixture of Gaussians": mixture,
     "factor analysis": factors,
     "spline flow": flow,
 }
 
 
+def density(table: str, method: str, seed: int, effort: Effort) -> float:
+    """Mean log-density of test rows, nats in the units of the table."""
+    parts, log_volume = divided(REAL[table](), seed)
+    return DENSITIES[method](parts, seed, effort) + log_volume
+
+
+DETECTORS: dict[str, Callable[[int, Effort], Any]] = {
+    "lowerbound, VAEOutlierDetector": lambda seed, effort: lb.sklearn.VAEOutlierDetector(
+        steps=effort.steps, samples=min(effort.samples, 100), random_state=seed
+    ),
+    "isolation forest": lambda seed, _: IsolationForest(random_state=seed),
+    "local outlier factor": lambda *_: LocalOutlierFactor(novelty=True),
+    "robust covariance": lambda seed, _: EllipticEnvelope(random_state=seed),
+}
+
+
+def outliers(table: str, method: str, seed: int, effort: Effort) -> float:
+    """AUROC: the probability that an outlier's score is above an inlier's."""
+    train, scored, strange = OUTLIERS[table](seed)
+    scaler = StandardScaler().fit(train)
+    detector = DETECTORS[method](seed, effort).fit(scaler.transform(train))
+    if isinstance(detector, LocalOutlierFactor) and len(train) == len(scored):
+        score = -detector.negative_outlier_factor_  # of the rows it was fitted to
+    else:
+        score = -detector.score_samples(scaler.transform(scored))
+    return float(roc_auc_score(strange, score))
+
+
+def drawn_by_vae(train: pd.DataFrame, seed: int, effort: Effort) -> pd.DataFrame:
+    density = lb.sklearn.VAEDensity(steps=effort.steps, random_state=seed).fit(train)
+    return density.sample(len(train), random_state=seed)
+
+
+def drawn_by_mixtures(train: pd.DataFrame, seed: int, effort: Effort) -> pd.DataFrame:
+    """A Gaussian for each class, of the ridge that a fifth of its rows choose."""
+    found = []
+    for _, rows in train.groupby(train.columns[-1]):
+        x, n = rows.iloc[:, :-1].to_numpy(), max(1, len(rows) // 5)
+        scaler = StandardScaler().fit(x)
+        kept = scaler.transform(x)
+        tried = [GaussianMixture(1, reg_covar=ridge).fit(kept[n:]) for ridge in effort.ridges]
+        best = max(tried, key=lambda each: each.score(kept[:n]))
+        made = GaussianMixture(1, reg_covar=best.reg_covar, random_state=seed).fit(kept)
+        new = pd.DataFrame(
+            scaler.inverse_transform(made.sample(len(rows))[0]), columns=train.columns[:-1]
+        )
+        found.append(new.assign(**{train.columns[-1]: rows.iloc[0, -1]}))
+    return pd.concat(found)
+
+
+SYNTHETIC: dict[str, Callable[[pd.DataFrame, int, Effort], pd.DataFrame]] = {
+    "the rows themselves": lambda train, *_: train,
+    "lowerbound, VAEDensity": drawn_by_vae,
+    "a Gaussian for each class": drawn_by_mixtures,
+}
+
+
+def synthetic(table: str, method: str, seed: int, effort: Effort) -> float:
+    """Accuracy on real rows of a forest that was trained on as many synthetic ones."""
+    rows = CLASSIFIED[table]().sample(frac=1, random_state=seed)
+    test, train = rows[: len(rows) // 5], rows[len(rows) // 5 :]
+    drawn = SYNTHETIC[method](train, seed, effort)
+    forest = RandomForestClassifier(random_state=seed)
+    forest.fit(drawn.iloc[:, :-1].to_numpy(), drawn.iloc[:, -1].astype(str))
+    return float(forest.score(test.iloc[:, :-1].to_numpy(), test.iloc[:, -1].astype(str)))
+
+
+@functools.cache
+def fitted(seed: int, effort: Effort) -> tuple[lb.VAE, lb.data.Dataset, float]:
+    """A model of mixed rows, these, and the seconds that it took."""
+    rows, start = lb.data.from_arrays(mixed(effort.rows)), time.perf_counter()
+    validation, train = map(rows.subset, torch.arange(len(rows)).split(9 * len(rows) // 10)[::-1])
+    settings = {} if effort.steps == Effort.steps else {"epochs": 1}
+    made = lb.recipes.table(train, seed=seed, **settings)
+    lb.fit(made.model, train, validation, made.objective, made.training, callbacks=[])
+    return made.model, rows, time.perf_counter() - start
+
+
+def speed(_: str, what: str, seed: int, effort: Effort) -> float:
+    """One of `SPEEDS`."""
+    model, rows, seconds = fitted(seed, effort)
+    if what == SPEEDS[0]:
+        return seconds
+    many = rows.subset(torch.arange(effort.scored) % len(rows))
+    before, start = _peak_mb(), time.perf_counter()
+    lb.evaluation.example_scores(model, many, samples=1)
+    seconds = time.perf_counter() - start
+    return 60 * effort.scored / seconds if what == SPEEDS[1] else _peak_mb() - before
+
+
+def _peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+SPEEDS = ("seconds of a fit", "rows scored a minute", "MB more while scoring")
+Job = Callable[[str, str, int, Effort], float]
+JOBS: dict[str, tuple[Job, Iterable[str], Iterable[str]]] = {
+    "density": (density, REAL, DENSITIES),
+    "outliers": (outliers, OUTLIERS, DETECTORS),
+    "synthetic": (synthetic, CLASSIFIED, SYNTHETIC),
+    "speed": (speed, ("10,000 × 20, mixed",), SPEEDS),
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
-    parser.add_argument("--quick", action="store_true", help="check that it runs: few rows")
+    parser.add_argument("--jobs", nargs="+", choices=JOBS, default=list(JOBS))
+    parser.add_argument("--tables", nargs="+", help="only these")
+    parser.add_argument("--quick", action="store_true", help="check that it runs: little of each")
     told = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
-    if told.quick:
-        told.seeds, told.tables = 1, ["wine"]
-    patience = 1 if told.quick else PATIENCE
-    found: dict[str, dict[str, list[float]]] = {}
-    for table in told.tables:
-        x = TABLES[table]()[: 60 if told.quick else None]
-        found[table] = {name: [] for name in DENSITIES}
-        for seed in range(told.seeds):
-            parts, log_volume = divided(x, seed)
-            for name, density in DENSITIES.items():
-                found[table][name].append(density(parts, seed, patience) + log_volume)
-        for name, values in found[table].items():
-            spread = statistics.stdev(values) if len(values) > 1 else math.nan
-            print(
-                f"{table:14}{len(x):6,} × {x.shape[1]:<3}{name:22}"
-                f"{statistics.mean(values):9.2f} ± {spread:.2f} nats a row",
-                flush=True,
-            )
-    if not told.quick:
-        result = {"command": harness.command(), "samples": SAMPLES, "nats a row": found}
-        print(harness.write("tables", result | harness.machine()))
+    effort = QUICK if told.quick else Effort()
+    kept = harness.HERE / "results" / "tables.json"
+    found: dict[str, Any] = harness.read("tables")["found"] if kept.exists() else {}
+    found = {} if told.quick else found
+    for job in told.jobs:
+        measure, every, methods = JOBS[job]
+        tables = [name for name in every if name in (told.tables or every)]
+        seeds = told.seeds if job != "speed" else 1
+        if told.quick:
+            seeds, tables = 1, [name for name in every if "wine" in name] or tables
+        for seed, table, method in itertools.product(range(seeds), tables, methods):
+            known = found.setdefault(job, {}).setdefault(table, {}).setdefault(method, {})
+            if str(seed) in known or (method == "spline flow" and not effort.flows):
+                continue
+            known[str(seed)] = measure(table, method, seed, effort)
+            print(f"{job}: {table}, {method}, seed {seed}: {known[str(seed)]:.3f}", flush=True)
+            if not told.quick:
+                values = {"command": "benchmarks/run tables", "found": found}
+                harness.write("tables", values | harness.machine())
 
 
 if __name__ == "__main__":
