@@ -13,6 +13,7 @@ import torch
 
 import lowerbound as lb
 from lowerbound import recipes
+from lowerbound.allocations import Allocations
 from lowerbound.data import Dataset, Field
 from lowerbound.errors import ConfigurationError
 from lowerbound.parts import REGISTRY
@@ -492,3 +493,15 @@ def test_an_unknown_recipe_lists_the_near_ones():
 def test_data_that_do_not_fit_are_refused(recipe, data, settings, message):
     with pytest.raises(ConfigurationError, match=message):
         recipes.prepare(recipe, data, settings)
+
+
+def test_ranges_count_as_memory_and_are_what_they_are():
+    def refused(wanted: int) -> Exception:
+        return ConfigurationError(f"{wanted} bytes")
+
+    with Allocations(10_000, 0, refused):
+        torch.testing.assert_close(torch.arange(2, 12, 3), torch.tensor([2, 5, 8, 11]))
+        assert torch.arange(0, 1, 0.25).tolist() == [0, 0.25, 0.5, 0.75]
+        assert torch.arange(7, device="meta", dtype=torch.float64).shape == (7,)
+        with pytest.raises(ConfigurationError, match=r"8000000\d* bytes"):
+            torch.arange(1_000_000_000)

@@ -18,8 +18,8 @@ DRAWS = (torch.Tensor.normal_, torch.Tensor.log_normal_, torch.Tensor.exponentia
 class Allocations(TorchFunctionMode):
     """Inside the ``with``, tensors are made as long as they take at most ``most`` bytes in all.
 
-    Those of the meta device, which have no elements, are not initialised either: for some ways to
-    draw elements torch would import its compiler first, which takes seconds.
+    Those of the meta device, which have no elements, are neither initialised nor made by `arange`:
+    for these torch would import its compiler first, which takes seconds.
 
     Args:
         most: bytes.
@@ -44,7 +44,7 @@ class Allocations(TorchFunctionMode):
             plan = {**kwargs, "device": "meta", "pin_memory": False}
             plan.pop("generator", None)
             try:
-                planned = (torch.empty if function is torch.randn else function)(*args, **plan)
+                planned = _like(function, args, plan)
                 size = planned.nbytes
             except RuntimeError as error:
                 if "overflow" not in str(error).lower():
@@ -56,3 +56,11 @@ class Allocations(TorchFunctionMode):
             if torch.device(kwargs.get("device") or torch.get_default_device()).type == "meta":
                 return planned
         return function(*args, **kwargs)
+
+
+def _like(function: Callable[..., Any], args: Any, plan: dict[str, Any]) -> torch.Tensor:
+    """On the meta device, a tensor of the size and dtype of what ``function`` makes."""
+    if function is torch.arange and all(isinstance(value, int) for value in args):
+        dtype = plan.get("dtype") or torch.int64
+        return torch.empty(len(range(*args)), device="meta", dtype=dtype)
+    return (torch.empty if function is torch.randn else function)(*args, **plan)
