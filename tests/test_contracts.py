@@ -78,6 +78,7 @@ LIKELIHOODS = {
     "Gaussian decoded": lambda c: lb.Gaussian(decoder(c, 2 * SIZE), SHAPE, "decoded"),
     "Gaussian optimal": lambda c: lb.Gaussian(decoder(c), SHAPE, "optimal"),
     "StudentT": lambda c: lb.StudentT(decoder(c), SHAPE),
+    "StudentT decoded": lambda c: lb.StudentT(decoder(c, 2 * SIZE), SHAPE, sigma="decoded"),
     "StudentT fixed": lambda c: lb.StudentT(decoder(c), SHAPE, 4.0),
     "NormalMixture": lambda c: lb.NormalMixture(decoder(c, 6 * SIZE), SHAPE, 2),
     "ZeroInflated": lambda c: lb.ZeroInflated(decoder(c, 3 * SIZE), SHAPE, positive=True),

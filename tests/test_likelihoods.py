@@ -382,6 +382,21 @@ def test_repeated_values_do_not_draw_a_heavy_tailed_sigma_to_zero():
     torch.testing.assert_close(found, expected.log_prob(torch.zeros(1, 2)).sum(-1))
 
 
+def test_a_heavy_tailed_sigma_may_come_from_z():
+    """torch's t of σ² = σ₀² + e^s; it starts at the quartiles, as the σ that does not."""
+    theta, x = torch.randn(5, 2, 3, dtype=torch.float64), torch.randn(5, 3, dtype=torch.float64)
+    likelihood = lb.StudentT(torch.nn.Identity(), (3,), 4.0, "decoded").double()
+    likelihood.floor.copy_(torch.tensor([0.1, 0.5, 2.0]))
+    sigma = (theta[:, 1].exp() + likelihood.floor**2).sqrt()
+    expected = torch.distributions.StudentT(4.0, theta[:, 0], sigma).log_prob(x).sum(-1)
+    torch.testing.assert_close(likelihood(theta.flatten(1)).log_prob(x), expected)
+    data = torch.randn(99, 3, dtype=torch.float64)
+    same = lb.StudentT(torch.nn.Identity(), (3,), 4.0).double().requires_grad_(False)
+    centre, s = likelihood.constant(data).unbind(-1)
+    torch.testing.assert_close(centre, same.constant(data).squeeze(-1))
+    torch.testing.assert_close(s, 2 * same.log_sigma)
+
+
 def test_factor_analysis_has_its_evidence():
     """With the exact posterior every log w is log N(x; 0, WWᵀ + diag σ²)."""
     W = torch.randn(4, 2, dtype=torch.float64)

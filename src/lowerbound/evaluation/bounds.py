@@ -258,8 +258,8 @@ def measures(model: VAE) -> str:
     if given == "binarised" and wanted == "binary":
         return "log-probability of a random binarisation of x"
     fields = {support for _, support in wanted} if isinstance(wanted, tuple) else {wanted}
-    if "continuous" in fields and model.is_density:
-        discrete = "" if len(fields) == 1 else ", its discrete fields by their probability"
+    if fields & {"continuous", "zero-inflated"} and model.is_density:
+        discrete = "" if fields == {"continuous"} else ", its discrete fields by their probability"
         return f"log-density of x as the model sees it (after its transform){discrete}"
     if model.is_density:
         return "log-probability of x"

@@ -6,7 +6,8 @@ density or a probability:
 
     "binary"      x ∈ {0, 1}
     "grey"        x ∈ {0, 1/255, …, 1}
-    "continuous"  x ∈ ℝ, or [0, 1]; of `ZeroInflated`, 0 has a probability
+    "continuous"  x ∈ ℝ, or [0, 1]
+    "zero-inflated"  x ∈ ℝ, of which 0 has a probability
     "counts"      x ∈ {0, 1, 2, …}
     "categories"  x ∈ {0, …, K − 1}, the numbers of categories, or of levels
     "tokens"      the same, one after the other

@@ -20,6 +20,7 @@ from lowerbound.transforms import (
     Codes,
     Counts,
     Dequantise,
+    FromSpike,
     Identity,
     Scale,
     Standardise,
@@ -27,7 +28,7 @@ from lowerbound.transforms import (
     Transform,
 )
 
-Support = Literal["binary", "grey", "continuous", "counts", "categories", "tokens"]
+Support = Literal["binary", "grey", "continuous", "zero-inflated", "counts", "categories", "tokens"]
 Shape = tuple[Size, ...]
 Takes = Mapping[str, type[Transform]]
 TAKES: dict[str, Takes] = {
@@ -40,6 +41,7 @@ TAKES: dict[str, Takes] = {
         "positive": Standardise,
         "counts": Standardise,
     },
+    "zero-inflated": {"zero-inflated": FromSpike},
     "counts": {"counts": Counts, "grey": Counts},
     "categories": {"categories": Codes},
     "tokens": {"tokens": Tokens},

@@ -165,13 +165,15 @@ class Gaussian(Likelihood):
 class StudentT(Likelihood):
     """p(x|z) = ∏ᵢ t(xᵢ; μᵢ, σᵢ, νᵢ): heavy tails, which outliers pull less.
 
-    σ is a parameter for each element of x, the same for all z, with the floor of `Gaussian`.
+    σ has the floor of `Gaussian`.
 
     Args:
-        network: from z, (batch, latent), to μ, (batch, *shape).
+        network: from z, (batch, latent), to μ, (batch, *shape); with a ``"decoded"`` σ also to
+            log σ², (batch, 2, *shape).
         shape: of one x.
         degrees: ν, a number above 1 so that there is a mean, or ``"learned"``: a parameter for each
             element, above 2 so that there is a variance too.
+        sigma: ``"elementwise"``, a parameter for each element, the same for all z; ``"decoded"``.
 
     Source as a decoder of tables: Mattei & Frellsen, MIWAE, 2019, arXiv 1812.02633.
     """
@@ -184,12 +186,15 @@ class StudentT(Likelihood):
         network: nn.Module,
         shape: Shape,
         degrees: float | Literal["learned"] = "learned",
+        sigma: Literal["elementwise", "decoded"] = "elementwise",
     ) -> None:
         super().__init__(network, shape)
-        self.degrees = degrees
+        self.degrees, self.sigma = degrees, sigma
+        self.numbers = 2 if sigma == "decoded" else 1
         if isinstance(degrees, float) and not 1 < degrees < math.inf:
             raise ConfigurationError(f"StudentT: expected degrees above 1, got {degrees}")
-        self.log_sigma = nn.Parameter(torch.zeros(shape))
+        if sigma == "elementwise":
+            self.log_sigma = nn.Parameter(torch.zeros(shape))
         self.register_buffer("floor", torch.full(shape, LEAST_SIGMA))
         if degrees == "learned":
             self.log_excess = nn.Parameter(torch.zeros(shape))  # log(ν − 2)
@@ -199,16 +204,20 @@ class StudentT(Likelihood):
         sigma = (high - low) / (2 * QUARTILE)
         spread = moments(x)[1].sqrt().clamp(min=LEAST_SIGMA)
         self.floor.copy_(least_sigma(x))
-        self.log_sigma.copy_(torch.where(sigma > LEAST_SIGMA, sigma, spread).log())
+        log_sigma = torch.where(sigma > LEAST_SIGMA, sigma, spread).log()
+        if self.sigma == "decoded":
+            return torch.stack((middle, 2 * log_sigma), -1)
+        self.log_sigma.copy_(log_sigma)
         return middle.unsqueeze(-1)
 
     def elements(self, theta: Tensor) -> Distribution:
-        location = theta.squeeze(-1)
+        location = theta[..., 0]
+        s = theta[..., 1] if self.sigma == "decoded" else 2 * self.log_sigma
         if self.degrees == "learned":
             degrees = 2 + self.log_excess.exp()
         else:
             degrees = location.new_tensor(float(self.degrees))
-        log_variance = _log_variance(2 * self.log_sigma, self.floor)
+        log_variance = _log_variance(s, self.floor)
         return distributions.StudentT(location, 0.5 * log_variance, degrees)
 
 
@@ -240,7 +249,7 @@ class NormalMixture(Likelihood):
         """Gaussians side by side, each of the deviation of its share of x."""
         least, k = least_sigma(x), self.components
         self.floor.copy_(least)
-        at = (torch.arange(k, dtype=x.dtype) + 0.5) / k
+        at = torch.tensor([(i + 0.5) / k for i in range(k)], dtype=x.dtype)
         means = x.nanquantile(at, 0).nan_to_num().double().movedim(0, -1)
         within = (moments(x)[1] - means.var(-1, correction=0)) - least**2
         s = torch.maximum(within, least**2).log().unsqueeze(-1).expand_as(means)

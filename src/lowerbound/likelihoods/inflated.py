@@ -9,10 +9,9 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, LogNormal, Normal
 
 from lowerbound import distributions
-from lowerbound.likelihoods.base import Likelihood, Shape, Support, Takes
+from lowerbound.likelihoods.base import Likelihood, Shape, Support
 from lowerbound.likelihoods.moments import LEAST_SIGMA, least_sigma, moments, shrunk_mean
 from lowerbound.parts import part
-from lowerbound.transforms import FromSpike
 
 
 @part
@@ -32,8 +31,7 @@ class ZeroInflated(Likelihood):
     having a discrete probability mass at the origin, 1955.
     """
 
-    support: ClassVar[Support] = "continuous"
-    takes: ClassVar[Takes] = {"zero-inflated": FromSpike}
+    support: ClassVar[Support] = "zero-inflated"
     numbers = 3
     centre: Tensor
     deviation: Tensor

@@ -138,6 +138,7 @@ def check_transform(likelihood: Any, transform: Any) -> None:
     unfit = {
         "binary": (Counts, Standardise),
         "grey": (Counts, Standardise, Dequantise),
+        "zero-inflated": (Scale, Standardise, Dequantise),
         "counts": (Scale, Standardise, Dequantise),
         "tokens": (Counts, Scale, Standardise, Dequantise),
         "continuous": () if "real" in takes else (Counts, Standardise),
@@ -171,8 +172,7 @@ def expected(likelihood: Any, transform: Any) -> Wanted | None:
         case Identity() if support == "counts":
             return ALLOWED["counts"]
         case Identity() if support in ("binary", "grey") or (
-            support == "continuous"
-            and {"unit", "real"} & set(getattr(likelihood, "takes", ())) == {"unit"}
+            support == "continuous" and "real" not in getattr(likelihood, "takes", ("real",))
         ):
             return ALLOWED["unit"]
     return None

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from lowerbound.parts import part
 
-Output = Literal["binary", "binarised", "grey", "continuous", "counts", "categories", "tokens"]
+Output = Literal[
+    "binary", "binarised", "grey", "continuous", "zero-inflated", "counts", "categories", "tokens"
+]
 
 
 class Values(Protocol):

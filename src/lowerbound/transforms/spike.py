@@ -28,7 +28,7 @@ class FromSpike(Transform):
 
     spikes: tuple[Finite, ...]
     signs: tuple[Literal[-1, 1], ...]
-    output: ClassVar[Output] = "continuous"
+    output: ClassVar[Output] = "zero-inflated"
 
     @classmethod
     def of(cls, values: Any) -> FromSpike:
