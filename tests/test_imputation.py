@@ -13,7 +13,8 @@ from torch import nn
 
 import lowerbound as lb
 from lowerbound import evaluation
-from lowerbound.data import Dataset
+from lowerbound.data import Dataset, Field
+from lowerbound.data.reading import Reading
 from lowerbound.data.rewriting import rewrite
 from lowerbound.errors import ConfigurationError, DataError
 from lowerbound.networks import FieldInputs, Given
@@ -148,6 +149,20 @@ def test_what_gives_elements_no_probability_of_their_own_is_refused():
     )
     with pytest.raises(ConfigurationError, match="every element a probability of its own"):
         evaluation.impute(model, torch.full((2, 5), NAN))
+
+
+def test_numbers_have_the_digits_of_their_columns(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("a,b,c,d,e,f\n1.5,2.50,1e-3,7,0.1,\n2,-1.25,2e4,8,0.2,\n,,,,,\n")
+    names = ("a", "b", "c", "d", "e", "f")
+    kinds = dict.fromkeys(names, "real") | {"e": "positive"}
+    fields = tuple(Field(name, kinds[name]) for name in names)
+    values = [1 / 3, 2 / 3, 1e-4 / 3, 20 / 3, 0.001, 0.1]
+    table = torch.tensor([[0.0] * 6, [0.0] * 6, values], dtype=torch.float64)
+    gaps = torch.tensor([[False] * 5 + [True]] * 2 + [[True] * 6])
+    new = rewrite(path, fields, gaps, [table], Reading(columns=names)).decode().splitlines()
+    assert new[1:3] == ["1.5,2.50,1e-3,7,0.1,0", "2,-1.25,2e4,8,0.2,0"]
+    assert new[3] == "0.3,0.67,3.3333333333333335e-05,7,0.1,0.1"
 
 
 def test_a_table_goes_through_all_commands_and_comes_back_as_it_is_written(

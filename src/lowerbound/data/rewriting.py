@@ -15,11 +15,15 @@ from torch import Tensor
 from lowerbound.data.columns import quoted
 from lowerbound.data.delimited import layout_of
 from lowerbound.data.reading import Reading
-from lowerbound.data.schema import Schema
+from lowerbound.data.schema import Field, Schema
 from lowerbound.errors import ConfigurationError, DataError
 from lowerbound.extras import needs
 
 QUOTED = re.compile(r'[",;\t\r\n]')
+DECIMALS = re.compile(rb"[-+]?(?=\.?\d)\d*\.?(\d*)")
+POWER = re.compile(rb"[-+]?[\d.]+[eE][-+]?\d+")
+FIRST_ROWS = 10_000
+"""How many tell the digits of a column."""
 BOM = b"\xef\xbb\xbf"
 DRAW = "draw"
 
@@ -34,6 +38,9 @@ def rewrite(
     numbered: bool = False,
 ) -> bytes:
     """The table in ``path``, whose cells at ``gaps`` are those of each of the ``tables`` in turn.
+
+    In text, numbers have no more decimals than the others of their column, and as many where all
+    of these have the same; all their digits where others are written with powers of ten.
 
     Args:
         path: a CSV, TSV or Parquet file.
@@ -79,13 +86,17 @@ def _text(
     rows = [i for i, line in enumerate(body) if line.rstrip(b"\r\n")]
     if len(rows) != len(gaps):
         raise _changed(path, len(rows), len(gaps))
+    first_cells = [cells_of.findall(body[i].rstrip(b"\r\n")) for i in rows[:FIRST_ROWS]]
+    decimals = {
+        j: _decimals([cells[places[j]] for cells in first_cells if len(cells) > places[j]])
+        for j in gaps.any(0).nonzero().flatten().tolist()
+    }
     found = []
     for draw, table in enumerate(tables, 1):
         new = list(body)
         texts = {
-            j: iter(field.texts(table[gaps[:, j], j]))
-            for j, field in enumerate(fields)
-            if gaps[:, j].any()
+            j: iter(_texts(fields[j], table[gaps[:, j], j], between))
+            for j, between in decimals.items()
         }
         for row in gaps.any(1).nonzero().flatten().tolist():
             line = body[rows[row]]
@@ -127,6 +138,29 @@ def _places(
             "name them, or leave out the others"
         )
     return [names.index(name) for name in columns]
+
+
+def _decimals(cells: Sequence[bytes]) -> tuple[int, int] | None:
+    """The least and the most decimals of the numbers among ``cells``.
+
+    None where there are no numbers, or some with powers of ten.
+    """
+    bare = [cell.strip(b'" ') for cell in cells]
+    found = [len(number[1]) for cell in bare if (number := DECIMALS.fullmatch(cell))]
+    return (min(found), max(found)) if found and not any(map(POWER.fullmatch, bare)) else None
+
+
+def _texts(field: Field, values: Tensor, between: tuple[int, int] | None) -> list[str]:
+    """``values`` of a column as text, of decimals ``between`` these."""
+    if between is None or field.form or field.categories:
+        return field.texts(values)
+    least, most = between
+    x = np.array([round(value, most) + 0.0 for value in values.tolist()])  # −0.0 is 0.0
+    if field.kind == "positive":
+        x = np.maximum(x, 10.0**-most)
+    if least == most:
+        return [f"{value:.{most}f}" for value in x.tolist()]
+    return [np.format_float_positional(value, trim="-") for value in x]
 
 
 def _cell(text: str) -> str:
