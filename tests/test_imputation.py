@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import datetime
+import json
 import math
 
 import numpy as np
@@ -198,6 +199,14 @@ def test_a_table_goes_through_all_commands_and_comes_back_as_it_is_written(
     assert code == 0
     first = next(csv.DictReader(scores.open()))
     assert {"example", "elbo", "importance_weighted", "cost of town"} <= set(first)
+    code, out, _ = run("evaluate", folder, "--data", data, "--samples", 5)
+    assert "in the units of the columns" in out
+    (town,) = [line.split() for line in out.splitlines() if line.startswith("  town ")]
+    (height,) = [line.split() for line in out.splitlines() if line.startswith("  height ")]
+    assert len(town) == 4
+    assert float(height[-1]) > 0
+    _, out, _ = run("evaluate", folder, "--data", data, "--samples", 5, "--json")
+    assert json.loads(out)["columns"][0].keys() == {"name", "observed", "cost", "sigma"}
     drawn = tmp_path / "drawn.csv"
     assert run("sample", folder, "-n", 5, "--out", drawn)[0] == 0
     for row in csv.DictReader(drawn.open()):

@@ -22,7 +22,7 @@ from lowerbound.evaluation import refit
 from lowerbound.outliers import SCORES, TRIVIAL, Measures
 from lowerbound.outliers.scores import OF_DRAWS, score
 from test_cli import SMALL, exit_code, run, trained  # noqa: F401
-from test_evaluation import draw, evidence, far, linear_gaussian
+from test_evaluation import SIGMA, draw, evidence, far, linear_gaussian
 
 OF_ONE_MODEL = [name for name in SCORES if name not in OF_DRAWS]
 
@@ -274,6 +274,13 @@ def test_the_costliest_column_is_the_one_that_was_changed():
     z = model.posterior(prepared, None).mean
     total = -model.likelihood(z).log_prob(prepared)
     torch.testing.assert_close(costs.sum(1), total.detach().double(), rtol=1e-4, atol=1e-4)
+    scores = outliers.column_scores(model, table)
+    assert [score.name for score in scores] == ["height", "span", "kind", "noise"]
+    assert [score.observed for score in scores] == [n, n, n, n - 1]
+    assert [score.sigma is None for score in scores] == [False, False, True, False]
+    assert scores[2].cost.value == pytest.approx(costs[:, 2].mean().item())
+    deviation = x[:, 1].std().log().item()
+    assert scores[1].cost.value == pytest.approx(costs[:, 1].mean().item() + deviation, abs=1e-4)
     odd = x[:2].clone()
     odd[0, 1], odd[1, 2], odd[1, 3] = 50.0, 2.0, math.nan
     found = outliers.explain(model, Dataset(odd, schema=schema, missing=True), table, most=2)
@@ -282,6 +289,21 @@ def test_the_costliest_column_is_the_one_that_was_changed():
     assert str(found[1]).startswith("kind = c (+")
     assert len(found[1].columns) == 2
     assert "missing" not in str(found[1])
+
+
+def test_columns_have_costs_and_sigmas_in_their_own_units():
+    model, W = linear_gaussian()
+    x = draw(W, 50).x
+    plain = outliers.column_scores(model, Dataset(x))
+    model.transform = lb.Standardise((0.0,) * 5, (1000.0, 1.0, 1.0, 1.0, 1.0))
+    unit = torch.tensor([1000.0, 1.0, 1.0, 1.0, 1.0])
+    scaled = outliers.column_scores(model, Dataset(x * unit))
+    assert [score.sigma for score in plain] == pytest.approx([SIGMA] * 5)
+    assert [score.sigma for score in scaled] == pytest.approx([1000 * SIGMA] + [SIGMA] * 4)
+    shifts = [b.cost.value - a.cost.value for a, b in zip(plain, scaled, strict=True)]
+    assert shifts == pytest.approx([math.log(1000), 0, 0, 0, 0], abs=1e-4)
+    with pytest.raises(ConfigurationError, match="expected a model of rows, got one of examples"):
+        outliers.column_scores(lb.recipes.mlp(torch.rand(9, 1, 4, 4)).model, torch.rand(9, 1, 4, 4))
 
 
 def test_a_column_that_is_mostly_missing_is_judged_by_the_cells_that_it_has(monkeypatch):

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from lowerbound import VAE
     from lowerbound.data import Data as Examples
     from lowerbound.evaluation import Rate
+    from lowerbound.outliers import ColumnScore
 
 
 BRACKET = 20
+LINES, NAME = 40, 30
 
 
 def evaluate(
@@ -66,6 +68,8 @@ def evaluate(
     ± is over the choice of examples.  All bounds are lower ones, and blind to modes of p(z|x) that
     q(z|x) misses; what --ais prints on x of the model's own tells whether there are any.
 
+    Of rows it also tells the bound, what each column costs, and its σ, in the columns' own units.
+
     --out has the bounds of each example, and of rows what each column costs, −log p(xᵢ|z) at the
     posterior's mean: all in nats, in the model's units.
 
@@ -80,6 +84,7 @@ def evaluate(
     import torch
 
     from lowerbound import evaluation
+    from lowerbound.outliers import column_scores, explains
     from lowerbound.runs import Run
 
     if bracket is not None and ais is None:
@@ -117,12 +122,34 @@ def evaluate(
         more["kl_parts"] = watched(
             "decomposing the KL", evaluation.decompose_kl, model, examples, **same
         )
-    parts = {name: result.as_dict() for name, result in more.items()}
+    parts: dict[str, Any] = {name: result.as_dict() for name, result in more.items()}
+    told = list(map(str, (measured, *more.values())))
+    if explains(model) and model.columns:
+        scores = column_scores(model, examples)
+        parts["columns"] = [dataclasses.asdict(score) for score in scores]
+        told.append(_columns(scores))
     show(
         {"data": data or split, "seed": seed, **measured.as_dict(), **parts},
-        "\n".join(map(str, (measured, *more.values()))),
+        "\n".join(told),
         json,
     )
+
+
+def _columns(scores: list[ColumnScore]) -> str:
+    """A line for each column, of the first few."""
+    shown = scores[:LINES]
+    width = max(len("column"), *(len(score.name[:NAME]) for score in shown))
+    lines = [
+        "each column in its own units, −log p(xᵢ|z) at the posterior's mean, and σ of p(xᵢ|z)",
+        f"  {'column':<{width}}{'nats':>18}{'σ':>12}",
+    ]
+    for score in shown:
+        cost = "" if score.cost is None else f"{score.cost:.2f}"
+        sigma = "" if score.sigma is None else f"{score.sigma:.4g}"
+        lines.append(f"  {score.name[:NAME]:<{width}}{cost:>18}{sigma:>12}".rstrip())
+    if len(scores) > LINES:
+        lines.append(f"  and {len(scores) - LINES:,} more, which --json has")
+    return "\n".join(lines)
 
 
 def _write_scores(model: VAE, examples: Examples, out: Path, samples: int, seed: int) -> None:

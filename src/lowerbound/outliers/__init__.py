@@ -5,7 +5,14 @@ both; higher is stranger, for all.  `SCORES` has them by the names that `detect`
 line take.
 """
 
-from lowerbound.outliers.columns import Costs, column_costs, explain, explains
+from lowerbound.outliers.columns import (
+    ColumnScore,
+    Costs,
+    column_costs,
+    column_scores,
+    explain,
+    explains,
+)
 from lowerbound.outliers.detection import Detection, chosen, conformal, detect
 from lowerbound.outliers.draws import (
     disagreement,
@@ -22,6 +29,7 @@ from lowerbound.outliers.separation import Interval, Separation, auroc, separati
 __all__ = [
     "SCORES",
     "TRIVIAL",
+    "ColumnScore",
     "Costs",
     "Detection",
     "Interval",
@@ -30,6 +38,7 @@ __all__ = [
     "auroc",
     "chosen",
     "column_costs",
+    "column_scores",
     "conformal",
     "default",
     "detect",

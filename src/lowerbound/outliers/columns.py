@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from lowerbound.data import Data, as_dataset
 from lowerbound.data.assembly import in_memory
-from lowerbound.distributions import element_log_probs
+from lowerbound.distributions import Joint, element_log_probs
+from lowerbound.errors import ConfigurationError
+from lowerbound.evaluation.estimates import Estimate, estimate
 from lowerbound.evaluation.walk import columns, held_out, judging
 from lowerbound.likelihoods import Heterogeneous
 from lowerbound.likelihoods.base import Likelihood
@@ -43,6 +45,67 @@ class Costs:
             f"{name} = {_shown(value)} ({nats:{'+z.1f' if abs(nats) < LARGE else '+.2e'}})"
             for name, value, nats in found
         )
+
+
+@dataclass(frozen=True)
+class ColumnScore:
+    """What a column of a table costs.
+
+    Attributes:
+        name: of the column.
+        observed: how many rows have it.
+        cost: −log p(xᵢ|z = E[z|x]) over these, nats, in the units of the column; None of fewer
+            than two.
+        sigma: of a continuous one, the root mean square of the standard deviation of p(xᵢ|z), in
+            the same units; None of others, and where it is not finite.
+    """
+
+    name: str
+    observed: int
+    cost: Estimate | None
+    sigma: float | None
+
+
+def column_scores(model: VAE, data: Any) -> list[ColumnScore]:
+    """What each column of the ``data`` costs a ``model`` of rows, and the σ that it has there.
+
+    Raises:
+        ConfigurationError: a model of other things than rows.
+    """
+    if not explains(model):
+        raise ConfigurationError(
+            f"expected a model of rows, got one of examples of shape {model.shape} or of sequences"
+        )
+    data = model.expect(held_out(data, least=1))
+    costs, slopes = column_costs(model, data), model.transform.log_slopes(model.shape)
+    seen = torch.cat([~batch.x.isnan() for batch in data.batches(REFERENCE, device="cpu")])
+    has_sigma = not isinstance(model.likelihood, WeightDraws)
+    sigmas = _sigmas(model, data) / slopes.exp() if has_sigma else torch.full_like(slopes, math.nan)
+    names = model.columns or tuple(f"x{i}" for i in range(model.shape[0]))
+    found = []
+    for i, name in enumerate(names):
+        values, sigma = costs[seen[:, i], i] - slopes[i], sigmas[i].item()
+        cost = estimate(values) if len(values) > 1 else None
+        found.append(ColumnScore(name, len(values), cost, sigma if math.isfinite(sigma) else None))
+    return found
+
+
+def _sigmas(model: VAE, data: Data) -> Tensor:
+    """√E Var(xᵢ|z = E[z|x]) of the continuous elements of prepared x, NaN of others, (D,)."""
+    likelihood: Any = model.likelihood
+    families = getattr(likelihood, "families", [likelihood])
+
+    def measure(x: Tensor, context: Tensor | None) -> dict[str, Tensor]:
+        p = likelihood(model.posterior(x, context).mean, context)
+        fields = (p.fields, p.columns) if isinstance(p, Joint) else ([p], [slice(None)])
+        variance = torch.full_like(x, math.nan, dtype=torch.float64)
+        for family, field, group in zip(families, *fields, strict=True):
+            if getattr(family, "support", None) == "continuous":
+                variance[:, group] = field.variance.double()
+        return {"variance": variance}
+
+    with judging(model, 0, Stream.EVALUATE) as device:
+        return columns(model, data, measure, device, 0)["variance"].mean(0).sqrt()
 
 
 def column_costs(model: VAE, data: Any) -> Tensor:
