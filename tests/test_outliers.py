@@ -232,10 +232,10 @@ def test_scores_of_a_model_with_draws_of_its_weights():
     data, train = draw(W, 60), draw(W, 60)
     found = outliers.detect(model, data, train, train, scores=OF_DRAWS, rate=0.1, samples=5)
     assert set(outliers.chosen(model, ["all"])) == set(SCORES)
-    assert outliers.chosen(model, ["all"])[0] == "std"
+    assert outliers.chosen(model, ["all"])[0] == "entropy"
     ll = lb.evaluation.weight_log_likelihoods(model, data, samples=5)
     torch.testing.assert_close(found.scores["disagreement"], outliers.disagreement(ll))
-    assert [*outliers.detect(model, data, train, train, rate=0.1).scores] == ["std", *TRIVIAL]
+    assert [*outliers.detect(model, data, train, train, rate=0.1).scores] == ["entropy", *TRIVIAL]
     z = model.embed(data.x)
     each = [
         torch.func.functional_call(single, weights, (z,)).base_dist.log_prob(data.x)

@@ -199,7 +199,7 @@ def default(model: VAE) -> str:
     """
     if isinstance(_undrawn(model.posterior), Deterministic):
         return "reconstruction"
-    return "std" if isinstance(model.likelihood, WeightDraws) else "excess"
+    return "entropy" if isinstance(model.likelihood, WeightDraws) else "excess"
 
 
 def lacks(model: VAE, name: str) -> str | None:
