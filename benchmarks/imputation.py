@@ -11,11 +11,11 @@ from typing import Any
 
 import harness
 import numpy as np
+from real_tables import REAL
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
 from sklearn.preprocessing import StandardScaler
-from tables import TABLES
 
 from lowerbound.sklearn import VAEImputer
 
@@ -45,7 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
     tables = ["wine", "penguins", "diabetes", "breast cancer", "star98"]
-    parser.add_argument("--tables", nargs="+", choices=TABLES, default=tables)
+    parser.add_argument("--tables", nargs="+", choices=REAL, default=tables)
     parser.add_argument("--quick", action="store_true", help="check that it runs: few steps")
     told = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
@@ -53,7 +53,7 @@ def main() -> None:
         told.seeds, told.tables = 1, ["wine"]
     found: dict[str, dict[str, list[float]]] = {}
     for table in told.tables:
-        x = TABLES[table]()
+        x = REAL[table]()
         found[table] = {}
         for name, imputer in IMPUTERS.items():
             errors = [

@@ -36,6 +36,7 @@ assert done.stdout
         "sequences",
         "draws",
         "tables",
+        "imputation",
     ],
 )
 def test_the_quick_form_runs(name, tmp_path):
