@@ -68,6 +68,7 @@ class Stored(Data):
             ``classes``.
         fingerprint: SHA-256, in hex, of the values and class labels as they are in the file, and of
             what is held out.
+        missing: whether values may be.
         device: where batches go.
         places: by columns of categories, the codes that take the place of those in the file.
     """
