@@ -35,14 +35,17 @@ def is_melodic(model: VAE) -> bool:
     return getattr(model.likelihood, "vocabulary", None) == VOCABULARY
 
 
-def expect_examples(out: Path, model: VAE) -> None:
-    """Raises ConfigurationError: ``out`` is no file for examples of this model."""
+def expect_examples(out: Path, model: VAE, *, beside: bool = False) -> None:
+    """Raises ConfigurationError: ``out`` is no file for examples of this model.
+
+    ``beside`` data, rows may be a picture too.
+    """
     if is_melodic(model):
         _expect(out, (".mid", ".wav", ".png", ".npy"), "melodies")
     elif len(model.shape) == 3:
         _expect(out, (".png", ".npy"), "images")
     else:
-        _expect(out, (".npy", ".csv"), "rows of numbers")
+        _expect(out, (".npy", ".csv", *[".png"] * (beside and len(model.shape) == 1)), "rows")
 
 
 def write_examples(

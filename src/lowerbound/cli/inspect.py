@@ -10,6 +10,9 @@ import typer
 from lowerbound.cli.options import Data, Device, Folder, Json, Labels, Quiet, Seed, Split
 from lowerbound.cli.output import progress, rereading, show, watched, wrote
 
+BESIDE = 1000
+"""Rows that are drawn for a picture."""
+
 Out = Annotated[
     Path,
     typer.Option(
@@ -85,7 +88,11 @@ def sample(
     out: Out,
     n: Annotated[
         int | None,
-        typer.Option("-n", min=1, help="How many: by default 64, or 8 melodies."),
+        typer.Option(
+            "-n",
+            min=1,
+            help="How many: by default 64, 8 melodies, or 1,000 rows for a picture.",
+        ),
     ] = None,
     label: Annotated[
         str | None,
@@ -111,6 +118,8 @@ def sample(
 ) -> None:
     """Write draws x ~ p(x|z), z ~ p(z); a .csv also gets the classes they are drawn of.
 
+    Of a table, a .png shows how its columns are distributed in test rows and in what is drawn.
+
     Examples:
         lowerbound sample runs/first --mean --out samples.png
         lowerbound sample runs/conditional --label 5 -n 1000 --seed 1 --out fives.npy
@@ -124,8 +133,9 @@ def sample(
     from lowerbound.runs import Run
 
     run = Run.open(folder, device, rereading)
-    expect_examples(out, run.model)
-    n = n or (8 if is_melodic(run.model) else 64)
+    expect_examples(out, run.model, beside=True)
+    is_beside = out.suffix == ".png" and len(run.model.shape) == 1 and not is_melodic(run.model)
+    n = n or (8 if is_melodic(run.model) else BESIDE if is_beside else 64)
     drawing: Any = {"seed": seed, "mean": mean}
     labels = run.labels(n, label)
     if near is None:
@@ -137,7 +147,14 @@ def sample(
         drawn = walks.near(run.model, code, n, spread, chosen, **drawing).cpu().numpy()
     names: Any = getattr(run.model.context, "names", None)
     classes = None if labels is None or names is None else np.asarray(names)[labels.numpy()]
-    write_examples(*(out, drawn, run.model), metre=run.metre, classes=classes, fields=run.fields)
+    if is_beside:
+        from lowerbound import plots
+        from lowerbound.report.tables import beside
+
+        plots.save(beside(run.data("test"), drawn), out)
+    else:
+        told: Any = {"metre": run.metre, "classes": classes, "fields": run.fields}
+        write_examples(out, drawn, run.model, **told)
     wrote(out, json, drawn)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Distribution, Normal
 
 from lowerbound.data import Dataset
@@ -29,7 +29,6 @@ from lowerbound.distributions import Joint, element_log_probs
 from lowerbound.evaluation import Estimate, estimate
 from lowerbound.evaluation.walk import columns
 from lowerbound.likelihoods import Heterogeneous, Likelihood
-from lowerbound.weight_draws import WeightDraws
 
 NAMED = 5
 """Columns that a sentence names."""
@@ -64,9 +63,7 @@ def modelled(trained: TrainedModel) -> Modelled:
         NotChecked: x is no table, or its likelihood gives columns no probabilities of their own.
     """
     expect_table(trained)
-    part: nn.Module = trained.model.likelihood
-    part = part.module if isinstance(part, WeightDraws) else part
-    size = trained.model.shape[0]
+    part, size = trained.model.likelihood, trained.model.shape[0]
     names = tuple(name_of(trained.test, i) for i in range(size))
     if isinstance(part, Heterogeneous):
         groups = zip(part.families, part.columns, strict=True)

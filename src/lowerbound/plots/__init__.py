@@ -13,10 +13,9 @@ from lowerbound.extras import needs
 needs("matplotlib", "plots")
 needs("PIL", "plots")
 
-from lowerbound.plots.bars import kl_per_dimension, ranked_bars, score_histograms
+from lowerbound.plots.bars import column_bars, kl_per_dimension, ranked_bars, score_histograms
 from lowerbound.plots.columns import (
     agreement,
-    marginals,
     profile_traversals,
     scatter_reconstruction,
 )
@@ -29,12 +28,17 @@ from lowerbound.plots.latent import (
     latent_pairs,
     latent_scatter,
 )
+from lowerbound.plots.marginals import marginals
+from lowerbound.plots.pairs import associations, column_pairs
 from lowerbound.plots.rolls import piano_rolls
 from lowerbound.plots.style import DPI, png_bytes, save
 
 __all__ = [
     "DPI",
     "agreement",
+    "associations",
+    "column_bars",
+    "column_pairs",
     "curves",
     "gaussian_draws",
     "image_grid",

@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from lowerbound.errors import ConfigurationError
 from lowerbound.plots import style
 from lowerbound.plots.checks import as_array, finite, same_length
-from lowerbound.plots.columns import FEW, shares
+from lowerbound.plots.columns import FEW, ROOM, shares
 from lowerbound.plots.curves import logarithmic
+from lowerbound.plots.labels import shortened
 from lowerbound.plots.style import Array, coordinate, new_figure, one_panel, styled
 
 ACTIVE_KL = 0.01
@@ -62,6 +63,38 @@ def ranked_bars(
     for bars in axes.containers:
         axes.bar_label(bars, fmt=coordinate, padding=2)  # type: ignore[arg-type]
     axes.margins(y=0.1)
+    return figure
+
+
+@styled
+def column_bars(
+    values: Array, others: Array, names: Sequence[str], *, labels: tuple[str, str], xlabel: str
+) -> Figure:
+    """Two numbers of each column as bars across: one grey, and the outline of the other over it.
+
+    Args:
+        values: (n,), the outlines, in the order from top to bottom.
+        others: (n,), the grey bars.
+        names: of the n columns.
+        labels: what ``values`` and ``others`` are.
+        xlabel: with its unit.
+    """
+    values, others = (
+        finite(as_array(each, "n", name), name)
+        for each, name in ((values, "values"), (others, "others"))
+    )
+    same_length(others, len(values), "others", "one per value")
+    same_length(names, len(values), "names", "one per value")
+    figure, axes = one_panel(1.1 + max(1.2, 0.24 * len(values)), xlabel=xlabel)
+    places = np.arange(len(values))
+    axes.barh(places, others, 0.75, color=style.SHADE, label=labels[1])
+    axes.barh(places, values, 0.75, label=labels[0], **style.OUTLINE)
+    axes.set_yticks(places, [shortened(name, ROOM / 3) for name in names])
+    axes.set_ylim(len(values) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.axvline(0, color=style.MUTED, linewidth=0.7)
+    axes.grid(axis="x")
+    figure.legend(loc="outside upper right", ncols=2)
     return figure
 
 

@@ -1,26 +1,23 @@
-"""Rows of a table in place of images: distributions, reconstructions and traversals by column."""
+"""Rows of a table in place of images: reconstructions and traversals by column."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from lowerbound.errors import ConfigurationError, ShapeError
 from lowerbound.plots import style
 from lowerbound.plots.checks import as_array, finite, same_length
-from lowerbound.plots.labels import shortened
+from lowerbound.plots.labels import shortened, text_width
 from lowerbound.plots.scales import Scale
 from lowerbound.plots.style import Array, coordinate, new_figure, styled
 
-PANELS = 48
+PANELS = 24
 """Columns of a table that are drawn; a note says so when there are more."""
 
 FEW = 60
@@ -49,8 +46,10 @@ def as_tables(
     return first, second
 
 
-def column_panels(columns: Sequence[str], height: float) -> tuple[Figure, list[Axes]]:
-    """A panel, titled by its name, for each of the first columns of a table."""
+def column_panels(
+    columns: Sequence[str], height: float, notes: Sequence[str] = ()
+) -> tuple[Figure, list[Axes]]:
+    """A panel, titled by its name and a note, for each of the first columns of a table."""
     shown = min(len(columns), PANELS)
     across = shown if shown <= 4 else 3 if shown in (5, 6, 9) else 4
     down = -(-shown // across)
@@ -58,56 +57,9 @@ def column_panels(columns: Sequence[str], height: float) -> tuple[Figure, list[A
     if len(columns) > shown:
         figure.suptitle(f"the first {shown} of {len(columns)} columns", x=0.01, ha="left")
     panels = [figure.add_subplot(down, across, index + 1) for index in range(shown)]
-    for axes, name in zip(panels, columns, strict=False):
-        axes.set_title(shortened(name, ROOM / across))
+    for axes, name, note in zip(panels, columns, notes or [""] * len(columns), strict=False):
+        axes.set_title(shortened(name, ROOM / across - text_width(note)) + note)
     return figure, panels
-
-
-@styled
-def marginals(
-    original: Array,
-    generated: Array,
-    columns: Sequence[str],
-    *,
-    categories: Mapping[str, Sequence[str]] = MappingProxyType({}),
-) -> Figure:
-    """How each column of a table is distributed in the data and in what the model generates.
-
-    Heights are shares of the rows per bin; the outermost bins hold all that lies beyond.  Fewer
-    than 60 rows of data are a dot each, stacked.  Columns that span decades have a logarithmic
-    axis.
-
-    Args:
-        original: (n, D) rows of data; NaN is what was not observed.
-        generated: (m, D) rows drawn from the model.
-        columns: the names of the D columns; the first 48 are drawn.
-        categories: the names of the categories of those columns that hold their codes.
-    """
-    original, generated = as_tables(original, generated, columns, "generated")
-    figure, panels = column_panels(columns, 2.1)
-    for axes, name, held, drawn in zip(panels, columns, original.T, generated.T, strict=False):
-        data, rows = held.compressed(), drawn.compressed()
-        style.without_y(axes)
-        if not len(data) or not len(rows):
-            axes.text(0.5, 0.5, "nothing observed", transform=axes.transAxes, ha="center")
-            axes.set_xticks([])
-            continue
-        scale = Scale.of(data, rows)
-        edges = scale.edges(max(len(data), FEW))
-        scale.apply(axes, "x")
-        distribution(axes, data, edges)
-        outline: dict[str, Any] = {"histtype": "step", "linewidth": 1.6, "color": style.BLUE}
-        axes.hist(rows.clip(edges[0], edges[-1]), edges.tolist(), weights=shares(rows), **outline)
-        if name in categories:
-            names = [shortened(n, ROOM / 4 / len(categories[name])) for n in categories[name]]
-            axes.set_xticks(range(len(names)), names)
-    dots: dict[str, Any] = {"color": style.SHADE, "marker": "o" if len(original) < FEW else "s"}
-    handles = [
-        Line2D([], [], linestyle="", label="data", **dots),
-        Line2D([], [], color=style.BLUE, linewidth=1.6, label="generated"),
-    ]
-    figure.legend(handles=handles, loc="outside upper right", ncols=2)
-    return figure
 
 
 def shares(values: Array) -> Array:

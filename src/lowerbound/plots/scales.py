@@ -92,11 +92,18 @@ class Scale:
                 kept.append(value)
         return sorted(kept)
 
-    def apply(self, axes: Axes, axis: Literal["x", "y"]) -> None:
-        """Give one axis of a panel this scale, with few ticks in plain numbers."""
+    def apply(self, axes: Axes, axis: Literal["x", "y"], *, dates: bool = False) -> None:
+        """Give one axis of a panel this scale, with few ticks in plain numbers.
+
+        Or in ``dates``, of which the numbers are days since 1970.
+        """
         chosen = axes.xaxis if axis == "x" else axes.yaxis
+        if dates:
+            chosen.set_major_locator(MaxNLocator(2, integer=True))
+            chosen.set_major_formatter(FuncFormatter(lambda value, _: date(value)))
+            return
         if self.kind == "linear":
-            long = max(abs(self.low), abs(self.high)) >= 1e5
+            long = not 0.01 <= max(abs(self.low), abs(self.high)) < 1e5
             chosen.set_major_locator(MaxNLocator(2 if long else 4, integer=self.whole))
             if long:
                 chosen.set_major_formatter(FuncFormatter(lambda value, _: minus(f"{value:,.12g}")))
@@ -109,6 +116,16 @@ class Scale:
             chosen.set_major_locator(FixedLocator(self.powers()))
         chosen.set_minor_locator(NullLocator())
         chosen.set_major_formatter(FuncFormatter(lambda value, _: power(value)))
+
+
+def date(days: float) -> str:
+    """A day by its number since 1970; nothing beyond the years 0 to 9999.
+
+    >>> date(14_200.0), date(1e9)
+    ('2008-11-17', '')
+    """
+    text = str(np.datetime64(round(days), "D")) if abs(days) < 1e8 else ""
+    return text if len(text) == len("2008-11-17") else ""
 
 
 def power(value: float) -> str:

@@ -36,6 +36,9 @@ SHADE = "#a6adb4"
 """Of what is measured, behind lines."""
 
 BLUE, VERMILION = SHEET["axes.prop_cycle"].by_key()["color"][:2]
+OUTLINE: dict[str, Any] = {"fill": False, "edgecolor": BLUE, "linewidth": 1.6}
+"""Of a bar that stands over a grey one."""
+
 CLASS_COLOURS = (
     *("#0f6cda", "#e3cd07", "#740048", "#60e5ff", "#939afe"),
     *("#ac871b", "#312799", "#c14080", "#fa8a97", "#516404"),

@@ -89,9 +89,9 @@ def write_report(
         "history": outcome.history,
         "warnings": [finding.as_dict() for finding in found.findings],
         "pictures": [
-            {"file": f"{s['name']}.png", "heading": s["heading"], "caption": s["caption"]}
+            {"file": each["file"], "heading": s["heading"], "caption": s["caption"]}
             for s in drawn
-            if "data" in s
+            for each in s.get("pictures", ())
         ],
         "tables": [s for s in drawn if "rows" in s],
     }
@@ -153,13 +153,20 @@ def _draw(
         if isinstance(content, Table):
             section |= {"header": content.header, "rows": content.rows}
         else:
-            png, width, height = picture(content)
-            write_atomic(out / f"{shown.name}.png", png)
-            section |= {"data": data_uri(png), "width": width, "height": height}
+            section["pictures"] = []
+            for page, figure in enumerate(content if isinstance(content, list) else [content], 1):
+                png, width, height = picture(figure)
+                file = f"{shown.name}.png" if page == 1 else f"{shown.name}-{page}.png"
+                write_atomic(out / file, png)
+                made = {"file": file, "data": data_uri(png), "width": width, "height": height}
+                section["pictures"].append(made)
         drawn.append(section)
         progress(done, done + 1)
-    for name in {section.name for section in SECTIONS} - {s["name"] for s in drawn if "data" in s}:
-        (out / f"{name}.png").unlink(missing_ok=True)  # of an earlier report
+    written = {each["file"] for section in drawn for each in section.get("pictures", ())}
+    for name in {section.name for section in SECTIONS}:
+        for old in {out / f"{name}.png", *out.glob(f"{name}-[0-9].png")}:
+            if old.name not in written:
+                old.unlink(missing_ok=True)  # of an earlier report
     return drawn
 
 

@@ -62,11 +62,20 @@ def first_of(number: int, limit: int, words: str = ",") -> str:
     return "" if number <= limit else f"{words} the first {limit:,} of {number:,}"
 
 
-def drawn_columns(s: Outcome) -> str:
+def drawn_columns(s: Outcome, most: int = PANELS) -> str:
     """All columns, or those that differ most."""
-    if len(s.columns) <= PANELS:
+    if len(s.columns) <= most:
         return "Each column"
-    return f"The {PANELS} of {len(s.columns):,} columns that differ most from what is generated,"
+    return f"The {most} of {len(s.columns):,} columns that differ most from what is generated,"
+
+
+def by_chance(s: Outcome) -> str:
+    """How far an association may be off.
+
+    Ranks of n rows that have nothing to do with each other are correlated by 1/√(n − 1) (s.d.).
+    """
+    n = len(s.rows.original)
+    return f"{1 / max(n - 1, 1) ** 0.5:.2f}"
 
 
 def shares(s: Outcome) -> str:

@@ -12,10 +12,14 @@ from torch import Tensor
 
 from lowerbound import evaluation
 from lowerbound.data import Dataset
+from lowerbound.diagnosis.columns import modelled, told
+from lowerbound.diagnosis.finding import NotChecked
+from lowerbound.diagnosis.trained import TrainedModel
 from lowerbound.evaluation import Evaluation
+from lowerbound.evaluation.walk import judging
 from lowerbound.music import VOCABULARY
 from lowerbound.music.windows import MetreName
-from lowerbound.objectives import InfoVAE, Objective
+from lowerbound.objectives import ELBO, InfoVAE, Objective
 from lowerbound.priors import StandardNormal
 from lowerbound.report.rows import Rows
 from lowerbound.streams import Stream, generator
@@ -251,6 +255,24 @@ class Outcome:
             None if drawn is None else drawn.numpy(),
             self.categories,
         )
+
+    @cached_property
+    def costs(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """−log p(xᵢ|z) of each column, nats, (D,), at rows' own codes and at those of others.
+
+        None where the likelihood gives columns no probabilities of their own.
+        """
+        objective = self.objective or ELBO()
+        with judging(self.model, self.seed, Stream.REPORT) as device:
+            judged = TrainedModel(
+                self.model, self.data, self.train, self.history, objective, device, self.seed
+            )
+            try:
+                modelled(judged)
+            except NotChecked:
+                return None
+            own, others = (costs.mean(0).numpy() for costs in told(judged))
+        return own, others
 
     def reconstructed(self, data: Dataset) -> Tensor:
         """The decoder's mean at the posterior's mean of all the data."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -11,12 +11,15 @@ from typing import Literal
 import numpy as np
 import torch
 
+from lowerbound.diagnosis.association import associations
 from lowerbound.diagnosis.held_out import distribution_distance
 
 BY_CHANCE = 0.05
 """Chance that any column of a table is further apart than `Rows.chance`."""
 
 DIVISIONS, MANY = 1000, 500
+PAIRED = 200
+"""Columns of which each pair is looked at."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +36,7 @@ class Rows:
     generated: np.ndarray
     labels: np.ndarray | None
     generated_labels: np.ndarray | None
-    coded: Container[int]
+    coded: Collection[int]
 
     @cached_property
     def distance(self) -> np.ndarray:
@@ -76,9 +79,23 @@ class Rows:
         )  # 0 of a column of one category
         return np.argsort(-multiple, kind="stable")
 
-    def furthest(self, most: int) -> list[int]:
-        """All columns, or the first so many of ``ranked``, in the table's order."""
-        return sorted(self.ranked[:most].tolist())
+    @cached_property
+    def associations(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of the `PAIRED` first columns of ``ranked``, each with each, in data and generated."""
+        shown = self.ranked[:PAIRED]
+        coded = [k for k, i in enumerate(shown) if i in self.coded]
+        data, generated = (
+            associations(x[:, shown], coded) for x in (self.original, self.generated)
+        )
+        return data, generated
+
+    def pairs(self, most: int) -> list[tuple[int, int]]:
+        """Places in ``ranked`` of pairs of columns, those first whose association differs most."""
+        apart = np.abs(np.subtract(*self.associations))
+        first, second = np.triu_indices(len(apart), 1)
+        found = np.nan_to_num(apart[first, second], nan=-1.0)
+        order = np.argsort(-found, kind="stable")[:most]
+        return [(int(first[k]), int(second[k])) for k in order if found[k] >= 0]
 
 
 def shares_apart(first: np.ndarray, second: np.ndarray) -> float:

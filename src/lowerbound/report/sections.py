@@ -12,6 +12,7 @@ from lowerbound import plots
 from lowerbound.report import bounds, codes, images, melodies, sequences, tables
 from lowerbound.report.captions import (
     behind,
+    by_chance,
     counted,
     drawn_columns,
     encoded,
@@ -29,14 +30,18 @@ from lowerbound.report.outcome import Outcome
 from lowerbound.report.tables import Table
 
 
+Content = Figure | list[Figure] | Heard | Table
+"""Of several figures the first is seen, and the others when they are asked for."""
+
+
 @dataclass(frozen=True)
 class Shown:
-    """A section of one outcome: a figure, also heard, or a table, and what it shows."""
+    """A section of one outcome: figures, or one that is heard, or a table, and what it shows."""
 
     name: str
     heading: str
     caption: str
-    content: Figure | Heard | Table
+    content: Content
 
 
 class Section(NamedTuple):
@@ -45,7 +50,7 @@ class Section(NamedTuple):
     name: str
     heading: str
     fits: Callable[[Outcome], Any]
-    show: Callable[[Outcome], Figure | Heard | Table]
+    show: Callable[[Outcome], Content]
     caption: Callable[[Outcome], str]
 
 
@@ -206,9 +211,46 @@ SECTIONS = (
         lambda s: s.is_table,
         tables.marginals,
         lambda s: (
-            f"{drawn_columns(s)} in {counted(len(s.rows.original), len(s.data), 'test rows')}, "
-            f"and in {len(s.rows.generated):,} rows x ~ p(x|z), {latent_codes(s)}{shares(s)}. "
-            "Heights are shares of the rows; the outermost bins hold all that lies beyond."
+            f"{drawn_columns(s, tables.DRAWN)} in "
+            f"{counted(len(s.rows.original), len(s.data), 'test rows')}, and in "
+            f"{len(s.rows.generated):,} rows x ~ p(x|z), {latent_codes(s)}{shares(s)}; the least "
+            "alike first. Lengths are shares of the rows; the outermost bins hold all that lies "
+            "beyond."
+        ),
+    ),
+    Section(
+        "associations",
+        "How columns hang together",
+        lambda s: s.is_table and s.rows.pairs(1),
+        tables.associations,
+        lambda s: (
+            "The association of each pair of columns: of numbers the correlation of their ranks, "
+            "of categories Cramér's V, and of one with the other the correlation ratio, which are "
+            "never negative. By chance alone they are off by "
+            f"{by_chance(s)} (s.d.) in so many test rows"
+            f"{first_of(len(s.columns), tables.ASSOCIATED, '; shown are those of the pairs that differ most,')}."
+        ),
+    ),
+    Section(
+        "column-pairs",
+        "Pairs of columns",
+        lambda s: s.is_table and s.rows.pairs(1),
+        tables.pairs,
+        lambda s: (
+            "The pairs whose association differs most between data and generated rows; it is "
+            "written above each. Categories, and a few different numbers, are spread a little."
+        ),
+    ),
+    Section(
+        "costs",
+        "What columns cost",
+        lambda s: s.is_table and s.costs is not None,
+        tables.costs,
+        lambda s: (
+            "The mean over test rows of −log p(xᵢ|z), z ~ q(z|x), in the units of prepared x: "
+            f"{first_of(len(s.columns), tables.PANELS, '').strip() or 'all columns,'} the dearest "
+            "first. Grey is what the column costs where z is another row's; what the code says of "
+            "it is the difference. Densities may cost less than 0."
         ),
     ),
     Section(
@@ -266,7 +308,7 @@ SECTIONS = (
             "generated ones, the least alike first. The distance is the largest difference of "
             "their cumulative shares, for categories half the sum of the differences of their "
             "shares; by chance alone all stay below the figures beside them in 19 of 20 such "
-            "tables. R² is of the reconstruction."
+            "tables. R² is of the reconstruction, nats are −log p(xᵢ|z)."
             + first_of(len(s.columns), tables.LISTED, " Shown are")
         ),
     ),

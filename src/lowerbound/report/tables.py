@@ -5,18 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
 
 from lowerbound import plots
+from lowerbound.data import Dataset
+from lowerbound.data.schema import Field, Schema
 from lowerbound.plots.columns import PANELS
 from lowerbound.plots.style import minus, number
 from lowerbound.report.outcome import Outcome
-from lowerbound.report.rows import moments
+from lowerbound.report.rows import Rows, moments
 
 LISTED = 1000
+DRAWN = 8 * PANELS
+ASSOCIATED, PAIRS = 24, 6
 WORST = 10
 CLASSES = 20
 
@@ -32,20 +37,92 @@ class Table:
 def reconstructions(outcome: Outcome) -> Figure:
     """Columns rebuilt, over what they are; categories are in the other pictures."""
     rows = outcome.rows
-    kept = [i for i in rows.furthest(PANELS) if i not in outcome.categories] or rows.furthest(
-        PANELS
-    )
+    ranked = rows.ranked.tolist()
+    kept = ([i for i in ranked if i not in outcome.categories] or ranked)[:PANELS]
     names = [outcome.columns[i] for i in kept]
     return plots.scatter_reconstruction(rows.original[:, kept], rows.rebuilt[:, kept], names)
 
 
-def marginals(outcome: Outcome) -> Figure:
-    """Columns in the data and generated."""
-    rows = outcome.rows
-    shown, names = rows.furthest(PANELS), [outcome.columns[i] for i in rows.furthest(PANELS)]
-    categories = {outcome.columns[i]: labels for i, labels in outcome.categories.items()}
-    original, generated = rows.original[:, shown], rows.generated[:, shown]
-    return plots.marginals(original, generated, names, categories=categories)
+def marginals(outcome: Outcome) -> list[Figure]:
+    """Columns in the data and generated, `PANELS` at a time."""
+    return marginals_of(outcome.rows, outcome.columns, outcome.data.schema)
+
+
+def beside(data: Dataset, drawn: np.ndarray) -> Figure:
+    """The columns that differ most between ``data`` and what is ``drawn``, (m, D)."""
+    coded = [i for i, field in enumerate(fields_of(data.schema)) if field.categories]
+    x = data.x.double().numpy()
+    rows = Rows(x, x, drawn.astype(np.float64), None, None, coded)
+    columns = data.columns or [f"x[{i}]" for i in range(x.shape[1])]
+    return marginals_of(rows, columns, data.schema, most=PANELS)[0]
+
+
+def fields_of(schema: Schema) -> list[Field]:
+    """The field of each column."""
+    return [field for field in schema for _ in range(field.size)]
+
+
+def told(columns: Sequence[str], schema: Schema) -> dict[str, Any]:
+    """Which of the ``columns`` hold categories, and which dates, as pictures take it."""
+    named = dict(zip(columns, fields_of(schema), strict=True))
+    return {
+        "categories": {name: each.categories for name, each in named.items() if each.categories},
+        "dates": [name for name, each in named.items() if "%" in each.form],
+    }
+
+
+def marginals_of(
+    rows: Rows, columns: Sequence[str], schema: Schema, most: int = DRAWN
+) -> list[Figure]:
+    """The same of any ``rows``; those first that differ most, and at most so many of them."""
+    ranked = rows.ranked[:most].tolist()
+    pages = (ranked[start : start + PANELS] for start in range(0, len(ranked), PANELS))
+    return [
+        plots.marginals(
+            rows.original[:, shown],
+            rows.generated[:, shown],
+            [columns[i] for i in shown],
+            **told(columns, schema),
+        )
+        for shown in pages
+    ]
+
+
+def associations(outcome: Outcome) -> Figure:
+    """How columns hang together, of those in the pairs that differ most, in the table's order."""
+    rows, kept = outcome.rows, dict[int, None]()
+    for pair in rows.pairs(ASSOCIATED**2):
+        if len(kept | dict.fromkeys(pair)) <= ASSOCIATED:
+            kept |= dict.fromkeys(pair)
+    shown = sorted(kept, key=lambda place: rows.ranked[place])
+    data, generated = (each[np.ix_(shown, shown)] for each in rows.associations)
+    names = [outcome.columns[rows.ranked[place]] for place in shown]
+    return plots.associations(data, generated, names)
+
+
+def pairs(outcome: Outcome) -> Figure:
+    """The pairs of columns whose association differs most."""
+    rows, names = outcome.rows, [outcome.columns[i] for i in outcome.rows.ranked]
+    worst = rows.pairs(PAIRS)
+    return plots.column_pairs(
+        rows.original[:, rows.ranked],
+        rows.generated[:, rows.ranked],
+        names,
+        worst,
+        **told(outcome.columns, outcome.data.schema),
+        strengths=[tuple(float(each[pair]) for each in rows.associations) for pair in worst],  # type: ignore[misc]
+    )
+
+
+def costs(outcome: Outcome) -> Figure:
+    """The columns that cost most nats, at a row's own code and at those of others."""
+    assert outcome.costs is not None
+    own, others = outcome.costs
+    order = np.argsort(-own, kind="stable")[:PANELS]
+    names = [outcome.columns[i] for i in order]
+    labels = ("at a row's own code", "at the codes of other rows")
+    xlabel = "−log p(xᵢ|z), nats per row"
+    return plots.column_bars(own[order], others[order], names, labels=labels, xlabel=xlabel)
 
 
 def class_means(outcome: Outcome) -> Figure:
@@ -78,8 +155,10 @@ def column_table(outcome: Outcome) -> Table:
         four = [rounded(value, deviations[i]) if i not in coded else "" for value in figures]
         r2 = "" if i in coded or np.isnan(explained[i]) else minus(f"{explained[i]:.2f}")
         apart = (f"{distance:.3f}" for distance in (rows.distance[i], rows.chance[i]))
-        listed.append((outcome.columns[i], *four, *apart, r2))
-    header = ("column", "mean", "s.d.", "generated mean", "s.d.", "distance", "by chance", "R²")
+        cost = "" if outcome.costs is None else number(outcome.costs[0][i])
+        listed.append((outcome.columns[i], *four, *apart, r2, cost))
+    told = ("distance", "by chance", "R²", "nats")
+    header = ("column", "mean", "s.d.", "generated mean", "s.d.", *told)
     return Table(header, listed)
 
 
