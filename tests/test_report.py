@@ -17,6 +17,7 @@ from scipy.stats import ks_2samp
 import lowerbound as lb
 from lowerbound import plots, recipes
 from lowerbound.data import Dataset
+from lowerbound.data.schema import Field
 from lowerbound.plots import DPI
 from lowerbound.plots.style import number
 from lowerbound.report import build, codes, images, tables, write_report
@@ -285,8 +286,44 @@ def test_what_was_not_observed_is_in_no_distance():
 def test_many_columns_are_those_that_differ_most():
     found = outcome(TABLE)
     wide = found.rows
-    assert wide.furthest(5) == [0, 1, 2, 3, 4]
-    assert wide.furthest(2) == sorted(np.argsort(-wide.distance)[:2].tolist())
+    assert wide.ranked.tolist() == np.argsort(-wide.distance).tolist()
+    assert found.columns[wide.ranked[0]] == tables.marginals(found)[0].axes[0].get_title(loc="left")
+
+
+def test_every_column_of_a_wide_table_is_drawn():
+    table = np.random.default_rng(0).normal(size=(70, 30))
+    rows = Rows(table, table, table[::-1] + 1, None, None, ())
+    schema = tuple(Field(f"c{i}", "real") for i in range(30))
+    pages = tables.marginals_of(rows, [field.name for field in schema], schema)
+    titles = [axes.get_title(loc="left") for page in pages for axes in page.axes]
+    assert [len(page.axes) for page in pages] == [24, 6]
+    assert titles == [f"c{i}" for i in rows.ranked]
+
+
+def test_pairs_that_differ_most_come_first():
+    rng = np.random.default_rng(0)
+    data, generated = rng.normal(size=(2, 400, 4))
+    data[:, 1] += 2 * data[:, 3]
+    generated[:, 0] -= generated[:, 2]
+    rows = Rows(data, data, generated, None, None, ())
+    first, second = ({int(rows.ranked[place]) for place in pair} for pair in rows.pairs(2))
+    assert (first, second) == ({1, 3}, {0, 2})
+
+
+def test_what_columns_cost_is_what_the_likelihood_says():
+    """Of a decoder that ignores z, a row's own code is worth what others are."""
+    found = outcome(TABLE)
+    own, _ = found.costs
+    table = {row[0]: row[-1].replace("−", "-") for row in tables.column_table(found).rows}
+    assert [float(table[f"x[{i}]"]) for i in range(5)] == pytest.approx(own, rel=0.01)
+    for weight in found.model.likelihood.network.parameters():
+        torch.nn.init.zeros_(weight)
+    unseen = replace(found)
+    x = found.model.transform.noiseless(TABLE.x)
+    sigma = found.model.likelihood.log_sigma.exp().item()
+    expected = (0.5 * (x / sigma) ** 2 + np.log(sigma) + 0.5 * np.log(2 * np.pi)).mean(0)
+    for costs in unseen.costs:
+        assert costs == pytest.approx(expected.detach().numpy(), rel=1e-4)
 
 
 @pytest.mark.parametrize("categories", [None, 2, 40])
@@ -307,7 +344,7 @@ def test_one_in_twenty_tables_has_a_column_that_is_apart_by_chance(categories):
     changed = rows()
     changed.original[:60, 3] = 0 if p is None else p.argmin()
     assert np.flatnonzero(changed.distance > level).tolist() == [3]
-    assert changed.furthest(1) == [3]
+    assert changed.ranked[0] == 3
 
 
 def test_a_category_that_does_not_vary_or_was_not_observed_is_no_further_apart_than_chance():

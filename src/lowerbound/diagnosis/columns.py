@@ -51,9 +51,15 @@ class Modelled:
     families: tuple[str, ...]
     supports: tuple[str, ...]
 
-    def of(self, *supports: str) -> list[int]:
-        """The columns of these supports."""
-        return [i for i, support in enumerate(self.supports) if support in supports]
+    @property
+    def dense(self) -> list[int]:
+        """The columns with a density, in which no number has a probability."""
+        pairs = zip(self.supports, self.families, strict=True)
+        return [
+            i
+            for i, pair in enumerate(pairs)
+            if pair[0] == "continuous" and pair[1] != "ZeroInflated"
+        ]
 
 
 def modelled(trained: TrainedModel) -> Modelled:
@@ -107,7 +113,7 @@ def known(trained: TrainedModel) -> Dataset:
 def few_values(trained: TrainedModel) -> Measured:
     """Columns of a few numbers, each met often, of which p(x|z) is a density."""
     model, x = modelled(trained), known(trained).x.double()
-    dense = model.of("continuous")
+    dense = model.dense
     levels = {dense[j]: each for j, each in levels_of(x[:, dense]).items()}
     named = [f"{model.names[i]} ({len(each)} numbers)" for i, each in levels.items()]
     worst = min(levels, key=lambda i: len(levels[i]), default=0)
@@ -132,13 +138,14 @@ def frequent(trained: TrainedModel) -> dict[int, tuple[float, Estimate, float]]:
     """
     model, x = modelled(trained), known(trained).x.double()
     few, found = levels_of(x), {}
-    for i in (i for i in model.of("continuous") if i not in few):
+    for i in (i for i in model.dense if i not in few):
         seen = x[~x[:, i].isnan(), i]
         values, times = seen.unique(return_counts=True)
         if len(values) > 1 and times.max() > STANDS_OUT * times.topk(2).values[1]:
             most = values[times.argmax()].item()
             found[i] = most, estimate((seen == most).double()), 0.0
-    if counted := [i for i in model.of("counts") if i not in few]:
+    counts = [i for i, support in enumerate(model.supports) if support == "counts"]
+    if counted := [i for i in counts if i not in few]:
         zero, p0 = trained.test.x, _zeros(trained)
         for i in counted:
             seen = ~zero[:, i].isnan()

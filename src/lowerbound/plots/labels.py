@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,10 +21,11 @@ def text_width(text: str) -> float:
 
 def shortened(text: str, pixels: float) -> str:
     """``text``, or as much of it as fits in ``pixels`` and an ellipsis."""
-    kept = text
-    while kept and text_width(kept if kept == text else f"{kept}…") > pixels:
-        kept = kept[:-1]
-    return kept if kept == text else f"{kept}…"
+    if text_width(text) <= pixels:
+        return text
+    sizes = range(1, len(text))
+    fits = bisect_left(sizes, True, key=lambda size: text_width(f"{text[:size]}…") > pixels)
+    return f"{text[:fits]}…"
 
 
 def thinned(labels: Sequence[str], room: float, needed: float) -> list[str]:

@@ -125,8 +125,8 @@ def column_pairs(
 
 def _both(table: Array, x: int, y: int) -> Array:
     """The rows in which both columns are observed, (n, 2); so many of them at random."""
-    pair = table[:, [x, y]]
-    seen = pair.data[~np.ma.getmaskarray(pair).any(1)]
+    pair = np.ma.filled(table[:, [x, y]], np.nan)
+    seen = pair[~np.isnan(pair).any(1)]
     return np.random.default_rng(0).permutation(seen)[:POINTS]
 
 

@@ -99,8 +99,10 @@ class Scale:
         """
         chosen = axes.xaxis if axis == "x" else axes.yaxis
         if dates:
-            chosen.set_major_locator(MaxNLocator(2, integer=True))
-            chosen.set_major_formatter(FuncFormatter(lambda value, _: date(value)))
+            span = self.high - self.low
+            unit: Literal["D", "M", "Y"] = "D" if span < 120 else "M" if span < 4000 else "Y"
+            chosen.set_major_locator(MaxNLocator(1 if unit == "D" else 2, integer=True))
+            chosen.set_major_formatter(FuncFormatter(lambda value, _: date(value, unit)))
             return
         if self.kind == "linear":
             long = not 0.01 <= max(abs(self.low), abs(self.high)) < 1e5
@@ -118,14 +120,15 @@ class Scale:
         chosen.set_major_formatter(FuncFormatter(lambda value, _: power(value)))
 
 
-def date(days: float) -> str:
-    """A day by its number since 1970; nothing beyond the years 0 to 9999.
+def date(days: float, unit: Literal["D", "M", "Y"] = "D") -> str:
+    """A day, its month or its year by its number since 1970; nothing beyond the years 0 to 9999.
 
-    >>> date(14_200.0), date(1e9)
-    ('2008-11-17', '')
+    >>> date(14_200.0), date(14_200.0, "M"), date(1e9)
+    ('2008-11-17', '2008-11', '')
     """
-    text = str(np.datetime64(round(days), "D")) if abs(days) < 1e8 else ""
-    return text if len(text) == len("2008-11-17") else ""
+    if not -719_528 <= days < 2_932_897:
+        return ""
+    return str(np.datetime64(round(days), "D").astype(f"datetime64[{unit}]"))
 
 
 def power(value: float) -> str:

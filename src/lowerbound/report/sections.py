@@ -12,12 +12,14 @@ from lowerbound import plots
 from lowerbound.report import bounds, codes, images, melodies, sequences, tables
 from lowerbound.report.captions import (
     behind,
-    by_chance,
+    costs,
     counted,
     drawn_columns,
     encoded,
     first_of,
+    hanging_together,
     latent_codes,
+    listed_columns,
     most_active,
     nearness,
     one_class,
@@ -28,7 +30,6 @@ from lowerbound.report.captions import (
 from lowerbound.report.melodies import Heard
 from lowerbound.report.outcome import Outcome
 from lowerbound.report.tables import Table
-
 
 Content = Figure | list[Figure] | Heard | Table
 """Of several figures the first is seen, and the others when they are asked for."""
@@ -223,13 +224,7 @@ SECTIONS = (
         "How columns hang together",
         lambda s: s.is_table and s.rows.pairs(1),
         tables.associations,
-        lambda s: (
-            "The association of each pair of columns: of numbers the correlation of their ranks, "
-            "of categories Cramér's V, and of one with the other the correlation ratio, which are "
-            "never negative. By chance alone they are off by "
-            f"{by_chance(s)} (s.d.) in so many test rows"
-            f"{first_of(len(s.columns), tables.ASSOCIATED, '; shown are those of the pairs that differ most,')}."
-        ),
+        hanging_together,
     ),
     Section(
         "column-pairs",
@@ -246,12 +241,7 @@ SECTIONS = (
         "What columns cost",
         lambda s: s.is_table and s.costs is not None,
         tables.costs,
-        lambda s: (
-            "The mean over test rows of −log p(xᵢ|z), z ~ q(z|x), in the units of prepared x: "
-            f"{first_of(len(s.columns), tables.PANELS, '').strip() or 'all columns,'} the dearest "
-            "first. Grey is what the column costs where z is another row's; what the code says of "
-            "it is the difference. Densities may cost less than 0."
-        ),
+        costs,
     ),
     Section(
         "samples",
@@ -303,14 +293,7 @@ SECTIONS = (
         "All columns",
         lambda s: s.is_table,
         tables.column_table,
-        lambda s: (
-            f"Each column in {len(s.rows.original):,} test rows and in {len(s.rows.generated):,} "
-            "generated ones, the least alike first. The distance is the largest difference of "
-            "their cumulative shares, for categories half the sum of the differences of their "
-            "shares; by chance alone all stay below the figures beside them in 19 of 20 such "
-            "tables. R² is of the reconstruction, nats are −log p(xᵢ|z)."
-            + first_of(len(s.columns), tables.LISTED, " Shown are")
-        ),
+        listed_columns,
     ),
     Section(
         "latent",
