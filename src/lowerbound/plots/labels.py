@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_right
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,7 +24,7 @@ def shortened(text: str, pixels: float) -> str:
     if text_width(text) <= pixels:
         return text
     sizes = range(1, len(text))
-    fits = bisect_left(sizes, True, key=lambda size: text_width(f"{text[:size]}…") > pixels)
+    fits = bisect_right(sizes, pixels, key=lambda size: text_width(f"{text[:size]}…"))
     return f"{text[:fits]}…"
 
 

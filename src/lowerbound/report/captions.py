@@ -122,6 +122,17 @@ def shares(s: Outcome) -> str:
     return ", their classes shared out as the data's are" if s.is_conditional else ""
 
 
+def sampled_columns(s: Outcome) -> str:
+    """What the pictures of columns show."""
+    return (
+        f"{drawn_columns(s, tables.DRAWN)} in "
+        f"{counted(len(s.rows.original), len(s.data), 'test rows')}, and in "
+        f"{len(s.rows.generated):,} rows x ~ p(x|z), {latent_codes(s)}{shares(s)}; the least "
+        "alike first. Lengths are shares of the rows; the outermost bins hold all that lies "
+        "beyond."
+    )
+
+
 def nearness(s: Outcome) -> str:
     """How near samples and test images come to training images."""
     samples, rebuilt, test = images.closeness(s)

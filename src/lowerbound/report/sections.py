@@ -23,7 +23,7 @@ from lowerbound.report.captions import (
     most_active,
     nearness,
     one_class,
-    shares,
+    sampled_columns,
     walked,
     worth,
 )
@@ -211,13 +211,7 @@ SECTIONS = (
         "Samples",
         lambda s: s.is_table,
         tables.marginals,
-        lambda s: (
-            f"{drawn_columns(s, tables.DRAWN)} in "
-            f"{counted(len(s.rows.original), len(s.data), 'test rows')}, and in "
-            f"{len(s.rows.generated):,} rows x ~ p(x|z), {latent_codes(s)}{shares(s)}; the least "
-            "alike first. Lengths are shares of the rows; the outermost bins hold all that lies "
-            "beyond."
-        ),
+        sampled_columns,
     ),
     Section(
         "associations",
