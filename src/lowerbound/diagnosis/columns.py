@@ -54,12 +54,7 @@ class Modelled:
     @property
     def dense(self) -> list[int]:
         """The columns with a density, in which no number has a probability."""
-        pairs = zip(self.supports, self.families, strict=True)
-        return [
-            i
-            for i, pair in enumerate(pairs)
-            if pair[0] == "continuous" and pair[1] != "ZeroInflated"
-        ]
+        return [i for i, support in enumerate(self.supports) if support == "continuous"]
 
 
 def modelled(trained: TrainedModel) -> Modelled:

@@ -225,10 +225,7 @@ SECTIONS = (
         "Pairs of columns",
         lambda s: s.is_table and s.rows.pairs(1),
         tables.pairs,
-        lambda s: (
-            "The pairs whose association differs most between data and generated rows; it is "
-            "written above each. Categories, and a few different numbers, are spread a little."
-        ),
+        lambda s: "The pairs whose association, above each, differs most in generated rows.",
     ),
     Section(
         "costs",
