@@ -202,11 +202,14 @@ def test_averaged_weights_follow_their_recursion():
 
 
 def test_early_stopping_keeps_the_best_weights(tmp_path):
-    x, kept = data(60), {}
+    x, kept, said = data(60), {}, []
 
     class Watch(Callback):
         def epoch(self, vae, record):
             kept[record["epoch"]] = parameters(vae).clone()
+
+        def note(self, text):
+            said.append(text)
 
     vae = model()
     settings = quick(epochs=500, learning_rate=0.05, patience=4)
@@ -215,6 +218,8 @@ def test_early_stopping_keeps_the_best_weights(tmp_path):
     best = bounds.index(max(bounds)) + 1
     assert len(history) == best + 4 < 500
     assert torch.equal(parameters(vae), kept[best])
+    told = f"the weights of epoch {best} of {len(history)} are kept, by its validation: 4 more"
+    assert said == [f"{told} were no better"]
     assert json.loads((tmp_path / "model.json").read_text())["metrics"]["epoch"] == best
 
 

@@ -71,6 +71,14 @@ def out_of_patience(records: list[Record], patience: int | None) -> bool:
     return patience is not None and len(records) - best_epoch(records) >= patience
 
 
+def kept_early(records: list[Record], patience: int | None) -> str | None:
+    """Which epoch's weights are kept, in words, where they are not the last one's."""
+    if patience is None or (best := best_epoch(records)) == len(records):
+        return None
+    why = f": {patience} more were no better" if out_of_patience(records, patience) else ""
+    return f"the weights of epoch {best} of {len(records)} are kept, by its validation{why}"
+
+
 def criterion(terms: dict[str, float]) -> float:
     """What the best epoch has the most of: the bound, or where there is none the objective."""
     return terms.get("bound", terms["objective"])

@@ -276,8 +276,8 @@ class _Run:
         size = min(VALIDATION_BATCH, VALIDATION_BATCHES * self.training.batch_size)
         with torch.no_grad(), self.state.averaged(), mixed(self.training, self.device):
             for i, batch in enumerate(data.batches(size)):
-                place = (epoch, i, rank)
-                streams.seed_noise(self.device, self.training.seed, Stream.VALIDATION, *place)
+                noise = Stream.VALIDATION
+                streams.seed_noise(self.device, self.training.seed, noise, epoch, i, rank)
                 add(sums, self.terms(*batches.share(batch, rank, world), math.inf))
                 self._expect_finite(sums, f"in validation after epoch {epoch}")
         return self._means(sums, len(data))
@@ -348,8 +348,7 @@ class _Run:
 
     def _save(self) -> None:
         self.saved_at = time.monotonic()
-        place = self._place(self.state.step - 1)
-        self._expect_finite(self.model.state_dict(), place)
+        self._expect_finite(self.model.state_dict(), self._place(self.state.step - 1))
         if self.out is None:
             return
         sums = {name: self.processes.sum(v.clone()).item() for name, v in self.state.sums.items()}
@@ -367,6 +366,9 @@ class _Run:
     def _end(self) -> None:
         kept = self.state.settle()
         self.model.eval()
+        if line := history.kept_early(self.state.history, self.training.patience):
+            for callback in self.callbacks:
+                callback.note(line)
         told = {}
         if self.state.sampling is not None and self.processes.is_first:
             data = self.validation or self.train
@@ -384,8 +386,6 @@ class _Run:
             )
             self.claim.expect()
         self.processes.wait()
-
-    # Helpers.
 
     def _means(self, sums: dict[str, Tensor], n: int) -> dict[str, float]:
         return {name: self.processes.sum(value).item() / n for name, value in sums.items()}
