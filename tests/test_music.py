@@ -323,6 +323,15 @@ def test_compressed_musicxml_is_read_beside_other_files(tmp_path):
     assert found.found[0].tokens.tolist() == found.found[1].tokens.tolist()
 
 
+def damaged_archive():
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("META-INF/container.xml", "<rootfile full-path='a.xml'/>" * 50)
+    content = bytearray(buffer.getvalue())
+    content[60:70] = b"\xff" * 10  # within the compressed stream
+    return bytes(content)
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
@@ -332,7 +341,8 @@ def test_compressed_musicxml_is_read_beside_other_files(tmp_path):
         (xml(UPBEAT)[:-30], "damaged"),
         (xml(FIRST_BAR), "without notes"),
         (xml(UPBEAT, head="<!DOCTYPE a [<!ENTITY b 'c'>]>"), "with entities"),
-        (xml(UPBEAT + REPEAT.replace("'backward'", "'backward' times='9'")), "more than 8 times"),
+        (xml(UPBEAT + REPEAT.replace("'backward'", "'backward' times = '&#57;'")), "than 8 times"),
+        (damaged_archive(), "damaged"),
         (xml(UPBEAT) + bytes(2**22), "more than 4 MiB"),
         (xml(UPBEAT.replace("<beats>2", "<beats>99")), "a metre that cannot be"),
     ],

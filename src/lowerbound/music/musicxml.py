@@ -55,7 +55,9 @@ def _unpacked(content: bytes) -> bytes:
             if found is None:
                 raise Unusable("whose container names no score")
             return archive.open(found[1].decode()).read(MOST_BYTES + 1)
-    except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError, ValueError) as error:
+    except Unusable:
+        raise
+    except Exception as error:  # what unpacks a damaged archive can raise anything
         raise Unusable(f"damaged ({brief(error)})") from None
 
 
@@ -73,13 +75,14 @@ def _text(content: bytes) -> str:
         raise Unusable("no MusicXML, whose first element is score-partwise")
     if "<!ENTITY" in text:
         raise Unusable("with entities of its own")
-    if any(int(times) > MOST_REPEATS for times in re.findall(r"times=[\"'](\d+)", text)):
-        raise Unusable(f"repeated more than {MOST_REPEATS} times")
     return text
 
 
 def _played(music21: Any, part: Any) -> Any:
     """The part with its repeats, and tied notes as one."""
+    marks = part[music21.bar.Repeat]
+    if any((mark.times or 2) > MOST_REPEATS for mark in marks):
+        raise Unusable(f"repeated more than {MOST_REPEATS} times")
     if music21.repeat.Expander(part).isExpandable():
         part = part.expandRepeats()
     return part.stripTies()
