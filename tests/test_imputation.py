@@ -107,6 +107,16 @@ def test_nothing_missing_is_left_as_it_is_and_seeds_repeat():
     assert np.isfinite(one.numpy()).all()
 
 
+def test_equal_rows_in_different_batches_have_equal_means_and_draws_of_their_own(monkeypatch):
+    monkeypatch.setattr("lowerbound.evaluation.walk.IMAGES_PER_BATCH", 20)
+    model, W = linear_gaussian()
+    x = draw(W, 1).x.repeat(40, 1)
+    x[:, 1] = NAN
+    found = evaluation.impute(model, x, draws=1, samples=100)
+    torch.testing.assert_close(found.x, found.x[:1].expand(40, -1))
+    assert len(found.draws[0, :, 1].unique()) == 40
+
+
 def test_extreme_rows_are_filled_by_finite_numbers():
     model, W = linear_gaussian()
     x = draw(W, 2).x * 1e8

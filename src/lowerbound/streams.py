@@ -45,6 +45,7 @@ class Stream(IntEnum):
     CODES = 24
     FIRST = 25
     IMPUTE = 26
+    FILL = 27
 
 
 def key(seed: int, stream: Stream, *place: int) -> int:

@@ -119,16 +119,15 @@ def impute(
 
     def measure(judged: VAE, batch: Dataset) -> dict[str, Tensor]:
         labels = None if model.context is None else batch.labels
-        return _imputed(judged, batch.x.to(device), labels, draws, samples)
+        return _imputed(judged, batch.x.to(device), labels, draws, samples, seed)
 
-    with judging(model, seed, Stream.IMPUTE) as device:
+    with judging(model, seed, Stream.FILL) as device:
         done = 0
         for rows in holed.split(batch_size(model)) if len(holed) else ():
             batch = examples.subset(rows)
-            with seeded(device, seed, Stream.IMPUTE):  # the same noise for all
-                found = measure(model, batch)
+            found = measure(model, batch)
             if not finite(found).all() and not in_float64:
-                with seeded(device, seed, Stream.AGAIN, Stream.IMPUTE, done):
+                with seeded(device, seed, Stream.AGAIN, Stream.FILL, done):
                     found = measure(in_double(), batch)
             x[rows] = torch.where(gaps[rows], found["mean"].to(x), x[rows])
             worth[rows] = found["effective_samples"].cpu()
@@ -158,7 +157,7 @@ def _with_gaps(model: VAE, data: Any) -> Dataset:
 
 
 def _imputed(
-    model: VAE, x: Tensor, labels: Tensor | None, draws: int, samples: int
+    model: VAE, x: Tensor, labels: Tensor | None, draws: int, samples: int, seed: int
 ) -> dict[str, Tensor]:
     """Of one batch x, NaN where missing: means, draws (batch, m, *shape), and effective samples."""
     dtype = next(model.parameters()).dtype
@@ -187,8 +186,9 @@ def _imputed(
     if as_diagonal(q) is None:
         drawings = [given.draws(size) for size in sizes]
     else:
-        best = refitted(given, shared=True)
-        noise = torch.randn(samples, 1, model.latent_dim, dtype=dtype, device=x.device)
+        with seeded(x.device, seed, Stream.IMPUTE):  # the same ε in every batch
+            best = refitted(given, shared=True)
+            noise = torch.randn(samples, 1, model.latent_dim, dtype=dtype, device=x.device)
         given = replace(given, q=best)
         drawings = [given.at(best.at(epsilon)) for epsilon in noise.split(next(sizes))]
     codes, weights = zip(*((d.z, d.log_w.double()) for d in drawings), strict=True)
