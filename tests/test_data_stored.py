@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -211,6 +212,38 @@ def test_parquet_files_must_agree(tmp_path):
         DataError, match=r"b\.parquet: expected the columns of a\.parquet, 'u', got 'v'"
     ):
         load(tmp_path, on_disk=True)
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_columns_of_parquet_files_hold_the_same_in_each(tmp_path, on_disk):
+    held = {
+        "numbers": pa.array([0.0, 1.0, 2.0]),
+        "text": pa.array(["no", "yes", "no"]),
+        "truth values": pa.array([True, False, True]),
+        "dates": pa.array([0, 18_000, 9000], pa.date32()),
+    }
+    empty = {"numbers": pa.array([float("nan")] * 3), "text": pa.nulls(3)}
+
+    def write(a, b, name="c"):
+        for path, column in (("a", a), ("b", b)):
+            parquet.write_table(
+                pa.table({name: column, "x": [1, 2, 4]}), tmp_path / f"{path}.parquet"
+            )
+
+    for first, second in itertools.permutations(held, 2):
+        write(held[first], held[second])
+        message = rf"b\.parquet: expected {first} in column 'c', as in a\.parquet, got {second}; "
+        with pytest.raises(DataError, match=message):
+            load(tmp_path, on_disk=on_disk, test=2)
+    for nothing in empty.values():
+        write(held["dates"], nothing)
+        train = load(tmp_path, on_disk=on_disk, test=2).train
+        assert train.schema[0].form == "%Y-%m-%d"
+    write(held["numbers"], held["text"], "label")
+    with pytest.raises(
+        DataError, match=r"b\.parquet: expected numbers as class labels .* got text"
+    ):
+        load(tmp_path, on_disk=on_disk, test=2)
 
 
 def test_labels_of_another_length_are_refused(images):

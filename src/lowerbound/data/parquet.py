@@ -15,6 +15,7 @@ import numpy as np
 from lowerbound.data.arrow import (
     FIRST_ROWS,
     first_numbers,
+    is_number,
     row_name,
     table_raw,
 )
@@ -82,6 +83,7 @@ class ParquetFiles:
         self.metadata: dict[Path, Any] = {}
         self.stamps: dict[Path, Stamp] = {}
         names: tuple[str, ...] = ()
+        classes = ""
         files = shards(path)
         self.sources = dict(zip(files, sources or map(Shard, files), strict=True))
         for shard in files:
@@ -98,6 +100,14 @@ class ParquetFiles:
                 if not names:
                     names = there
                     self.label, self.columns = choose(shard, names, reading, _first_of(file))
+                if self.label is not None:
+                    of = "numbers" if is_number(schema.field(self.label).type) else "text"
+                    if of != (classes := classes or of):
+                        raise DataError(
+                            f"{shard}: expected {classes} as class labels in column "
+                            f"{self.label!r}, as in {files[0].name}, got {of}; write them alike in "
+                            "all files"
+                        )
                 found = [file.metadata.row_group(i) for i in range(file.num_row_groups)]
                 groups = [group.num_rows for group in found]
                 self.packed = max([self.packed, *(group.total_byte_size for group in found)])

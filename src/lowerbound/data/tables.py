@@ -6,7 +6,7 @@ import json
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from lowerbound.data.arrow import LISTED, doubt, first_numbers, in_order, row_name, table_raw
+from lowerbound.data.cells import TRUTH
 from lowerbound.data.columns import pick, quoted
 from lowerbound.data.conversion import Raw
 from lowerbound.data.reading import Reading
@@ -246,16 +247,42 @@ def renumbered(codes: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
     return np.array([*numbers, np.nan])[np.nan_to_num(codes, nan=len(numbers)).astype(int)]
 
 
+def _held(block: Raw, columns: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """What each column of a block that has any cells holds."""
+    for name, empty in zip(columns, np.isnan(block.x).all(0).tolist(), strict=True):
+        form = block.forms.get(name, "")
+        if name in block.categories:
+            what = "text"
+        elif form in TRUTH:
+            what = "truth values"
+        else:
+            what = "dates" if "%" in form or form == "time" else "numbers"
+        if not empty:
+            yield name, what
+
+
 def gather(where: str, blocks: Iterable[Raw], most: int, columns: tuple[str, ...]) -> Raw:
     """Blocks of a table of at most ``most`` rows as one, each let go once it is taken in.
 
     Categories are numbered in sorted order, numerals by size.
+
+    Raises:
+        DataError: more rows, or none; a column that holds one thing here and another there.
     """
     x, n = np.empty((most, len(columns))), 0
     classes, labels_from = [], None
     forms: dict[str, str] = {}
     numbered: dict[str, Names] = {}
+    held: dict[str, tuple[str, str]] = {}
     for block in blocks:
+        for name, what in _held(block, columns):
+            first, there = held.setdefault(name, (what, block.where))
+            if what != first:
+                raise DataError(
+                    f"{block.where}: expected {first} in column {name!r}, as in "
+                    f"{Path(there).name}, got {what}; write it alike in all files, or leave it out "
+                    f"with kinds={{{name!r}: 'ignore'}} (--kind {name}=ignore)"
+                )
         if n + len(block.x) > most:
             raise DataError(
                 f"{where}: expected {most:,} rows, as it tells of, got more; write it again"
@@ -263,7 +290,9 @@ def gather(where: str, blocks: Iterable[Raw], most: int, columns: tuple[str, ...
         here = x[n : n + len(block.x)]
         here[:] = block.x
         n += len(block.x)
-        labels_from, forms = block.labels_from, {**forms, **block.forms}
+        labels_from = block.labels_from
+        for name, form in block.forms.items():  # of days, or of no cells, as those of the others
+            forms[name] = max(form, forms.get(name, ""))
         for name, names in block.categories.items():
             j = columns.index(name)
             here[:, j] = numbered.setdefault(name, Names()).add(block.x[:, j], names)
