@@ -364,6 +364,14 @@ def test_what_a_table_on_disk_cannot_hold_is_told_as_in_memory(tmp_path):
         assert str(outside.value) == str(inside.value)
 
 
+def test_an_empty_column_of_a_single_row_is_taken_as_in_memory(tmp_path):
+    path = tmp_path / "one.csv"
+    path.write_text("a,b\n1.5,\n")
+    inside, outside = read(path), read(path, on_disk=True)
+    assert outside.schema == inside.schema
+    assert torch.equal(outside.take(1).x.isnan(), inside.x.isnan())
+
+
 CHECK = """
 import resource, sys, numpy as np, lowerbound as lb
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -317,6 +317,37 @@ def test_a_number_met_often_is_told_from_the_rest_and_comes_back_exactly(tmp_pat
             lb.evaluate(model, replace(data, x=x))
 
 
+def test_values_without_a_probability_are_refused_on_disk_as_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr("lowerbound.likelihoods.support.ROWS", 150)
+    n = 400
+    grade = 1.0 + np.arange(n) // 5 % 4
+    table = pd.DataFrame({**spiked(), "grade": grade, "answer": 1.0 * (grade > 2)})
+    model = lb.recipes.table(lb.data.from_arrays(table), latent_dim=2, hidden=(8,)).model
+    path = tmp_path / "t.parquet"
+    for column, wrong in (("affairs", -5.0), ("grade", 9.0), ("visits", 2.5), ("answer", 2.0)):
+        changed = table.copy()
+        changed.loc[350:, column] = wrong
+        told = {column: "real"}
+        changed.to_parquet(path)
+        with pytest.raises(DataError, match=f"column '{column}': expected .* got ") as inside:
+            model.expect(lb.data.load(path, kinds=told).train)
+        stored = lb.data.load(path, kinds=told, on_disk=True, test=1).train
+        with pytest.raises(DataError) as outside:
+            model.expect(stored)
+        assert str(outside.value) == str(inside.value)
+
+
+def test_a_spike_without_other_numbers_in_training_has_unit_1():
+    values = np.array([0.0, 0.0, 0.0, 0.0, 2.5])
+    data = lb.data.from_arrays(
+        pd.DataFrame({"a": np.tile(values, 40), "b": np.arange(200.0) ** 1.5}),
+        kinds={"a": "zero-inflated"},
+    )
+    train = data.subset((data.x[:, 0] == 0).nonzero().flatten())
+    model = lb.recipes.table(train, latent_dim=2, hidden=(8,)).model
+    assert lb.evaluate(model, train, samples=1).elbo.value > -math.inf
+
+
 def test_a_spike_costs_the_same_in_any_unit_and_the_rest_its_logarithm():
     x = spiked()["change"]
     costs = []

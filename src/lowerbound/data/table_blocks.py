@@ -85,7 +85,7 @@ class TableBlocks:
             self.columns = tuple(self.columns[j] for j in taken(self.where, self.columns, lacks))
         found = {name: found[name] for name in self.columns}
         self.missing = any(each.known < total for each in found.values())
-        if self.missing and not known:
+        if self.missing and not known and total > 1:
             there = {name: each.known > 0 for name, each in found.items()}
             expect_values(self.where, there, self.told)
         self.categories = {n: c.categories for n, c in found.items() if c.categories is not None}

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import reduce
+from operator import or_
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from lowerbound.data import Data, Dataset
 from lowerbound.data.schema import ALLOWED, Values
@@ -27,6 +30,7 @@ from lowerbound.transforms import (
 
 Wanted = tuple[str, Callable[[Values], bool]]
 FAR = 10.0  # deviations
+ROWS = 2**14
 LOST = 0.01
 """The share of a deviation that may be lost in a model's floating type."""
 
@@ -50,40 +54,73 @@ def check_support(likelihood: Any, transform: Any, data: Data) -> None:
     check_transform(likelihood, transform)
     if not hasattr(likelihood, "families"):
         _check(likelihood, transform, data.values, data.name)
-    elif isinstance(data, Dataset) and data.shape == likelihood.shape:
-        names = [repr(field.name) for field in data.schema for _ in range(field.size)]
-        for family, each, columns in _fields(likelihood, transform):
-            wanted = expected(family, each)
+    elif data.shape == likelihood.shape:
+        _check_fields(likelihood, transform, data)
+
+
+def _check_fields(likelihood: Any, transform: Any, data: Data) -> None:
+    """As `check_support`, of each column of a table, in one pass where it is on disk."""
+    names = [repr(field.name) for field in data.schema for _ in range(field.size)]
+    fields = [
+        (family, each, columns, expected(family, each))
+        for family, each, columns in _fields(likelihood, transform)
+    ]
+    fields = [f for f in fields if f[3] or isinstance(f[1], Levels) or _has_sides(f[0])]
+    found = [Values()] * len(fields)
+    for x in _parts(data) if fields else ():
+        for i, (family, each, columns, wanted) in enumerate(fields):
+            values = x[:, list(columns)]
             if isinstance(each, Levels):
-                _check_levels(each, data, columns, names)
-            if getattr(family, "positive", False):
-                _check_side(each, data, columns, names)
-            if wanted is not None and not wanted[1](Values.of(data.x[:, list(columns)])):
-                for i in columns:
-                    name = f"{i} (counted from 0)" if data.columns is None else names[i]
-                    _check(family, each, Values.of(data.x[:, i]), f"{data.name}, column {name}")
+                _check_levels(each, values, columns, names, data.name)
+            if _has_sides(family):
+                _check_side(each, values, columns, names, data.name)
+            if wanted:
+                found[i] |= Values.of(values)
+    for values, (family, each, columns, wanted) in zip(found, fields, strict=True):
+        if wanted and not wanted[1](values):
+            for i in columns:
+                name = f"{i} (counted from 0)" if data.columns is None else names[i]
+                of_one = reduce(or_, (Values.of(x[:, i]) for x in _parts(data)), Values())
+                _check(family, each, of_one, f"{data.name}, column {name}")
 
 
-def _check_levels(transform: Levels, data: Dataset, columns: tuple[int, ...], names: Any) -> None:
-    """Raises DataError: a value in one of the ``columns`` is none of its levels."""
-    unseen = transform(data.x[:, list(columns)]) < 0
+def _has_sides(family: Any) -> bool:
+    return bool(getattr(family, "positive", False))
+
+
+def _parts(data: Data) -> Iterator[Tensor]:
+    """All x in memory, or in batches those on disk."""
+    if isinstance(data, Dataset):
+        yield data.x
+        return
+    for x, _ in data.batches(ROWS, device="cpu"):
+        yield x
+
+
+def _check_levels(
+    transform: Levels, x: Tensor, columns: tuple[int, ...], names: list[str], where: str
+) -> None:
+    """Raises DataError: a value x in one of the ``columns`` is none of its levels."""
+    unseen = transform(x) < 0
     for j in unseen.any(0).nonzero().flatten().tolist():
         i, levels = columns[j], ", ".join(f"{level:g}" for level in transform.levels[j])
         raise DataError(
-            f"{data.name}, column {names[i]}: expected one of {levels}, as the model was made for, "
-            f"got {data.x[unseen[:, j], i][0].item():g}; leave such rows out, or train with that "
+            f"{where}, column {names[i]}: expected one of {levels}, as the model was made for, "
+            f"got {x[unseen[:, j], j][0].item():g}; leave such rows out, or train with that "
             "column as one of real numbers or counts"
         )
 
 
-def _check_side(transform: FromSpike, data: Dataset, columns: tuple[int, ...], names: Any) -> None:
-    """Raises DataError: a value in one of the ``columns`` is on the wrong side of its spike."""
-    beyond = transform(data.x[:, list(columns)]) < 0
+def _check_side(
+    transform: FromSpike, x: Tensor, columns: tuple[int, ...], names: list[str], where: str
+) -> None:
+    """Raises DataError: a value x in one of the ``columns`` is on the wrong side of its spike."""
+    beyond = transform(x) < 0
     for j in beyond.any(0).nonzero().flatten().tolist():
         i, side = columns[j], "at least" if transform.signs[j] > 0 else "at most"
         raise DataError(
-            f"{data.name}, column {names[i]}: expected numbers of {side} {transform.spikes[j]:g}, "
-            f"as the model was made for, got {data.x[beyond[:, j], i][0].item():g}; leave such "
+            f"{where}, column {names[i]}: expected numbers of {side} {transform.spikes[j]:g}, "
+            f"as the model was made for, got {x[beyond[:, j], j][0].item():g}; leave such "
             "rows out, or train with that column as one of real numbers"
         )
 

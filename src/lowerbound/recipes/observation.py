@@ -188,7 +188,7 @@ def _observe_fields(data: Data, real: Part) -> Observation:
         for field, spike in zip(fields, spiked, strict=True)
     )
     counts = tuple(i for i, field in enumerate(fields) if field.kind == "counts" or spiked[i])
-    deviation = variance.sqrt().tolist()
+    deviation = torch.where(variance > 0, variance.sqrt(), 1.0).tolist()
     units = tuple(deviation[i] if spiked[i] else 1.0 for i in counts)
     return Observation(
         {"part": "Heterogeneous", "families": families, "columns": columns_of},
