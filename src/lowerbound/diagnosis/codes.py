@@ -16,7 +16,7 @@ from lowerbound.diagnosis.families import gaussian
 from lowerbound.diagnosis.finding import TABLE, Measured, NotChecked, fill
 from lowerbound.diagnosis.likelihood import decoder_noise
 from lowerbound.diagnosis.thresholds import surely_above
-from lowerbound.diagnosis.trained import TrainedModel, subset
+from lowerbound.diagnosis.trained import TrainedModel, halves, subset
 from lowerbound.distributions import Autoregressive
 from lowerbound.evaluation import Estimate, estimate
 from lowerbound.evaluation.bounds import ACTIVE_VARIANCE
@@ -146,7 +146,7 @@ def holes(trained: TrainedModel) -> Measured:
     expect_as_stated(trained)
     held_out, prior, log_p = _codes_and_prior(trained)
     if trained.training is None:
-        fitted, held_out = held_out.tensor_split([len(held_out) // 2])
+        fitted, held_out = halves(held_out, trained.seed)
     else:
         fitted = trained.encoded(subset(trained.training, trained.seed, FITTED)).draws.double()
     log_r = mixture(fitted, trained.seed)

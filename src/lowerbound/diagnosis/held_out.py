@@ -18,7 +18,7 @@ from lowerbound.data import Dataset
 from lowerbound.diagnosis.codes import difference
 from lowerbound.diagnosis.finding import Measured, NotChecked
 from lowerbound.diagnosis.thresholds import FAR_OUT, SURE, UNLIKE, VANISHED, surely_above
-from lowerbound.diagnosis.trained import EXAMPLES, TrainedModel, once
+from lowerbound.diagnosis.trained import EXAMPLES, TrainedModel, halves, once
 from lowerbound.evaluation import estimate
 from lowerbound.evaluation.walk import columns, listed
 from lowerbound.streams import Stream, seed_noise
@@ -32,6 +32,12 @@ BY_CHANCE = 0.001
 DIRECTIONS = 50
 """Most directions of the joint distribution: one for every ten examples it is fitted to."""
 
+FROM = (
+    "squared distance from the main directions of training data, in normal scores",
+    "squared distance along the main directions of training data, in their deviations",
+)
+"""What `_distances` are."""
+
 DRAWS, OTHERS = 5, 4
 """Draws of z for each example and label, and other labels for each example."""
 
@@ -41,7 +47,7 @@ def other_data(trained: TrainedModel) -> Measured:
     """Elements whose held-out distribution differs from training's, and how they hang together.
 
     The latter by the distance of each example from a Gaussian copula, which is fitted to half of
-    the training data and asked of the other half and of the held-out data.
+    the training data, drawn at random, and asked of the other half and of the held-out data.
     """
     if trained.training is None or trained.train is None:
         raise NotChecked("no-training-data")
@@ -51,13 +57,15 @@ def other_data(trained: TrainedModel) -> Measured:
     values, others = (x.nan_to_num(nan=math.inf) for x in (known, new))  # a gap is a value too
     each, chance = distribution_distance(values, others), _chance(len(known), len(new), tests)
     odd, worst = each > chance + UNLIKE, int(each.argmax())
-    fitted, kept = known.tensor_split([len(known) // 2])
+    fitted, kept = halves(known, trained.seed)
     near, far = (_distances(fitted, x) for x in (kept, new))
-    joint = distribution_distance(near, far).max().item()
+    apart, part = distribution_distance(near, far).max(0)
+    joint = apart.item()
     together = joint > _chance(len(kept), len(new), tests) + UNLIKE
     like = distribution_distance(others[:, [worst]].expand_as(others), values)
     alike = (like < chance).nonzero().flatten()
     name = _name(trained.test, int(chosen[worst]))
+    shown = (known[:, worst], new[:, worst]) if odd.any() else (near[:, part], far[:, part])
     hint = ""
     if odd.any() and len(alike):
         other = _name(trained.test, int(chosen[alike[0]]))
@@ -72,8 +80,9 @@ def other_data(trained: TrainedModel) -> Measured:
         known=_quartiles(known[:, worst]),
         new=_quartiles(new[:, worst]),
         hint=hint,
-        shown=name if odd.any() else "distance from the training data",
-        samples=(known[:, worst], new[:, worst]) if odd.any() else (near[:, 0], far[:, 0]),
+        heading=name if odd.any() else "all of x together",
+        xlabel="value" if odd.any() else FROM[part],
+        samples=[each[~each.isnan()] for each in shown],
     )
 
 

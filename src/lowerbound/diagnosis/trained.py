@@ -215,3 +215,10 @@ def subset(data: Dataset, seed: int, most: int = EXAMPLES) -> Dataset:
         return data
     order = torch.randperm(len(data), generator=generator(seed, Stream.SUBSET))
     return data.subset(order[:most])
+
+
+def halves(x: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    """Two halves of the rows of x, drawn at random for the same reason."""
+    order = torch.randperm(len(x), generator=generator(seed, Stream.SUBSET))
+    first, second = x[order].tensor_split([len(x) // 2])
+    return first, second

@@ -79,7 +79,8 @@ PICTURES: dict[str, Callable[[Measured], Figure]] = {
         )
     ),
     "other-data": lambda m: score_histograms(
-        {m["shown"]: dict(zip(("training", "held out"), m["samples"], strict=True))}, xlabel="value"
+        {m["heading"]: dict(zip(("training", "held out"), m["samples"], strict=True))},
+        xlabel=m["xlabel"],
     ),
     "repeated-rows": lambda m: _bars(
         {"in training too": 100 * m["share"].value, "by chance": 100 * m["chance"]},
