@@ -82,7 +82,11 @@ def other_data(trained: TrainedModel) -> Measured:
         hint=hint,
         heading=name if odd.any() else "all of x together",
         xlabel="value" if odd.any() else FROM[part],
-        samples=[each[~each.isnan()] for each in shown],
+        samples={
+            which: x[~x.isnan()]
+            for which, x in zip(("training", "held out"), shown, strict=True)
+            if not x.isnan().all()
+        },
     )
 
 

@@ -78,10 +78,7 @@ PICTURES: dict[str, Callable[[Measured], Figure]] = {
             "features",
         )
     ),
-    "other-data": lambda m: score_histograms(
-        {m["heading"]: dict(zip(("training", "held out"), m["samples"], strict=True))},
-        xlabel=m["xlabel"],
-    ),
+    "other-data": lambda m: score_histograms({m["heading"]: m["samples"]}, xlabel=m["xlabel"]),
     "repeated-rows": lambda m: _bars(
         {"in training too": 100 * m["share"].value, "by chance": 100 * m["chance"]},
         "% of held-out examples",
