@@ -76,8 +76,8 @@ def _check_fields(likelihood: Any, transform: Any, data: Data) -> None:
                 _check_side(each, values, columns, names, data.name)
             if wanted:
                 found[i] |= Values.of(values)
-    for values, (family, each, columns, wanted) in zip(found, fields, strict=True):
-        if wanted and not wanted[1](values):
+    for of_all, (family, each, columns, wanted) in zip(found, fields, strict=True):
+        if wanted and not wanted[1](of_all):
             for i in columns:
                 name = f"{i} (counted from 0)" if data.columns is None else names[i]
                 of_one = reduce(or_, (Values.of(x[:, i]) for x in _parts(data)), Values())
