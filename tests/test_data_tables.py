@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from lowerbound.data import Field, delimited, from_arrays, load, read
+from lowerbound.data import cells as cells_of_text
 from lowerbound.data.kinds import column_table
 from lowerbound.data.reading import Reading
 from lowerbound.data.rewriting import rewrite
@@ -577,6 +578,32 @@ def test_dates_that_are_none_are_refused_in_every_row_and_others_are_read_as_wri
         read(csv(tmp_path, "d\n1\n2\n"), kinds={"d": "dates:%Q"})
     told = read(csv(tmp_path, "d\n2020-061\n2021-060\n"), kinds={"d": "dates:%Y-%j"})
     assert told.table(told.x)["d"] == [datetime.date(2020, 3, 1), datetime.date(2021, 3, 1)]
+
+
+def test_zones_and_fractions_of_seconds_are_read_by_arrow(tmp_path, monkeypatch):
+    cells = ["2020-01-07 04:52:52.881355+00:00", "2020-01-07 05:52:52.5+0100"]
+    data = read(csv(tmp_path, "\n".join(["d", *cells, ""])))
+    assert data.schema[0].form == "%Y-%m-%d %H:%M:%S.%f%z"
+    for form, bad in (
+        ("%Y-%m-%dT%H:%M:%S%z", "9999-12-31T23:59:59-05:00"),
+        ("%Y-%m-%dT%H:%M:%S%z", "0001-01-01T00:00:00+01:00"),
+        ("%Y-%m-%d %H:%M:%S.%f%z", "2020-02-30 00:00:00.5+00:00"),
+    ):
+        kinds, message = {"d": f"dates:{form}"}, f"dates as {form} in column 'd', got '{bad[:10]}"
+        with pytest.raises(DataError, match=message):
+            read(csv(tmp_path, f"d\n{bad}\n{bad}\n"), kinds=kinds)
+        with pytest.raises(DataError, match=message):
+            read(write(tmp_path, {"d": [bad] * 2}), kinds=kinds)
+    unpadded = "2020-1-7 5:52:52.5+0100"
+    met = []
+    known = cells_of_text.instant
+    monkeypatch.setattr(cells_of_text, "instant", lambda *told: met.append(told) or known(*told))
+    found = cells_of_text.typed(pa.chunked_array([[*cells, unpadded, None]]), data.schema[0].form)
+    second = datetime.datetime(2020, 1, 7, 4, 52, 52)
+    micro = datetime.timedelta(microseconds=1)
+    times = [second + 881_355 * micro, *[second + 500_000 * micro] * 2, None]
+    assert found.to_pylist() == times
+    assert [cell for cell, _ in met] == [unpadded]
 
 
 @pytest.mark.parametrize(

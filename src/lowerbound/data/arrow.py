@@ -136,13 +136,16 @@ def as_column(column: Any, name: str, kind: str = "") -> Column | Misfit:
 
 def _dates(column: Any, name: str, kind: str) -> Column | Misfit:
     """A column of text that was said to hold dates."""
+    pa = needs("pyarrow", "tables")
     pc = needs("pyarrow.compute", "tables")
+
     texts = [text.strip() for text in pc.unique(column.drop_null()).to_pylist()]
     form = form_of(texts, kind)
-    wrong = (text for text in texts if text not in MISSING and not is_date(text, form))
-    if (odd := next(wrong, None)) is not None:
+    try:
+        days, names, _ = cast(Column, as_column(typed(column, form), name))
+    except pa.ArrowInvalid:
+        odd = next(text for text in texts if text not in MISSING and not is_date(text, form))
         return Misfit(name, odd, f"a column of {column.type}", f"dates as {form}")
-    days, names, _ = cast(Column, as_column(typed(column, form), name))
     return days, names, form
 
 

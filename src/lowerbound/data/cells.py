@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,9 +16,13 @@ FORMATS = (
     *("%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M"),
     *("%Y-%m-%d %H:%M:%S.%f", "%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S%z"),
     *("%Y-%m-%dT%H:%M:%S.%fZ", "%Y-%m-%dT%H:%M:%S.%f%z", "%Y-%m-%d %H:%M:%S%z"),
+    "%Y-%m-%d %H:%M:%S.%f%z",
     *("%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%m/%d/%y", "%d/%m/%y"),
 )
 """Of dates; one whose day may be its month, throughout, is of no known format."""
+ISO = re.compile(r"%Y-%m-%d[ T]%H:%M:%S(\.%f)?(Z|%z)?")
+"""Formats that Arrow reads without being told of them."""
+DIGITS = {"%Y": r"\d{4}", "%f": r"\d{1,6}", "%z": r"(Z|[+-]\d{2}:?\d{2})", ".": r"\."}
 FIRST = 20
 TRUE, FALSE = ("True", "true", "TRUE", "1"), ("False", "false", "FALSE", "0")
 
@@ -63,8 +68,8 @@ def are_dates(fields: Sequence[str]) -> bool:
 def is_date(field: str, form: str) -> bool:
     """Whether a field is a date of the format ``form``."""
     try:
-        datetime.datetime.strptime(field, form)
-    except ValueError:
+        instant(field, form)
+    except (ValueError, OverflowError):  # the latter of the last or first day, in UTC
         return False
     return True
 
@@ -102,13 +107,36 @@ def typed(column: Any, form: str) -> Any:
     column = pc.if_else(missing, None, column if form == TEXT else trimmed)
     if form == TEXT:
         return column
-    by_arrow = not any(part in form for part in ("%f", "%z"))
-    read = pc.strptime(column, form, "s") if by_arrow else None
-    odd = column if read is None else column.filter(pc.not_equal(pc.strftime(read, form), column))
-    odd = pc.unique(odd.drop_null())
-    if wrong := [text for text in odd.to_pylist() if not is_date(text, form)]:
-        raise pa.ArrowInvalid(f"{wrong[0]!r} is no date")
-    dates = [instant(text, form) for text in odd.to_pylist()]
-    exact = pa.array(dates, pa.timestamp("s" if by_arrow else "us"))
-    exact = exact.take(pc.index_in(column, odd))
-    return exact if read is None else pc.coalesce(exact, read)
+    read = _by_arrow(column, form)
+    odd = pc.unique(column.filter(pc.is_null(read)).drop_null())
+    dates = []
+    for text in odd.to_pylist():
+        try:
+            dates.append(instant(text, form))
+        except (ValueError, OverflowError):
+            raise pa.ArrowInvalid(f"{text!r} is no date") from None
+    return pc.coalesce(pa.array(dates, read.type).take(pc.index_in(column, odd)), read)
+
+
+def _by_arrow(column: Any, form: str) -> Any:
+    """The instants of the fields that Arrow reads as they are written; null for others.
+
+    Raises:
+        pyarrow.ArrowInvalid: a field is no such date.
+    """
+    pa = needs("pyarrow", "tables")
+    pc = needs("pyarrow.compute", "tables")
+
+    if not any(part in form for part in ("%f", "%z")):
+        read = pc.strptime(column, form, "s")
+        return pc.if_else(pc.equal(pc.strftime(read, form), column), read, None)
+    exact = pa.timestamp("us")
+    if not ISO.fullmatch(form):
+        return pa.nulls(len(column), exact)
+    written = re.sub(r"%.|\.", lambda part: DIGITS.get(part[0], r"\d{2}"), form)
+    plain = pc.if_else(pc.match_substring_regex(column, f"^{written}$"), column, None)
+    zone = "UTC" if form.endswith(("Z", "%z")) else None
+    read = plain.cast(pa.timestamp("us", zone)).cast("int64").cast(exact)
+    year = pc.year(read)
+    there = pc.and_(pc.greater_equal(year, datetime.MINYEAR), pc.less_equal(year, datetime.MAXYEAR))
+    return pc.if_else(there, read, None)
