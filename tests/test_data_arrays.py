@@ -381,6 +381,12 @@ def test_sparse_matrices_of_scipy_are_arrays(tmp_path, layout):
     np.savez(path, **members | {"shape": np.array([10**9, 10**9])})
     with pytest.raises(DataError, match=r"expected data that fit in memory"):
         read(path)
+    np.savez(path, data=[], indices=[0][:0], indptr=[0][:0], shape=[0, 5], format=b"csr")
+    with pytest.raises(DataError, match="arrays that do not fit each other"):
+        read(path)
+    np.savez(path, **members | {"format": b"c\xff"})
+    with pytest.raises(DataError, match="format csr, csc or coo, got 'c\ufffd'"):
+        read(path)
     np.savez(path, **members | {"format": b"dia"})
     with pytest.raises(DataError, match=r"format csr, csc or coo, got 'dia'; write .*tocsr\(\)"):
         read(path)

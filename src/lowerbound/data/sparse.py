@@ -20,7 +20,10 @@ def dense(names: Collection[str], member: Callable[[str], np.ndarray], where: st
     Raises:
         DataError: another format; arrays that do not fit each other; more than fits in memory.
     """
-    layout = str(member("format").astype(np.str_))
+    written = member("format")
+    if written.dtype.kind == "S":
+        written = np.char.decode(written, "ascii", "replace")
+    layout = str(written)
     coordinates = {
         "coo": ("row", "col"),
         "csr": ("indptr", "indices"),
@@ -40,8 +43,9 @@ def dense(names: Collection[str], member: Callable[[str], np.ndarray], where: st
     check_array(math.prod((rows, columns)), data.dtype, where)
     if layout != "coo":
         first = first.astype(np.int64)
-        steps, major = first[1:] - first[:-1], columns if layout == "csc" else rows
-        if len(steps) != major or first[0] != 0 or (steps < 0).any() or first[-1] != len(second):
+        major = columns if layout == "csc" else rows
+        whole = len(first) == major + 1 and first[0] == 0 and first[-1] == len(second)
+        if not whole or ((steps := np.diff(first)) < 0).any():
             raise _damaged(where)
         first = np.repeat(np.arange(major), steps)
     row, column = (second, first) if layout == "csc" else (first, second)
