@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,7 +15,7 @@ from torch import nn
 import lowerbound as lb
 from lowerbound import recipes
 from lowerbound.data import Dataset, from_arrays
-from lowerbound.diagnosis import Check
+from lowerbound.diagnosis import Check, copies
 from lowerbound.diagnosis.association import associations, correlations
 from lowerbound.diagnosis.columns import gain_of_tails
 from lowerbound.diagnosis.diagnose import checked
@@ -139,6 +141,10 @@ def test_rows_that_are_in_both_parts():
     found = ask("repeated-rows", Dataset(x, missing=True)).finding
     assert found.number == pytest.approx(0.4)
     assert found.picture().axes
+    x[:20] = x[:20].float()
+    held_out = Dataset(x[:40].float(), missing=True)  # in which float32 holds every number
+    both = SimpleNamespace(training=Dataset(x, missing=True), held_out=held_out)
+    assert copies.repeated_rows(both).values["repeated"] == 20
     answers = torch.from_numpy(RNG.integers(0, 3, (500, 3))).double()  # of 27 kinds of rows
     assert ask("repeated-rows", Dataset(answers)).finding is None
 

@@ -30,8 +30,8 @@ def duplicate_columns(trained: TrainedModel) -> Measured:
     data = subset(known(trained), trained.seed)
     chosen = torch.randperm(data.shape[0])[:COMPARED].sort().values
     x = data.x[:, chosen].double()
-    named = set(coded(data))
-    few = [j for j, i in enumerate(chosen.tolist()) if i in named or j in levels_of(x)]
+    named, levels = set(coded(data)), levels_of(x)
+    few = [j for j, i in enumerate(chosen.tolist()) if i in named or j in levels]
     many = [j for j in range(len(chosen)) if j not in few]
     table = x.numpy()
     pairs = _alike(table, few)
@@ -110,7 +110,9 @@ def repeated_rows(trained: TrainedModel) -> Measured:
     """
     if trained.training is None:
         raise NotChecked("no-training-data")
-    train, test = (_bytes(data.x) for data in (trained.training, trained.held_out))
+    both = (trained.training.x, trained.held_out.x)
+    wider = torch.promote_types(*(x.dtype for x in both))
+    train, test = (_bytes(x.to(wider)) for x in both)
     again = torch.from_numpy(np.isin(test, train)).double()
     values, n = trained.training.x.flatten(1), len(train)
     different = (values.sort(0).values.diff(dim=0) > 0).sum(0).max().item() + 1
