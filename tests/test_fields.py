@@ -337,6 +337,17 @@ def test_values_without_a_probability_are_refused_on_disk_as_in_memory(tmp_path,
         assert str(outside.value) == str(inside.value)
 
 
+def test_whole_numbers_beside_a_spike_are_judged_without_it_and_by_their_size():
+    rng = np.random.default_rng(0)
+    often = rng.random(600) < 0.6
+    columns = {
+        "gain": np.where(often, 0, rng.integers(-5000, 5000, 600)),
+        "hours": np.where(often, 40, rng.integers(1, 99, 600)),
+    }
+    schema = lb.data.from_arrays(pd.DataFrame(columns)).schema
+    assert [field.kind == "zero-inflated" for field in schema] == [True, False]
+
+
 def test_a_spike_without_other_numbers_in_training_has_unit_1():
     values = np.array([0.0, 0.0, 0.0, 0.0, 2.5])
     data = lb.data.from_arrays(

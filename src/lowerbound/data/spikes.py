@@ -12,7 +12,7 @@ from lowerbound.errors import DataError
 LEAST_SHARE, ABOVE, NEAR = 0.04, 3, 1 / 20
 SAMPLE = 1000
 LARGE = 100
-"""What whole numbers other than 0 are on average, at least, to be no counts of which some are 0."""
+"""What whole numbers beside the commonest are on average, whatever their signs, to be no counts."""
 
 
 def spike_of(column: Tensor) -> Levels:
@@ -35,7 +35,8 @@ def spike_of(column: Tensor) -> Levels:
     near[at] = False
     if bool((ABOVE * times[near] > most).any()):
         return None
-    if bool((values == values.floor()).all()) and known.sum() / others < LARGE:
+    size = known[known != values[at]].double().abs().mean()
+    if bool((values == values.floor()).all()) and size < LARGE:
         return None
     return _sided(values, values[at].item())
 
