@@ -725,12 +725,12 @@ def test_draws_are_numbered_and_the_mark_at_the_start_is_kept_once(tmp_path):
     fields, table = (Field("0", "real"), Field("1", "real")), torch.full((2, 2), 9.0)
     bare = Reading(header=False)
     for draws, expected in {
-        1: "\ufeff1,9,1.5\n1,4.2,9",
-        2: "\ufeff1,9,1.5\n1,4.2,9\n2,9,1.5\n2,4.2,9",
+        1: "\ufeff1,9.0,1.5\n1,4.2,9.0",
+        2: "\ufeff1,9.0,1.5\n1,4.2,9.0\n2,9.0,1.5\n2,4.2,9.0",
     }.items():
         found = rewrite(path, fields, gaps, [table] * draws, bare, numbered=True)
         assert found.decode() == expected
-    assert rewrite(path, fields, gaps, [table], bare).decode() == "\ufeff9,1.5\n4.2,9"
+    assert rewrite(path, fields, gaps, [table], bare).decode() == "\ufeff9,1.5\n4.2,9.0"
     for path in (
         csv(tmp_path, "draw,b\n,1\n4,\n"),
         write(tmp_path, {"draw": [None, 4.0], "b": [1.0, None]}),
