@@ -219,6 +219,21 @@ def test_the_worst_are_those_of_the_lowest_bound():
     assert len(table.rows) == tables.WORST
 
 
+def test_the_worst_rows_are_in_words_and_dates_by_their_numbers():
+    schema = (
+        Field("island", "categories", categories=("Biscoe", "Dream")),
+        Field("born", "real", form="%Y-%m-%d"),
+    )
+    x = torch.stack((torch.arange(40.0) % 2, 14_200 + torch.arange(40.0)), 1)
+    found = outcome(Dataset(x, schema=schema, name="birds"), "table", patience=None)
+    rows = tables.worst(found).rows
+    assert [int(row[0]) for row in rows] == np.argsort(found.scores, kind="stable")[:10].tolist()
+    for row in rows:
+        i = int(row[0])
+        assert f"island {('Biscoe', 'Dream')[i % 2]} → " in row[2]
+        assert f"born {np.datetime64(14_200 + i, 'D')} → 20" in row[2]
+
+
 def test_a_row_without_a_bound_is_left_out_and_said(tmp_path):
     x = torch.randn(40, 5, generator=GENERATOR)
     model = recipes.mlp(Dataset(x, name="rows"), hidden=(4,), latent_dim=2).model

@@ -104,8 +104,9 @@ SECTIONS = (
         tables.worst,
         lambda s: (
             f"Of {counted(len(s.scored), len(s.data), 'test rows')}, the "
-            f"{min(tables.WORST, len(s.scored))} of the lowest {s.score}, in nats, and the three "
-            "columns of each that are furthest from their reconstruction, in standard deviations."
+            f"{min(tables.WORST, len(s.scored))} of the lowest {s.score}, in nats, by "
+            "their numbers from 0, and the three columns of each that are furthest from their "
+            "reconstruction, in standard deviations."
         ),
     ),
     Section(

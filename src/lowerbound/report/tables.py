@@ -170,16 +170,23 @@ def worst(outcome: Outcome) -> Table:
     _, spread = moments(outcome.data.x.double().numpy())
     with np.errstate(divide="ignore", invalid="ignore"):
         off = np.nan_to_num(np.abs(original - rebuilt) / spread, nan=0.0, posinf=0.0)
-    listed = []
+    fields, listed = fields_of(outcome.data.schema), []
     for row, score in enumerate(outcome.scores[order]):
         far = np.argsort(-off[row], kind="stable")[:3]
-        changes = ", ".join(
-            f"{outcome.columns[i]} {rounded(original[row, i], spread[i])} → "
-            f"{rounded(rebuilt[row, i], spread[i])}"
-            for i in far
-        )
-        listed.append((str(row + 1), number(score), changes))
-    return Table(("", outcome.score, "furthest from its reconstruction"), listed)
+        changes = []
+        for i in far:
+            pair = (_cell(each[row, i], spread[i], fields[i]) for each in (original, rebuilt))
+            changes.append(f"{outcome.columns[i]} {' → '.join(pair)}")
+        place = outcome.scored_numbers[order[row]]
+        listed.append((f"{place:,}", number(score), ", ".join(changes)))
+    return Table(("test row", outcome.score, "furthest from its reconstruction"), listed)
+
+
+def _cell(value: float, spread: float, field: Field) -> str:
+    """A category, a date or a truth value as the table has it; a number `rounded`."""
+    if field.form in ("", "whole") and not field.categories:
+        return rounded(value, spread)
+    return field.texts(torch.tensor([value], dtype=torch.float64))[0]
 
 
 def rounded(value: float, spread: float) -> str:
