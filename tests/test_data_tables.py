@@ -730,7 +730,7 @@ def test_draws_are_numbered_and_the_mark_at_the_start_is_kept_once(tmp_path):
     }.items():
         found = rewrite(path, fields, gaps, [table] * draws, bare, numbered=True)
         assert found.decode() == expected
-    assert rewrite(path, fields, gaps, [table], bare).decode() == "\ufeff9,1.5\n4.2,9.0"
+    assert rewrite(path, fields, gaps, [table], bare).decode() == "\ufeff9.0,1.5\n4.2,9.0"
     for path in (
         csv(tmp_path, "draw,b\n,1\n4,\n"),
         write(tmp_path, {"draw": [None, 4.0], "b": [1.0, None]}),
