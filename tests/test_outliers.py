@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from scipy import stats
 from sklearn import metrics
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import lowerbound as lb
 from lowerbound import outliers
@@ -304,6 +305,35 @@ def test_columns_have_costs_and_sigmas_in_their_own_units():
     assert shifts == pytest.approx([math.log(1000), 0, 0, 0, 0], abs=1e-4)
     with pytest.raises(ConfigurationError, match="expected a model of rows, got one of examples"):
         outliers.column_scores(lb.recipes.mlp(torch.rand(9, 1, 4, 4)).model, torch.rand(9, 1, 4, 4))
+
+
+class Largest(TorchDispatchMode):
+    """The most elements that any tensor made within has."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, torch.Tensor):
+            self.elements = max(self.elements, made.numel())
+        return made
+
+
+def test_columns_are_scored_a_batch_at_a_time_without_keeping_it(monkeypatch):
+    monkeypatch.setattr("lowerbound.evaluation.walk.IMAGES_PER_BATCH", 7)
+    model, W = linear_gaussian()
+    data = draw(W, 200)
+    costs = outliers.column_costs(model, data)
+    with Largest() as largest:
+        scores = outliers.column_scores(model, data)
+    assert largest.elements < costs.numel()
+    assert [score.observed for score in scores] == [200] * 5
+    for found, cost in zip(scores, costs.T, strict=True):
+        assert found.cost.value == pytest.approx(cost.mean().item())
+        assert found.cost.standard_error == pytest.approx(cost.std().item() / 200**0.5)
+    data.x[3, 2] = 1e30
+    lost = outliers.column_scores(model, data)[2].cost
+    assert (lost.value, lost.standard_error) == (math.inf, math.inf)
 
 
 def test_a_column_that_is_mostly_missing_is_judged_by_the_cells_that_it_has(monkeypatch):

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from lowerbound.data import Data, as_dataset
 from lowerbound.data.assembly import in_memory
+from lowerbound.data.moments import Moments
 from lowerbound.distributions import Joint, element_log_probs
 from lowerbound.errors import ConfigurationError
-from lowerbound.evaluation.estimates import Estimate, estimate
-from lowerbound.evaluation.walk import columns, held_out, judging
+from lowerbound.evaluation.estimates import Estimate
+from lowerbound.evaluation.walk import columns, held_out, judging, prepared_batches
 from lowerbound.likelihoods import Heterogeneous
 from lowerbound.likelihoods.base import Likelihood
 from lowerbound.streams import Stream, generator
@@ -77,35 +78,46 @@ def column_scores(model: VAE, data: Any) -> list[ColumnScore]:
             f"expected a model of rows, got one of examples of shape {model.shape} or of sequences"
         )
     data = model.expect(held_out(data, least=1))
-    costs, slopes = column_costs(model, data), model.transform.log_slopes(model.shape)
-    seen = torch.cat([~batch.x.isnan() for batch in data.batches(REFERENCE, device="cpu")])
-    has_sigma = not isinstance(model.likelihood, WeightDraws)
-    sigmas = _sigmas(model, data) / slopes.exp() if has_sigma else torch.full_like(slopes, math.nan)
-    names = model.columns or tuple(f"x{i}" for i in range(model.shape[0]))
-    found = []
-    for i, name in enumerate(names):
-        values, sigma = costs[seen[:, i], i] - slopes[i], sigmas[i].item()
-        cost = estimate(values) if len(values) > 1 else None
-        found.append(ColumnScore(name, len(values), cost, sigma if math.isfinite(sigma) else None))
-    return found
-
-
-def _sigmas(model: VAE, data: Data) -> Tensor:
-    """√E Var(xᵢ|z = E[z|x]) of the continuous elements of prepared x, NaN of others, (D,)."""
-    likelihood: Any = model.likelihood
-    families = getattr(likelihood, "families", [likelihood])
-
-    def measure(x: Tensor, context: Tensor | None) -> dict[str, Tensor]:
-        p = likelihood(model.posterior(x, context).mean, context)
-        fields = (p.fields, p.columns) if isinstance(p, Joint) else ([p], [slice(None)])
-        variance = torch.full_like(x, math.nan, dtype=torch.float64)
-        for family, field, group in zip(families, *fields, strict=True):
-            if getattr(family, "support", None) == "continuous":
-                variance[:, group] = field.variance.double()
-        return {"variance": variance}
-
+    slopes = model.transform.log_slopes(model.shape)
+    finite, seen, lost, variance = Moments(), *torch.zeros(3, *model.shape, dtype=torch.float64)
     with judging(model, 0, Stream.EVALUATE) as device:
-        return columns(model, data, measure, device, 0)["variance"].mean(0).sqrt()
+        for x, context in prepared_batches(model, data, device, 0):
+            costs, here = _costs(model, x, context).cpu(), ~x.isnan().cpu()
+            sound = costs.isfinite()
+            finite.add(costs.masked_fill(~(here & sound), math.nan))
+            seen += here.sum(0)
+            lost += costs.masked_fill(~here | sound, 0.0).sum(0)
+            variance += _variances(model, x, context).sum(0).cpu()
+    values = finite.mean - slopes + lost
+    errors = (finite.variance() / seen).sqrt() + lost.abs()
+    sigmas = (variance / len(data)).sqrt() / slopes.exp()
+    names = model.columns or tuple(f"x{i}" for i in range(model.shape[0]))
+    return [
+        ColumnScore(
+            name,
+            int(n),
+            Estimate(value, error) if n > 1 else None,
+            sigma if math.isfinite(sigma) else None,
+        )
+        for name, n, value, error, sigma in zip(
+            names, *(each.tolist() for each in (seen, values, errors, sigmas)), strict=True
+        )
+    ]
+
+
+def _variances(model: VAE, x: Tensor, context: Tensor | None) -> Tensor:
+    """Var(xᵢ|z = E[z|x]) of the continuous elements of prepared x, NaN of others, (n, D)."""
+    likelihood: Any = model.likelihood
+    variance = torch.full_like(x, math.nan, dtype=torch.float64)
+    if isinstance(likelihood, WeightDraws):
+        return variance
+    p = likelihood(model.posterior(x, context).mean, context)
+    fields = (p.fields, p.columns) if isinstance(p, Joint) else ([p], [slice(None)])
+    families = getattr(likelihood, "families", [likelihood])
+    for family, field, group in zip(families, *fields, strict=True):
+        if getattr(family, "support", None) == "continuous":
+            variance[:, group] = field.variance.double()
+    return variance
 
 
 def column_costs(model: VAE, data: Any) -> Tensor:
@@ -118,21 +130,25 @@ def column_costs(model: VAE, data: Any) -> Tensor:
             those of sequences; with draws of its weights, their mean probability.
         data: the examples; of `Splits` the test set.
     """
-    likelihood = model.likelihood
 
     def measure(x: Tensor, context: Tensor | None) -> dict[str, Tensor]:
-        z = model.posterior(x, context).mean
-
-        def log_probs(module: nn.Module) -> Tensor:
-            return element_log_probs(module(z, context), x).double()
-
-        if not isinstance(likelihood, WeightDraws):
-            return {"costs": -log_probs(likelihood)}
-        each = torch.cat(list(likelihood.each(log_probs, x.numel() * likelihood.numbers)))
-        return {"costs": math.log(len(each)) - each.logsumexp(0)}
+        return {"costs": _costs(model, x, context)}
 
     with judging(model, 0, Stream.EVALUATE) as device:
         return columns(model, held_out(data, least=1), measure, device, 0)["costs"]
+
+
+def _costs(model: VAE, x: Tensor, context: Tensor | None) -> Tensor:
+    """Those of a batch of prepared x."""
+    likelihood, z = model.likelihood, model.posterior(x, context).mean
+
+    def log_probs(module: nn.Module) -> Tensor:
+        return element_log_probs(module(z, context), x).double()
+
+    if not isinstance(likelihood, WeightDraws):
+        return -log_probs(likelihood)
+    each = torch.cat(list(likelihood.each(log_probs, x.numel() * likelihood.numbers)))
+    return math.log(len(each)) - each.logsumexp(0)
 
 
 def explains(model: VAE) -> bool:
