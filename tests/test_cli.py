@@ -25,6 +25,7 @@ import lowerbound as lb
 from lowerbound import cli, recipes
 from lowerbound.cli.compress import _negative_elbo
 from lowerbound.cli.recipes import explain_part, explain_recipe
+from lowerbound.data.reading import KINDS
 from lowerbound.files import write_sealed
 from lowerbound.parts import REGISTRY
 
@@ -540,6 +541,38 @@ def test_a_conditional_model(run, tmp_path):
     five = np.load(tmp_path / "all.npy")
     assert five.shape == (20, 1, 8, 8)
     assert run("report", out)[0] == 0
+
+
+def test_the_columns_of_a_table_and_of_its_labels(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [f"n{i},{i % 7 + 0.5},{'ab'[i % 3 > 0]},{'uv'[i % 2]}" for i in range(60)]
+    Path("t.csv").write_text("\n".join(["name,mass (g),city,species", *rows]) + "\n")
+    options = ("--data", "t.csv", "--set", "epochs=1", "--set", "latent_dim=1")
+    _, _, err = run("train", "table", *options, "--out", "a")
+    assert err.count("left out: column 'name'") == 1
+    _, _, err = run("evaluate", "a", "--samples", 2)
+    assert "left out" not in err
+    told = ("--labels", "species", "--outlier", "v", "--samples", 2, "--rate", 0.2)
+    assert run("outliers", "a", "--data", "t.csv", *told, "--out", "o.csv")[0] == 0
+    assert len(Path("o.csv").read_text().splitlines()) == 61
+    Path("odd.csv").write_text(Path("t.csv").read_text() + "n,heavy,a,u\n")
+    code, _, err = run("impute", "a", "--data", "odd.csv", "--out", "whole.csv")
+    assert (code, err.endswith("correct such cells or leave them empty\n")) == (3, True)
+    _, _, err = run("train", "table", *options[2:], "--data", "odd.csv", "--out", "x")
+    assert "(--kind 'mass (g)=categories'), or ignore, or labels='mass (g)' (--labels 'mass " in err
+    conditional = ("--labels", "species", "--set", "conditional=true")
+    assert run("train", "table", *options, *conditional, "--out", "c")[0] == 0
+    assert run("sample", "c", "-n", 2, "--out", "s.csv")[0] == 0
+    head, *drawn = Path("s.csv").read_text().replace('"', "").split("\n")
+    assert head == "mass (g),city,species"
+    assert [row.rpartition(",")[2] for row in drawn] == ["u", "v", ""]
+    assert run("embed", "c", "--out", "z.csv")[0] == 0
+    assert Path("z.csv").read_text().replace('"', "").startswith("z0,species\n")
+
+
+def test_every_kind_of_column_is_in_the_help(run):
+    _, out, _ = run("train", "--help")
+    assert [kind for kind in KINDS if kind not in out] == []
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -186,7 +186,9 @@ def test_columns_by_name(caplog):
     assert "data: column 'b' left out" in caplog.text
     bare = Dataset(TABLE)
     assert by_name(bare, ("a", "b")) is bare
-    with pytest.raises(DataError, match="columns 'a', 'd', got none called 'd'; known: b, c"):
+    with pytest.raises(
+        DataError, match="columns 'a', 'd', got none called 'd'; it has 'a', 'b', 'c'"
+    ):
         by_name(table, ("a", "d"))
 
 

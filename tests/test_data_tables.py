@@ -32,6 +32,7 @@ def csv(tmp_path, text, name="t.csv"):
         "a\tb\r1\t2.5\r3\t-4",
         '\n"a" , b\n\n1, 2.5\n 3,-4\n\n\n',
         "\ufeffa,b\n1,2.5e0\n3,-4",
+        "'a'\t'b'\n1\t2.5\n3\t-4\n",
     ],
 )
 def test_csv_with_header(tmp_path, text):
@@ -307,6 +308,22 @@ def test_columns_by_name(tmp_path, caplog):
     assert read(table, columns=("a", "b.c")).x.tolist() == [[1, 2]]
     with pytest.raises(DataError, match="got none called 'weight'; did you mean wieght"):
         read(csv(tmp_path, "a,wieght\n1,2\n"), columns=("a", "weight"))
+    with pytest.raises(DataError, match="got none called 'weight'; it has 'a', 'size'"):
+        read(csv(tmp_path, "a,size\n1,2\n"), columns=("a", "weight"))
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+@pytest.mark.parametrize("labels", ["city", "odd"])
+def test_a_column_may_be_one_of_the_models_and_the_labels(tmp_path, labels, on_disk):
+    columns = {"city": ["u", "v", "v"], "a": [2.5, 4.0, 1.0], "odd": [0, 1, 1]}
+    rows = (",".join(map(str, row)) for row in zip(*columns.values(), strict=True))
+    how = {"labels": labels, "columns": tuple(columns), "on_disk": on_disk}
+    for path in (csv(tmp_path, "\n".join(["city,a,odd", *rows])), write(tmp_path, columns)):
+        data = read(path, **how).take(3)
+        assert data.x.tolist() == [[0, 2.5, 0], [1, 4, 1], [1, 1, 1]]
+        assert data.labels.tolist() == [0, 1, 1]
+        if not on_disk:
+            assert data.classes == (("u", "v") if labels == "city" else ("0", "1"))
 
 
 def test_csv_in_pieces_is_the_whole(tmp_path, monkeypatch):

@@ -58,12 +58,14 @@ def write_examples(
     titles: Sequence[str] = (),
     classes: np.ndarray | None = None,
     fields: Schema | None = None,
+    label: str | None = None,
 ) -> None:
     """Examples as .npy, .csv (a table), .png, .mid or .wav (melodies, one after the other).
 
     A picture shows all that is ``drawn``, by name one above the other, with ``titles`` above; a
     melody is heard after what stands above it.  A table is written as the ``fields`` of its data
-    are, and also has the names of the examples' ``classes``, if there are any, as a last column.
+    are, and also has the names of the examples' ``classes``, if there are any, as a last column of
+    the name ``label``.
     """
     rows = drawn or {"": values}
     if is_melodic(model) and (silent := int((values < FIRST).all(1).sum())):
@@ -76,7 +78,7 @@ def write_examples(
         columns = zip(fields, torch.from_numpy(values).unbind(1), strict=True)
         table: dict[str, Any] = {field.name: written(field, column) for field, column in columns}
         if classes is not None:
-            table["class" if "label" in table else "label"] = classes
+            _add_classes(table, classes, label)
         write_table(out, table)
     elif out.suffix == ".png":
         from lowerbound import plots
@@ -127,17 +129,29 @@ def expect_table(out: Path) -> None:
 
 
 def write_codes(
-    out: Path, codes: np.ndarray, labels: Tensor | None, classes: Sequence[str] | None
+    out: Path,
+    codes: np.ndarray,
+    labels: Tensor | None,
+    classes: Sequence[str] | None,
+    label: str | None = None,
 ) -> None:
-    """Latent codes as .npy, or as .csv with the names of their classes in a last column."""
+    """Latent codes as .npy, or as .csv with the names of their classes in a column ``label``."""
     if out.suffix == ".npy":
         write_array(out, codes)
         return
-    table = {f"z{i}": codes[:, i] for i in range(codes.shape[1])}
+    table: dict[str, Any] = {f"z{i}": codes[:, i] for i in range(codes.shape[1])}
     if labels is not None:
         numbers = labels.numpy()
-        table["label"] = np.asarray(classes)[numbers] if classes else numbers
+        _add_classes(table, np.asarray(classes)[numbers] if classes else numbers, label)
     write_table(out, table)
+
+
+def _add_classes(table: dict[str, Any], classes: np.ndarray, label: str | None) -> None:
+    """Class labels as a last column, of the name that theirs has in the data."""
+    name = label or "label"
+    while name in table:
+        name += "_"
+    table[name] = classes
 
 
 def write_array(out: Path, values: np.ndarray) -> None:

@@ -154,7 +154,7 @@ def sample(
         plots.save(beside(run.data("test"), drawn), out)
     else:
         told: Any = {"metre": run.metre, "classes": classes, "fields": run.fields}
-        write_examples(out, drawn, run.model, **told)
+        write_examples(out, drawn, run.model, **told, label=run.label)
     wrote(out, json, drawn)
 
 
@@ -176,11 +176,16 @@ def embed(
     """
     from lowerbound import evaluation
     from lowerbound.cli.exports import expect_codes, write_codes
+    from lowerbound.data import Dataset
+    from lowerbound.data.labels import label_column
     from lowerbound.runs import Run
 
     expect_codes(out)
     run = Run.open(folder, device, rereading)
     model, examples = run.model, run.streamed(split, data, labels)
     codes = watched("embedding", evaluation.embed, model, examples).numpy()
-    write_codes(out, codes, examples.labels, examples.classes)
+    label = run.label
+    if isinstance(examples, Dataset):
+        label = label_column(examples.labels_from)
+    write_codes(out, codes, examples.labels, examples.classes, label)
     wrote(out, json, codes)

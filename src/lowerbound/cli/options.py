@@ -36,7 +36,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[
     bool,
     typer.Option(
-        "--quiet", "-q", callback=hush, help="No bars and no notes: the result and errors alone."
+        "--quiet",
+        "-q",
+        callback=hush,
+        help="No bars and no notes: the result, warnings and errors alone.",
     ),
 ]
 

@@ -107,7 +107,7 @@ def rereading() -> Iterator[Callable[[int, int], None]]:
     """The same for the data of a run: what is left out was told as it was trained, and no more."""
     with checking() as advance:
         level = log.level
-        log.setLevel(logging.WARNING)
+        log.setLevel(logging.ERROR)
         try:
             yield advance
         finally:

@@ -75,8 +75,8 @@ def train(
         typer.Option(
             metavar="COLUMN=KIND",
             help="What a column of a table holds, of real, positive, unit, counts, binary, "
-            "ordinal, categories, dates (dates:%d/%m/%y), ignore; or a .json file of them. "
-            "Repeatable. [judged by its values]",
+            "ordinal, zero-inflated, categories, dates (dates:%d/%m/%y), ignore; or a .json file "
+            "of them. Repeatable. [judged by its values]",
         ),
     ] = None,
     crop: Annotated[

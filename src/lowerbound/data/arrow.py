@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,10 +52,12 @@ def table_raw(
     row_name: Callable[[int], str],
     *,
     kinds: Mapping[str, str] | None = None,
+    known: bool = False,
 ) -> Raw:
     """The columns of an Arrow table as numbers, and its column of class labels.
 
-    Nulls and NaN are missing; ``kinds`` are what was said of columns.
+    Nulls and NaN are missing; ``kinds`` are what was said of columns, and ``known`` is as
+    `not_numbers` has it.
 
     Raises:
         DataError: columns of other things, all of them in one message; or infinite numbers.
@@ -74,11 +77,11 @@ def table_raw(
         if names is not None:
             categories[name] = names
     if misfits:
-        raise not_numbers(where, misfits)
+        raise not_numbers(where, misfits, known=known)
     observed = ~np.isnan(values)
     nothing = bool(observed.all())
-    known = values if nothing else np.where(observed, values, 0.0)
-    check_finite(known, str(where), columns, row_name)
+    held = values if nothing else np.where(observed, values, 0.0)
+    check_finite(held, str(where), columns, row_name)
     classes = None if label is None else _labels(where, table[label], label, row_name)
     labels_from = None if label is None else f"column {label!r}"
     return Raw(
@@ -255,18 +258,25 @@ def is_number(type_: Any) -> bool:
     return re.match(r"u?int\d|halffloat|float|double|bool|decimal", str(type_)) is not None
 
 
-def not_numbers(path: Path | str, misfits: Sequence[Misfit]) -> DataError:
-    """The error for all columns of numbers that hold something else."""
+def not_numbers(path: Path | str, misfits: Sequence[Misfit], *, known: bool = False) -> DataError:
+    """The error for all columns of numbers that hold something else.
+
+    Of columns that a model is made for, their kind is ``known``, and none other can be told.
+    """
     first, *others = misfits
     more = ", ".join(f"{m.value!r} in column {m.column!r} in {m.place}" for m in others[:LISTED])
     left = f" and {len(others) - LISTED:,} others" if len(others) > LISTED else ""
     name = first.column
+    kind, label = shlex.quote(f"{name}=categories"), shlex.quote(name)
+    others_told = (
+        f", or say kinds={{{name!r}: 'categories'}} (--kind {kind}), or ignore, or "
+        f"labels={name!r} (--labels {label}) if it is the class of each row"
+    )
     return DataError(
         f"{path}: expected {first.wanted} in column {name!r}, got {first.value!r} in {first.place}"
         + (f"; likewise {more}{left}" if others else "")
-        + f"; correct such cells or leave them empty, or say kinds={{{name!r}: 'categories'}} "
-        f"(--kind {name}=categories), or ignore, or labels={name!r} (--labels {name}) if it is the "
-        "class of each row"
+        + "; correct such cells or leave them empty"
+        + ("" if known else others_told)
     )
 
 

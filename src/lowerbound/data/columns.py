@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.data.dataset import Data, Dataset
-from lowerbound.errors import DataError, near
+from lowerbound.errors import DataError, closest, near
 
 D = TypeVar("D", bound=Data)
 
@@ -32,7 +32,8 @@ def pick(where: Path | str, names: Sequence[str], wanted: Sequence[str]) -> list
         taken = set(wanted)
         others = [name for name in names if name not in taken]
         more = f" and {len(missing) - 1:,} others" if len(missing) > 1 else ""
-        hint = near(missing[0], others) if others else "it has no others"
+        close = bool(closest(missing[0], others))
+        hint = near(missing[0], others) if close else f"it has {quoted(names)}"
         raise DataError(
             f"{where}: expected the columns {quoted(wanted)}, got none called {missing[0]!r}"
             f"{more}; {hint}"

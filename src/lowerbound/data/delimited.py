@@ -10,11 +10,12 @@ import csv
 import itertools
 import logging
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -103,6 +104,7 @@ class CsvFile:
         columns: those of values.
         kinds: what was said of them.
         cells: how their cells are read, as `form_of` has it.
+        known: whether they are those of a model.
     """
 
     path: Path
@@ -111,6 +113,7 @@ class CsvFile:
     columns: tuple[str, ...]
     kinds: Mapping[str, str]
     cells: Mapping[str, str]
+    known: bool
 
     @classmethod
     def of(cls, path: Path, reading: Reading) -> CsvFile:
@@ -130,10 +133,10 @@ class CsvFile:
                 log.warning(
                     "%s: column %r holds dates of several formats, or whose day and month may be "
                     "either, and is taken for text; write them alike, or name their format with "
-                    "--kind %s=dates:%%d/%%m/%%Y",
-                    *(path.name, name, name),
+                    "--kind %s",
+                    *(path.name, name, quote(f"{name}=dates:%d/%m/%Y")),
                 )
-        return cls(path, layout, label, columns, kinds, cells)
+        return cls(path, layout, label, columns, kinds, cells, reading.columns is not None)
 
     @property
     def forms(self) -> dict[str, str]:
@@ -150,7 +153,11 @@ class CsvFile:
         start = 0
         for table in self.tables():
             named = partial(self.row_name, start)
-            raw = table_raw(self.path, table, self.label, self.columns, named, kinds=self.kinds)
+            raw = table_raw(
+                *(self.path, table, self.label, self.columns, named),
+                kinds=self.kinds,
+                known=self.known,
+            )
             yield replace(raw, forms=self.forms)
             start += len(raw.x)
 
@@ -166,7 +173,7 @@ class CsvFile:
             for name, form in self.cells.items()
         }
         if self.label is not None:
-            types[self.label] = pa.string()
+            types.setdefault(self.label, pa.string())
         layout = self.layout
         size = min(max(BLOCK_BYTES, BLOCK_ROWS * layout.longest), LARGEST_BLOCK)
         try:
@@ -192,7 +199,7 @@ class CsvFile:
                         table = table.set_column(table.column_names.index(name), name, column)
                     yield table
         except (pa.ArrowException, OSError) as error:
-            raise _explain(self.path, layout, self.cells, size, error) from None
+            raise _explain(self, size, error) from None
 
     def row_name(self, start: int, row: int) -> str:
         """The row of this number after ``start`` in words."""
@@ -219,6 +226,8 @@ def as_numbers(labels: np.ndarray) -> np.ndarray:
     Whole numbers in several styles, such as 007 and 7.0 or 1e5 and 10e4, stay text, since texts
     that differ may be different classes; those that int64 does not hold exactly stay decimals.
     """
+    if labels.dtype.kind != "U":
+        return labels
     names, place = np.unique(labels, return_inverse=True)
     texts = names.tolist()
     values = numbers([texts])[0]
@@ -251,8 +260,11 @@ def layout_of(path: Path, reading: Reading) -> Layout:
     rows = [[field.strip() for field in _fields(path, text, delimiter)] for text in below]
     rows = [row for row in rows if len(row) == len(first)]
     longest = max(map(len, [line, *below]))
-    quoted = line.count('"') == 2 * len(first) and not any('"' in text for text in below)
-    named = _is_header(path, first, rows, reading, quoted=quoted and bool(below))
+    single = _in_single_quotes(first) and not any(map(_in_single_quotes, rows))
+    if single:
+        first = tuple(field[1:-1] for field in first)
+    double = line.count('"') == 2 * len(first) and not any('"' in text for text in below)
+    named = _is_header(path, first, rows, reading, quoted=(single or double) and bool(below))
     return Layout(
         names=first if named else tuple(map(str, range(len(first)))),
         named=named,
@@ -261,6 +273,10 @@ def layout_of(path: Path, reading: Reading) -> Layout:
         rows=rows if named else [list(first), *rows],
         longest=longest,
     )
+
+
+def _in_single_quotes(fields: Sequence[str]) -> bool:
+    return all(len(field) > 2 and field[0] == field[-1] == "'" for field in fields)
 
 
 def _is_header(
@@ -352,10 +368,9 @@ def _line_of(path: Path, layout: Layout, row: int) -> int:
     return next(itertools.islice(rows, row, None))
 
 
-def _explain(
-    path: Path, layout: Layout, forms: Mapping[str, str], size: int, error: Exception
-) -> DataError:
+def _explain(file: CsvFile, size: int, error: Exception) -> DataError:
     """Which line or cells kept pyarrow from reading columns, in blocks of ``size`` bytes."""
+    path, layout = file.path, file.layout
     lines = (f"{line}\n" for number, line in _lines(path) if number > layout.skip)
     reader, end = csv.reader(lines, delimiter=layout.delimiter), layout.skip
     misfits: dict[str, Misfit] = {}
@@ -372,12 +387,12 @@ def _explain(
                 f"line {number}; check that line"
             )
         for name, field in zip(layout.names, fields, strict=False):
-            form, cell = forms.get(name, TEXT), field.strip()
+            form, cell = file.cells.get(name, TEXT), field.strip()
             if name not in misfits and cell not in MISSING and not fits(cell, form):
                 wanted = f"dates as {form}" if "%" in form else "numbers"
                 misfits[name] = Misfit(name, field[:SHOWN_CHARACTERS], f"line {number}", wanted)
     if misfits:
-        return not_numbers(path, list(misfits.values()))
+        return not_numbers(path, list(misfits.values()), known=file.known)
     return DataError(
         f"{path}: expected a table of numbers, got a file that is none ({brief(error)})"
     )

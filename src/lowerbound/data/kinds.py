@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import NamedTuple
 
 import numpy as np
@@ -196,8 +197,8 @@ def taken(where: str, columns: Sequence[str], lacks: Mapping[str, str | None]) -
         if found == NUMBERED:
             log.warning(
                 "%s: column %r has another whole number in each row; if these name the rows, leave "
-                "it out with kinds={%r: 'ignore'} (--kind %s=ignore)",
-                *(name, column, column, column),
+                "it out with kinds={%r: 'ignore'} (--kind %s)",
+                *(name, column, column, quote(f"{column}=ignore")),
             )
         elif found:
             why.setdefault(found, []).append(column)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Sequence
 from decimal import Decimal
 from numbers import Real
@@ -37,6 +38,16 @@ def number_labels(
     names, numbers = np.unique(joined, return_inverse=True)
     tensors = [torch.from_numpy(part.astype(np.int64)) for part in np.split(numbers, cuts)]
     return tensors, tuple(str(name) for name in names)
+
+
+def label_column(labels_from: str | None) -> str | None:
+    """The name of the column that class labels came from, see `Raw`; None where it was no column.
+
+    >>> label_column("column 'species'"), label_column("array 'y'")
+    ('species', None)
+    """
+    what, _, name = (labels_from or "").partition(" ")
+    return str(ast.literal_eval(name)) if what == "column" else None
 
 
 def _one_per_example(

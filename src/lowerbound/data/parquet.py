@@ -64,6 +64,7 @@ class ParquetFiles:
         label: the column of class labels, if any.
         columns: those of values.
         kinds: what was said of them.
+        known: whether they are those of a model.
         rows: how many each row group has.
         largest: bytes of the columns of the largest row group, as float64.
         packed: bytes of the largest row group, as it is kept.
@@ -77,6 +78,7 @@ class ParquetFiles:
         self, path: Path, reading: Reading, sources: Sequence[Shard | CsvFile] = ()
     ) -> None:
         self.where, self.kinds = str(path), reading.kinds
+        self.known = reading.columns is not None
         self.places: list[tuple[Path, int, int]] = []
         self.rows: list[int] = []
         self.largest = self.packed = 0
@@ -156,7 +158,9 @@ class ParquetFiles:
     ) -> Raw:
         source = self.sources[path]
         named = partial(source.row_name, start)
-        raw = table_raw(source.path, table, label, columns, named, kinds=self.kinds)
+        raw = table_raw(
+            *(source.path, table, label, columns, named), kinds=self.kinds, known=self.known
+        )
         return raw if source.forms is None else replace(raw, forms=source.forms)
 
     @contextmanager
@@ -174,7 +178,7 @@ class ParquetFiles:
 
 def _taken(file: Any, columns: tuple[str, ...], label: str | None) -> list[str] | None:
     """The columns to read; None for all, which is faster."""
-    taken = [*columns, *filter(None, [label])]
+    taken = list(dict.fromkeys([*columns, *filter(None, [label])]))
     return None if len(taken) == len(file.schema_arrow.names) else taken
 
 

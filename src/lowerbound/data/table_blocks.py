@@ -158,11 +158,14 @@ def _copied(found: CsvFile | ParquetFiles, reading: Reading, folder: Path) -> Pa
     reading = replace(reading, labels=found.label, columns=found.columns)
     if isinstance(found, CsvFile):
         _write(found.tables(), found.path, folder / "0.parquet")
-        return ParquetFiles(folder, reading, [found])
-    for i, path in enumerate(found.sources):
-        tables = found.tables(path, found.columns, found.label)
-        _write(tables, path, folder / f"{i:06}.parquet")
-    return ParquetFiles(folder, reading, [*found.sources.values()])
+        copies = ParquetFiles(folder, reading, [found])
+    else:
+        for i, path in enumerate(found.sources):
+            tables = found.tables(path, found.columns, found.label)
+            _write(tables, path, folder / f"{i:06}.parquet")
+        copies = ParquetFiles(folder, reading, [*found.sources.values()])
+    copies.known = found.known
+    return copies
 
 
 def _write(tables: Iterator[Any], source: Path, copy: Path) -> None:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -96,7 +97,7 @@ def with_commas(where: str, found: Mapping[str, str | None]) -> None:
         raise DataError(
             f"{where}: expected numbers with a decimal point and nothing between thousands, "
             f"got {shown}{more}; write them so, or say kinds={{{some[0][0]!r}: 'categories'}} "
-            f"(--kind {some[0][0]}=categories) where they are words"
+            f"(--kind {quote(f'{some[0][0]}=categories')}) where they are words"
         )
 
 
@@ -176,7 +177,9 @@ def choose(
     if label is not None and labels is None:
         log.info("%s: column %r is taken for the class labels", where, label)
     ignored = [name for name, kind in reading.kinds.items() if kind == "ignore"]
-    columns = tuple(name for name in names if name != label and name not in ignored)
+    columns = tuple(
+        name for name in names if (name != label or name in taken) and name not in ignored
+    )
     if reading.columns is not None:
         pick(path, columns, reading.columns)
         _refuse_repeated(path, names, (label, *reading.columns))

@@ -15,8 +15,9 @@ import pydantic
 import torch
 
 import lowerbound
-from lowerbound.data import Data, Splits, Stored, load
+from lowerbound.data import Data, Dataset, Splits, Stored, load
 from lowerbound.data.kinds import told_kinds
+from lowerbound.data.labels import label_column
 from lowerbound.data.reading import Options
 from lowerbound.data.stored import Progress
 from lowerbound.errors import ConfigurationError, DataError
@@ -99,7 +100,7 @@ class RunDescription(pydantic.BaseModel, frozen=True, extra="forbid"):
     """What ``run.json`` holds: what was asked for and, once training has begun, on what data.
 
     ``kinds`` and ``forms`` are those of a table's columns by name, as `data.kinds.told_kinds` has
-    them.
+    them; ``label`` is the column of class labels.
     """
 
     recipe: str
@@ -110,6 +111,7 @@ class RunDescription(pydantic.BaseModel, frozen=True, extra="forbid"):
     fingerprints: dict[str, str | None] = {}
     values: ValueRange | None = None
     classes: tuple[str, ...] | None = None
+    label: str | None = None
     columns: tuple[str, ...] | None = None
     kinds: dict[str, str] = {}
     forms: dict[str, str] = {}
@@ -151,11 +153,13 @@ class RunDescription(pydantic.BaseModel, frozen=True, extra="forbid"):
         train = splits.train
         kinds, forms = told_kinds(train)
         parts = {"train": train, "validation": splits.validation, "test": splits.test}
+        held = [part for part in parts.values() if isinstance(part, Dataset)]
         return self.model_copy(
             update={
                 "fingerprints": {name: part and part.fingerprint for name, part in parts.items()},
                 "values": ValueRange(kind=train.kind, scale=train.scale),
                 "classes": train.classes,
+                "label": next((label_column(part.labels_from) for part in held), None),
                 "columns": train.columns,
                 "kinds": kinds,
                 "forms": forms,

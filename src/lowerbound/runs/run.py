@@ -125,6 +125,11 @@ class Run:
         return self.description.source.metre if self.is_described else "4/4"
 
     @property
+    def label(self) -> str | None:
+        """The column of its class labels, where they are in one."""
+        return self.description.label if self.is_described else None
+
+    @property
     def history(self) -> list[Record]:
         """The records of training, one per epoch; none of a model that `fit` did not keep."""
         if not self.is_described and not (self.folder / METRICS_FILE).exists():
