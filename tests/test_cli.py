@@ -425,7 +425,7 @@ def test_diagnose_takes_what_fit_kept(run, tmp_path):
     assert run("diagnose", other, "--data", "digits")[0] == 0
     # Which of the digits it was trained on is not known: they are held out, all the same.
     encoder = ["kl-weight", "stated-variance", "kl-formula"]
-    missing = ["other-data", "reconstruction", *encoder, "overfitting"]
+    missing = ["other-data", "repeated-rows", "reconstruction", *encoder, "overfitting"]
     assert unanswered(other, "diagnosis-digits") == missing
 
 

@@ -29,7 +29,7 @@ IDS = [
     *(f"A{i}" for i in range(1, 14)),
     *(f"B{i}" for i in range(1, 4)),
     *(f"C{i}" for i in range(1, 7)),
-    *(f"D{i}" for i in range(1, 5)),
+    *(f"D{i}" for i in range(1, 6)),
     *(f"E{i}" for i in range(1, 8)),
     *(f"P{i}" for i in range(1, 5)),
 ]

@@ -414,7 +414,7 @@ def test_a_decoder_that_does_without_the_code_is_found_and_what_helps_is_said(is
         **hidden,
         batch_size=50,
         learning_rate=0.03,
-        epochs=25,
+        epochs=170 if is_told else 25,  # it is judged after 500 steps
         **{"objective.beta": 1},
     )
     objective = experiment.objective
