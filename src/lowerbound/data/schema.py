@@ -273,3 +273,8 @@ ALLOWED: dict[Kind, tuple[str, Callable[[Values], bool]]] = {
 """What the values of each kind are, in words, and whether given ones are."""
 
 Schema = tuple[Field, ...]
+
+
+def fields_of(schema: Schema) -> list[Field]:
+    """The field of each column of a table."""
+    return [field for field in schema for _ in range(field.size)]

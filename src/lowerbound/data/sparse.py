@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection
 
 import numpy as np
@@ -40,7 +39,7 @@ def dense(names: Collection[str], member: Callable[[str], np.ndarray], where: st
     if not whole or shape.shape != (2,) or shape.min() < 0:
         raise _damaged(where)
     rows, columns = (int(size) for size in shape)
-    check_array(math.prod((rows, columns)), data.dtype, where)
+    check_array(rows * columns, data.dtype, where)
     if layout != "coo":
         first = first.astype(np.int64)
         major = columns if layout == "csc" else rows

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Normal
 
 from lowerbound.data import Dataset
-from lowerbound.data.schema import levels_of
+from lowerbound.data.schema import fields_of, levels_of
 from lowerbound.diagnosis.association import associations
 from lowerbound.diagnosis.encoder import expect_settled
 from lowerbound.diagnosis.finding import Measured, NotChecked
@@ -96,8 +96,7 @@ def name_of(data: Dataset, i: int) -> str:
 
 def coded(data: Dataset) -> list[int]:
     """The columns that hold codes of categories."""
-    fields = (field for field in data.schema for _ in range(field.size))
-    return [i for i, field in enumerate(fields) if field.categories]
+    return [i for i, field in enumerate(fields_of(data.schema)) if field.categories]
 
 
 def known(trained: TrainedModel) -> Dataset:
@@ -105,23 +104,27 @@ def known(trained: TrainedModel) -> Dataset:
     return trained.held_out if trained.training is None else trained.training
 
 
+@once
+def levels(trained: TrainedModel) -> dict[int, tuple[float, ...]]:
+    """By column the numbers of `known` rows, where they are few and met often."""
+    return levels_of(known(trained).x.double())
+
+
 def few_values(trained: TrainedModel) -> Measured:
     """Columns of a few numbers, each met often, of which p(x|z) is a density."""
     model, x = modelled(trained), known(trained).x.double()
     dense = model.dense
-    levels = {dense[j]: each for j, each in levels_of(x[:, dense]).items()}
-    named = [f"{model.names[i]} ({len(each)} numbers)" for i, each in levels.items()]
-    worst = min(levels, key=lambda i: len(levels[i]), default=0)
+    few = {i: each for i, each in levels(trained).items() if i in dense}
+    named = [f"{model.names[i]} ({len(each)} numbers)" for i, each in few.items()]
+    worst = min(few, key=lambda i: len(few[i]), default=0)
     return Measured(
-        "" if levels else None,
-        few=len(levels),
+        "" if few else None,
+        few=len(few),
         dense=len(dense),
         named=several(named),
-        families=" and ".join(dict.fromkeys(model.families[i] for i in levels)),
+        families=" and ".join(dict.fromkeys(model.families[i] for i in few)),
         first=model.names[worst],
-        times={
-            f"{level:g}": (x[:, worst] == level).sum().item() for level in levels.get(worst, ())
-        },
+        times={f"{level:g}": (x[:, worst] == level).sum().item() for level in few.get(worst, ())},
     )
 
 
@@ -132,7 +135,7 @@ def frequent(trained: TrainedModel) -> dict[int, tuple[float, Estimate, float]]:
     A density gives any number none of the probability; families of counts are asked for that of 0.
     """
     model, x = modelled(trained), known(trained).x.double()
-    few, found = levels_of(x), {}
+    few, found = levels(trained), {}
     for i in (i for i in model.dense if i not in few):
         seen = x[~x[:, i].isnan(), i]
         values, times = seen.unique(return_counts=True)
@@ -194,7 +197,7 @@ def heavy_tails(trained: TrainedModel) -> Measured:
     if not normal:
         raise NotChecked("no-gaussian")
     expect_settled(trained)
-    others = {*levels_of(known(trained).x.double()), *inflated(trained)}
+    others = {*levels(trained), *inflated(trained)}
 
     def of(x: Tensor, context: Tensor | None) -> dict[str, Tensor]:
         p = trained.model.likelihood(trained.model.posterior(x, context).sample(), context)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.data import Data, Dataset
-from lowerbound.data.schema import ALLOWED, Values
+from lowerbound.data.schema import ALLOWED, Values, fields_of
 from lowerbound.errors import ConfigurationError, DataError
 from lowerbound.transforms import (
     Binary,
@@ -60,20 +60,18 @@ def check_support(likelihood: Any, transform: Any, data: Data) -> None:
 
 def _check_fields(likelihood: Any, transform: Any, data: Data) -> None:
     """As `check_support`, of each column of a table, in one pass where it is on disk."""
-    names = [repr(field.name) for field in data.schema for _ in range(field.size)]
+    names = [repr(field.name) for field in fields_of(data.schema)]
     fields = [
         (family, each, columns, expected(family, each))
         for family, each, columns in _fields(likelihood, transform)
     ]
-    fields = [f for f in fields if f[3] or isinstance(f[1], Levels) or _has_sides(f[0])]
+    fields = [f for f in fields if f[3] or _is_bounded(*f[:2])]
     found = [Values()] * len(fields)
     for x in _parts(data) if fields else ():
         for i, (family, each, columns, wanted) in enumerate(fields):
             values = x[:, list(columns)]
-            if isinstance(each, Levels):
-                _check_levels(each, values, columns, names, data.name)
-            if _has_sides(family):
-                _check_side(each, values, columns, names, data.name)
+            if _is_bounded(family, each):
+                _check_known(each, values, columns, names, data.name)
             if wanted:
                 found[i] |= Values.of(values)
     for of_all, (family, each, columns, wanted) in zip(found, fields, strict=True):
@@ -84,8 +82,9 @@ def _check_fields(likelihood: Any, transform: Any, data: Data) -> None:
                 _check(family, each, of_one, f"{data.name}, column {name}")
 
 
-def _has_sides(family: Any) -> bool:
-    return bool(getattr(family, "positive", False))
+def _is_bounded(family: Any, transform: Any) -> bool:
+    """Whether ``transform`` makes negative numbers of values to which the family gives none."""
+    return isinstance(transform, Levels) or bool(getattr(family, "positive", False))
 
 
 def _parts(data: Data) -> Iterator[Tensor]:
@@ -97,31 +96,26 @@ def _parts(data: Data) -> Iterator[Tensor]:
         yield x
 
 
-def _check_levels(
-    transform: Levels, x: Tensor, columns: tuple[int, ...], names: list[str], where: str
+def _check_known(
+    transform: Levels | FromSpike,
+    x: Tensor,
+    columns: tuple[int, ...],
+    names: list[str],
+    where: str,
 ) -> None:
-    """Raises DataError: a value x in one of the ``columns`` is none of its levels."""
-    unseen = transform(x) < 0
-    for j in unseen.any(0).nonzero().flatten().tolist():
-        i, levels = columns[j], ", ".join(f"{level:g}" for level in transform.levels[j])
+    """Raises DataError: a value x in one of the ``columns`` is none that the model was made for."""
+    unknown = transform(x) < 0
+    for j in unknown.any(0).nonzero().flatten().tolist():
+        if isinstance(transform, Levels):
+            wanted = f"one of {', '.join(f'{level:g}' for level in transform.levels[j])}"
+            others = "real numbers or counts"
+        else:
+            side = "at least" if transform.signs[j] > 0 else "at most"
+            wanted, others = f"numbers of {side} {transform.spikes[j]:g}", "real numbers"
         raise DataError(
-            f"{where}, column {names[i]}: expected one of {levels}, as the model was made for, "
-            f"got {x[unseen[:, j], j][0].item():g}; leave such rows out, or train with that "
-            "column as one of real numbers or counts"
-        )
-
-
-def _check_side(
-    transform: FromSpike, x: Tensor, columns: tuple[int, ...], names: list[str], where: str
-) -> None:
-    """Raises DataError: a value x in one of the ``columns`` is on the wrong side of its spike."""
-    beyond = transform(x) < 0
-    for j in beyond.any(0).nonzero().flatten().tolist():
-        i, side = columns[j], "at least" if transform.signs[j] > 0 else "at most"
-        raise DataError(
-            f"{where}, column {names[i]}: expected numbers of {side} {transform.spikes[j]:g}, "
-            f"as the model was made for, got {x[beyond[:, j], j][0].item():g}; leave such "
-            "rows out, or train with that column as one of real numbers"
+            f"{where}, column {names[columns[j]]}: expected {wanted}, as the model was made for, "
+            f"got {x[unknown[:, j], j][0].item():g}; leave such rows out, or train with that "
+            f"column as one of {others}"
         )
 
 

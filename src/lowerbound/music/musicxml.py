@@ -114,7 +114,6 @@ def _metres(part: Any) -> Iterator[Metre]:
         if signature is not None:
             beats, unit = signature.numerator, signature.denominator
         following = Metre(start, beats, unit)
-        on_grid = following.name == current.name and not (start - current.start) % current.bar
-        if i == 0 or not on_grid:
+        if i == 0 or not current.continues(following):
             yield following
             current = following

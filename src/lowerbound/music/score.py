@@ -66,6 +66,10 @@ class Metre:
         """A bar's length, in sixteenths."""
         return self.beats * 4 * PER_QUARTER / self.unit
 
+    def continues(self, later: Metre) -> bool:
+        """Whether a ``later`` one is the same, said again where a bar begins."""
+        return later.name == self.name and not (later.start - self.start) % self.bar
+
 
 @dataclass(frozen=True)
 class Score:
@@ -135,10 +139,7 @@ def _metres(signatures: list[tuple[float, int, int]]) -> Iterator[Metre]:
     latest = {signature[0]: Metre(*signature) for signature in by_start}
     for following in latest.values():
         if following.start > current.start:
-            if (
-                following.name == current.name
-                and not (following.start - current.start) % current.bar
-            ):
+            if current.continues(following):
                 continue
             yield current
         current = following

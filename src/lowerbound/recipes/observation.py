@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lowerbound.data import Data
+from lowerbound.data.schema import fields_of
 from lowerbound.errors import ConfigurationError
 from lowerbound.likelihoods import TAKES
 from lowerbound.networks import FieldInputs, Given, LogCounts
@@ -162,7 +163,7 @@ def _observe_fields(data: Data, real: Part) -> Observation:
             f"expected a table of fields where values are missing or of several kinds, got "
             f"{data.name} of shape {data.shape}"
         )
-    fields = [field for field in data.schema for _ in range(field.size)]
+    fields = fields_of(data.schema)
     mean, variance = data.moments.mean, data.moments.variance()
     groups: dict[tuple[str, Any, float, int], list[int]] = {}
     for i, field in enumerate(fields):

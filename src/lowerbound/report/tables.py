@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from lowerbound import plots
 from lowerbound.data import Dataset
-from lowerbound.data.schema import Field, Schema
+from lowerbound.data.schema import Field, Schema, fields_of
 from lowerbound.plots.columns import PANELS
 from lowerbound.plots.style import minus, number
 from lowerbound.report.outcome import Outcome
@@ -55,11 +55,6 @@ def beside(data: Dataset, drawn: np.ndarray) -> Figure:
     rows = Rows(x, x, drawn.astype(np.float64), None, None, coded)
     columns = data.columns or [f"x[{i}]" for i in range(x.shape[1])]
     return marginals_of(rows, columns, data.schema, most=PANELS)[0]
-
-
-def fields_of(schema: Schema) -> list[Field]:
-    """The field of each column."""
-    return [field for field in schema for _ in range(field.size)]
 
 
 def told(columns: Sequence[str], schema: Schema) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, Protocol
 import torch
 from torch import Tensor
 
+from lowerbound.errors import ConfigurationError
 from lowerbound.parts import part
 
 Output = Literal[
@@ -34,6 +35,21 @@ class Values(Protocol):
     @property
     def moments(self) -> Any:
         """Their mean and variance; see `data.moments`."""
+
+
+def levels_told(values: Any, kind: str, transform: str) -> tuple[Any, ...]:
+    """The ``levels`` of each of the columns ``values``, which the ``transform`` is made of.
+
+    Raises:
+        ConfigurationError: some have none, as they are of another kind than ``kind``.
+    """
+    levels = getattr(values, "levels", ())
+    if not levels or not all(levels):
+        raise ConfigurationError(
+            f"expected columns of kind {kind} for the transform {transform}, got {values.kind} "
+            f"ones in {values.name}; leave the transform to likelihood=auto"
+        )
+    return tuple(levels)
 
 
 def floating(x: Tensor) -> Tensor:

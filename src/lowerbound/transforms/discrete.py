@@ -13,7 +13,7 @@ from torch import Tensor
 from lowerbound.errors import ConfigurationError
 from lowerbound.lazy import lazy
 from lowerbound.parts import Finite, part
-from lowerbound.transforms.base import Identity, Output, Transform, floating
+from lowerbound.transforms.base import Identity, Output, Transform, floating, levels_told
 
 SAME = 1e-3  # of the least distance between two levels
 
@@ -58,13 +58,7 @@ class Levels(Transform):
         Raises:
             ConfigurationError: they have none.
         """
-        levels = getattr(values, "levels", ())
-        if not all(levels) or not levels:
-            raise ConfigurationError(
-                f"expected columns of kind ordinal for the transform Levels, got {values.kind} "
-                f"ones in {values.name}; leave the transform to likelihood=auto"
-            )
-        return cls(levels)
+        return cls(levels_told(values, "ordinal", cls.__name__))
 
     def __post_init__(self) -> None:
         if len({len(each) for each in self.levels}) != 1 or not all(

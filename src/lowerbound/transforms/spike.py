@@ -13,7 +13,7 @@ from torch import Tensor
 from lowerbound.errors import ConfigurationError
 from lowerbound.lazy import lazy
 from lowerbound.parts import Finite, part
-from lowerbound.transforms.base import Output, Transform, floating
+from lowerbound.transforms.base import Output, Transform, floating, levels_told
 
 
 @part
@@ -37,12 +37,7 @@ class FromSpike(Transform):
         Raises:
             ConfigurationError: they have none.
         """
-        levels = getattr(values, "levels", ())
-        if not levels or not all(levels):
-            raise ConfigurationError(
-                f"expected columns of kind zero-inflated for the transform FromSpike, got "
-                f"{values.kind} ones in {values.name}; leave the transform to likelihood=auto"
-            )
+        levels = levels_told(values, "zero-inflated", cls.__name__)
         spikes = tuple(next(level for level in each if math.isfinite(level)) for each in levels)
         return cls(spikes, tuple(-1 if each[0] == -math.inf else 1 for each in levels))
 
