@@ -42,7 +42,7 @@ LAYERS = [
     ["training", "outliers"],
     ["recipes"],
     ["runs", "diagnosis", "sklearn"],
-    ["report"],
+    ["report", "service"],
     ["cli"],
     ["__main__"],
 ]

@@ -13,7 +13,7 @@ from lowerbound.outliers.columns import (
     explain,
     explains,
 )
-from lowerbound.outliers.detection import Detection, chosen, conformal, detect
+from lowerbound.outliers.detection import Calibration, Detection, chosen, conformal, detect
 from lowerbound.outliers.draws import (
     disagreement,
     entropy,
@@ -29,6 +29,7 @@ from lowerbound.outliers.separation import Interval, Separation, auroc, separati
 __all__ = [
     "SCORES",
     "TRIVIAL",
+    "Calibration",
     "ColumnScore",
     "Costs",
     "Detection",

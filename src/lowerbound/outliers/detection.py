@@ -74,6 +74,43 @@ class Detection(Figures):
         return "\n".join(lines)
 
 
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """What examples are compared with.
+
+    Attributes:
+        inliers: held-out examples, against which p-values are.
+        train: training examples, to which scores are fitted.
+    """
+
+    inliers: Measures
+    train: Measures
+
+    @classmethod
+    def of(
+        cls,
+        model: VAE,
+        inliers: Any,
+        train: Any = None,
+        *,
+        samples: int = 100,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> Calibration:
+        """By the examples that belong; the arguments are as in `detect`."""
+        inliers = model.expect(held_out(inliers, least=1))
+        if train is None:
+            numbers = torch.arange(len(inliers))
+            train, inliers = (inliers.subset(numbers[i::2]) for i in (0, 1))
+        else:
+            train = model.expect(some_of(held_out(train)))
+        return cls(*(Measures(model, data, samples, seed, progress) for data in (inliers, train)))
+
+    def p_values(self, name: str, scores: Float[Tensor, " n"]) -> Tensor:
+        """Those of ``scores`` called ``name``, see `conformal`."""
+        return conformal(scores, score(name, self.inliers, self.train))
+
+
 def detect(
     model: VAE,
     data: Any,
@@ -113,11 +150,8 @@ def detect(
     names = chosen(model, scores)
     data, inliers = (model.expect(held_out(given, least=1)) for given in (data, inliers))
     check_rate(rate, len(inliers) // (2 if train is None else 1))
-    if train is None:
-        numbers = torch.arange(len(inliers))
-        train, inliers = (inliers.subset(numbers[i::2]) for i in (0, 1))
-    else:
-        train = model.expect(some_of(held_out(train)))
+    how: Any = {"samples": samples, "seed": seed, "progress": progress}
+    calibration = Calibration.of(model, inliers, train, **how)
     if outlier is not None:
         outlier = torch.as_tensor(outlier).bool().cpu()
         if len(outlier) != len(data):
@@ -130,20 +164,16 @@ def detect(
                 f"expected outliers and others, got {'only' if outlier.all() else 'no'} outliers; "
                 "leave out which they are"
             )
-    x, calibration, reference = (
-        Measures(model, given, samples, seed, progress) for given in (data, inliers, train)
-    )
-    found, p_values = {}, {}
-    for name in names:
-        found[name] = score(name, x, reference)
-        p_values[name] = conformal(found[name], score(name, calibration, reference))
+    x = Measures(model, data, **how)
+    found = {name: score(name, x, calibration.train) for name in names}
+    p_values = {name: calibration.p_values(name, values) for name, values in found.items()}
     told = None
     if outlier is not None:
         told = {
             name: separation(values[~outlier], values[outlier], seed=seed)
             for name, values in found.items()
         }
-    return Detection(len(inliers), rate, found, p_values, told)
+    return Detection(len(calibration.inliers.data), rate, found, p_values, told)
 
 
 def conformal(scores: Float[Tensor, " n"], calibration: Float[Tensor, " m"]) -> Tensor:

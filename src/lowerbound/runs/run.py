@@ -16,6 +16,7 @@ from torch import Tensor
 from lowerbound import storage
 from lowerbound.context import Labels
 from lowerbound.data import Data, Dataset, Splits, Stored, read
+from lowerbound.data.columns import D
 from lowerbound.data.formats import is_large, options_of
 from lowerbound.data.reading import Options
 from lowerbound.data.schema import Field, Schema
@@ -186,7 +187,7 @@ class Run:
             )
         return data
 
-    def held_out(self, besides: Dataset) -> Dataset:
+    def held_out(self, besides: Dataset | None = None) -> Dataset:
         """The test split, or the validation split where that is ``besides`` or there is none.
 
         Raises:
@@ -194,11 +195,12 @@ class Run:
         """
         known = self.description.fingerprints if self.is_described else {}
         for split in ("test", "validation"):
-            if known.get(split) not in (None, besides.fingerprint):
+            if known.get(split) not in (None, besides and besides.fingerprint):
                 return self.data(split)
         raise DataError(
             "expected a run with test or validation data that others can be compared with, got "
-            f"none but {besides.name}; name held-out examples that belong with --inliers"
+            f"none{f' but {besides.name}' if besides else ''}; name held-out examples that belong "
+            "with --inliers"
         )
 
     def other(self, source: str, labels: str | None = None) -> Dataset:
@@ -230,6 +232,14 @@ class Run:
             data = read(source, columns=columns, **how)
         if columns is not None and data.columns is None:
             log.info("%s: its columns have no names, and are taken in the model's order", source)
+        return self.expect(data, source)
+
+    def expect(self, data: D, source: str) -> D:
+        """``data``, read from ``source``, with the run's columns and classes, by their names.
+
+        Raises:
+            DataError: as in `other`.
+        """
         data = self.model.by_name(data)
         self.expect_shape(data, source)
         if self.is_described and self.description.values is not None and data.kind != "tokens":

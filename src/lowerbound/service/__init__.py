@@ -1,0 +1,1 @@
+"""What can be asked of a trained model: as functions of plain arrays, and over HTTP."""
