@@ -124,11 +124,6 @@ def processor() -> str:
     return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "?")
 
 
-def multiplies_bfloat16() -> bool:
-    """Whether the processor does, rather than in float32 and then rounding."""
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-
-
 def machine() -> dict[str, Any]:
     """Where it ran."""
     return {

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import harness
 import numpy as np
+import torch
 from harness import Contender, interleaved, median_ratio
+
+from lowerbound.devices import multiplies_bfloat16
 
 OURS, COMPILED = "lowerbound, fit", "lowerbound, fit compiled"
 USERS, BOUND = "lowerbound train", "matrix products alone"
@@ -59,7 +62,7 @@ def main() -> None:
     for task in told.tasks:
         arguments, share = TASKS[task]
         contenders = [*OWN[:-1], *PEERS, OWN[-1]]
-        if harness.multiplies_bfloat16():
+        if multiplies_bfloat16(torch.device("cpu")):
             contenders += BFLOAT16
         if told.quick:
             contenders = [one for one in OWN if one.name != COMPILED]

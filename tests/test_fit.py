@@ -390,6 +390,22 @@ def test_mixed_precision_trains():
     assert history[-1]["train"]["bound"] > history[0]["train"]["bound"]
 
 
+@pytest.mark.parametrize(("multiplies", "precision"), [(True, "bfloat16"), (False, "float32")])
+def test_automatic_precision_is_that_of_the_hardware_where_the_run_was_begun(
+    multiplies, precision, tmp_path, monkeypatch
+):
+    """Its bits are those of the same precision, told; resumed elsewhere, it goes on as it began."""
+    x, told, ended = data(), model(), model()
+    fit(told, x, training=quick(precision=precision), callbacks=[])
+    hardware = "lowerbound.training.state.multiplies_bfloat16"
+    monkeypatch.setattr(hardware, lambda device: multiplies)
+    fit(model(), x, training=quick(epochs=1, precision="auto"), out=tmp_path, callbacks=[])
+    monkeypatch.setattr(hardware, lambda device: not multiplies)
+    longer = quick(precision="auto")
+    fit(ended, x, training=longer, out=tmp_path, resume=True, callbacks=[])
+    assert torch.equal(parameters(ended), parameters(told))
+
+
 def test_tensorboard_gets_every_term(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

@@ -26,3 +26,12 @@ def choose(device: str | torch.device | None, index: int = 0) -> torch.device:
             f"use {'cuda or ' if torch.cuda.is_available() else ''}cpu"
         ) from None
     return chosen
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether its matrix products are of bfloat16 itself, rather than of float32, rounded."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and (
+        torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pydantic
 import safetensors
@@ -15,7 +15,7 @@ from lowerbound.errors import StorageError, brief
 from lowerbound.files import hash_tensors, parse_json, to_json, validated, write_atomic
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
-FORMAT = 4
+FORMAT = 5
 
 
 class Saved(TypedDict):
@@ -24,6 +24,7 @@ class Saved(TypedDict):
     format: int
     step: pydantic.NonNegativeInt
     compiled: bool
+    precision: Literal["float32", "bfloat16"]
     seconds: pydantic.NonNegativeFloat
     sums: dict[str, pydantic.FiniteFloat]
     history: list[dict[str, Any]]

@@ -67,7 +67,7 @@ class CompiledStep:
         self.epoch = -1
         objective, self.schedules = _held(terms.objective)
         self.terms = TermsOf(terms.model, objective)
-        eager = trial(terms, training, batch)
+        eager = trial(terms, state, batch)
         ours = {id(p) for p in state.optimizer.parameters}
         parameters = {n: p for n, p in terms.named_parameters() if id(p) in ours}
         parameters = {n: p for n, p in parameters.items() if n in eager.gradients}
@@ -153,7 +153,7 @@ class CompiledStep:
         """Refuse a compiled step that does not do what an eager one does."""
         loss, gradients, buffers = self.trial(self.batch)
         self.trial(self.batch)  # is refused where the step itself has changed the model
-        close = CLOSE[self.training.precision]
+        close = CLOSE[self.state.precision]
         near = abs(loss - eager.loss) <= close * abs(eager.loss) + 1e-4
         if not near and (math.isfinite(loss) or math.isfinite(eager.loss)):
             raise CannotCompile(f"compiled, the loss was {loss:.6g} instead of {eager.loss:.6g}")
@@ -170,7 +170,7 @@ class CompiledStep:
         """The whole step as a function of tensors."""
         from torch.func import functional_call, grad_and_value
 
-        terms, training, are_scales = self.terms, self.training, self.are_scales
+        terms, state, training, are_scales = self.terms, self.state, self.training, self.are_scales
         device = self.batch.x.device
 
         def loss(
@@ -181,7 +181,7 @@ class CompiledStep:
             time: Tensor,
         ) -> tuple[Tensor, tuple[Tensor, dict[str, Tensor]]]:
             changed = {name: b.clone() for name, b in buffers.items()}
-            with mixed(training, device):
+            with mixed(state, device):
                 found = functional_call(terms, {**weights, **changed}, (x, labels, time))
             return -found.objective.mean(), (totals(found), changed)
 

@@ -148,7 +148,7 @@ class _Run:
             )
         sampling = Sampling.of(model, training, train, self.steps)
         self.state = State(model, training, sampling)
-        self.eager = EagerStep(self.parallel, self.state, training, self._share)
+        self.eager = EagerStep(self.parallel, self.state, self._share)
         self.take: Step = self.eager
         self.saved_at, self.threads = time.monotonic(), torch.get_num_threads()
 
@@ -274,7 +274,7 @@ class _Run:
         self.model.eval()
         # Without gradients more fits into memory than in a step of training.
         size = min(VALIDATION_BATCH, VALIDATION_BATCHES * self.training.batch_size)
-        with torch.no_grad(), self.state.averaged(), mixed(self.training, self.device):
+        with torch.no_grad(), self.state.averaged(), mixed(self.state, self.device):
             for i, batch in enumerate(data.batches(size)):
                 noise = Stream.VALIDATION
                 streams.seed_noise(self.device, self.training.seed, noise, epoch, i, rank)

@@ -103,7 +103,7 @@ class Pace:
             if compiled is not None:
                 loss, gradients, buffers = compiled.trial(batch)
                 return [torch.tensor(loss), *gradients, *buffers]
-            eager = trial(self.terms, self.training, batch)
+            eager = trial(self.terms, self.state, batch)
             return [*eager.gradients.values(), *eager.buffers.values()]
 
         def same(count: int) -> bool:

@@ -35,7 +35,9 @@ class Training:
             None trains to the end and keeps the last.
         ema: decay of the exponential average of weights that is validated and kept, such as 0.999;
             None keeps the weights themselves.
-        precision: ``"bfloat16"`` runs the networks in mixed precision.
+        precision: ``"bfloat16"`` runs the networks in mixed precision; weights, densities and the
+            optimiser stay in float32.  ``"auto"`` does so where the hardware multiplies bfloat16
+            itself, which is decided before the first step.
         compile: whether to compile a step as a whole, which takes some 10 to 20 seconds before the
             first, and a few once the same was compiled before; ``"auto"`` compiles on a processor
             where 10,000 steps or more are planned.  A step that cannot be compiled, or of several
@@ -55,7 +57,7 @@ class Training:
     clip_norm: Annotated[float, pydantic.Field(gt=0)] | None = None
     patience: Size | None = None
     ema: Annotated[float, pydantic.Field(gt=0, lt=1)] | None = None
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
     compile: Literal["auto", True, False] = "auto"
     seed: Annotated[int, pydantic.Field(ge=0, le=2**63 - 1)] = 0
     sampler: SGHMC | None = None

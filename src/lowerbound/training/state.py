@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from lowerbound import storage
+from lowerbound.devices import multiplies_bfloat16
 from lowerbound.errors import ConfigurationError
 from lowerbound.likelihoods.base import Likelihood
 from lowerbound.training import checkpoint, history
@@ -23,8 +24,8 @@ from lowerbound.training.settings import Training
 class State:
     """``step`` counts updates; ``sums`` are those of the terms in the epoch so far.
 
-    ``compiled`` is whether steps are compiled, None before that is decided.  What ``sampling``
-    samples is not the optimiser's.
+    ``precision`` is that of the networks; ``compiled`` whether steps are compiled, None before that
+    is decided.  What ``sampling`` samples is not the optimiser's.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class State:
         self.optimizer = Adam(trained, training.weight_decay, scales)
         self.average = None if training.ema is None else WeightAverage(model, training.ema)
         self.step = 0
+        self.precision = _precision(training, next(model.parameters()).device)
         self.compiled: bool | None = None
         self.seconds = 0.0
         self.sums: dict[str, Tensor] = {}
@@ -81,6 +83,7 @@ class State:
         state = {
             "step": self.step,
             "compiled": bool(self.compiled),
+            "precision": self.precision,
             "seconds": self.seconds,
             "sums": sums,
             "history": self.history,
@@ -122,7 +125,7 @@ class State:
             self.sampling.chain.restore(tensors["chain"])
             self.sampling.restore(tensors.get("draws", {}))
         self.step, self.seconds = state["step"], state["seconds"]
-        self.compiled = state["compiled"]
+        self.compiled, self.precision = state["compiled"], state["precision"]
         self.history = history.checked(path, state["history"])
         self.sums = {
             name: torch.tensor(value if first else 0.0, dtype=torch.float64, device=device)
@@ -140,6 +143,12 @@ class State:
             "chain": {} if sampling is None else sampling.chain.state(),
             "draws": {} if sampling is None else sampling.state(),
         }
+
+
+def _precision(training: Training, device: torch.device) -> Literal["float32", "bfloat16"]:
+    if training.precision != "auto":
+        return training.precision
+    return "bfloat16" if multiplies_bfloat16(device) else "float32"
 
 
 def _difference(before: Any, now: Any) -> str:

@@ -19,7 +19,6 @@ from lowerbound.data import Batch
 from lowerbound.errors import brief
 from lowerbound.objectives import Objective, Terms
 from lowerbound.streams import Stream
-from lowerbound.training.settings import Training
 from lowerbound.training.state import State
 from lowerbound.vae import VAE
 
@@ -40,9 +39,9 @@ class TermsOf(nn.Module):
         return self.objective(self.model, x, context, time)  # type: ignore[arg-type]
 
 
-def mixed(training: Training, device: torch.device) -> AbstractContextManager[None]:
-    """Within, networks run in the precision of ``training``."""
-    if training.precision == "float32":
+def mixed(state: State, device: torch.device) -> AbstractContextManager[None]:
+    """Within, networks run in the precision of the run."""
+    if state.precision == "float32":
         return nullcontext()
     return torch.autocast(device.type, torch.bfloat16)
 
@@ -60,15 +59,13 @@ class EagerStep:
     multiplied.
     """
 
-    def __init__(
-        self, terms: nn.Module, state: State, training: Training, share: Callable[[], float]
-    ) -> None:
-        self.terms, self.state, self.training, self.share = terms, state, training, share
+    def __init__(self, terms: nn.Module, state: State, share: Callable[[], float]) -> None:
+        self.terms, self.state, self.share = terms, state, share
 
     def __call__(
         self, batch: Batch, time: float, learning_rate: float, sums: dict[str, Tensor]
     ) -> float:
-        with mixed(self.training, batch.x.device):
+        with mixed(self.state, batch.x.device):
             terms = self.terms(*batch, time)
         loss = -terms.objective.sum() * self.share()
         add(sums, terms)
@@ -94,7 +91,7 @@ class Trial(NamedTuple):
     buffers: dict[str, Tensor]
 
 
-def trial(terms: TermsOf, training: Training, batch: Batch) -> Trial:
+def trial(terms: TermsOf, state: State, batch: Batch) -> Trial:
     """What a step at the end of training would do, with noise that is always the same.
 
     The model, and all random numbers, stay as they are.
@@ -108,12 +105,12 @@ def trial(terms: TermsOf, training: Training, batch: Batch) -> Trial:
         raise CannotCompile(f"the model cannot be copied ({brief(error)})") from error
     before = {name: (buffer, buffer.clone()) for name, buffer in twin.named_buffers()}
     with undisturbed(batch.x.device):
-        with mixed(training, batch.x.device):
+        with mixed(state, batch.x.device):
             found = twin(*batch, math.inf)
         loss = -found.objective.mean()
         loss.backward()
-    if training.clip_norm is not None:
-        nn.utils.clip_grad_norm_(twin.parameters(), training.clip_norm)
+    if state.clip_norm is not None:
+        nn.utils.clip_grad_norm_(twin.parameters(), state.clip_norm)
     after = dict(twin.named_buffers())
     if any(after.get(name) is not buffer for name, (buffer, _) in before.items()):
         raise CannotCompile("it puts new buffers in place of old; change them in place")
