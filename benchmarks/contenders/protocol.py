@@ -37,7 +37,7 @@ def task(argv=None):
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--schedule", choices=["constant", "cosine"], default="constant")
     parser.add_argument("--warmup", type=float, default=0.0, help="epochs of linear rise")
-    parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
+    parser.add_argument("--precision", choices=["float32", "bfloat16", "auto"], default="float32")
     parser.add_argument("--compile", default="auto", help="lowerbound's own setting")
     parser.add_argument("--average", type=float, help="decay of an average of the weights")
     return parser.parse_args(argv)
