@@ -35,7 +35,7 @@ LAYERS = [
         "networks",
     ],
     ["distributions"],
-    ["context", "priors", "posteriors", "likelihoods", "weight_draws"],
+    ["context", "covariates", "priors", "posteriors", "likelihoods", "weight_draws"],
     ["vae"],
     ["objectives", "walks"],
     ["storage", "evaluation", "compression", "reproduction"],
@@ -50,7 +50,7 @@ LEVEL = {name: i for i, names in enumerate(LAYERS) for name in names}
 PUBLIC = {
     "Autoregressive", "Bernoulli", "BernoulliDraw", "BetaBinomial", "BidirectionalLSTM",
     "Binarise", "Binary", "BottomUpPosterior", "Categorical", "ConditionalGaussian",
-    "Conductor", "ContinuousBernoulli", "Convolutional", "Counts", "Cyclical",
+    "Conductor", "ContinuousBernoulli", "Convolutional", "Counts", "Covariates", "Cyclical",
     "Deconvolutional", "Dequantise", "Deterministic", "DiagonalGaussian", "DiscretisedLogistic",
     "ELBO", "EmbeddedMLP", "Evaluation", "Exponential", "Finding", "FlowPosterior", "FlowPrior",
     "FullGaussian", "Gaussian", "GaussianMixture", "GaussianNoise", "Heterogeneous",

@@ -19,6 +19,7 @@ from lowerbound.context import Labels as Labels
 from lowerbound.corruptions import BernoulliDraw as BernoulliDraw
 from lowerbound.corruptions import GaussianNoise as GaussianNoise
 from lowerbound.corruptions import Masking as Masking
+from lowerbound.covariates import Covariates as Covariates
 from lowerbound.diagnosis import Finding as Finding
 from lowerbound.diagnosis import diagnose as diagnose
 from lowerbound.diagnosis import diagnose_draws as diagnose_draws

@@ -1,7 +1,9 @@
-"""Context: what a conditional model knows besides x."""
+"""Context: what a conditional model knows besides x; class labels."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -19,8 +21,37 @@ from lowerbound.parts import Size, part
 Names = Annotated[tuple[str, ...], pydantic.Field(min_length=1)]
 
 
+class Known(nn.Module):
+    """A context by names: from class labels or covariates to features, (batch, width).
+
+    Attributes:
+        what: it takes, in words.
+        remedy: what to do where there are none.
+    """
+
+    remedy: str
+
+    @property
+    @abstractmethod
+    def what(self) -> str:
+        """See above."""
+
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """The number of features."""
+
+    @abstractmethod
+    def expect(self, data: D) -> D:
+        """``data``, what this takes of them numbered by its names."""
+
+    @abstractmethod
+    def numbers(self, context: Any) -> Any:
+        """``context``, in whatever form, as the numbers that this takes."""
+
+
 @part
-class Labels(nn.Module):
+class Labels(Known):
     """Class labels 0 … K − 1, (batch,), to one-hot features (batch, K).
 
     Args:
@@ -35,6 +66,8 @@ class Labels(nn.Module):
             [1., 0.]])
     """
 
+    what, remedy = "class labels", "pass context= (--labels)"
+
     def __init__(self, classes: Size | Names) -> None:
         super().__init__()
         self._given = classes
@@ -43,6 +76,11 @@ class Labels(nn.Module):
             raise ConfigurationError(
                 f"expected classes of different names, got {quoted(classes)}; rename them"
             )
+
+    @property
+    def width(self) -> int:
+        """K."""
+        return self.classes
 
     @lazy
     def names(self) -> tuple[str, ...]:
@@ -119,6 +157,24 @@ class Labels(nn.Module):
                 f"expected class labels from 0 to {self.classes - 1}{named}, got {wrong[0].item()}"
             )
         return F.one_hot(labels, self.classes).float()
+
+
+def values_of(part: nn.Module, context: Any, n: int | None) -> Any:
+    """``context`` of n examples as ``part`` takes it; a mapping may be that of all of them.
+
+    Raises:
+        ConfigurationError: there is none, or as in `Known.numbers`.
+    """
+    if context is None:
+        told: Any = part if isinstance(part, Known) else Labels
+        raise ConfigurationError(
+            f"expected {told.what}, as this model is conditional, got none; {told.remedy}"
+        )
+    if not isinstance(part, Known):
+        return context
+    values = part.numbers(context)
+    of_all = isinstance(context, Mapping) and len(values) == 1 and n is not None
+    return values.expand(n, -1) if of_all else values
 
 
 def _array(labels: Any) -> np.ndarray:

@@ -14,7 +14,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from lowerbound.context import Labels
+from lowerbound.context import Known, Labels, values_of
+from lowerbound.covariates import Covariates
 from lowerbound.data import Data, as_dataset
 from lowerbound.data.assembly import in_memory, is_plain
 from lowerbound.data.columns import D, by_name
@@ -125,9 +126,9 @@ class VAE(nn.Module):
         posterior: q(z|x), over as many dimensions as the prior.
         likelihood: p(x|z); its ``shape`` is that of one x.
         transform: from data as they are kept (grey levels as uint8, say) to what the parts see.
-        context: from class labels to features c, which every part is then given too; None makes
-            an unconditional model.  `Labels` takes classes by their names, one of your own by their
-            numbers.
+        context: from class labels or covariates to features c, which every part is then given
+            too; None makes an unconditional model.  `Labels` and `Covariates` take these by their
+            names, one of your own takes the classes' numbers.
         columns: names of a table's columns; other data are taken by them.
 
     Raises:
@@ -187,6 +188,11 @@ class VAE(nn.Module):
         return self.likelihood.shape  # type: ignore[return-value]
 
     @property
+    def takes_labels(self) -> bool:
+        """Whether its context is made of class labels."""
+        return not isinstance(self.context, Covariates | None)
+
+    @property
     def is_density(self) -> bool:
         """Whether log p(x|z) is a density, or a probability, of the data itself."""
         return is_density(self.likelihood, self.transform)
@@ -201,7 +207,7 @@ class VAE(nn.Module):
         data = by_name(data, self.columns)
         if hasattr(self.likelihood, "by_name"):
             data = self.likelihood.by_name(data)  # type: ignore[operator]
-        return self.context.expect(data) if isinstance(self.context, Labels) else data
+        return self.context.expect(data) if isinstance(self.context, Known) else data
 
     def expect(self, data: Data) -> Data:
         """``data`` as `by_name` takes them; data that do not fit the model are refused.
@@ -253,11 +259,12 @@ class VAE(nn.Module):
     def prepare(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Data x, (batch, *shape), as the tensors that the parts see.
 
-        ``context`` are class labels, (batch,), which a model without context ignores.
+        ``context`` are class labels, (batch,), or covariates, (batch, C), which a model without
+        context ignores.
 
         Raises:
-            ShapeError: x has another shape than the model's, or not one label for each.
-            ConfigurationError: a conditional model was given no labels, or wrong ones.
+            ShapeError: x has another shape than the model's, or not one row of context for each.
+            ConfigurationError: a conditional model was given no context, or a wrong one.
         """
         self._check(x)
         return self.transform(x).to(self._parameter.dtype), self.features(context, len(x))
@@ -282,34 +289,28 @@ class VAE(nn.Module):
             raise ShapeError(f"expected x of shape {('batch', *self.shape)}, got {tuple(x.shape)}")
 
     def features(self, context: Any, n: int | None = None) -> Tensor | None:
-        """``context``, labels of n examples, as features (n, context_dim); see `prepare`."""
+        """``context`` of n examples, as features (n, context_dim); see `prepare`."""
         if self.context is None:
             return None
-        if context is None:
-            raise ConfigurationError(
-                "expected class labels, as this model is conditional, got none; pass context= "
-                "(--labels)"
-            )
-        if isinstance(self.context, Labels):
-            context = self.context.numbers(context)
-        context = self._here(context)
+        context = self._here(values_of(self.context, context, n))
         if n is not None and context.shape[:1] != (n,):
+            what = getattr(self.context, "what", Labels.what)
             raise ShapeError(
-                f"expected class labels of shape ({n},), one for each example, got "
-                f"{tuple(context.shape)}"
+                f"expected {what} of shape ({n},), one for each example, got {tuple(context.shape)}"
             )
-        return self.context(context)
+        return self.context(context).to(self._parameter.dtype)
 
     def encode(self, x: Any, context: Any = None) -> Distribution:
         """The posterior q(z|x) of data x, transformed without noise.
 
         As everywhere that data go in, x is a tensor of any type, or whatever `data.as_dataset`
         takes: an array, a frame, a data set in memory.  ``context`` are what a conditional model
-        needs: class numbers of any type, or names, (batch,); None takes the data set's.
+        needs: class numbers of any type, or names, (batch,), or covariates, as a frame of as many
+        rows, or a mapping from their names to the values of all; None takes the data set's.
 
         Raises:
             ShapeError: x has another shape than the model's.
-            ConfigurationError: a conditional model was given no labels, or wrong ones; or numbers
+            ConfigurationError: a conditional model was given no context, or a wrong one; or numbers
                 beside a data set that numbers the classes otherwise.
         """
         x, context = self._taken(x, context)
@@ -318,13 +319,13 @@ class VAE(nn.Module):
         return self.posterior(x, self.features(context, len(x)))
 
     def _taken(self, x: Any, context: Any) -> tuple[Tensor, Any]:
-        """x as a tensor, and its context; a data set's own labels, where there is no other."""
+        """x as a tensor, and its context; a data set's own, where there is no other."""
         if is_plain(x):
             return x, context
         given = as_dataset(x)
         data = in_memory(self.expect(given))
         if context is None:
-            return data.x, data.labels
+            return data.x, data.context
         named = isinstance(self.context, Labels) and self.context.are_names(context)
         if data.classes != given.classes and not named:
             raise ConfigurationError(
@@ -336,7 +337,7 @@ class VAE(nn.Module):
     def decode(self, z: Any, context: Any = None) -> Tensor:
         """The mean of p(x|z) for codes z, (*batch, latent), in data units: (*batch, *shape).
 
-        ``context`` are class labels, as in `encode`.
+        ``context`` is as in `encode`.
         """
         z = self._here(z).to(self._parameter.dtype)
         if z.shape[-1:] != (self.latent_dim,):
@@ -348,7 +349,7 @@ class VAE(nn.Module):
 
     @torch.no_grad()
     def embed(self, x: Any, context: Any = None) -> Float[Tensor, "batch latent"]:
-        """The posterior's mean for data x and labels ``context``, see `encode`."""
+        """The posterior's mean for data x and their ``context``, see `encode`."""
         return self.encode(x, context).mean
 
     @torch.no_grad()
@@ -380,12 +381,13 @@ class VAE(nn.Module):
         """x ~ p(x|z), z ~ p(z), or with ``mean`` the decoder's mean at z; (n, *shape), data units.
 
         ``seed`` makes the draw repeatable and leaves torch's generator as it was; a conditional
-        model's ``context`` are n class numbers or names; ``progress`` is told how many are done.
+        model's ``context`` is of n examples, or covariates of all; ``progress`` is told how many
+        are done.
         """
         n = check_count("samples", n, least=0)
         if context is not None and self.context is None:
             raise ConfigurationError(
-                "expected no context, as this model is not conditional, got labels; leave them out"
+                "expected no context, as this model is not conditional, got some; leave it out"
             )
         features, parts = self.features(context, n), []
         size = max(1, min(ROWS, SAMPLED // decoded_elements(self.likelihood)))

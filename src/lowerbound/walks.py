@@ -62,11 +62,11 @@ def near(
         code: what they are around.
         n: how many.
         spread: the standard deviation in each dimension.
-        label: (1,), the class of all, for a conditional model.
+        label: (1,), the class of all, or (1, C), their covariates, for a conditional model.
         mean: the decoder's mean at z, not a draw.
         seed: of z and x.
     """
-    labels = None if label is None else label.expand(n)
+    labels = None if label is None else label.expand(n, *label.shape[1:])
     with seeded(code.device, seed, Stream.NEAR):
         z = code + spread * torch.randn(n, len(code)).to(code)
         if mean:

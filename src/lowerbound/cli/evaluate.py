@@ -109,8 +109,8 @@ def evaluate(
             "annealing", evaluation.anneal, model, examples, **annealing, **same
         )
         n, own = bracket or BRACKET, None
-        if model.context is not None and examples.labels is not None:
-            own = examples.labels[torch.arange(n) * len(examples) // n]
+        if model.context is not None and examples.context is not None:
+            own = examples.context[torch.arange(n) * len(examples) // n]
         more["bracket"] = watched(
             "annealing both ways", evaluation.bracket, model, n, own, seed=seed, **annealing
         )

@@ -56,16 +56,14 @@ def write_examples(
     *,
     metre: MetreName = "4/4",
     titles: Sequence[str] = (),
-    classes: np.ndarray | None = None,
     fields: Schema | None = None,
-    label: str | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> None:
     """Examples as .npy, .csv (a table), .png, .mid or .wav (melodies, one after the other).
 
     A picture shows all that is ``drawn``, by name one above the other, with ``titles`` above; a
     melody is heard after what stands above it.  A table is written as the ``fields`` of its data
-    are, and also has the names of the examples' ``classes``, if there are any, as a last column of
-    the name ``label``.
+    are, and also has the columns ``more``, such as the examples' classes.
     """
     rows = drawn or {"": values}
     if is_melodic(model) and (silent := int((values < FIRST).all(1).sum())):
@@ -76,9 +74,8 @@ def write_examples(
         names = model.columns or [f"x{i}" for i in range(values.shape[1])]
         fields = fields or tuple(Field(name, "real") for name in names)
         columns = zip(fields, torch.from_numpy(values).unbind(1), strict=True)
-        table: dict[str, Any] = {field.name: written(field, column) for field, column in columns}
-        if classes is not None:
-            _add_classes(table, classes, label)
+        table: dict[str, Any] = {field.name: field.column(column) for field, column in columns}
+        _add(table, more or {})
         write_table(out, table)
     elif out.suffix == ".png":
         from lowerbound import plots
@@ -97,13 +94,6 @@ def write_examples(
         in_turn = np.stack(list(rows.values()), 1).reshape(-1, values.shape[1]).astype(np.uint8)
         played = wave_bytes(in_turn) if out.suffix == ".wav" else midi_bytes(in_turn, metre=metre)
         write_atomic(out, played)
-
-
-def written(field: Field, column: Tensor) -> Any:
-    """A column for a table: numbers, or the words for what else they stand for."""
-    if not field.form and not field.categories:
-        return column.numpy()
-    return field.cells(column).tolist() if field.form == "whole" else field.texts(column)
 
 
 def value_range(images: np.ndarray) -> tuple[float, float]:
@@ -142,16 +132,16 @@ def write_codes(
     table: dict[str, Any] = {f"z{i}": codes[:, i] for i in range(codes.shape[1])}
     if labels is not None:
         numbers = labels.numpy()
-        _add_classes(table, np.asarray(classes)[numbers] if classes else numbers, label)
+        _add(table, {label or "label": np.asarray(classes)[numbers] if classes else numbers})
     write_table(out, table)
 
 
-def _add_classes(table: dict[str, Any], classes: np.ndarray, label: str | None) -> None:
-    """Class labels as a last column, of the name that theirs has in the data."""
-    name = label or "label"
-    while name in table:
-        name += "_"
-    table[name] = classes
+def _add(table: dict[str, Any], more: Mapping[str, Any]) -> None:
+    """Further columns, of their own names where these are free."""
+    for name, column in more.items():
+        while name in table:
+            name += "_"
+        table[name] = column
 
 
 def write_array(out: Path, values: np.ndarray) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from lowerbound.cli.options import Data, Device, Folder, Json, Labels, Quiet, Seed, Split
 from lowerbound.cli.output import progress, rereading, show, watched, wrote
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 BESIDE = 1000
 """Rows that are drawn for a picture."""
@@ -98,6 +101,18 @@ def sample(
         str | None,
         typer.Option(help="The class to draw, from a conditional model; else all in turn."),
     ] = None,
+    given: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=VALUE,…",
+            help="The covariates of all, of a model that is given some; else those of training "
+            "rows, drawn at random.",
+        ),
+    ] = None,
+    given_from: Annotated[
+        str | None,
+        typer.Option(help="A file of covariates, those of a row for each, in turn."),
+    ] = None,
     mean: Annotated[
         bool, typer.Option("--mean", help="The decoder's mean at z, not a draw.")
     ] = False,
@@ -116,45 +131,45 @@ def sample(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Write draws x ~ p(x|z), z ~ p(z); a .csv also gets the classes they are drawn of.
+    """Write draws x ~ p(x|z), z ~ p(z); a .csv also gets what they are drawn given.
 
     Of a table, a .png shows how its columns are distributed in test rows and in what is drawn.
 
     Examples:
         lowerbound sample runs/first --mean --out samples.png
         lowerbound sample runs/conditional --label 5 -n 1000 --seed 1 --out fives.npy
+        lowerbound sample runs/people --given sex=female,age=40 --out women.csv
         lowerbound sample runs/m --near a.mid --spread 0.3 -n 8 --out variations.mid
     """
-    import numpy as np
-
     from lowerbound import walks
     from lowerbound.cli.exports import expect_examples, is_melodic, write_examples
     from lowerbound.cli.walks import code_of
     from lowerbound.runs import Run
+    from lowerbound.runs.given import columns_beside, context_of
 
     run = Run.open(folder, device, rereading)
     expect_examples(out, run.model, beside=True)
     is_beside = out.suffix == ".png" and len(run.model.shape) == 1 and not is_melodic(run.model)
-    n = n or (8 if is_melodic(run.model) else BESIDE if is_beside else 64)
+    if n is None and given_from is None:
+        n = 8 if is_melodic(run.model) else BESIDE if is_beside else 64
     drawing: Any = {"seed": seed, "mean": mean}
-    labels = run.labels(n, label)
+    context = context_of(run, n, label, given or (), given_from, seed)
+    n = n or len(cast("Tensor", context))
     if near is None:
-        drawn = watched("drawing", run.model.sample, n, labels, **drawing).cpu().numpy()
+        drawn = watched("drawing", run.model.sample, n, context, **drawing).cpu().numpy()
     else:
         code, own = code_of(run, near)
-        chosen = own if label is None or labels is None else labels[:1]
-        labels = None if chosen is None else chosen.expand(n)
+        chosen = own if not (label or given) or context is None else context[:1]
+        context = None if chosen is None else chosen.expand(n, *chosen.shape[1:])
         drawn = walks.near(run.model, code, n, spread, chosen, **drawing).cpu().numpy()
-    names: Any = getattr(run.model.context, "names", None)
-    classes = None if labels is None or names is None else np.asarray(names)[labels.numpy()]
     if is_beside:
         from lowerbound import plots
         from lowerbound.report.tables import beside
 
         plots.save(beside(run.data("test"), drawn), out)
     else:
-        told: Any = {"metre": run.metre, "classes": classes, "fields": run.fields}
-        write_examples(out, drawn, run.model, **told, label=run.label)
+        more = columns_beside(run, context)
+        write_examples(out, drawn, run.model, metre=run.metre, fields=run.fields, more=more)
     wrote(out, json, drawn)
 
 

@@ -107,7 +107,7 @@ def _outliers(run: Run, examples: Dataset, labels: str, classes: list[str]) -> T
     """Which examples are outliers; None where labels are a conditional model's classes."""
     import torch
 
-    if run.model.context is not None and not classes:
+    if run.model.takes_labels and not classes:
         return None
     names = examples.classes or ()
     if not classes:

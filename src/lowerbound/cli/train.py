@@ -79,6 +79,14 @@ def train(
             "of them. Repeatable. [judged by its values]",
         ),
     ] = None,
+    given: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN,…",
+            help="Columns of a table that are no part of x, but covariates: what is modelled is "
+            "p(x | c).",
+        ),
+    ] = None,
     crop: Annotated[
         str | None,
         typer.Option(metavar="PIXELS", help="Keep the middle of each image: 148, or 178x148."),
@@ -121,6 +129,7 @@ def train(
         lowerbound train mlp --data mnist --out runs/first --likelihood Bernoulli
         lowerbound train linear --data people.csv --labels city --out runs/people
         lowerbound train table --data people.csv --kind children=counts --out runs/p
+        lowerbound train table --data people.csv --given sex,age --out runs/p
         lowerbound train convolutional --data photos --resize 64 --out runs/photos
         lowerbound train vampprior --data digits --out runs/v --prior.components 50
         lowerbound train bayesian --data fashion-mnist --out runs/draws
@@ -133,7 +142,7 @@ def train(
 
     if resume:
         more = recipes.parse(set_ or [])
-        given = [
+        told = [
             recipe,
             data,
             from_,
@@ -142,13 +151,14 @@ def train(
             on_disk,
             header,
             kind,
+            given,
             crop,
             resize,
             skip_broken,
             track,
         ]
-        given += [bars != 2, metre != "4/4", transpose != 5]
-        if any(given) or more.keys() - {"epochs"} or test is not None or validation != 0.1:
+        told += [bars != 2, metre != "4/4", transpose != 5]
+        if any(told) or more.keys() - {"epochs"} or test is not None or validation != 0.1:
             raise ConfigurationError(
                 "expected --resume with --out, and perhaps --set epochs=N for more of them, as "
                 "recipe, data and other settings are those that the run began with"
@@ -181,6 +191,7 @@ def train(
                 on_disk=on_disk or is_large(data),
                 header=None if header is None else header == "yes",
                 kinds=column_kinds(kind or []),
+                given=tuple(name for text in given or [] for name in text.split(",")),
                 crop=pixels("--crop", crop),
                 resize=pixels("--resize", resize),
                 skip_broken=skip_broken,

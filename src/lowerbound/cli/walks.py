@@ -111,7 +111,7 @@ def vary(
 def code_of(run: Run, which: str) -> tuple[Tensor, Tensor | None]:
     """The posterior's mean, (latent,), of a test example by its number or of a file's first one.
 
-    And its class, (1,), for a conditional model.
+    And its class, (1,), or covariates, (1, C), for a conditional model.
 
     Raises:
         DataError: the file cannot be read, or there is no such example.
@@ -126,7 +126,7 @@ def code_of(run: Run, which: str) -> tuple[Tensor, Tensor | None]:
         example = data.subset([int(which)])
     else:
         example = run.other(which).take(1)
-    label = None if run.model.context is None else example.labels
+    label = None if run.model.context is None else example.context
     return run.model.embed(example)[0], label
 
 
@@ -139,7 +139,7 @@ def _write(
     from lowerbound.cli.exports import write_examples
 
     with torch.no_grad():
-        labels = None if label is None else label.expand(len(codes))
+        labels = None if label is None else label.expand(len(codes), *label.shape[1:])
         values = run.model.decode(codes, labels).cpu().numpy()
     write_examples(
         *(out, values, run.model, {"": values}),

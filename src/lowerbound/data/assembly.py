@@ -27,24 +27,38 @@ from lowerbound.data.conversion import (
 from lowerbound.data.dataset import Data, Dataset
 from lowerbound.data.kinds import column_schema
 from lowerbound.data.labels import number_labels
+from lowerbound.data.reading import Reading
 from lowerbound.data.schema import LEVELLED
 from lowerbound.data.splits import Splits
 from lowerbound.data.tables import is_frame, read_frame
 from lowerbound.data.tokens import encoded, names_of
-from lowerbound.errors import ConfigurationError, DataError, brief
+from lowerbound.errors import ConfigurationError, DataError, brief, near
 
 
 def assemble(
-    parts: Parts, source: str, name: str, *, missing: bool = False, named: bool = False
+    parts: Parts,
+    source: str,
+    name: str,
+    *,
+    missing: bool = False,
+    named: bool = False,
+    given: Sequence[str] = (),
 ) -> dict[Part, Dataset]:
     """The parts of ``source`` as data sets of one dtype, one schema and one numbering of classes.
 
     ``missing`` takes NaN for missing; ``named`` tells that the columns are those asked for, which
-    may hold nothing here.
+    may hold nothing here; ``given`` are the columns that are covariates.
 
     Raises:
         DataError: see `Dataset`; labels of some parts only.
     """
+    how: dict[str, Any] = {"missing": missing, "named": named}
+    if given:
+        beside = {part: _beside(raw, given) for part, raw in parts.items()}
+        covariates = assemble(beside, source, f"{name}, given", **how)
+        others = {part: _without(raw, given) for part, raw in parts.items()}
+        found = assemble(others, source, name, **how)
+        return {part: replace(data, given=covariates[part]) for part, data in found.items()}
     parts = _encoded(parts, source)
     masks = {part: _observed(raw, missing=missing) for part, raw in parts.items()}
     tensors = {part: converted(raw, masks[part]) for part, raw in parts.items()}
@@ -72,6 +86,14 @@ def assemble(
         for part, data in found.items():
             check_resolution(data, parts[part].where)
     return found
+
+
+def _beside(raw: Raw, given: Sequence[str]) -> Raw:
+    return replace(raw.only(given), labels=None, labels_from=None, groups=None)
+
+
+def _without(raw: Raw, given: Sequence[str]) -> Raw:
+    return raw.only([name for name in raw.columns or () if name not in given])
 
 
 def _encoded(parts: Parts, source: str) -> Parts:
@@ -151,6 +173,7 @@ def from_arrays(
     missing: bool = False,
     vocabulary: int | Sequence[str] | None = None,
     kinds: Mapping[str, str] | None = None,
+    given: Any = None,
 ) -> Dataset:
     """A data set from arrays, tensors, lists or a data frame, converted as files are.
 
@@ -171,6 +194,8 @@ def from_arrays(
         kinds: what columns of a frame hold, where their values do not tell: by name, real,
             positive, unit, counts, binary, ordinal, categories, dates, or ignore, which leaves
             one out.
+        given: covariates, of which a conditional model takes x to depend: of a frame the names of
+            their columns, or else what makes a data set of as many rows, in which NaN is missing.
 
     Raises:
         ConfigurationError: ``labels`` or ``kinds`` name no column; columns or a mask beside a
@@ -187,13 +212,17 @@ def from_arrays(
             f"{name}: expected neither columns nor missing values of tokens, whose vocabulary is "
             "given, got both; leave one of them out"
         )
+    by_name = isinstance(given, list | tuple) and all(isinstance(each, str) for each in given)
+    beside = tuple(given) if by_name else ()
     if is_frame(x):
         if columns is not None or observed is not None or vocabulary is not None:
             raise ConfigurationError(
                 f"{name}: expected no columns=, observed= or vocabulary= with a data frame, which "
                 "has columns of its own; leave them out"
             )
-        raw = read_frame(x, labels, name, kinds or {})
+        column = labels if isinstance(labels, str) else None
+        reading = Reading(labels=column, kinds=kinds or {}, given=beside)
+        raw = read_frame(x, reading, name, auto=labels is None or column is not None)
     else:
         if kinds:
             raise ConfigurationError(
@@ -217,7 +246,16 @@ def from_arrays(
         raw = Raw(array, name, columns=named, observed=mask, vocabulary=tokens)
     if labels is not None and raw.labels is None:
         raw = replace(raw, labels=_label_array(labels, f"{name} labels"))
-    return assemble({"all": raw}, name, name, missing=missing)["all"]
+    if absent := [column for column in beside if column not in (raw.columns or ())]:
+        raise ConfigurationError(
+            f"{name}: expected given= of its columns, got {absent[0]!r}; "
+            f"{near(absent[0], raw.columns or ())}"
+        )
+    found = assemble({"all": raw}, name, name, missing=missing, given=beside)["all"]
+    if given is None or beside:
+        return found
+    covariates = given if isinstance(given, Dataset) else from_arrays(given, missing=True)
+    return replace(found, given=covariates)
 
 
 def to_array(value: Any, where: str) -> np.ndarray:

@@ -9,7 +9,9 @@ from torch import Tensor
 
 
 class Batch(NamedTuple):
-    """Examples x, (batch, *shape), as they are kept, and as ``context`` their classes, (batch,).
+    """Examples x, (batch, *shape), as they are kept, and their ``context``.
+
+    That is their classes, (batch,), or covariates, (batch, C).
 
     An element of x that was not observed is NaN.
     """

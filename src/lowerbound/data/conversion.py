@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from numbers import Real
 from pathlib import Path
@@ -68,6 +68,20 @@ class Raw:
     classes: tuple[str, ...] | None = None
     vocabulary: tuple[str, ...] | None = None
     groups: np.ndarray | None = None
+
+    def only(self, columns: Sequence[str]) -> Raw:
+        """These columns of a table alone."""
+        own = self.columns or ()
+        places, left = [own.index(name) for name in columns], {*own}.difference(columns)
+        return replace(
+            self,
+            x=self.x[:, places],
+            columns=tuple(columns),
+            categories={name: c for name, c in self.categories.items() if name not in left},
+            forms={name: form for name, form in self.forms.items() if name not in left},
+            kinds={name: kind for name, kind in self.kinds.items() if name not in left},
+            observed=None if self.observed is None else self.observed[:, places],
+        )
 
     def schema(
         self,

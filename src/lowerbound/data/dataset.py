@@ -35,6 +35,7 @@ class Data(Summarised):
         moments: mean and variance of what is observed: of each column of a table, else of all.
         fingerprint: SHA-256, in hex.
         missing: whether elements may be NaN, which means that they were not observed.
+        given: covariates of each example, which a conditional model is given, or None.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Data(Summarised):
     moments: Moments
     fingerprint: str
     missing: bool
+    given: Dataset | None
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -72,6 +74,11 @@ class Data(Summarised):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.summary()})"
+
+    @property
+    def context(self) -> Tensor | None:
+        """What a conditional model is given: covariates, (n, C), or else labels, (n,)."""
+        return self.labels if self.given is None else self.given.x
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -190,6 +197,7 @@ class Dataset(Data):
         labels_from: where the labels came from, for `summary`.
         missing: whether elements may be NaN, which means that they were not observed.
         groups: numbers of what examples are from, (n,), which `data.split` holds out whole.
+        given: covariates of each example, a table of as many rows.
 
     Raises:
         DataError: a tensor of another dtype or shape, infinity, NaN without ``missing``, or fields
@@ -207,6 +215,7 @@ class Dataset(Data):
     labels_from: str | None = None
     missing: bool = False
     groups: np.ndarray | None = None
+    given: Dataset | None = None
 
     def __post_init__(self) -> None:
         x, name = self.x, self.name
@@ -252,7 +261,8 @@ class Dataset(Data):
             field.check(Values.of(part), self.name)
 
     def _check_labels(self) -> None:
-        for what, numbers in (("label", self.labels), ("group", self.groups)):
+        rows = None if self.given is None else self.given.x[:, 0]
+        for what, numbers in (("label", self.labels), ("group", self.groups), ("covariate", rows)):
             if numbers is not None and tuple(numbers.shape) != (len(self),):
                 raise DataError(
                     f"{self.name}: expected one {what} for each of {len(self):,} examples, "
@@ -300,17 +310,20 @@ class Dataset(Data):
 
     @cached_property
     def fingerprint(self) -> str:  # type: ignore[override]
-        """SHA-256, in hex, of schema, classes, and dtype, shape and bytes of x and of labels."""
+        """SHA-256, in hex, of schema, classes, and dtype, shape and bytes of x, labels, given."""
         digest = hashlib.sha256(f"{self.schema} {self.classes}\n".encode())
         for tensor in filter(torch.is_tensor, (self.x, self.labels)):
             digest.update(f"{tensor.dtype} {tuple(tensor.shape)}\n".encode())
             flat = tensor.detach().cpu().contiguous().view(-1)
             digest.update(flat.view(torch.uint8).numpy().data)
+        if self.given is not None:
+            digest.update(self.given.fingerprint.encode())
         return digest.hexdigest()
 
     def to(self, device: str | torch.device) -> Self:
         x, labels = Batch(self.x, self.labels).to(device)
-        return self if x is self.x else replace(self, x=x, labels=labels)
+        given = None if self.given is None else self.given.to(device)
+        return self if x is self.x else replace(self, x=x, labels=labels, given=given)
 
     def codes(self, columns: range) -> Tensor:
         values = self.x[:, columns.start : columns.stop]
@@ -329,25 +342,26 @@ class Dataset(Data):
             rows = (slice(i, i + batch_size) for i in range(first, n, batch_size))
         else:
             rows = permutation(len(self), seed).to(self.x.device).split(batch_size)[start:]
-        return map(Batch(self.x, self.labels).at, rows)
+        return map(Batch(self.x, self.context).at, rows)
 
     def _rows(self, index: Tensor, name: str) -> Dataset:
         x, labels = Batch(self.x, self.labels).at(index.to(self.x.device))
         groups = None if self.groups is None else self.groups[index.numpy()]
-        return replace(self, x=x, labels=labels, name=name, groups=groups)
+        given = None if self.given is None else self.given.subset(index)
+        return replace(self, x=x, labels=labels, name=name, groups=groups, given=given)
 
     def summary(self) -> str:
         noun = "value" if self.kind in ("mixed", "categories") else "number"
         if self.kind == "tokens":
             each, names = f"{self.shape[0]:,} tokens", self.schema[0].categories or ()
             what = f"{count(len(self), 'sequence')} of {each} of {len(names):,}"
-            return f"{self.name}: {what}{self._classes()}"
+            return f"{self.name}: {what}{self._beside()}"
         if len(self.shape) == 1:
             what = f"{count(len(self), 'row')} of {count(self.shape[0], noun)}"
         else:
             each = "×".join(str(size) for size in self.shape)
             what = f"{count(len(self), 'image' if len(self.shape) == 3 else 'example')} of {each}"
-        return f"{self.name}: {what}, {self._values()}{self._missing()}{self._classes()}"
+        return f"{self.name}: {what}, {self._values()}{self._missing()}{self._beside()}"
 
     def _values(self) -> str:
         if self.kind == "mixed":
@@ -369,12 +383,14 @@ class Dataset(Data):
             return ""
         return f", {1 - self.observed.double().mean().item():.1%} missing"
 
-    def _classes(self) -> str:
+    def _beside(self) -> str:
+        covariates = 0 if self.given is None else self.given.shape[0]
+        given = f", {count(covariates, 'covariate')}" if covariates else ""
         if self.labels is None:
-            return ""
+            return given
         number = len(self.classes) if self.classes else int(self.labels.max()) + 1
         source = f" from {self.labels_from}" if self.labels_from else ""
-        return f", {count(number, 'class')}{source}"
+        return f", {count(number, 'class')}{source}{given}"
 
 
 def count(n: int, noun: str) -> str:

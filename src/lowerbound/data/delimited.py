@@ -90,6 +90,7 @@ def read_csv(path: Path, reading: Reading) -> Parts:
     raw = replace(raw, kinds=reading.kinds)
     refuse_commas(raw)
     named = file.names_columns(raw.categories, gaps=raw.observed is not None)
+    named = named or bool(reading.given)
     return {"all": raw if named else replace(raw, columns=None, forms={})}
 
 
@@ -119,10 +120,11 @@ class CsvFile:
     def of(cls, path: Path, reading: Reading) -> CsvFile:
         """The file at ``path``, see `read_csv`."""
         layout = layout_of(path, reading)
-        own = set(reading.columns or ()) <= set(layout.names)
-        if not layout.named and not own and reading.kinds:
+        own = set(reading.taken or ()) <= set(layout.names)
+        bare = not (layout.named or own or reading.given)
+        if bare and reading.kinds:
             layout = _by_position(path, layout, reading)
-        elif not layout.named and not own:
+        elif bare:
             reading = replace(reading, columns=None)
         label, columns = choose(path, layout.names, reading, layout.numbers)
         first = dict(zip(layout.names, zip(*layout.rows, strict=True), strict=False))
@@ -285,7 +287,7 @@ def _is_header(
     """Whether the first line names the columns, as if it alone is quoted; a guess is told."""
     if reading.header is not None:
         return reading.header
-    if quoted or (reading.columns is not None and set(reading.columns) <= set(first)):
+    if quoted or (reading.taken is not None and set(reading.taken) <= set(first)):
         return True
     named, sure = names_columns(first, rows)
     shown = ", ".join(first[:SHOWN]) + (", …" if len(first) > SHOWN else "")

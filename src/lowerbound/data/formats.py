@@ -118,6 +118,8 @@ def load(
         kinds: what columns of a table hold, where their values do not tell: by name, real,
             positive, unit, counts, binary, ordinal, categories, dates (or with their format, as in
             dates:%d/%m/%y), or ignore, which leaves one out.
+        given: the names of a table's columns that are no part of x, but covariates on which a model
+            of x is conditional; they are in memory alone.
 
     Raises:
         ConfigurationError: an argument that does not fit the data.
@@ -255,9 +257,10 @@ def _parts(
     try:
         parts = format_.read(path, reading)
         if training:
-            parts = {part: informative(raw) for part, raw in parts.items()}
+            parts = {part: informative(raw, reading.given) for part, raw in parts.items()}
         named = reading.columns is not None
-        return assemble(parts, str(path), path.resolve().name, named=named)
+        name = path.resolve().name
+        return assemble(parts, str(path), name, named=named, given=reading.given)
     except MemoryError:
         raise DataError(f"{path}: expected data that fit in memory, got more; use less") from None
     except OSError as error:
@@ -293,7 +296,8 @@ def _blocks(path: Path, reading: Reading, *, training: bool) -> Blocks:
             f"{path}: expected an .npy file, or a table (.csv, .tsv, Parquet), for data that stay "
             "on disk; write them so, or leave on_disk (--on-disk) out"
         )
-    reading.check(FORMATS[format_].options, path, "data that stay on disk")
+    options = set(FORMATS[format_].options) - {"given"}
+    reading.check(options, path, "data that stay on disk")
     if format_ == ".npy":
         return NpyBlocks(path, *_labels_in(reading.labels))
     return TableBlocks(path, reading, training=training)
@@ -365,9 +369,9 @@ FORMATS: dict[str, Format] = {
     ".npy": Format(_read_array, "an .npy file"),
     ".idx": Format(_read_array, "an IDX file"),
     ".npz": Format(read_npz, "an .npz file"),
-    ".csv": Format(read_csv, "a CSV file", ("labels", "header", "kinds")),
-    ".tsv": Format(read_csv, "a TSV file", ("labels", "header", "kinds")),
-    ".parquet": Format(read_parquet, "Parquet", ("labels", "kinds")),
+    ".csv": Format(read_csv, "a CSV file", ("labels", "header", "kinds", "given")),
+    ".tsv": Format(read_csv, "a TSV file", ("labels", "header", "kinds", "given")),
+    ".parquet": Format(read_parquet, "Parquet", ("labels", "kinds", "given")),
     ".mid": Format(read_melodies, "a MIDI file", OPTIONS),
     ".midi": Format(read_melodies, "a MIDI file", OPTIONS),
     ".abc": Format(read_melodies, "an ABC file", OPTIONS),

@@ -157,11 +157,12 @@ def _of_measures(column: Tensor, kind: Kind) -> Kind:
     return "real" if kind == "unit" else kind
 
 
-def informative(raw: Raw) -> Raw:
+def informative(raw: Raw, given: Sequence[str] = ()) -> Raw:
     """A table without the columns that a model cannot learn from; it is told which, and why.
 
     These are the ones of no value or one value, and those of text that names the rows or is free;
-    what their kind was said of stays.  Of fewer than 20 rows, only those of no value are left out.
+    what their kind was said of stays, and what is ``given``.  Of fewer than 20 rows, only those of
+    no value are left out.
 
     Raises:
         DataError: there are no others.
@@ -171,19 +172,12 @@ def informative(raw: Raw) -> Raw:
     found = {
         name: lacking(raw.x[:, j], name, raw.categories.get(name))
         for j, name in enumerate(raw.columns)
-        if name not in raw.kinds
+        if name not in raw.kinds and name not in given
     }
     kept = taken(raw.where, raw.columns, found)
     if len(kept) == len(raw.columns):
         return raw
-    columns = tuple(raw.columns[j] for j in kept)
-    return replace(
-        raw,
-        x=raw.x[:, kept],
-        columns=columns,
-        categories={name: c for name, c in raw.categories.items() if name in columns},
-        observed=None if raw.observed is None else raw.observed[:, kept],
-    )
+    return raw.only([raw.columns[j] for j in kept])
 
 
 def taken(where: str, columns: Sequence[str], lacks: Mapping[str, str | None]) -> list[int]:
@@ -253,27 +247,39 @@ def _numbers_rows(column: np.ndarray, name: str) -> bool:
 
 def told_kinds(data: Data) -> tuple[dict[str, str], dict[str, str]]:
     """What to read other tables as, and how columns are written, by name; see `Reading.kinds`."""
-    if data.columns is None:
-        return {}, {}
-    forms = {field.name: field.form for field in data.schema if field.form}
-    if data.kind not in ("mixed", "categories") and not any(DATES in f for f in forms.values()):
-        return {}, forms
-    kinds = {
-        field.name: f"dates:{field.form}" if DATES in field.form else _read_as(field)
-        for field in data.schema
-    }
-    return kinds, forms
+    own = () if data.columns is None else data.schema
+    given = () if data.given is None else data.given.schema
+    forms = {field.name: field.form for field in (*own, *given) if field.form}
+    dated = any(DATES in field.form for field in own)
+    apart = dated or data.kind in ("mixed", "categories")
+    kinds = {field.name: _read_as(field, field.kind) for field in own if apart}
+    # Of what is given, a model takes any numbers.
+    return kinds | {field.name: _read_as(field, "real") for field in given}, forms
 
 
-def _read_as(field: Field) -> str:
+def _read_as(field: Field, kind: str) -> str:
     """The kind to read others as: of levels, which the model itself checks, numbers."""
-    return "real" if field.kind in LEVELLED else field.kind
+    if DATES in field.form:
+        return f"dates:{field.form}"
+    return "categories" if field.categories else "real" if field.kind in LEVELLED else kind
 
 
 def column_table(data: Data, families: Sequence[str]) -> list[str]:
     """Lines that tell of each column: name, kind, first values, share missing, and its family."""
+    header: tuple[str, ...] = ("column", "kind", "such as", "missing", "family")
+    rows = [header, *_rows(data, families)]
+    if data.given is not None:
+        rows += _rows(data.given, ["given"] * len(data.given.schema))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    more = len(data.schema) - LINES
+    return [*lines, *([f"and {more:,} others"] if more > 0 else [])]
+
+
+def _rows(data: Data, families: Sequence[str]) -> list[tuple[str, ...]]:
+    """What is told of the first columns."""
+    rows: list[tuple[str, ...]] = []
     first = data.take(FIRST).x
-    rows = [("column", "kind", "such as", "missing", "family")]
     for j, (field, family) in enumerate(zip(data.schema[:LINES], families, strict=False)):
         values = first[:, j].double()
         known = values[~values.isnan()]
@@ -286,7 +292,4 @@ def column_table(data: Data, families: Sequence[str]) -> list[str]:
         shown = ", ".join(some)
         shown = shown if len(shown) <= LONGEST else f"{shown[:LONGEST]}…"
         rows.append((field.name, kind, shown, f"{gaps:.1%}" if gaps else "", family))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    more = len(data.schema) - LINES
-    return [*lines, *([f"and {more:,} others"] if more > 0 else [])]
+    return rows

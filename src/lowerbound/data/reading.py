@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TypedDict
@@ -34,6 +34,7 @@ class Options(TypedDict, total=False):
     track: str | None
     transpose: int
     kinds: Mapping[str, str]
+    given: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Reading:
         transpose: semitones, up and down, by which melodies to train on are moved as well.
         columns: the columns of a table to take, by name and in this order.
         kinds: what columns of a table hold, of `KINDS`, by name; others tell by their values.
+        given: the columns of a table that are covariates beside x.
     """
 
     labels: str | None = None
@@ -65,6 +67,7 @@ class Reading:
     transpose: int = 5
     columns: tuple[str, ...] | None = None
     kinds: Mapping[str, str] = field(default_factory=dict)
+    given: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         for name in ("crop", "resize"):
@@ -79,6 +82,11 @@ class Reading:
                     f"{size!r}"
                 )
             object.__setattr__(self, name, tuple(sides))
+        if isinstance(self.given, str) or len(set(self.given)) < len(self.given):
+            raise ConfigurationError(
+                f"expected given= a list of different columns, got {self.given!r}; name each once"
+            )
+        object.__setattr__(self, "given", tuple(self.given))
         check_count("bars", self.bars, most=MOST_BARS)
         check_count("semitones to transpose by", self.transpose, least=0, most=MOST_SEMITONES)
         for column, kind in self.kinds.items():
@@ -100,6 +108,11 @@ class Reading:
             raise ConfigurationError(
                 f"expected metre= {', '.join(BAR)}, got {self.metre!r}; {near(self.metre, BAR)}"
             )
+
+    @property
+    def taken(self) -> tuple[str, ...] | None:
+        """The columns to take, and those given; None takes all."""
+        return None if self.columns is None else (*self.columns, *self.given)
 
     def check(self, takes: Iterable[str], where: Path | str, what: str) -> None:
         """Refuse options that are not among those that ``what`` takes."""

@@ -234,6 +234,12 @@ class Field:
         texts = x.astype(str).tolist()
         return ["" if text == "nan" else text.removesuffix(".0") for text in texts]
 
+    def column(self, values: Tensor) -> Any:
+        """``values``, (n,), for a table: numbers, or the words for what else they stand for."""
+        if not self.form and not self.categories:
+            return values.cpu().numpy()
+        return self.cells(values).tolist() if self.form == "whole" else self.texts(values)
+
     def _text(self, value: Any) -> str:
         if value is None:
             return ""

@@ -86,6 +86,7 @@ class Stored(Data):
     missing: bool = False
     device: str | torch.device = "cpu"
     places: Mapping[range, Tensor] = field(default_factory=dict)
+    given = None
 
     def __len__(self) -> int:
         return int(self.kept.sum())

@@ -38,26 +38,25 @@ def is_frame(x: Any) -> bool:
     return hasattr(x, "__arrow_c_stream__") or hasattr(x, "__dataframe__")
 
 
-def read_frame(frame: Any, labels: Any, name: str, kinds: Mapping[str, str]) -> Raw:
+def read_frame(frame: Any, reading: Reading, name: str, *, auto: bool = True) -> Raw:
     """The columns of a data frame: numbers, dates, categories, any of them with missing values.
 
-    ``labels`` that name no column are left to the caller; ``kinds`` are as in `Reading`.
+    ``auto`` is as in `choose`.
 
     Raises:
-        ConfigurationError: ``labels`` or ``kinds`` name no column.
+        ConfigurationError: ``reading`` names no column.
         DataError: no table, or columns of other things.
     """
     table = arrow_table(frame, name)
     pandas = json.loads((table.schema.metadata or {}).get(b"pandas", b"{}"))
     index = [column for column in pandas.get("index_columns", ()) if isinstance(column, str)]
     table = table.drop_columns(index)
-    named = labels is None or isinstance(labels, str)
-    reading = Reading(labels=labels if named else None, kinds=kinds)
 
     def first(column: str) -> np.ndarray:
         return first_numbers(table[column])
 
-    label, columns = choose(name, tuple(table.column_names), reading, first, auto=named)
+    label, columns = choose(name, tuple(table.column_names), reading, first, auto=auto)
+    kinds = reading.kinds
     raw = table_raw(name, table, label, columns, row_name, kinds=kinds)
     raw = replace(raw, kinds=kinds)
     refuse_commas(raw)
@@ -161,6 +160,7 @@ def choose(
     left out.  A column called label or class is the labels' (``auto``).
     """
     labels, where = reading.labels, Path(path).name
+    wanted, given = reading.taken, reading.given
     unknown = [name for name in reading.kinds if name not in names]
     if unknown and reading.columns is None:
         raise ConfigurationError(
@@ -171,20 +171,27 @@ def choose(
         raise ConfigurationError(
             f"{path}: expected labels= to name a column, got {labels!r}; {near(labels, names)}"
         )
-    taken = set(reading.columns or ())
+    if absent := [name for name in given if name not in names and wanted is None]:
+        raise ConfigurationError(
+            f"{path}: expected given= (--given) of its columns, got {absent[0]!r}; "
+            f"{near(absent[0], names)}"
+        )
+    taken = {*(wanted or given)}
     likely = (name for name in names if auto and name.lower() in LABELS and name not in taken)
     label = next(likely, None) if labels is None else labels
     if label is not None and labels is None:
         log.info("%s: column %r is taken for the class labels", where, label)
-    ignored = [name for name, kind in reading.kinds.items() if kind == "ignore"]
+    ignored = [
+        name for name, kind in reading.kinds.items() if kind == "ignore" and name not in given
+    ]
     columns = tuple(
         name for name in names if (name != label or name in taken) and name not in ignored
     )
-    if reading.columns is not None:
-        pick(path, columns, reading.columns)
-        _refuse_repeated(path, names, (label, *reading.columns))
-        return label, reading.columns
-    told = reading.kinds
+    if wanted is not None:
+        pick(path, columns, wanted)
+        _refuse_repeated(path, names, (label, *wanted))
+        return label, wanted
+    told = {*reading.kinds, *given}
     if counters := [n for n in columns if n not in told and _is_counter(n, names, first)]:
         log.info("%s: column %s only counts the rows, and is left out", where, quoted(counters))
         columns = tuple(name for name in columns if name not in counters)
@@ -195,10 +202,10 @@ def choose(
             "0); name it, or write the file without it"
         )
     _refuse_repeated(path, names, (label, *columns))
-    if not columns:
+    if {*columns} <= {*given}:
         raise DataError(
-            f"{path}: expected at least one column of numbers besides the labels, got only "
-            f"{label!r}"
+            f"{path}: expected at least one column of numbers besides the labels"
+            f"{' and what is given' * bool(given)}, got only {quoted([*given] or [str(label)])}"
         )
     return label, columns
 

@@ -175,10 +175,7 @@ def _codes_and_prior(trained: TrainedModel) -> tuple[Tensor, Tensor, Callable[[T
     Where p(z|c) depends on c, the aggregate is over c too, and log p(z) is a mixture fitted to
     draws of its own.
     """
-    labels = trained.test.labels
-    p = trained.model.prior(
-        trained.model.features(None if labels is None else labels.to(trained.device))
-    )
+    p = trained.model.prior(trained.model.features(trained.test.context))
     n = len(trained.test)
 
     def draw() -> Tensor:

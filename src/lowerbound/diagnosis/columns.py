@@ -252,13 +252,16 @@ def _fields(p: Distribution) -> list[tuple[Distribution, list[int]]]:
 def told(trained: TrainedModel) -> tuple[Tensor, Tensor]:
     """−log p(xᵢ|z) of held-out rows at their own codes, and at those of other rows, (n, D) nats.
 
-    The latter are −log (1/k) Σ p(xᵢ|zⱼ) over k of them, which is the column's marginal.
+    The latter are −log (1/k) Σ p(xᵢ|zⱼ) over k of them, which is the column's marginal.  A
+    conditional model is given other rows' context with their codes: what it tells, the codes need
+    not.
     """
     data = subset(trained.held_out, trained.seed, WEIGHTED)
 
     def own(x: Tensor, context: Tensor | None) -> dict[str, Tensor]:
         z = trained.model.posterior(x, context).sample()
-        return {"z": z, "own": -element_log_probs(trained.model.likelihood(z, context), x)}
+        given = {} if context is None else {"context": context}
+        return {"z": z, "own": -element_log_probs(trained.model.likelihood(z, context), x), **given}
 
     found = columns(trained.model, data, own, trained.device, trained.seed)
     done = 0
@@ -267,8 +270,10 @@ def told(trained: TrainedModel) -> tuple[Tensor, Tensor]:
         nonlocal done
         rows = (torch.arange(done, done + len(x)) + moves[:, None]) % len(data)
         done += len(x)
-        z = found["z"][rows].to(x)
-        log_p = element_log_probs(trained.model.likelihood(z, context), x).double()
+        z, theirs = (
+            found[name][rows].to(x) if name in found else None for name in ("z", "context")
+        )
+        log_p = element_log_probs(trained.model.likelihood(z, theirs), x).double()
         return {"others": math.log(len(moves)) - log_p.logsumexp(0)}
 
     moves = 1 + torch.randperm(len(data) - 1)[:OTHERS]

@@ -7,7 +7,7 @@ from functools import partial
 
 from torch import Tensor
 
-from lowerbound.context import Labels
+from lowerbound.context import Known, Labels
 from lowerbound.data import Dataset, from_arrays
 from lowerbound.diagnosis.bounds import bound_gap, importance_samples, overfitting, still_learning
 from lowerbound.diagnosis.codes import collapsed_dimensions, holes, vanishing_kl
@@ -125,7 +125,7 @@ def examine(
     """
     test = _taken(model, data, "held-out")
     known = None if train is None else _taken(model, train, "training")
-    if known is not None and known.classes is not None and model.context is not None:
+    if known is not None and known.classes is not None and model.takes_labels:
         test = Labels(known.classes).expect(test)  # also of a context that knows no names
     with judging(model, seed, Stream.DIAGNOSE) as device:
         trained = TrainedModel(model, test, known, history, objective, device, seed)
@@ -159,6 +159,6 @@ def _taken(model: VAE, data: Dataset | Tensor, which: str) -> Dataset:
             f"expected {which} examples of shape {tuple(model.shape)}, as the model was trained "
             f"on, got {taken.summary()}"
         )
-    if taken.labels is None or isinstance(model.context, Labels):
-        model.features(None if taken.labels is None else taken.labels.unique())
+    if taken.context is None or isinstance(model.context, Known):
+        model.features(taken.context)
     return taken

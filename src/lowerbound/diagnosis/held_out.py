@@ -195,6 +195,8 @@ def _times_as_far(x: Tensor, centre: Tensor, usual: Tensor) -> tuple[Tensor, Ten
 def labels(trained: TrainedModel) -> Measured:
     """What each example's label tells the model: the ELBO with it less that with another one.
 
+    Or its covariates.
+
     Of the held-out data, beside training data with the same shares of classes.
     """
     if trained.model.context is None:
@@ -202,7 +204,7 @@ def labels(trained: TrainedModel) -> Measured:
     if trained.train is None:
         raise NotChecked("no-training-data")
     both = trained.train, trained.test
-    classes, place = torch.cat([_labels(data) for data in both]).unique(return_inverse=True)
+    classes, place = torch.cat([_context(data) for data in both]).unique(return_inverse=True, dim=0)
     if len(classes) < 2:
         raise NotChecked("one-class")
     places = place.split([len(data) for data in both])
@@ -214,7 +216,7 @@ def labels(trained: TrainedModel) -> Measured:
     known, alike, new = (estimate(each) for each in (of_known, of_known_alike, of_new))
     form = None
     if known.value + SURE * known.standard_error < VANISHED:
-        form = "say-nothing"
+        form = "say-nothing" if trained.model.takes_labels else "covariates-say-nothing"
     elif surely_above(alike, VANISHED) and surely_above(
         difference(0.5 * of_known_alike, of_new), 0
     ):
@@ -230,23 +232,31 @@ def has_other_labels(trained: TrainedModel) -> bool:
         return False
 
 
-def _labels(data: Dataset) -> Tensor:
-    assert data.labels is not None
-    return data.labels
+def _context(data: Dataset) -> Tensor:
+    assert data.context is not None
+    return data.context
 
 
 def _told(trained: TrainedModel, data: Dataset, classes: Tensor, place: Tensor) -> Tensor:
-    """The ELBO with the label less that with another of the classes, (n,), by the same noise."""
+    """The ELBO with the context less that with another of the classes, (n,), by the same noise."""
     moved = torch.randint(1, len(classes), (OTHERS, len(place)))
 
-    def elbo(labels: Tensor) -> Tensor:
+    def elbo(context: Tensor) -> Tensor:
         def of(x: Tensor, context: Tensor | None) -> dict[str, Tensor]:
             return {"elbo": trained.model.draws(x, DRAWS, context).log_w.mean(0)}
 
         seed_noise(trained.device, trained.seed, Stream.LABELS)
-        relabelled = dataclasses.replace(data, labels=labels)
-        found = columns(trained.model, relabelled, of, trained.device, trained.seed, DRAWS)
+        found = columns(
+            trained.model, _with(data, context), of, trained.device, trained.seed, DRAWS
+        )
         return found["elbo"].double()
 
     others = classes[(place + moved) % len(classes)]
-    return elbo(_labels(data)) - torch.stack([elbo(each) for each in others]).mean(0)
+    return elbo(_context(data)) - torch.stack([elbo(each) for each in others]).mean(0)
+
+
+def _with(data: Dataset, context: Tensor) -> Dataset:
+    """``data`` of other classes, or other covariates."""
+    if data.given is None:
+        return dataclasses.replace(data, labels=context)
+    return dataclasses.replace(data, given=dataclasses.replace(data.given, x=context))

@@ -200,8 +200,8 @@ def won(trained: TrainedModel, loss: Loss) -> Tensor:
     with torch.enable_grad():
         for _ in range(STEPS):
             rows = torch.randint(len(data), (BATCH,))
-            labels = None if data.labels is None else data.labels[rows].to(trained.device)
-            x, context = model.prepare(data.x[rows].to(trained.device), labels)
+            some = data.subset(rows)
+            x, context = model.prepare(some.x.to(trained.device), some.context)
             state.update(loss(model, x, context).mean(), LEARNING_RATE)
     model.eval()
     return before - measured()

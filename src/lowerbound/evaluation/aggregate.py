@@ -177,8 +177,8 @@ def decompose_kl(
     """
     data = model.expect(held_out(data, leave_out=leave_out))
     with judging(model, seed, Stream.DECOMPOSE) as device:
-        labels = None if data.labels is None else data.labels[:1].to(device)
-        p = model.prior(model.features(labels))
+        context = None if data.context is None else data.context[:1].to(device)
+        p = model.prior(model.features(context))
         if not isinstance(p, StandardNormal) and p.batch_shape:
             raise ConfigurationError(
                 "expected one prior for all examples, got one that is given a context "

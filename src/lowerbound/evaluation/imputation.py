@@ -118,7 +118,7 @@ def impute(
         return copy.deepcopy(model).double()
 
     def measure(judged: VAE, batch: Dataset) -> dict[str, Tensor]:
-        labels = None if model.context is None else batch.labels
+        labels = None if model.context is None else batch.context
         return _imputed(judged, batch.x.to(device), labels, draws, samples, seed)
 
     with judging(model, seed, Stream.FILL) as device:

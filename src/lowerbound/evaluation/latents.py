@@ -5,7 +5,7 @@ Walks take quantiles of the prior's standard normal dimensions, and are in the d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -49,7 +49,7 @@ def reconstruct(
     model: VAE,
     data: Any,
     *,
-    label: int | str | None = None,
+    label: Any = None,
     progress: Progress | None = None,
 ) -> Tensor:
     """The decoder's mean at each posterior's mean, in the data's units, (n, *shape), on the CPU.
@@ -119,7 +119,7 @@ def manifold(
     model: VAE,
     values: Tensor | tuple[Tensor, Tensor],
     dimensions: tuple[int, int] = (0, 1),
-    label: int | str | None = None,
+    label: Any = None,
     base: Tensor | None = None,
 ) -> Tensor:
     """Decoded means on a grid over two dimensions: (rows, columns, *shape), on the CPU.
@@ -128,7 +128,8 @@ def manifold(
         model: whose decoder is taken.
         values: (steps,) that both dimensions take, or those of each.
         dimensions: columns follow the first and rows the second, both upwards in value.
-        label: the class of all, by number or name, which a conditional model takes.
+        label: the class of all, by number or name, which a conditional model takes, or their
+            covariates, a mapping from names or (1, C).
         base: (latent,), where the other dimensions are; None for 0.
 
     Raises:
@@ -147,7 +148,7 @@ def traversals(
     model: VAE,
     dimensions: Sequence[int],
     values: Tensor,
-    label: int | str | None = None,
+    label: Any = None,
     base: Tensor | None = None,
 ) -> Tensor:
     """Decoded means along one dimension at a time: (dimensions, steps, *shape), on the CPU.
@@ -156,7 +157,8 @@ def traversals(
         model: whose decoder is taken.
         dimensions: those that are walked along.
         values: (steps,) that each takes, or (dimensions, steps).
-        label: the class of all, by number or name, which a conditional model takes.
+        label: the class of all, by number or name, which a conditional model takes, or their
+            covariates, a mapping from names or (1, C).
         base: (latent,), where the other dimensions are; None for 0.
 
     Raises:
@@ -187,10 +189,13 @@ def _decode(model: VAE, z: Tensor, label: int | str | None) -> Tensor:
     return model.decode(rows, _labels(model, label, len(rows))).cpu().unflatten(0, z.shape[:2])
 
 
-def _labels(model: VAE, label: int | str | None, n: int) -> list[int | str] | None:
+def _labels(model: VAE, label: Any, n: int) -> Any:
     """The one label of n codes; refused where it would be of no effect."""
     if label is not None and model.context is None:
         raise ConfigurationError(
             f"expected no label, as this model is not conditional, got {label!r}; leave it out"
         )
-    return None if label is None else [label] * n
+    if label is None or isinstance(label, Mapping):
+        return label
+    of_rows = isinstance(label, Tensor) and label.ndim == 2
+    return label.expand(n, -1) if of_rows else [label] * n

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from lowerbound.context import Labels
+from lowerbound.context import Known, Labels
+from lowerbound.covariates import Covariates
 from lowerbound.data import Data, as_dataset
 from lowerbound.data.tokens import END, as_tokens
 from lowerbound.errors import ConfigurationError
@@ -58,7 +59,8 @@ def compose(
             None takes a `Gaussian`, or between 0 and 1 a `ContinuousBernoulli`.
         transform: None takes the one that the likelihood asks for.  ``Binarise`` draws binary
             values afresh at each use.
-        conditional: the class of each example is given to the parts.
+        conditional: the class of each example is given to the parts; covariates, where the data
+            have some, are in any case.
 
     Raises:
         ConfigurationError: parts that do not fit the data, or are not complete.
@@ -75,12 +77,12 @@ def compose(
         part_of(axis, awaiting(value))
         for axis, value in (("network", network), ("prior", prior), ("posterior", posterior))
     )
-    context = labels_of(data) if conditional else None
-    classes = context.classes if context else 0
+    context = context_of(data, conditional=conditional)
+    features = 0 if context is None else context.width
     if _is_of_tokens(likelihood):
         made = isinstance(likelihood, Autoregressive)
         data = as_tokens(likelihood.by_name(data) if made else data)
-    sizes = {"latent_dim": latent_dim, "shape": data.shape, "context_dim": classes}
+    sizes = {"latent_dim": latent_dim, "shape": data.shape, "context_dim": features}
     if data.kind == "tokens":
         vocabulary = data.schema[0].categories or ("",)
         codes, ends = len(vocabulary), vocabulary[-1] == END
@@ -224,12 +226,22 @@ def start_likelihood(model: VAE, data: Data) -> None:
         model.likelihood.start(sample(data, model.transform))  # type: ignore[operator]
 
 
-def labels_of(data: Data) -> Labels:
-    """The context of a model of ``data`` that is conditional on the class.
+def context_of(data: Data, *, conditional: bool) -> Known | None:
+    """The context of a model of ``data``: their covariates, or the class where it is conditional.
 
     Raises:
-        ConfigurationError: the data have no labels.
+        ConfigurationError: the data have no labels, or have covariates too.
     """
+    if data.given is not None:
+        if conditional:
+            raise ConfigurationError(
+                f"expected a model of {data.name} conditional on the class or on what is given, "
+                "got both; name the labels' column in given= (--given) too, and leave conditional "
+                "out"
+            )
+        return Covariates.of(data.given)
+    if not conditional:
+        return None
     if data.labels is None:
         raise ConfigurationError(
             f"expected class labels in {data.name} for a conditional model, got none"

@@ -46,8 +46,12 @@ def walked(s: Outcome) -> str:
 
 
 def one_class(s: Outcome) -> str:
-    """Which class a conditional model's walks are of."""
-    return f" All are decoded as class {s.class_names[0]}." if s.is_conditional else ""
+    """What a conditional model's walks are of: a class, or covariates."""
+    if s.is_conditional:
+        return f" All are decoded as class {s.class_names[0]}."
+    if s.of_all is None:
+        return ""
+    return " All are decoded with the covariates of the first test row."
 
 
 def most_active(s: Outcome, limit: int) -> str:
@@ -118,8 +122,10 @@ def listed_columns(s: Outcome) -> str:
 
 
 def shares(s: Outcome) -> str:
-    """What the classes of generated rows are."""
-    return ", their classes shared out as the data's are" if s.is_conditional else ""
+    """What the classes, or the covariates, of generated rows are."""
+    if s.is_conditional:
+        return ", their classes shared out as the data's are"
+    return ", given the covariates of test rows" if s.of_all is not None else ""
 
 
 def sampled_columns(s: Outcome) -> str:

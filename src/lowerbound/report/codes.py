@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -107,9 +108,8 @@ def manifold(outcome: Outcome) -> Figure:
     """The plane of a space of two dimensions, decoded."""
     first, second = outcome.ranked[:2]
     across, up = (steps(outcome, i, MANIFOLD_STEPS) for i in (first, second))
-    label = 0 if outcome.is_conditional else None
     return plots.manifold(
-        evaluation.manifold(outcome.model, (across, up), (first, second), label).numpy(),
+        evaluation.manifold(outcome.model, (across, up), (first, second), outcome.of_all).numpy(),
         across.numpy(),
         up.numpy(),
         x_name=outcome.named(first),
@@ -122,7 +122,7 @@ def traversals(outcome: Outcome) -> Figure:
     """A walk along each of the most active dimensions."""
     dimensions = outcome.ranked[:TRAVERSED]
     names = [outcome.named(i) if outcome.is_image else f"z[{i}]" for i in dimensions]
-    return walks(outcome, names, dimensions, [0] if outcome.is_conditional else [None])
+    return walks(outcome, names, dimensions, [outcome.of_all])
 
 
 def class_traversals(outcome: Outcome) -> Figure:
@@ -132,7 +132,7 @@ def class_traversals(outcome: Outcome) -> Figure:
 
 
 def walks(
-    outcome: Outcome, names: list[str], dimensions: list[int], labels: Sequence[int | None]
+    outcome: Outcome, names: list[str], dimensions: list[int], labels: Sequence[Any]
 ) -> Figure:
     """A row of images, or a panel of columns, for each dimension in each class."""
     values = torch.stack([steps(outcome, i, TRAVERSAL_STEPS) for i in dimensions])

@@ -63,7 +63,7 @@ def interpolation(outcome: Outcome) -> Heard:
     model, pair = outcome.model, outcome.data.take(2)
     first, last = model.embed(pair)
     path = slerp(first, last, min(STATIONS, max(3, shown(outcome))))
-    labels = None if pair.labels is None else pair.labels[:1].expand(len(path))
+    labels = None if pair.context is None else pair.context[:1].repeat(len(path))
     titles = [coordinate(i / (len(path) - 1)) for i in range(len(path))]
     return _heard(outcome, {"": model.decode(path, labels).cpu()}, titles)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -142,7 +143,15 @@ class Outcome:
     @property
     def is_conditional(self) -> bool:
         """Whether the model takes classes."""
-        return self.model.context is not None
+        return self.model.takes_labels
+
+    @property
+    def of_all(self) -> Any:
+        """The context that all walks are decoded with, if any: class 0, or the first covariates."""
+        if self.is_conditional:
+            return 0
+        given = None if self.model.context is None else self.data.given
+        return None if given is None else given.x[:1]
 
     @cached_property
     def class_names(self) -> list[str]:
@@ -183,13 +192,8 @@ class Outcome:
         """What is drawn behind codes: a normal prior's circles, draws from another, or nothing."""
         if self.has_normal_prior or not self.trains_prior:
             return self.has_normal_prior
-        n, labels = DRAWS, None
-        if self.is_conditional:
-            labels = some(self.data, DRAWS).labels
-            n = DRAWS if labels is None else len(labels)
-        device = next(self.model.parameters()).device
-        context = self.model.features(None if labels is None else labels.to(device))
-        z, _ = self.model.joint(n, context)
+        given = None if self.model.context is None else some(self.data, DRAWS).context
+        z, _ = self.model.joint(DRAWS if given is None else len(given), self.model.features(given))
         return z.cpu().numpy()
 
     @cached_property
@@ -245,14 +249,14 @@ class Outcome:
         most = max(100, min(ROWS, ELEMENTS // self.data.shape[0]))
         data = some(self.data, most)
         drawn = None
-        if self.is_conditional and data.labels is not None:
-            drawn = data.labels.repeat(-(-most // len(data)))[:most]
+        if self.model.context is not None and data.context is not None:
+            drawn = data.context[torch.arange(most) % len(data)]
         return Rows(
             data.x.double().numpy(),
             self.reconstructed(data).double().numpy(),
             self.sampled(most, drawn, mean=False).double().numpy(),
             None if data.labels is None else data.labels.numpy(),
-            None if drawn is None else drawn.numpy(),
+            drawn.numpy() if drawn is not None and self.is_conditional else None,
             self.categories,
         )
 
@@ -279,21 +283,23 @@ class Outcome:
         return evaluation.reconstruct(self.model, data)
 
     @torch.no_grad()
-    def sampled(self, n: int, labels: Tensor | None = None, *, mean: bool) -> Tensor:
+    def sampled(self, n: int, context: Tensor | None = None, *, mean: bool) -> Tensor:
         """Draws x ~ p(x|z), or their means, at z ~ p(z).
 
         Where no prior was trained, z is from a Gaussian fitted to the codes.
 
-        A conditional model without ``labels`` takes all classes in turn.
+        A conditional model without ``context`` takes all classes, or covariates, in turn.
         """
-        if self.is_conditional and labels is None:
-            labels = torch.arange(n) % len(self.class_names)
+        if context is None and self.is_conditional:
+            context = torch.arange(n) % len(self.class_names)
+        elif context is None and self.data.given is not None and self.model.context is not None:
+            context = self.data.given.x[torch.arange(n) % len(self.data)]
         if self.trains_prior:
-            return self.model.sample(n, labels, seed=self.seed, mean=mean).cpu()
+            return self.model.sample(n, context, seed=self.seed, mean=mean).cpu()
         rng = np.random.default_rng(self.seed)
         covariance = np.atleast_2d(np.cov(self.means, rowvar=False))
         z = rng.multivariate_normal(self.means.mean(0), covariance, n)
-        return self.model.decode(torch.from_numpy(z).float(), labels).cpu()
+        return self.model.decode(torch.from_numpy(z).float(), context).cpu()
 
 
 def chosen(n: int, most: int) -> list[int]:

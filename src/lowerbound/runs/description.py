@@ -47,6 +47,7 @@ class DataSource(pydantic.BaseModel, frozen=True, extra="forbid"):
     track: str | None = None
     transpose: int = 5
     kinds: dict[str, str] = {}
+    given: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -244,7 +245,7 @@ class Run:
         self.expect_shape(data, source)
         if self.is_described and self.description.values is not None and data.kind != "tokens":
             self.description.values.refuse_others(data, source)
-        if self.is_described and self.description.classes and self.model.context is not None:
+        if self.is_described and self.description.classes and self.model.takes_labels:
             data = Labels(self.description.classes).expect(data)
         return data
 
@@ -255,13 +256,7 @@ class Run:
         if columns is None:
             return None
         names = likelihood.categories_of() if isinstance(likelihood, Heterogeneous) else {}
-        forms = self.description.forms if self.is_described else {}
-        return tuple(
-            Field(column, "categories", categories=names[j])
-            if names.get(j)
-            else Field(column, "real", form=forms.get(column, ""))
-            for j, column in enumerate(columns)
-        )
+        return column_fields(columns, names, self.description.forms if self.is_described else {})
 
     def expect_shape(self, data: Data, source: str) -> None:
         """Raises DataError: ``data``, read from ``source``, are not of the model's shape."""
@@ -300,14 +295,14 @@ class Run:
 
         None for a model that is not conditional.
         """
-        context = self.model.context
-        if context is None:
+        context: Any = self.model.context
+        if not self.model.takes_labels:
             if name is not None:
                 raise ConfigurationError("expected no --label, as this model is not conditional")
             return None
         if name is None:
-            return torch.arange(n) % context.classes  # type: ignore[operator]
-        return context.numbers([name] * n)  # type: ignore[operator]
+            return torch.arange(n) % context.classes
+        return context.numbers([name] * n)
 
     @property
     def evaluation(self) -> Evaluation | None:
@@ -328,3 +323,17 @@ class Run:
         weights = self.information["weights"]["sha256"]
         kept = {"data": "test", "seed": seed, "weights": weights, **evaluation.as_dict()}
         write_sealed(self.folder / EVALUATION_FILE, kept)
+
+
+def column_fields(
+    columns: Sequence[str],
+    categories: Mapping[int, tuple[str, ...] | None],
+    forms: Mapping[str, str],
+) -> Schema:
+    """Columns as their data wrote them, by their names, categories and forms."""
+    return tuple(
+        Field(column, "categories", categories=names)
+        if (names := categories.get(j))
+        else Field(column, "real", form=forms.get(column, ""))
+        for j, column in enumerate(columns)
+    )
