@@ -237,7 +237,7 @@ class Field:
     def column(self, values: Tensor) -> Any:
         """``values``, (n,), for a table: numbers, or the words for what else they stand for."""
         if not self.form and not self.categories:
-            return values.cpu().numpy()
+            return self.cells(values).tolist() if values.isnan().any() else values.cpu().numpy()
         return self.cells(values).tolist() if self.form == "whole" else self.texts(values)
 
     def _text(self, value: Any) -> str:
