@@ -44,6 +44,7 @@ LAYERS = [
     ["recipes"],
     ["runs", "diagnosis", "sklearn"],
     ["report", "service"],
+    ["explorer"],
     ["cli"],
     ["__main__"],
 ]

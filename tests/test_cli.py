@@ -109,8 +109,8 @@ def test_version(run):
 
 
 COMMANDS = [
-    *("train", "evaluate", "rates", "report", "diagnose", "outliers", "impute", "reconstruct"),
-    *("sample", "embed", "interpolate", "vary"),
+    *("train", "evaluate", "rates", "report", "explore", "diagnose", "outliers", "impute"),
+    *("reconstruct", "sample", "embed", "interpolate", "vary"),
     *("compress", "decompress", "recipes", "data list", "data get"),
 ]
 

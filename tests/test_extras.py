@@ -28,6 +28,7 @@ DOORS = {
     "learn": "lb.data.load('digits')",
     "compress": "lb.compression.compress",
     "music": "from lowerbound.music.abc import read_tunes; list(read_tunes([]))",
+    "serve": "from lowerbound.explorer import Server; Server()",
     "tensorboard": "from lowerbound.training.callbacks import TensorBoard; TensorBoard('log')",
 }
 
