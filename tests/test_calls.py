@@ -6,6 +6,8 @@ import csv
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -48,19 +50,25 @@ def trained(folder, source: str, labels: str | None = None, **settings) -> Run:
     return Run.open(folder, "cpu")
 
 
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory) -> Calls:
-    folder = tmp_path_factory.mktemp("digits") / "run"
-    return Calls(trained(folder, "digits", likelihood="Bernoulli"))
-
-
-@pytest.fixture(scope="module")
-def people(tmp_path_factory) -> Calls:
-    """A conditional model of a table."""
-    folder = tmp_path_factory.mktemp("people")
+@cache
+def calls_of(base: Path, name: str) -> Calls:
+    """A model of digits, or a conditional one of people; trained once for all modules."""
+    folder = base / name
+    folder.mkdir()
+    if name == "digits":
+        return Calls(trained(folder / "run", "digits", likelihood="Bernoulli"))
     write(folder / "people.csv", rows(200))
-    source = str(folder / "people.csv")
-    return Calls(trained(folder / "run", source, "group", conditional=True))
+    return Calls(trained(folder / "run", str(folder / "people.csv"), "group", conditional=True))
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory) -> Calls:
+    return calls_of(tmp_path_factory.getbasetemp(), "digits")
+
+
+@pytest.fixture(scope="session")
+def people(tmp_path_factory) -> Calls:
+    return calls_of(tmp_path_factory.getbasetemp(), "people")
 
 
 def write(path, table: list[list[str]]) -> None:

@@ -22,6 +22,7 @@ from lowerbound.cli import (
     inspect,
     outliers,
     recipes,
+    serve,
     train,
     walks,
 )
@@ -57,6 +58,7 @@ for command in (
     walks.vary,
     compress.compress,
     compress.decompress,
+    serve.serve,
     recipes.recipes,
 ):
     register(app, command)

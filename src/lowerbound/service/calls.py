@@ -201,8 +201,8 @@ class Calls:
                 )
             kinds = self.run.description.kinds if self.run.is_described else None
             raw, label = from_records(x, fields, "x", kinds), self.run.label
-            if labels is None and self.model.context is not None and label is not None:
-                labels = [record.get(label) for record in x]
+            own = self.model.context is not None and all(label in record for record in x)
+            labels = [record[label] for record in x] if labels is None and own else labels
         else:
             named = tuple(field.name for field in fields or ()) or None
             categories = {f.name: f.categories for f in fields or () if f.categories}
