@@ -39,11 +39,11 @@ def rows(n: int) -> list[list[str]]:
     ]
 
 
-def trained(folder, source: str, labels: str | None = None, **settings) -> Run:
+def trained(folder, source: DataSource, **settings) -> Run:
     told = RunDescription(
         recipe="mlp",
         settings={"epochs": 1, "latent_dim": 2, "hidden": 16, **settings},
-        source=DataSource(source=source, labels=labels),
+        source=source,
         command="",
     )
     train(told, folder)
@@ -56,9 +56,10 @@ def calls_of(base: Path, name: str) -> Calls:
     folder = base / name
     folder.mkdir()
     if name == "digits":
-        return Calls(trained(folder / "run", "digits", likelihood="Bernoulli"))
+        return Calls(trained(folder / "run", DataSource(source="digits"), likelihood="Bernoulli"))
     write(folder / "people.csv", rows(200))
-    return Calls(trained(folder / "run", str(folder / "people.csv"), "group", conditional=True))
+    source = DataSource(source=str(folder / "people.csv"), labels="group")
+    return Calls(trained(folder / "run", source, conditional=True))
 
 
 @pytest.fixture(scope="session")
@@ -142,6 +143,28 @@ def test_what_is_drawn_of_a_table_is_read_again(people):
     rounded = people.records(people.read(records, labels).x.numpy())
     assert rounded == records
     assert people.sample(20, labels).shape == drawn.shape == (20, 5)
+
+
+def test_covariates_are_records_too(tmp_path):
+    table = rows(60)
+    write(tmp_path / "people.csv", table)
+    source = DataSource(source=str(tmp_path / "people.csv"), labels="group", given=("city", "born"))
+    run = trained(tmp_path / "run", source)
+    write(tmp_path / "new.csv", new := rows(70)[60:])
+    records = [dict(zip(HEADER, row, strict=True)) for row in new]
+    calls, wanted = Calls(run), run.other(str(tmp_path / "new.csv"))
+    given = [{name: row[name] for name in ("city", "born")} for row in records]
+    data = calls.read(records)
+    assert torch.equal(data.given.x.nan_to_num(-1), wanted.given.x.nan_to_num(-1))
+    z = evaluation.embed(run.model, wanted)
+    np.testing.assert_array_equal(calls.embed(records), z)
+    np.testing.assert_array_equal(calls.embed(wanted.x.numpy(), given), z)
+    assert calls.decode(z, given).shape == calls.sample(10).shape == (10, 3)
+    assert calls.describe()["given"] == ("city", "born")
+    with pytest.raises(ConfigurationError, match="of each of 10 examples, as records, got 9"):
+        calls.decode(z, given[1:])
+    with pytest.raises(DataError, match="got 'Paris'"):
+        calls.decode(z[:1], [given[0] | {"city": "Paris"}])
 
 
 @pytest.mark.parametrize(

@@ -40,11 +40,8 @@ def serve(
         lowerbound serve runs/first --host 0.0.0.0 --token-file token
     """
     from lowerbound.cli.output import note, progress, rereading, show
-    from lowerbound.extras import needs
     from lowerbound.runs import Run
     from lowerbound.service.calls import Calls
-
-    needs("fastapi", "serve")
     from lowerbound.service.http.app import Service, application
     from lowerbound.service.http.guard import LOOPBACK, Guard, is_loopback, token_for
     from lowerbound.service.http.limits import Limited, Limits
@@ -55,13 +52,13 @@ def serve(
         Limits(max_bytes, max_rows, max_seconds, max_requests),
     )
     run = Run.open(folder, device, rereading)
-    with progress("scoring held-out examples", at_once=False) as advance:
-        calls = Calls(run, advance)
-        calls.calibration  # noqa: B018
-    service = Service(calls, limits)
-    hosts = {*LOOPBACK, host} if is_loopback(host) else None
-    app = Guard(Limited(application(service), limits), hosts, token, free=("/health",))
     with listen(host, port) as at:
+        with progress("scoring held-out examples", at_once=False) as advance:
+            calls = Calls(run, advance)
+            calls.calibration  # noqa: B018
+        service = Service(calls, limits)
+        hosts = {*LOOPBACK, host} if is_loopback(host) else None
+        app = Guard(Limited(application(service), limits), hosts, token, free=("/health",))
         where = url(host, at)
         show({"url": where, "port": at.getsockname()[1]}, f"serving {run.title} at {where}", json)
         note("Ctrl-C ends it")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -16,17 +16,20 @@ from torch import Tensor
 
 import lowerbound
 from lowerbound.context import Labels
+from lowerbound.covariates import Covariates
 from lowerbound.data import Dataset
 from lowerbound.data.assembly import assemble, to_array
+from lowerbound.data.columns import quoted
 from lowerbound.data.conversion import Raw, real_numbers
 from lowerbound.data.records import from_records, to_records
-from lowerbound.errors import ConfigurationError, LowerboundError, ShapeError
+from lowerbound.errors import ConfigurationError, LowerboundError, ShapeError, shown
 from lowerbound.evaluation.bounds import measures
 from lowerbound.evaluation.walk import Progress, batch_size, expect_finite
 from lowerbound.outliers import Measures, default
 from lowerbound.outliers.detection import Calibration
 from lowerbound.outliers.scores import score
 from lowerbound.runs import Run
+from lowerbound.runs.given import context_of, given_fields
 
 log = logging.getLogger("lowerbound")
 
@@ -41,7 +44,8 @@ class Calls:
     Examples x are an array or lists, (n, *shape), in the units of the run's data, NaN or None where
     a cell of a table is missing, and categories and tokens by their codes; of a table with named
     columns also records, see `data.records`.  Labels, which a conditional model needs, are the
-    names of classes, or their numbers where these are words; a record may hold its own.
+    names of classes, or their numbers where these are words, or records of its covariates; a
+    record x may hold its own.
 
     Args:
         run: whose model is asked.
@@ -63,12 +67,12 @@ class Calls:
     def embed(self, x: Any, labels: Any = None) -> np.ndarray:
         """E_q z, the posterior's mean of each x, (n, latent)."""
         data = self.read(x, labels)
-        return self.by_rows("embed", data.x, data.labels)
+        return self.by_rows("embed", data.x, data.context)
 
     def reconstruct(self, x: Any, labels: Any = None) -> np.ndarray:
         """The decoder's mean at the posterior's mean of each x, (n, *shape), in data units."""
         data = self.read(x, labels)
-        return self.by_rows("reconstruct", data.x, data.labels)
+        return self.by_rows("reconstruct", data.x, data.context)
 
     def decode(self, z: Any, labels: Any = None) -> np.ndarray:
         """The mean of p(x|z) for codes z, (n, latent), in the data's units: (n, *shape)."""
@@ -96,10 +100,10 @@ class Calls:
     ) -> np.ndarray:
         """x ~ p(x|z), z ~ p(z), or with ``mean`` the decoder's mean at z; (n, *shape).
 
-        They follow from the arguments alone.  A conditional model draws all classes in turn where
-        no ``labels`` are given.
+        They follow from the arguments alone.  Without ``labels`` a conditional model draws all
+        classes in turn, or given the covariates of training rows that are drawn.
         """
-        given = self.run.labels(n) if labels is None else self.labels(labels, n)
+        given = context_of(self.run, n, seed=seed) if labels is None else self.labels(labels, n)
         with self._turn():
             return self.model.sample(n, given, seed=seed, mean=mean).cpu().numpy()
 
@@ -143,7 +147,7 @@ class Calls:
 
     def describe(self) -> dict[str, Any]:
         """What data the model takes, what it is made of, and its figures, for JSON."""
-        run, model = self.run, self.model
+        run, model, context = self.run, self.model, self.model.context
         known = run.description if run.is_described else None
         values = known and known.values
         parts = ("prior", "posterior", "likelihood", "transform", "context")
@@ -167,6 +171,7 @@ class Calls:
             "vocabulary": getattr(model.likelihood, "vocabulary", None),
             "classes": self.classes,
             "label": run.label,
+            "given": context.columns if isinstance(context, Covariates) else None,
             "latent_dim": model.latent_dim,
             "parts": {
                 part: type(made).__name__
@@ -201,8 +206,8 @@ class Calls:
                 )
             kinds = self.run.description.kinds if self.run.is_described else None
             raw, label = from_records(x, fields, "x", kinds), self.run.label
-            own = self.model.context is not None and all(label in record for record in x)
-            labels = [record[label] for record in x] if labels is None and own else labels
+            if labels is None:
+                labels = self._own_context(x, label)
         else:
             named = tuple(field.name for field in fields or ()) or None
             categories = {f.name: f.categories for f in fields or () if f.categories}
@@ -211,8 +216,33 @@ class Calls:
                 raise ShapeError(f"expected x of shape {('n', len(named))}, got {array.shape}")
             raw = Raw(array, "x", columns=named, categories=categories)
         data = assemble({"all": raw}, "x", "x", missing=missing, named=True)["all"]
-        given = self.labels(labels, len(data))
-        return self.run.expect(replace(data, labels=given, classes=self.classes), "x")
+        if isinstance(self.model.context, Covariates):
+            data = replace(data, given=self._covariates(labels, len(data)))
+        else:
+            data = replace(data, labels=self.labels(labels, len(data)), classes=self.classes)
+        return self.run.expect(data, "x")
+
+    def _own_context(self, x: Sequence[Any], label: str | None) -> Any:
+        """What records hold themselves of what a conditional model needs."""
+        context = self.model.context
+        names = context.columns if isinstance(context, Covariates) else (label,)
+        if context is None or not all(name in record for name in names for record in x):
+            return None
+        return x if isinstance(context, Covariates) else [record[label] for record in x]
+
+    def _covariates(self, given: Any, n: int) -> Dataset:
+        """Covariates of n examples, checked, by their records."""
+        fields = given_fields(self.run)
+        if not isinstance(given, list | tuple) or len(given) != n:
+            got = f"{len(given):,}" if isinstance(given, list | tuple) else shown(given)
+            raise ConfigurationError(
+                f"expected the covariates {quoted([field.name for field in fields])} of each of "
+                f"{n:,} examples, as records, got {got}"
+            )
+        kinds = self.run.description.kinds if self.run.is_described else {}
+        told = {field.name: kinds[field.name] for field in fields if field.name in kinds}
+        raw = from_records(given, fields, "given", told)
+        return assemble({"all": raw}, "given", "given", missing=True, named=True)["all"]
 
     def codes(self, z: Any) -> Tensor:
         """Codes z, (n, latent), checked, as float64."""
@@ -226,8 +256,11 @@ class Calls:
         return codes
 
     def labels(self, labels: Any, n: int) -> Tensor | None:
-        """Labels of n examples, checked, as class numbers; None of a model without context."""
+        """What n examples are given, checked: class numbers, or rows of covariates."""
         context = self.model.context
+        if isinstance(context, Covariates):
+            numbers: Tensor = context.numbers(self._covariates(labels, n))
+            return numbers
         if context is None and labels is not None:
             raise ConfigurationError(
                 "expected no labels, as this model is not conditional, got some; leave them out"

@@ -2,5 +2,5 @@
 
 from lowerbound.extras import needs
 
-for package in ("fastapi", "uvicorn"):
-    needs(package, "serve")
+needs("fastapi", "serve")
+needs("uvicorn", "serve")

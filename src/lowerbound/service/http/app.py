@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 import lowerbound
+from lowerbound.covariates import Covariates
 from lowerbound.errors import ConfigurationError, DataError, LowerboundError, near
 from lowerbound.service.batching import Batcher
 from lowerbound.service.calls import Calls, RowCall
@@ -52,6 +53,7 @@ class Service:
 
     def __init__(self, calls: Calls, limits: Limits) -> None:
         self.calls, self.limits = calls, limits
+        self.beside = "given" if isinstance(calls.model.context, Covariates) else "labels"
         self.batcher = Batcher(calls, limits.rows)
         self._reader = ThreadPoolExecutor(1, "lowerbound-reader")
 
@@ -71,7 +73,7 @@ class Service:
                 codes = self.calls.codes(values)
                 return codes, self.calls.labels(labels, len(codes))
             data = self.calls.read(values, labels)
-            return data.x, data.labels
+            return data.x, data.context
 
         rows = await self._read(read, await request.body())
         found = await asyncio.wrap_future(self.batcher.by_rows(call, *rows))
@@ -96,10 +98,10 @@ class Service:
     async def sample(self, request: Request) -> Response:
         """x drawn from the model."""
         form = form_for(request, form_of(request, (JSON,)))
-        told = read_json(await request.body(), ("n", "seed", "mean", "labels"))
+        told = read_json(await request.body(), ("n", "seed", "mean", self.beside))
         n = whole(told.get("n"), "n", 1, self.limits.rows)
         seed = whole(told.get("seed", 0), "seed", 0, 2**63 - 1)
-        labels, mean = told.get("labels"), told.get("mean", False)
+        labels, mean = told.get(self.beside), told.get("mean", False)
         if not isinstance(mean, bool):
             raise ConfigurationError(f"expected mean to be true or false, got {mean!r:.60}")
 
@@ -130,8 +132,8 @@ class Service:
             n = len(values) if values.ndim else 0
             labels = labels * n if labels and len(labels) == 1 else labels
         else:
-            told = read_json(body, (key, "labels"))
-            values, labels = told.get(key), told.get("labels")
+            told = read_json(body, (key, self.beside))
+            values, labels = told.get(key), told.get(self.beside)
             if not isinstance(values, list):
                 raise DataError(f"expected {key} to be a list, got {values!r:.60}")
             n = len(values)
@@ -207,7 +209,8 @@ def _add_calls(app: FastAPI, service: Service) -> None:
             "description": "with .npy: the class of all rows, or of each",
             "schema": labels["labels"],
         }
-        for _ in labels
+        for key in labels
+        if key == "labels"
     ]
 
     def add(call: str, handler: Any, body: dict[str, Any], answer: dict[str, Any]) -> None:

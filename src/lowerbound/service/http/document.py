@@ -97,8 +97,10 @@ def responses(answer: Schema, *, npy: bool = True) -> dict[int | str, dict[str, 
 
 
 def labels(told: dict[str, Any], *, conditional: bool) -> Schema:
-    """The property of a body that holds labels, of a conditional model."""
+    """The property of a body that holds what a conditional model is given."""
     if not conditional:
         return {}
+    if told["given"]:
+        return {"given": listed({"type": "object", "required": list(told["given"])})}
     one: Schema = {"enum": list(told["classes"])} if told["classes"] else {"type": "integer"}
     return {"labels": listed(one)}
