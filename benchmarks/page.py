@@ -147,6 +147,25 @@ def growth(values: dict[str, Any]) -> str:
     return table(["examples", "", "µs per example", "peak, MB", "load and check, s"], cells)
 
 
+def service() -> str:
+    """Its section, once it has been measured."""
+    if not (HERE / "results" / "service.json").exists():
+        return ""
+    values = read("service")
+    cells = [
+        [
+            row["call"],
+            str(row["clients"]),
+            f"{row['requests_per_second']:,.0f}",
+            f"{row['p50_ms']:.1f}",
+            f"{row['p99_ms']:.1f}",
+        ]
+        for row in values["rows"]
+    ]
+    told = table(["", "clients", "requests/s", "p50, ms", "p99, ms"], cells)
+    return (HERE / "service.md").read_text().format(table=told, command=values["command"]) + "\n"
+
+
 def tables() -> str:
     """Its section, once it has been measured."""
     if not (HERE / "results" / "tables.json").exists():
@@ -216,6 +235,7 @@ def main() -> None:
         samples=simulated["samples"],
         test=f"{simulated['test']:,}",
         tables=tables(),
+        service=service(),
         photographs=photographs(patches),
         photographs_command=patches["command"],
         multiplications=f"{patches['multiplications'] / 1e9:.0f}",

@@ -37,6 +37,7 @@ assert done.stdout
         "draws",
         "tables",
         "imputation",
+        "service",
     ],
 )
 def test_the_quick_form_runs(name, tmp_path):
