@@ -221,6 +221,7 @@ def test_strangers_are_refused(digits, tmp_path, monkeypatch):  # noqa: F811
 def test_a_busy_port_is_one_sentence():
     with listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
+        assert taken.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         with pytest.raises(ConfigurationError, match=f"expected a free port at .*, got {port} "):
             listen("127.0.0.1", port)
 
