@@ -27,7 +27,6 @@ DOORS = {
     "images": "lb.data.read('pictures')",
     "learn": "lb.data.load('digits')",
     "compress": "lb.compression.compress",
-    "serve": "import lowerbound.service.http",
     "music": "from lowerbound.music.abc import read_tunes; list(read_tunes([]))",
     "serve": "from lowerbound.explorer import Server; Server()",
     "tensorboard": "from lowerbound.training.callbacks import TensorBoard; TensorBoard('log')",
