@@ -7,7 +7,7 @@ import math
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Size, Tensor, nn
 from torch.distributions import Distribution, constraints
 from torch.quasirandom import SobolEngine
 
@@ -27,6 +27,17 @@ class Unvalidated(Distribution):
         """
         shape = self._extended_shape(sample_shape)
         return torch.randn(shape, dtype=like.dtype, device=like.device)
+
+
+def broadcast(one: Size, other: Size) -> Size:
+    """The shape of both together; `torch.broadcast_shapes` imports SymPy first, for seconds.
+
+    >>> broadcast(Size((5, 1)), Size((4, 1, 3)))
+    torch.Size([4, 5, 3])
+    """
+    n = max(len(one), len(other))
+    left, right = ((1,) * (n - len(shape)) + tuple(shape) for shape in (one, other))
+    return Size([b if a == 1 else a for a, b in zip(left, right, strict=True)])
 
 
 def has_density(p: Distribution) -> bool:

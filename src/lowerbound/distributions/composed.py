@@ -12,7 +12,7 @@ import torch
 from torch import Size, Tensor, nn
 from torch.distributions import Categorical, Distribution, constraints, kl_divergence, register_kl
 
-from lowerbound.distributions.base import Unvalidated, frozen, quasi_normal
+from lowerbound.distributions.base import Unvalidated, broadcast, frozen, quasi_normal
 from lowerbound.divergences import exact_kl
 from lowerbound.errors import ConfigurationError
 
@@ -191,7 +191,7 @@ class Unflattened(Unvalidated):
         return self.rows.sample(sample_shape).reshape(self._extended_shape(sample_shape))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        shape = torch.broadcast_shapes(value.shape[:-1], self.batch_shape)
+        shape = broadcast(value.shape[:-1], self.batch_shape)
         samples = shape[: len(shape) - len(self.batch_shape)]
         value = value.expand(*shape, -1).reshape(*samples, *self.rows.batch_shape, -1)
         return self.rows.log_prob(value).reshape(shape)
@@ -334,7 +334,7 @@ class Chain(Unvalidated):
 
     def _split(self, value: Tensor) -> list[Tensor]:
         """The layers of z in the order drawn, a value for each distribution of the batch."""
-        shape = torch.broadcast_shapes(value.shape[:-1], self.batch_shape)
+        shape = broadcast(value.shape[:-1], self.batch_shape)
         return self._from_the_bottom(list(value.expand(*shape, -1).split(self.sizes, -1)))
 
     def _joined(self, drawn: list[Tensor]) -> Tensor:

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Size, Tensor
 from torch.distributions import Categorical, Distribution, constraints
 
-from lowerbound.distributions.base import Unvalidated, log_gamma_draw, log_rising
+from lowerbound.distributions.base import Unvalidated, broadcast, log_gamma_draw, log_rising
 
 
 class Poisson(Unvalidated):
@@ -168,7 +168,7 @@ class GreyLevels(GreyDistribution):
     def log_prob(self, value: Tensor) -> Tensor:
         index = self.index(value).long().unsqueeze(-1)
         log_p = self.level_log_probs()
-        shape = torch.broadcast_shapes(index.shape[:-1], log_p.shape[:-1])
+        shape = broadcast(index.shape[:-1], log_p.shape[:-1])
         return log_p.expand(*shape, -1).gather(-1, index.expand(*shape, 1)).squeeze(-1)
 
     def sample(self, sample_shape: Any = Size()) -> Tensor:

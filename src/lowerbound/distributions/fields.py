@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Size, Tensor
 from torch.distributions import Categorical, Distribution, constraints
 
-from lowerbound.distributions.base import Unvalidated
+from lowerbound.distributions.base import Unvalidated, broadcast
 
 
 class Nominal(Unvalidated):
@@ -27,7 +27,7 @@ class Nominal(Unvalidated):
 
     def log_prob(self, value: Tensor) -> Tensor:
         log_p = F.log_softmax(self.logits, -1)
-        shape = torch.broadcast_shapes(value.shape, log_p.shape[:-1])
+        shape = broadcast(value.shape, log_p.shape[:-1])
         index = value.long().expand(shape).unsqueeze(-1)
         return log_p.expand(*shape, -1).gather(-1, index).squeeze(-1)
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Size, Tensor
 from torch.distributions import Categorical, constraints
 
-from lowerbound.distributions.base import Unvalidated
+from lowerbound.distributions.base import Unvalidated, broadcast
 
 Next = Callable[[Tensor, Tensor, Any], tuple[Tensor, Any]]
 """From features h, (n, features), tokens (time, n) and a state, or None at the beginning, to the
@@ -71,7 +71,7 @@ class Autoregressive(Unvalidated):
 
     def _told(self, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """``value`` as codes, (*batch, T); its segments, (time, n); and logits for these."""
-        batch = torch.broadcast_shapes(self.batch_shape, value.shape[:-1])
+        batch = broadcast(self.batch_shape, value.shape[:-1])
         tokens, h = value.long().expand(*batch, -1), self._rows(batch)
         rows = self._split(tokens)
         logits, _ = self.next_token(h, self._before(rows, h), None)
