@@ -326,6 +326,17 @@ def test_a_column_may_be_one_of_the_models_and_the_labels(tmp_path, labels, on_d
             assert data.classes == (("u", "v") if labels == "city" else ("0", "1"))
 
 
+def test_columns_of_a_frame_are_taken_by_name_and_may_be_the_labels_too():
+    frame = pa.table({"city": ["u", "v", "v"], "a": [2.5, 4.0, 1.0], "b": [1.5, 2.5, 0.5]})
+    data = from_arrays(frame, "city", columns=["b", "city"])
+    assert data.columns == ("b", "city")
+    assert data.x.tolist() == [[1.5, 0], [2.5, 1], [0.5, 1]]
+    assert (data.labels.tolist(), data.classes) == ([0, 1, 1], ("u", "v"))
+    assert from_arrays(frame, "city").columns == ("a", "b")
+    with pytest.raises(DataError, match="expected the columns 'a', 'c', got none called 'c'"):
+        from_arrays(frame, columns=["a", "c"])
+
+
 def test_csv_in_pieces_is_the_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(delimited, "BLOCK_BYTES", 200)
     rows = np.random.default_rng(0).normal(size=(500, 3)).round(3)

@@ -186,7 +186,8 @@ def from_arrays(
         x: (n, D), (n, H, W), (n, C, H, W) or (n, H, W, C), of real numbers; or a frame.
         labels: (n,), whole numbers or text, numbered in sorted order; or the name of a column.
         name: what messages and reports call it.
-        columns: the D names of a table's columns.
+        columns: the D names of a table's columns; of a frame those to take, in this order, one of
+            which may be the labels' too.
         observed: which elements of x were observed, bool of its shape; the others are missing.
         missing: whether NaN in x means missing, rather than a mistake.
         vocabulary: x are sequences of tokens (n, T), codes 0 … V − 1, and −1 after the end of a
@@ -198,8 +199,8 @@ def from_arrays(
             their columns, or else what makes a data set of as many rows, in which NaN is missing.
 
     Raises:
-        ConfigurationError: ``labels`` or ``kinds`` name no column; columns or a mask beside a
-            frame, or a vocabulary beside either; kinds without a frame.
+        ConfigurationError: ``labels`` or ``kinds`` name no column; a mask beside a frame, or a
+            vocabulary beside either; kinds without a frame.
         DataError: see `Dataset`.
 
     >>> from_arrays([[1, 2, 3], [4, 5, 60]], labels=["b", "a"])
@@ -212,16 +213,19 @@ def from_arrays(
             f"{name}: expected neither columns nor missing values of tokens, whose vocabulary is "
             "given, got both; leave one of them out"
         )
+    if isinstance(columns, str):
+        raise DataError(f"{name}: expected columns= a list of names, got the text {columns!r}")
+    named = None if columns is None else tuple(columns)
     by_name = isinstance(given, list | tuple) and all(isinstance(each, str) for each in given)
     beside = tuple(given) if by_name else ()
     if is_frame(x):
-        if columns is not None or observed is not None or vocabulary is not None:
+        if observed is not None or vocabulary is not None:
             raise ConfigurationError(
-                f"{name}: expected no columns=, observed= or vocabulary= with a data frame, which "
-                "has columns of its own; leave them out"
+                f"{name}: expected no observed= or vocabulary= with a data frame, whose nulls are "
+                "missing and whose columns are no tokens; leave them out"
             )
         column = labels if isinstance(labels, str) else None
-        reading = Reading(labels=column, kinds=kinds or {}, given=beside)
+        reading = Reading(labels=column, columns=named, kinds=kinds or {}, given=beside)
         raw = read_frame(x, reading, name, auto=labels is None or column is not None)
     else:
         if kinds:
@@ -239,9 +243,6 @@ def from_arrays(
             raise DataError(
                 f"{name}: expected observed= of x's shape {array.shape}, got {mask.shape}"
             )
-        if isinstance(columns, str):
-            raise DataError(f"{name}: expected columns= a list of names, got the text {columns!r}")
-        named = None if columns is None else tuple(columns)
         tokens = None if vocabulary is None else names_of(vocabulary, name)
         raw = Raw(array, name, columns=named, observed=mask, vocabulary=tokens)
     if labels is not None and raw.labels is None:

@@ -45,7 +45,7 @@ def read_frame(frame: Any, reading: Reading, name: str, *, auto: bool = True) ->
 
     Raises:
         ConfigurationError: ``reading`` names no column.
-        DataError: no table, or columns of other things.
+        DataError: no table, one that lacks a column, or columns of other things.
     """
     table = arrow_table(frame, name)
     pandas = json.loads((table.schema.metadata or {}).get(b"pandas", b"{}"))
