@@ -275,7 +275,9 @@ def test_the_costliest_column_is_the_one_that_was_changed():
     z = model.posterior(prepared, None).mean
     total = -model.likelihood(z).log_prob(prepared)
     torch.testing.assert_close(costs.sum(1), total.detach().double(), rtol=1e-4, atol=1e-4)
-    scores = outliers.column_scores(model, table)
+    told: list[torch.Tensor] = []
+    scores = outliers.column_scores(model, table, told.append)
+    assert torch.equal(torch.cat(told), costs)
     assert [score.name for score in scores] == ["height", "span", "kind", "noise"]
     assert [score.observed for score in scores] == [n, n, n, n - 1]
     assert [score.sigma is None for score in scores] == [False, False, True, False]

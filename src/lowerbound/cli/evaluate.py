@@ -13,6 +13,8 @@ from lowerbound.cli.output import note, rereading, show, watched
 from lowerbound.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from lowerbound import VAE
     from lowerbound.data import Data as Examples
     from lowerbound.evaluation import Rate
@@ -84,6 +86,7 @@ def evaluate(
     import torch
 
     from lowerbound import evaluation
+    from lowerbound.cli.exports import expect_table
     from lowerbound.outliers import column_scores, explains
     from lowerbound.runs import Run
 
@@ -95,7 +98,12 @@ def evaluate(
         examples = examples.take(first)
     _check_posterior(model, examples, ais, gap, decompose)
     if out is not None:
-        _write_scores(model, examples, out, samples, seed)
+        expect_table(out)
+    costs: list[Tensor] = []
+    keep = None if out is None else costs.append
+    scores = column_scores(model, examples, keep) if explains(model) else []
+    if out is not None:
+        _write_scores(model, examples, out, samples, seed, costs)
     measured = watched(
         "evaluating", evaluation.evaluate, model, examples, samples=samples, seed=seed
     )
@@ -124,8 +132,7 @@ def evaluate(
         )
     parts: dict[str, Any] = {name: result.as_dict() for name, result in more.items()}
     told = list(map(str, (measured, *more.values())))
-    if explains(model) and model.columns:
-        scores = column_scores(model, examples)
+    if scores and model.columns:
         parts["columns"] = [dataclasses.asdict(score) for score in scores]
         told.append(_columns(scores))
     show(
@@ -152,25 +159,26 @@ def _columns(scores: list[ColumnScore]) -> str:
     return "\n".join(lines)
 
 
-def _write_scores(model: VAE, examples: Examples, out: Path, samples: int, seed: int) -> None:
+def _write_scores(
+    model: VAE, examples: Examples, out: Path, samples: int, seed: int, costs: list[Tensor]
+) -> None:
     """The .csv: an example's number, its bounds, and of rows what each column costs."""
     import numpy as np
+    import torch
 
     from lowerbound import evaluation
-    from lowerbound.cli.exports import expect_table, write_table
-    from lowerbound.outliers import column_costs, explains
+    from lowerbound.cli.exports import write_table
 
-    expect_table(out)
     found = watched(
         "scoring", evaluation.example_scores, model, examples, samples=samples, seed=seed
     )
     del found["curve"]
     table: dict[str, np.ndarray] = {"example": np.arange(len(examples))}
     table |= {name: values.double().numpy() for name, values in found.items()}
-    if explains(model):
+    if costs:
         names = model.columns or [f"x{i}" for i in range(model.shape[0])]
-        costs = column_costs(model, examples).unbind(1)
-        table |= {f"cost of {name}": c.numpy() + 0.0 for name, c in zip(names, costs, strict=True)}
+        each = torch.cat(costs).unbind(1)
+        table |= {f"cost of {name}": c.numpy() + 0.0 for name, c in zip(names, each, strict=True)}
     write_table(out, table)
     note(f"wrote {out}: {len(examples):,} examples, numbered from 0")
 

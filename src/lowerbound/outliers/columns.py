@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,8 +68,12 @@ class ColumnScore:
     sigma: float | None
 
 
-def column_scores(model: VAE, data: Any) -> list[ColumnScore]:
+def column_scores(
+    model: VAE, data: Any, each: Callable[[Tensor], None] | None = None
+) -> list[ColumnScore]:
     """What each column of the ``data`` costs a ``model`` of rows, and the σ that it has there.
+
+    ``each`` is called with the `column_costs` of some rows, (n, D), in the order of the data.
 
     Raises:
         ConfigurationError: a model of other things than rows.
@@ -83,6 +88,8 @@ def column_scores(model: VAE, data: Any) -> list[ColumnScore]:
     with judging(model, 0, Stream.EVALUATE) as device:
         for x, context in prepared_batches(model, data, device, 0):
             costs, here = _costs(model, x, context).cpu(), ~x.isnan().cpu()
+            if each is not None:
+                each(costs)
             sound = costs.isfinite()
             finite.add(costs.masked_fill(~(here & sound), math.nan))
             seen += here.sum(0)
