@@ -189,9 +189,10 @@ def test_a_table_goes_through_all_commands_and_comes_back_as_it_is_written(
     assert "categories (3)" in err
     filled = tmp_path / "filled.csv"
     command = ("impute", folder, "--data", data, "--samples", 20)
-    code, out, _ = run(*command, "--out", filled)
+    code, out, err = run(*command, "--out", filled)
     assert code == 0
     assert out.startswith("22 cells in 21 of 60 rows: town 15, height 7")
+    assert "guesses" not in err
     before, after = (list(csv.reader(path.open())) for path in (data, filled))
     for old, new in zip(before, after, strict=True):
         assert [b for a, b in zip(old[1:3], new[1:3], strict=True) if a not in ("", "NA", b)] == []
@@ -226,9 +227,15 @@ def test_a_table_goes_through_all_commands_and_comes_back_as_it_is_written(
         assert datetime.datetime.strptime(row["born"], "%d.%m.%Y")
         assert row["children"].isdigit()
     data.write_text(people().splitlines()[0] + "\n" + 9 * "," + "\n")
-    code, out, _ = run(*command, "--out", filled)
+    code, out, err = run(*command, "--out", filled)
     assert code == 0
     assert out.startswith("7 cells in 1 of 1 rows")
+    assert "guesses" not in err
+    data.write_text(people().replace("Rome", "").replace("Oslo", ""))
+    code, _, err = run(*command, "--out", filled, "--quiet")
+    assert code == 0
+    assert err.startswith("most cells of 'town' were empty, and now hold guesses; where an empty")
+    assert "--kind town=ignore" in err
     data.write_text(people().replace("Rome", "Ulm"))
     code, _, err = run("evaluate", folder, "--data", data)
     assert (code, "got 'Ulm'" in err) == (3, True)

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import logging
+import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lowerbound.cli.options import Device, Folder, Json, Labels, Quiet, Seed
 from lowerbound.cli.output import note, rereading, show, watched
 from lowerbound.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from lowerbound.data.schema import Schema
+
+MOSTLY, ENOUGH = 0.5, 20
+"""The share of empty cells, of so many rows at least, from which words are doubted."""
+
+log = logging.getLogger("lowerbound")
 
 
 def impute(
@@ -81,7 +91,22 @@ def impute(
     worth = found.effective_samples
     median = worth[~worth.isnan()].median().item() if cells else None
     told: dict[str, Any] = {"file": str(out), "cells": cells, "effective_samples": median}
+    _doubt(fields, cells, len(gaps))
     show(told, _told(cells, int(gaps.any(1).sum()), len(gaps), median, samples), json)
+
+
+def _doubt(fields: Schema, cells: dict[str, int], rows: int) -> None:
+    """Warn of words that were filled in where most rows have none."""
+    from lowerbound.data.columns import quoted
+
+    mostly = [f.name for f in fields if f.categories and cells.get(f.name, 0) > MOSTLY * rows]
+    if mostly and rows >= ENOUGH:
+        log.warning(
+            "most cells of %s were empty, and now hold guesses; where an empty cell says that "
+            "there is nothing to say, train with --kind %s, which leaves it empty",
+            quoted(mostly),
+            shlex.quote(f"{mostly[0]}=ignore"),
+        )
 
 
 def _told(cells: dict[str, int], rows: int, of: int, median: float | None, samples: int) -> str:
