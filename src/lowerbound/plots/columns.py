@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from lowerbound.errors import ConfigurationError, ShapeError
 from lowerbound.plots import style
 from lowerbound.plots.checks import as_array, finite, same_length
-from lowerbound.plots.labels import shortened, text_width
+from lowerbound.plots.labels import shortened, text_width, wrapped
 from lowerbound.plots.scales import Scale
 from lowerbound.plots.style import Array, coordinate, new_figure, styled
 
@@ -58,7 +58,7 @@ def column_panels(
         figure.suptitle(f"the first {shown} of {len(columns)} columns", x=0.01, ha="left")
     panels = [figure.add_subplot(down, across, index + 1) for index in range(shown)]
     for axes, name, note in zip(panels, columns, notes or [""] * len(columns), strict=False):
-        axes.set_title(shortened(name, ROOM / across - text_width(note)) + note)
+        axes.set_title(wrapped(name, ROOM / across - text_width(note)) + note)
     return figure, panels
 
 

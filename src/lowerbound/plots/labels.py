@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Sequence
 
@@ -10,6 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.textpath import TextPath
 
 from lowerbound.plots.style import DPI, LINE, SIZE, Array
+
+BREAK = re.compile(r"[\s_./-]+(?=.)")
+"""Where a name may be broken."""
 
 
 def text_width(text: str) -> float:
@@ -26,6 +30,19 @@ def shortened(text: str, pixels: float) -> str:
     sizes = range(1, len(text))
     fits = bisect_right(sizes, pixels, key=lambda size: text_width(f"{text[:size]}…"))
     return f"{text[:fits]}…"
+
+
+def wrapped(text: str, pixels: float) -> str:
+    """``text``, on two lines where one of ``pixels`` is too short, and the second as `shortened`.
+
+    >>> wrapped("Culmen Length (mm)", 2 * text_width("Culmen")).splitlines()
+    ['Culmen', 'Length (mm)']
+    """
+    ends = [match.end() for match in BREAK.finditer(text)]
+    fit = [end for end in ends if text_width(text[:end].rstrip()) <= pixels]
+    if text_width(text) <= pixels or not fit:
+        return shortened(text, pixels)
+    return f"{text[: fit[-1]].rstrip()}\n{shortened(text[fit[-1] :], pixels)}"
 
 
 def thinned(labels: Sequence[str], room: float, needed: float) -> list[str]:

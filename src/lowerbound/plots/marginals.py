@@ -14,12 +14,15 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from lowerbound.plots import style
 from lowerbound.plots.columns import FEW, ROOM, as_tables, column_panels, distribution, shares
-from lowerbound.plots.labels import shortened, text_width, thinned
+from lowerbound.plots.labels import shortened, text_width, thinned, wrapped
 from lowerbound.plots.scales import Scale
 from lowerbound.plots.style import Array, minus, styled
 
 BARS = 8
 """Categories up to which each has a bar."""
+
+TALL = 4
+"""Bars up to which each has room for two lines."""
 
 LEVELS = 12
 """Different numbers up to which each has a bar."""
@@ -97,7 +100,8 @@ def of_categories(axes: Axes, data: Array, rows: Array, names: Sequence[str]) ->
     both = both / both.sum(1, keepdims=True)
     order = np.lexsort((-both[1], -both[0]))
     own = order if len(order) <= BARS else order[: BARS - 1]
-    labels = [shortened(names[i], ROOM / 4) for i in own]
+    cut, grid = wrapped if len(own) <= TALL else shortened, axes.get_gridspec()
+    labels = [cut(names[i], 1.1 * ROOM / (grid.ncols if grid else 1)) for i in own]
     places = np.arange(len(own))
     axes.barh(places, both[0, own], 0.8, color=style.SHADE)
     axes.barh(places, both[1, own], 0.8, **style.OUTLINE)

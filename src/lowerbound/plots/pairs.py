@@ -16,7 +16,7 @@ from lowerbound.errors import ShapeError
 from lowerbound.plots import style
 from lowerbound.plots.checks import as_array, same_length
 from lowerbound.plots.columns import ROOM, as_tables
-from lowerbound.plots.labels import shortened, thinned
+from lowerbound.plots.labels import shortened, thinned, wrapped
 from lowerbound.plots.scales import Scale
 from lowerbound.plots.style import Array, coordinate, new_figure, styled
 
@@ -55,7 +55,7 @@ def associations(data: Array, generated: Array, columns: Sequence[str]) -> Figur
         image.set_interpolation("nearest")
         axes.set_title(name)
         axes.set_xticks([])
-        axes.set_yticks(range(size), [shortened(column, ROOM / 4) for column in columns])
+        axes.set_yticks(range(size), [shortened(column, ROOM / 2.5) for column in columns])
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
     bar = figure.colorbar(image, ax=panels, shrink=0.8, aspect=25, label="association")
@@ -111,9 +111,9 @@ def column_pairs(
             axes.plot(*shown.T, "o", color=colour, markersize=size, alpha=0.6, markeredgewidth=0)
         for axes, strength in zip((first, second), told, strict=False):
             axes.text(0.97, 1.02, coordinate(strength), transform=axes.transAxes, ha="right")
-        first.set_ylabel(shortened(columns[y], 0.22 * ROOM))
-        first.set_xlabel(shortened(columns[x], 0.22 * ROOM))
-        second.set_xlabel(shortened(columns[x], 0.22 * ROOM))
+        first.set_ylabel(wrapped(columns[y], 0.22 * ROOM))
+        first.set_xlabel(wrapped(columns[x], 0.22 * ROOM))
+        second.set_xlabel(wrapped(columns[x], 0.22 * ROOM))
         second.tick_params(labelleft=False)
     handles = [
         Line2D([], [], linestyle="", marker="o", color=colour, label=name)
