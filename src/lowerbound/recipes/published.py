@@ -123,9 +123,9 @@ mlp = Recipe(
 table = Recipe(
     "A small VAE for rows of real numbers, counts and categories, with missing cells or without.",
     "Nazábal, Olmos, Ghahramani & Valera, Handling incomplete heterogeneous data using VAEs, 2018, "
-    "arXiv 1807.03653, for a family of each kind of column; σ(z) is in appendix C.2 of Kingma & "
-    "Welling, 2013, arXiv 1312.6114.",
-    {"network": network(64), "real": {"part": "Gaussian", "sigma": "decoded"}},
+    "arXiv 1807.03653, for a family of each kind of column; Student's t is in Mattei & Frellsen, "
+    "MIWAE, 2019, arXiv 1812.02633.",
+    {"network": network(64), "real": {"part": "StudentT", "sigma": "decoded"}},
     {"learning_rate": 3e-3, "patience": 10},
     notes="It trains until the validation bound has not risen for 300 steps, or 10 epochs where "
     "they are longer.",
