@@ -172,25 +172,34 @@ def tables() -> str:
         return ""
     values = read("tables")
     parts = {job: by_table(found) for job, found in values["found"].items()}
-    missing = dict.fromkeys(("density", "outliers", "synthetic", "speed"), "(not measured)")
+    jobs = ("density", "validation", "outliers", "synthetic", "speed")
+    missing = dict.fromkeys(jobs, "(not measured)")
     return (HERE / "tables.md").read_text().format(
         **missing | parts, command=values["command"]
     ) + "\n"
 
 
 def by_table(found: dict[str, dict[str, dict[str, float]]]) -> str:
-    """A row for each table, a column for each method: the mean over seeds ± their deviation."""
+    """A row for each table, a column for each method: the mean over seeds ± their deviation.
+
+    Shares, which are of one unit, have a mean over the tables as well.
+    """
     methods = list(next(iter(found.values())))
     rows = [
         [name, *(spread(list(by[method].values())) if method in by else "" for method in methods)]
         for name, by in found.items()
     ]
+    means = {m: [fmean(by[m].values()) for by in found.values() if m in by] for m in methods}
+    if all(0 < value < 1 for values in means.values() for value in values):
+        rows.append(["mean", *(f"**{fmean(values):.3f}**" for values in means.values())])
     return table(["", *methods], rows)
 
 
 def spread(values: list[float]) -> str:
-    if max(values) >= 1000:
+    if abs(fmean(values)) >= 1000:
         return f"{fmean(values):,.0f}"
+    if 0 < fmean(values) < 1:
+        return f"{fmean(values):.3f}" + (f" ± {stdev(values):.3f}" if len(values) > 1 else "")
     return f"{fmean(values):.2f}" + (f" ± {stdev(values):.2f}" if len(values) > 1 else "")
 
 

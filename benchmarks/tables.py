@@ -33,7 +33,14 @@ from sklearn.preprocessing import StandardScaler
 
 import lowerbound as lb
 
-BATCH, OURS = 128, "lowerbound, table"
+BATCH = 128
+FAMILIES: dict[str, dict[str, Any]] = {
+    "Gaussian, σ": {"part": "Gaussian", "sigma": "elementwise"},
+    "Gaussian, σ(z)": {"part": "Gaussian", "sigma": "decoded"},
+    "StudentT, σ(z)": {"part": "StudentT", "sigma": "decoded"},
+    "NormalMixture": {"part": "NormalMixture"},
+}
+"""What the recipe may take for real columns."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,9 @@ class Effort:
 QUICK = Effort(5, 1, 2, (1,), ("diag",), (1e-3,), (), 1, 60, 60)
 """No flow: torch's optimisers take seconds to come in."""
 
+Figures = dict[str, float]
+"""By job."""
+
 Parts = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Standardised rows to train on, to stop or choose by, and to test on."""
 
@@ -69,19 +79,25 @@ def divided(x: np.ndarray, seed: int) -> tuple[Parts, float]:
     return tuple(parts), -float(np.log(deviation).sum())
 
 
-def vae(parts: Parts, seed: int, effort: Effort, **settings: Any) -> float:
+def vae(parts: Parts, seed: int, effort: Effort, real: dict[str, Any]) -> tuple[float, float]:
+    """By the recipe; the bound on validation rows is the second."""
     train, validation, test = map(lb.data.from_arrays, parts)
+    assert train.kind == "real"
     torch.manual_seed(seed)
     in_pass = -(-len(train) // BATCH)
     lengths = {"patience": -(-effort.patience // in_pass), "epochs": -(-effort.steps // in_pass)}
-    made = lb.recipes.table(train, seed=seed, batch_size=BATCH, **lengths, **settings)
+    made = lb.recipes.table(train, seed=seed, batch_size=BATCH, real=real, **lengths)
     lb.fit(made.model, train, validation, made.objective, made.training, callbacks=[])
-    bound = lb.evaluate(made.model, test, samples=effort.samples).in_data_units
-    assert bound is not None
-    return bound.value
+    bounds = [
+        lb.evaluate(made.model, rows, samples=effort.samples).in_data_units
+        for rows in (test, validation)
+    ]
+    assert bounds[0]
+    assert bounds[1]
+    return bounds[0].value, bounds[1].value
 
 
-def mixture(parts: Parts, seed: int, effort: Effort) -> float:
+def mixture(parts: Parts, seed: int, effort: Effort) -> tuple[float, float]:
     """The number of components, their covariances and the ridge are the best of validation."""
     train, validation, test = parts
     tried = [
@@ -91,23 +107,31 @@ def mixture(parts: Parts, seed: int, effort: Effort) -> float:
         )
         if 10 * k < len(train)
     ]
-    return float(max(tried, key=lambda each: each.score(validation)).score(test))
+    return best_of(tried, validation, test)
 
 
-def factors(parts: Parts, seed: int, effort: Effort) -> float:
+def best_of(tried: list[Any], validation: np.ndarray, test: np.ndarray) -> tuple[float, float]:
+    """Of the model that tells validation rows best, the scores of test rows and of these."""
+    best = max(tried, key=lambda each: each.score(validation))
+    return float(best.score(test)), float(best.score(validation))
+
+
+def factors(parts: Parts, seed: int, effort: Effort) -> tuple[float, float]:
     train, validation, test = parts
     most = min(train.shape[1] - 1, effort.most_factors)
     tried = [FactorAnalysis(k, random_state=seed).fit(train) for k in range(1, most + 1)]
-    return float(max(tried, key=lambda each: each.score(validation)).score(test))
+    return best_of(tried, validation, test)
 
 
-def flow(parts: Parts, seed: int, effort: Effort) -> float:
+def flow(parts: Parts, seed: int, effort: Effort) -> tuple[float, float]:
     """A neural spline flow, stopped by validation as the recipe is; its sizes the best of it."""
     tried = [_flow(parts, seed, effort.patience, *sizes) for sizes in effort.flows]
-    return max(tried)[1]
+    return max(tried)[::-1]
 
 
-def _flow(parts: Parts, seed: int, patience: int, transforms: int, width: int) -> tuple[float, ...]:
+def _flow(
+    parts: Parts, seed: int, patience: int, transforms: int, width: int
+) -> tuple[float, float]:
     """Mean log-density of validation and test rows, where that of validation is highest."""
     train, validation, test = (torch.from_numpy(part).float() for part in parts)
     torch.manual_seed(seed)
@@ -128,33 +152,37 @@ def _flow(parts: Parts, seed: int, patience: int, transforms: int, width: int) -
     return best
 
 
-DENSITIES = {
-    OURS: vae,
-    "lowerbound, StudentT": functools.partial(vae, real="StudentT"),
-    "lowerbound, NormalMixture": functools.partial(vae, real="NormalMixture"),
+DENSITIES: dict[str, Callable[[Parts, int, Effort], tuple[float, float]]] = {
+    **{f"lowerbound, {name}": functools.partial(vae, real=real) for name, real in FAMILIES.items()},
     "mixture of Gaussians": mixture,
     "factor analysis": factors,
     "spline flow": flow,
 }
 
 
-def density(table: str, method: str, seed: int, effort: Effort) -> float:
-    """Mean log-density of test rows, nats in the units of the table."""
+def density(table: str, method: str, seed: int, effort: Effort) -> Figures:
+    """Mean log-density of test rows, and of those chosen by, nats in the units of the table."""
     parts, log_volume = divided(REAL[table](), seed)
-    return DENSITIES[method](parts, seed, effort) + log_volume
+    test, validation = DENSITIES[method](parts, seed, effort)
+    return {"density": test + log_volume, "validation": validation + log_volume}
+
+
+def detector(real: dict[str, Any]) -> Callable[[int, Effort], Any]:
+    """Ours, of a family for all columns."""
+    return lambda seed, effort: lb.sklearn.VAEOutlierDetector(
+        likelihood=real, steps=effort.steps, samples=min(effort.samples, 100), random_state=seed
+    )
 
 
 DETECTORS: dict[str, Callable[[int, Effort], Any]] = {
-    "lowerbound, VAEOutlierDetector": lambda seed, effort: lb.sklearn.VAEOutlierDetector(
-        steps=effort.steps, samples=min(effort.samples, 100), random_state=seed
-    ),
+    **{f"lowerbound, {name}": detector(real) for name, real in FAMILIES.items()},
     "isolation forest": lambda seed, _: IsolationForest(random_state=seed),
     "local outlier factor": lambda *_: LocalOutlierFactor(novelty=True),
     "robust covariance": lambda seed, _: EllipticEnvelope(random_state=seed),
 }
 
 
-def outliers(table: str, method: str, seed: int, effort: Effort) -> float:
+def outliers(table: str, method: str, seed: int, effort: Effort) -> Figures:
     """AUROC: the probability that an outlier's score is above an inlier's."""
     train, scored, strange = OUTLIERS[table](seed)
     scaler = StandardScaler().fit(train)
@@ -163,7 +191,7 @@ def outliers(table: str, method: str, seed: int, effort: Effort) -> float:
         score = -detector.negative_outlier_factor_  # of the rows it was fitted to
     else:
         score = -detector.score_samples(scaler.transform(scored))
-    return float(roc_auc_score(strange, score))
+    return {"outliers": float(roc_auc_score(strange, score))}
 
 
 def drawn_by_vae(train: pd.DataFrame, seed: int, effort: Effort) -> pd.DataFrame:
@@ -195,14 +223,15 @@ SYNTHETIC: dict[str, Callable[[pd.DataFrame, int, Effort], pd.DataFrame]] = {
 }
 
 
-def synthetic(table: str, method: str, seed: int, effort: Effort) -> float:
+def synthetic(table: str, method: str, seed: int, effort: Effort) -> Figures:
     """Accuracy on real rows of a forest that was trained on as many synthetic ones."""
     rows = CLASSIFIED[table]().sample(frac=1, random_state=seed)
     test, train = rows[: len(rows) // 5], rows[len(rows) // 5 :]
     drawn = SYNTHETIC[method](train, seed, effort)
     forest = RandomForestClassifier(random_state=seed)
     forest.fit(drawn.iloc[:, :-1].to_numpy(), drawn.iloc[:, -1].astype(str))
-    return float(forest.score(test.iloc[:, :-1].to_numpy(), test.iloc[:, -1].astype(str)))
+    right = forest.score(test.iloc[:, :-1].to_numpy(), test.iloc[:, -1].astype(str))
+    return {"synthetic": float(right)}
 
 
 @functools.cache
@@ -216,16 +245,17 @@ def fitted(seed: int, effort: Effort) -> tuple[lb.VAE, lb.data.Dataset, float]:
     return made.model, rows, time.perf_counter() - start
 
 
-def speed(_: str, what: str, seed: int, effort: Effort) -> float:
+def speed(_: str, what: str, seed: int, effort: Effort) -> Figures:
     """One of `SPEEDS`."""
     model, rows, seconds = fitted(seed, effort)
     if what == SPEEDS[0]:
-        return seconds
+        return {"speed": seconds}
     many = rows.subset(torch.arange(effort.scored) % len(rows))
     before, start = _peak_mb(), time.perf_counter()
     lb.evaluation.example_scores(model, many, samples=1)
     seconds = time.perf_counter() - start
-    return 60 * effort.scored / seconds if what == SPEEDS[1] else _peak_mb() - before
+    rate = 60 * effort.scored / seconds
+    return {"speed": rate if what == SPEEDS[1] else _peak_mb() - before}
 
 
 def _peak_mb() -> float:
@@ -233,7 +263,7 @@ def _peak_mb() -> float:
 
 
 SPEEDS = ("seconds of a fit", "rows scored a minute", "MB more while scoring")
-Job = Callable[[str, str, int, Effort], float]
+Job = Callable[[str, str, int, Effort], Figures]
 JOBS: dict[str, tuple[Job, Iterable[str], Iterable[str]]] = {
     "density": (density, REAL, DENSITIES),
     "outliers": (outliers, OUTLIERS, DETECTORS),
@@ -247,6 +277,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--jobs", nargs="+", choices=JOBS, default=list(JOBS))
     parser.add_argument("--tables", nargs="+", help="only these")
+    parser.add_argument("--methods", nargs="+", help="only these")
     parser.add_argument("--quick", action="store_true", help="check that it runs: little of each")
     told = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
@@ -257,15 +288,18 @@ def main() -> None:
     for job in told.jobs:
         measure, every, methods = JOBS[job]
         tables = [name for name in every if name in (told.tables or every)]
+        methods = [name for name in methods if name in (told.methods or methods)]
         seeds = told.seeds if job != "speed" else 1
         if told.quick:
             seeds, tables = 1, [name for name in every if "wine" in name] or tables
         for seed, table, method in itertools.product(range(seeds), tables, methods):
-            known = found.setdefault(job, {}).setdefault(table, {}).setdefault(method, {})
+            known = found.get(job, {}).get(table, {}).get(method, {})
             if str(seed) in known or (method == "spline flow" and not effort.flows):
                 continue
-            known[str(seed)] = measure(table, method, seed, effort)
-            print(f"{job}: {table}, {method}, seed {seed}: {known[str(seed)]:.3f}", flush=True)
+            for what, value in measure(table, method, seed, effort).items():
+                by_table = found.setdefault(what, {}).setdefault(table, {})
+                by_table.setdefault(method, {})[str(seed)] = value
+                print(f"{what}: {table}, {method}, seed {seed}: {value:.3f}", flush=True)
             if not told.quick:
                 values = {"command": "benchmarks/run tables", "found": found}
                 harness.write("tables", values | harness.machine())
