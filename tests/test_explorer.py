@@ -376,8 +376,13 @@ def test_a_melody_is_shown_and_played(browser, tmp_path):
         z, _ = code(page)
         tokens = space.model.decode(z[None])[0].byte().numpy()
         page.wait_for_function("() => explorer.decoded.isIdle")
-        expected = lb.music.tokens.notes(tokens).pitch.tolist()
-        assert page.evaluate("() => explorer.view.notes.map((note) => note.pitch)") == expected
+        for shown in (tokens, space.data.x[0].numpy()):
+            notes = lb.music.tokens.notes(shown)
+            expected = np.stack([notes.start, notes.end, notes.pitch], 1).tolist()
+            each = "explorer.view.notes.map((note) => [note.start, note.end, note.pitch])"
+            assert page.evaluate(f"() => {each}") == expected
+            page.evaluate("(next) => explorer.view.show(next)", space.data.x[0].tolist())
+        assert expected
         page.click("#sound")
         assert page.locator("#sound").text_content() == "Stop"
         page.click("#sound")

@@ -52,7 +52,7 @@ export class RowView {
         if (shares) {
           mark.style.width = `${100 * shares[j]}%`;
           mark.title = `${this.about.categories[i][j]} ${Math.round(100 * shares[j])} %`;
-        } else if (at !== null) mark.style.left = `${100 * at}%`;
+        } else if (at !== null) mark.style.left = `${5 + 90 * at}%`;
       });
       if (shares) value.textContent = `${text} ${Math.round(100 * Math.max(...shares))} %`;
     });
@@ -120,6 +120,8 @@ export class RollView {
       context.fillStyle = css(step % this.bar ? "--line" : "--muted");
       context.fillRect(step * wide, 0, step % this.bar ? 1 : 2, canvas.height);
     }
+    context.fillStyle = css("--muted");
+    if (!this.notes.length) context.fillText("no note", canvas.width / 2 - 30, canvas.height / 2);
     for (const { start, end, pitch } of this.notes) {
       context.fillStyle = css(start <= now && now < end ? "--alarm" : "--accent");
       context.beginPath();
