@@ -33,6 +33,7 @@ from lowerbound.runs import Run
 from lowerbound.walks import slerp
 from tests.test_cli import exit_code as command
 
+pytestmark = pytest.mark.slow
 CHROMIUM = shutil.which("chromium")
 ARGUMENTS = (
     "--headless=new --no-sandbox --disable-gpu --no-first-run --disable-background-networking "
