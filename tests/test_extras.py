@@ -27,6 +27,7 @@ DOORS = {
     "images": "lb.data.read('pictures')",
     "learn": "lb.data.load('digits')",
     "compress": "lb.compression.compress",
+    "cells": "lb.data.read('cells.h5ad')",
     "music": "from lowerbound.music.abc import read_tunes; list(read_tunes([]))",
     "serve": "from lowerbound.explorer import Server; Server()",
     "tensorboard": "from lowerbound.training.callbacks import TensorBoard; TensorBoard('log')",
@@ -75,6 +76,7 @@ def test_a_package_that_lacks_one_of_its_own_is_not_called_missing(monkeypatch, 
 @pytest.mark.slow
 def test_without_its_extra_each_says_how_to_install_it(tmp_path):
     (tmp_path / "table.csv").write_text("a,b\n1,2\n3,4\n")
+    (tmp_path / "cells.h5ad").touch()
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "one.png").touch()
     code = f"""

@@ -25,7 +25,8 @@ def train(
         str | None,
         typer.Option(
             help="digits, mnist, fashion-mnist, folk-tunes, or your own: .npy, .npz, IDX, .csv, "
-            ".parquet, .mid, .abc, .musicxml, a folder of images, melodies or .parquet files.",
+            ".parquet, .h5ad, .mid, .abc, .musicxml, a folder of images, melodies or .parquet "
+            "files.",
             autocompletion=known_data,
         ),
     ] = None,

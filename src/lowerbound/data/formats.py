@@ -18,6 +18,7 @@ from lowerbound.data.conversion import Part, Parts, Raw, check_array, memory
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.delimited import read_csv
 from lowerbound.data.division import check_seed, divide, divide_on_disk
+from lowerbound.data.h5ad import read_h5ad
 from lowerbound.data.idx import is_idx_name, read_idx
 from lowerbound.data.images import SUFFIXES, read_images
 from lowerbound.data.kinds import informative
@@ -283,8 +284,8 @@ def _refuse(path: Path) -> NoReturn:
     hint = "; put the images into a folder and name that" if path.suffix in SUFFIXES else ""
     raise DataError(
         f"{path}: expected a folder of images, of melodies or of .parquet files, or a file .npy, "
-        ".npz, .csv, .tsv, .parquet, .mid, .abc, .musicxml, .mxl or IDX (.idx, -ubyte, plain or "
-        f".gz), got a file {path.suffix or 'without suffix'}{hint}"
+        ".npz, .csv, .tsv, .parquet, .h5ad, .mid, .abc, .musicxml, .mxl or IDX (.idx, -ubyte, "
+        f"plain or .gz), got a file {path.suffix or 'without suffix'}{hint}"
     )
 
 
@@ -372,6 +373,7 @@ FORMATS: dict[str, Format] = {
     ".csv": Format(read_csv, "a CSV file", ("labels", "header", "kinds", "given")),
     ".tsv": Format(read_csv, "a TSV file", ("labels", "header", "kinds", "given")),
     ".parquet": Format(read_parquet, "Parquet", ("labels", "kinds", "given")),
+    ".h5ad": Format(read_h5ad, "an .h5ad file", ("labels", "kinds", "given")),
     ".mid": Format(read_melodies, "a MIDI file", OPTIONS),
     ".midi": Format(read_melodies, "a MIDI file", OPTIONS),
     ".abc": Format(read_melodies, "an ABC file", OPTIONS),

@@ -13,8 +13,15 @@ MEMBERS = {"data", "shape", "format"}
 """Arrays that the file of every sparse matrix has."""
 
 
-def dense(names: Collection[str], member: Callable[[str], np.ndarray], where: str) -> np.ndarray:
+def dense(
+    names: Collection[str],
+    member: Callable[[str], np.ndarray],
+    where: str,
+    writer: str = "scipy.sparse.save_npz",
+) -> np.ndarray:
     """The matrix whose arrays, called ``names``, ``member`` reads: of the format csr, csc or coo.
+
+    ``writer`` is what to write it again with.
 
     Raises:
         DataError: another format; arrays that do not fit each other; more than fits in memory.
@@ -37,7 +44,7 @@ def dense(names: Collection[str], member: Callable[[str], np.ndarray], where: st
     shape, data, (first, second) = member("shape"), member("data"), map(member, wanted)
     whole = all(array.dtype.kind in "iu" and array.ndim == 1 for array in (shape, first, second))
     if not whole or shape.shape != (2,) or shape.min() < 0:
-        raise _damaged(where)
+        raise _damaged(where, writer)
     rows, columns = (int(size) for size in shape)
     check_array(rows * columns, data.dtype, where)
     if layout != "coo":
@@ -45,14 +52,14 @@ def dense(names: Collection[str], member: Callable[[str], np.ndarray], where: st
         major = columns if layout == "csc" else rows
         whole = len(first) == major + 1 and first[0] == 0 and first[-1] == len(second)
         if not whole or ((steps := np.diff(first)) < 0).any():
-            raise _damaged(where)
+            raise _damaged(where, writer)
         first = np.repeat(np.arange(major), steps)
     row, column = (second, first) if layout == "csc" else (first, second)
     if not (data.shape == row.shape == column.shape):
-        raise _damaged(where)
+        raise _damaged(where, writer)
     for place, size in ((row, rows), (column, columns)):
         if len(place) and (place.min() < 0 or place.max() >= size):
-            raise _damaged(where)
+            raise _damaged(where, writer)
     met = np.zeros((rows, columns), bool)
     met[row, column] = True
     if met.sum() != len(data):
@@ -65,8 +72,8 @@ def dense(names: Collection[str], member: Callable[[str], np.ndarray], where: st
     return x
 
 
-def _damaged(where: str) -> DataError:
+def _damaged(where: str, writer: str) -> DataError:
     return DataError(
         f"{where}: expected a whole sparse matrix, got arrays that do not fit each other; write it "
-        "again with scipy.sparse.save_npz"
+        f"again with {writer}"
     )
