@@ -23,7 +23,10 @@ SOURCE = Path(lb.__file__).parent
 LAYERS = [
     ["errors", "environment", "docstrings", "hints", "lazy", "notebooks"],
     ["lowerbound", "extras"],
-    ["allocations", "compiler", "devices", "files", "parts", "pages", "processors", "streams"],
+    [
+        *("allocations", "compiler", "devices", "files", "hub", "parts", "pages", "processors"),
+        "streams",
+    ],
     ["music"],
     [
         "data",
@@ -44,6 +47,7 @@ LAYERS = [
     ["recipes"],
     ["runs", "diagnosis", "sklearn"],
     ["report", "service"],
+    ["export"],
     ["explorer"],
     ["cli"],
     ["__main__"],
@@ -63,7 +67,7 @@ PUBLIC = {
     "StudentT", "TCVAE", "TopDownPosterior", "Training", "VAE", "VampPrior", "WeightDraws",
     "ZeroInflated", "ZeroInflatedNegativeBinomial", "__version__", "compression", "data",
     "diagnose", "diagnose_draws", "diagnose_kl", "diagnose_loss", "distributions", "divergences",
-    "errors", "evaluate", "evaluation", "fit", "load", "music", "networks", "outliers", "part",
+    "errors", "evaluate", "evaluation", "export", "fit", "load", "music", "networks", "outliers", "part",
     "plots", "recipes", "reproduction", "save", "sklearn", "transforms", "walks",
 }  # fmt: skip
 

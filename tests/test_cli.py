@@ -111,7 +111,7 @@ def test_version(run):
 COMMANDS = [
     *("train", "evaluate", "rates", "report", "explore", "diagnose", "outliers", "impute"),
     *("reconstruct", "sample", "embed", "interpolate", "vary"),
-    *("compress", "decompress", "serve", "recipes", "data list", "data get"),
+    *("compress", "decompress", "serve", "export", "recipes", "data list", "data get"),
 ]
 
 

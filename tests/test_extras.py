@@ -28,6 +28,8 @@ DOORS = {
     "learn": "lb.data.load('digits')",
     "compress": "lb.compression.compress",
     "cells": "lb.data.read('cells.h5ad')",
+    "export": "lb.export.to_onnx(model, data, 'onnx')",
+    "hub": "lb.load('hf://owner/name')",
     "music": "from lowerbound.music.abc import read_tunes; list(read_tunes([]))",
     "serve": "from lowerbound.explorer import Server; Server()",
     "tensorboard": "from lowerbound.training.callbacks import TensorBoard; TensorBoard('log')",

@@ -6,6 +6,7 @@ from lowerbound import distributions as distributions
 from lowerbound import divergences as divergences
 from lowerbound import errors as errors
 from lowerbound import evaluation as evaluation
+from lowerbound import export as export
 from lowerbound import music as music
 from lowerbound import networks as networks
 from lowerbound import outliers as outliers

@@ -14,6 +14,7 @@ import json
 import math
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -107,6 +108,32 @@ def is_at(file: BinaryIO, path: Path) -> bool:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except OSError:
         return False
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A folder to fill, which is at ``path`` once all is done, and gone if anything goes wrong.
+
+    Raises:
+        StorageError: ``path`` is a file or a folder with something in it, or cannot be written.
+    """
+    path = path.absolute()
+    half = path.with_name(f".{path.name}.{secrets.token_hex(8)}{HALF}")
+    try:
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise StorageError(f"expected a new or empty folder, got {path}; choose another")
+        half.mkdir(parents=True)
+        yield half
+        os.rename(half, path)
+    except OSError as error:
+        if isinstance(error, StorageError):
+            raise
+        raise StorageError(
+            f"{path}: cannot be written ({error.strerror or error}); make room or choose another "
+            "place, and try again"
+        ) from None
+    finally:
+        shutil.rmtree(half, ignore_errors=True)
 
 
 def write_json(path: Path, value: Any) -> None:

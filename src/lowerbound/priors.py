@@ -174,9 +174,9 @@ class VampPrior(Prior):
         if context is None:
             components = posterior(u, None)
         else:
-            rows = u.repeat(len(context), *[1] * len(self.shape))
+            rows = u.repeat(context.shape[0], *[1] * len(self.shape))
             q = posterior(rows, context.repeat_interleave(K, 0))
-            components = distributions.Unflattened(q, (len(context), K))
+            components = distributions.Unflattened(q, (context.shape[0], K))
         return distributions.Mixture(u.new_full((K,), -math.log(K)), components)
 
 

@@ -23,6 +23,7 @@ import lowerbound
 from lowerbound import (  # noqa: F401
     context,
     devices,
+    hub,
     likelihoods,
     networks,
     posteriors,
@@ -103,14 +104,19 @@ def save(model: VAE, folder: str | Path, **information: Any) -> Path:
 def load(folder: str | Path, device: str | torch.device | None = "cpu") -> VAE:
     """The model saved in ``folder``, in evaluation mode on ``device``.
 
-    ``device=None`` takes a GPU where there is one.
+    ``device=None`` takes a GPU where there is one.  A ``folder`` hf://owner/name is one on the
+    Hugging Face hub, which keeps a copy in its cache, and hf://owner/name@revision one of its
+    revisions.
 
     Parts of your own must be imported first; nothing in the folder is executed.
 
     Raises:
-        StorageError: a file is missing, damaged, or of a newer format, or a part is unknown.
+        StorageError: a file is missing, damaged, or of a newer format, or a part is unknown; or the
+            hub cannot be reached.
+        MissingExtra: huggingface_hub is not installed.
     """
-    folder, device = Path(folder), devices.choose(device)
+    on_hub = isinstance(folder, str) and folder.startswith(hub.SCHEME)
+    folder, device = hub.fetch(str(folder)) if on_hub else Path(folder), devices.choose(device)
     information = read_information(folder)
     tensors = _read_weights(folder, information["weights"])
     _refuse_misfit(folder, information["model"], tensors)

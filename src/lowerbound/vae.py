@@ -267,7 +267,7 @@ class VAE(nn.Module):
             ConfigurationError: a conditional model was given no context, or a wrong one.
         """
         self._check(x)
-        return self.transform(x).to(self._parameter.dtype), self.features(context, len(x))
+        return self.transform(x).to(self._parameter.dtype), self.features(context, x.shape[0])
 
     @property
     def _parameter(self) -> Tensor:
@@ -316,7 +316,7 @@ class VAE(nn.Module):
         x, context = self._taken(x, context)
         self._check(x)
         x = self.transform.noiseless(x.to(self._parameter.device)).to(self._parameter.dtype)
-        return self.posterior(x, self.features(context, len(x)))
+        return self.posterior(x, self.features(context, x.shape[0]))
 
     def _taken(self, x: Any, context: Any) -> tuple[Tensor, Any]:
         """x as a tensor, and its context; a data set's own, where there is no other."""

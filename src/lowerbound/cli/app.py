@@ -18,6 +18,7 @@ from lowerbound.cli import (
     diagnose,
     evaluate,
     explore,
+    export,
     impute,
     inspect,
     outliers,
@@ -59,6 +60,7 @@ for command in (
     compress.compress,
     compress.decompress,
     serve.serve,
+    export.export,
     recipes.recipes,
 ):
     register(app, command)

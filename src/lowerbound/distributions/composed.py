@@ -78,8 +78,8 @@ class Mixture(Unvalidated):
         return (self.log_weights.exp().unsqueeze(-1) * self.components.mean).sum(-2)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        if value.ndim <= len(self.batch_shape) + 1:
-            return self._log_prob(value)
+        if value.ndim <= len(self.batch_shape) + 1 or torch.compiler.is_compiling():
+            return self._log_prob(value)  # the sizes of a compiled graph are not known
         size = math.prod(value.shape[1:]) * self.log_weights.shape[-1]
         chunks = value.split(max(1, ELEMENTS // max(1, size)))
         return torch.cat([self._log_prob(chunk) for chunk in chunks])
@@ -136,15 +136,22 @@ class Flow(Unvalidated):
 
     def rsample_and_log_prob(self, sample_shape: Any = Size()) -> tuple[Tensor, Tensor]:
         """Draws z, of ``sample_shape``, and log p(z), in one pass through f."""
-        noise = self.base.rsample(sample_shape)
-        with self._full_precision(noise):
-            z, log_volume = self.transform.call_and_ladj(noise)
-        return z, self.base.log_prob(noise) - log_volume
+        return self._through(self.base.rsample(sample_shape))
 
     def at(self, noise: Tensor) -> Tensor:
         """z from standard normal noise of its shape."""
         with self._full_precision(noise):
             return self.transform(self.base.at(noise))  # type: ignore[attr-defined]
+
+    def at_and_log_prob(self, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """The same, and log p(z), in one pass through f."""
+        return self._through(self.base.at(noise))  # type: ignore[attr-defined]
+
+    def _through(self, start: Tensor) -> tuple[Tensor, Tensor]:
+        """f(``start``) and log p of it."""
+        with self._full_precision(start):
+            z, log_volume = self.transform.call_and_ladj(start)
+        return z, self.base.log_prob(start) - log_volume
 
     def log_prob(self, value: Tensor) -> Tensor:
         with self._full_precision(value):
@@ -222,7 +229,7 @@ class Conditional:
     def __call__(self, parents: Tensor) -> Distribution:
         rows = parents.reshape(-1, parents.shape[-1])
         features, context = (
-            None if given is None else given.repeat(len(rows) // len(given), 1)
+            None if given is None else given.repeat(rows.shape[0] // given.shape[0], 1)
             for given in (self.features, self.context)
         )
         if features is None:

@@ -325,12 +325,15 @@ class DiscretisedLogistic(GreyDistribution):
     def moment(self, power: int) -> Tensor:
         """E k^p = Σ_j ((j + 1)^p − j^p) P(k > j), p = ``power``, in the values' units, in float64.
 
-        A level at a time, so that memory does not grow with them.
+        A level at a time, so that memory does not grow with them; all together in a graph, which
+        would.
         """
         total = torch.zeros_like(self.location, dtype=torch.float64)
-        for j in range(self.levels - 1):
-            edge = self._standardised(torch.tensor(j + 0.5, device=total.device)).double()
-            total = total + ((j + 1) ** power - j**power) * torch.sigmoid(-edge)
+        levels = torch.arange(self.levels - 1, device=total.device)
+        for j in levels.split(self.levels if torch.compiler.is_compiling() else 1):
+            j = j.view(-1, *[1] * total.ndim)
+            above = torch.sigmoid(-self._standardised(j + 0.5).double())
+            total = total + (((j + 1) ** power - j**power) * above).sum(0)
         return total / (self.levels - 1) ** power
 
 

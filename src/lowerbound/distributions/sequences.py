@@ -101,7 +101,7 @@ class Autoregressive(Unvalidated):
         Of those ``told``, each stays with probability 1 − ``drawn``.
         """
         choose = choose or _drawn
-        state, last = None, torch.full((1, len(h)), self.codes, device=h.device)
+        state, last = None, torch.full((1, h.shape[0]), self.codes, device=h.device)
         found = []
         for t in range(steps):
             logits, state = self.next_token(h, last, state)

@@ -35,17 +35,16 @@ def apply(
     """
     batch = x.shape[:batch_ndim]
     rows = x if batch_ndim == 1 else x.reshape(-1, *x.shape[batch_ndim:])
+    n = rows.shape[0]  # not len, which would fix it where a graph is made
     if context is None:
         output = network(rows)
     else:
-        features = context.expand(*batch, context.shape[-1]).reshape(len(rows), context.shape[-1])
+        features = context.expand(*batch, context.shape[-1]).reshape(n, context.shape[-1])
         output = network(rows, features)
-    if output.shape[:1] != rows.shape[:1] or output[:1].numel() != min(len(rows), 1) * math.prod(
-        shape
-    ):
+    if output.shape[:1] != (n,) or output[:1].numel() != min(n, 1) * math.prod(shape):
         raise ShapeError(
             f"expected {type(network).__name__} to return {math.prod(shape)} numbers per example "
-            f"(shape {shape}), got {tuple(output.shape)} for {len(rows)} examples; "
+            f"(shape {shape}), got {tuple(output.shape)} for {n} examples; "
             "change the size of its last layer"
         )
     if output.dtype in (torch.float16, torch.bfloat16):

@@ -64,7 +64,8 @@ class EmbeddedMLP(nn.Module):
     ) -> Float[Tensor, "batch out"]:
         read = self.embedding(x.long())
         if self.parts > 1:
-            read = self.each(read.reshape(len(x) * self.parts, -1)).reshape(len(x), -1)
+            n = x.shape[0]
+            read = self.each(read.reshape(n * self.parts, -1)).reshape(n, -1)
         return self.mlp(read, context)
 
 
@@ -112,7 +113,8 @@ class SharedMLP(nn.Module):
         told = self.mlp(z, context)
         if self.parts == 1:
             return told
-        return self.each(told.reshape(len(z) * self.parts, -1)).reshape(len(z), -1)
+        n = z.shape[0]
+        return self.each(told.reshape(n * self.parts, -1)).reshape(n, -1)
 
 
 def _expect_parts(what: str, size: int, parts: int) -> int:

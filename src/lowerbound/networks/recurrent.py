@@ -123,7 +123,7 @@ class Conductor(nn.Module):
         context: Float[Tensor, "batch features"] | None = None,
     ) -> Float[Tensor, "batch steps out"]:
         z = z if context is None else torch.cat((z, context), -1)
-        nothing = z.new_ones(self.steps, len(z), 1)
+        nothing = z.new_ones(self.steps, z.shape[0], 1)
         h, _ = self.lstm(nothing, initial_state(self.begin, z, self.layers))
         return self.output(h).movedim(0, 1)
 
