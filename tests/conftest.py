@@ -46,6 +46,8 @@ def until_enough(*, typechecker: Callable) -> Callable:
 
         @functools.wraps(target)
         def call(*args, **kwargs):
+            if torch.compiler.is_compiling():  # a graph, whose sizes are not known
+                return target(*args, **kwargs)
             key = (target, *map(likeness, args), *map(likeness, kwargs.values()))
             calls[key] += 1
             return (checked if calls[key] <= ENOUGH else target)(*args, **kwargs)

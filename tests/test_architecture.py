@@ -67,8 +67,8 @@ PUBLIC = {
     "StudentT", "TCVAE", "TopDownPosterior", "Training", "VAE", "VampPrior", "WeightDraws",
     "ZeroInflated", "ZeroInflatedNegativeBinomial", "__version__", "compression", "data",
     "diagnose", "diagnose_draws", "diagnose_kl", "diagnose_loss", "distributions", "divergences",
-    "errors", "evaluate", "evaluation", "export", "fit", "load", "music", "networks", "outliers", "part",
-    "plots", "recipes", "reproduction", "save", "sklearn", "transforms", "walks",
+    "errors", "evaluate", "evaluation", "export", "fit", "load", "music", "networks", "outliers",
+    "part", "plots", "recipes", "reproduction", "save", "sklearn", "transforms", "walks",
 }  # fmt: skip
 
 

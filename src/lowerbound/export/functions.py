@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import Any
 
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -22,7 +23,7 @@ class Function(nn.Module):
         self.model = model
 
     @abstractmethod
-    def named(self, *inputs: Tensor) -> dict[str, Tensor]:
+    def named(self, *inputs: Any, **more: Any) -> dict[str, Tensor]:
         """The outputs, by their names."""
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:

@@ -45,7 +45,7 @@ def translate(
             external_data=False,
         )
     assert made is not None
-    return _bare(made.model_proto)
+    return _named_sizes(_bare(made.model_proto), dynamic)
 
 
 def run(content: bytes, inputs: Mapping[str, Tensor]) -> list[np.ndarray]:
@@ -127,4 +127,18 @@ def _bare(model: Any) -> Any:
     for part in (*parts, *graph.input, *graph.output):
         part.ClearField("metadata_props")
         part.ClearField("doc_string")
+    return model
+
+
+def _named_sizes(model: Any, dynamic: Dynamic) -> Any:
+    """``model`` with the sizes that may be any called as ``dynamic`` calls them."""
+    graph = model.graph
+    names: dict[str, str] = {}
+    for value in graph.input:
+        dims = value.type.tensor_type.shape.dim
+        names |= {dims[axis].dim_param: name for axis, name in dynamic[value.name].items()}
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param in names:
+                dim.dim_param = names[dim.dim_param]
     return model
