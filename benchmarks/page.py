@@ -11,6 +11,7 @@ from harness import read
 
 from lowerbound import plots
 from lowerbound.plots import style
+from lowerbound.plots.style import minus
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs"
@@ -174,9 +175,7 @@ def tables() -> str:
     parts = {job: by_table(found) for job, found in values["found"].items()}
     jobs = ("density", "validation", "outliers", "synthetic", "speed")
     missing = dict.fromkeys(jobs, "(not measured)")
-    return (HERE / "tables.md").read_text().format(
-        **missing | parts, command=values["command"]
-    ) + "\n"
+    return (HERE / "tables.md").read_text().format(**missing | parts, command=values["command"])
 
 
 def by_table(found: dict[str, dict[str, dict[str, float]]]) -> str:
@@ -197,10 +196,11 @@ def by_table(found: dict[str, dict[str, dict[str, float]]]) -> str:
 
 def spread(values: list[float]) -> str:
     if abs(fmean(values)) >= 1000:
-        return f"{fmean(values):,.0f}"
+        return minus(f"{fmean(values):,.0f}")
     if 0 < fmean(values) < 1:
         return f"{fmean(values):.3f}" + (f" ± {stdev(values):.3f}" if len(values) > 1 else "")
-    return f"{fmean(values):.2f}" + (f" ± {stdev(values):.2f}" if len(values) > 1 else "")
+    told = f"{fmean(values):.2f}" + (f" ± {stdev(values):.2f}" if len(values) > 1 else "")
+    return minus(told)
 
 
 @style.styled
