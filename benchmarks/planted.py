@@ -1,28 +1,14 @@
-"""Tables such as `diagnose` warns of, and one of several kinds that is sound."""
+"""Tables such as `diagnose` warns of."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import numpy as np
-import pandas as pd
 import torch
 from judged import Judged, Source, clusters, factors, rng
 
 from lowerbound.data import Dataset, from_arrays
-
-
-def described(n: int, seed: int) -> Dataset:
-    """Numbers, words and grades that hang together, some of them missing."""
-    r = rng(seed)
-    z, e = r.standard_normal((n, 2)), r.standard_normal((n, 4))
-    columns = {
-        "size": np.where(r.random(n) < 0.1, np.nan, z[:, 0] + 0.3 * e[:, 0]),
-        "weight": z.sum(1) + 0.3 * e[:, 1],
-        "place": np.where(z[:, 1] + 0.5 * e[:, 2] > 0, "north", "south"),
-        "grade": np.clip(np.rint(3 + z[:, 0] + 0.5 * e[:, 3]), 1, 5),
-    }
-    return from_arrays(pd.DataFrame(columns))
 
 
 def with_column(column: Callable[[np.random.Generator, np.ndarray], np.ndarray]) -> Source:
