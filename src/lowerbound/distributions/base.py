@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 from typing import Any, ClassVar
 
@@ -63,10 +64,15 @@ def quasi_normal(batch_ndim: int, like: Tensor) -> Tensor:
     They are scrambled Sobol points and their mirror images, always the same, so that an average
     over them is the same for an example wherever it is met, and exact for what is linear.
     """
-    dimensions = like.shape[-1]
+    points = _normal_points(like.shape[-1]).to(like)
+    return torch.cat((points, -points)).reshape(-1, *[1] * batch_ndim, like.shape[-1])
+
+
+@functools.lru_cache(maxsize=8)
+def _normal_points(dimensions: int) -> Tensor:
+    """Sobol points, made once: a graph has them as numbers, not as what makes them."""
     uniform = SobolEngine(dimensions, scramble=True, seed=0).draw(MEAN_POINTS)
-    points = torch.special.ndtri(uniform.clamp(1e-6, 1 - 1e-6)).to(like)
-    return torch.cat((points, -points)).reshape(-1, *[1] * batch_ndim, dimensions)
+    return torch.special.ndtri(uniform.clamp(1e-6, 1 - 1e-6))
 
 
 # Functions about Γ are in float64: their terms cancel, and float32 would keep no digit of them.

@@ -130,13 +130,12 @@ def _functions(model: VAE, examples: Dataset) -> Iterator[tuple[str, Function, I
     own = {} if model.context is None or labels is None else {"label": labels.cpu()}
     with torch.no_grad():
         q = model.encode(x, own.get("label"))
+        z = q.mean
     yield "encoder", Encoder(model), {"x": x, **own}
-    yield "decoder", Decoder(model), {"z": q.mean, **own}
+    yield "decoder", Decoder(model), {"z": z, **own}
     scored = score(model, q)
     if isinstance(scored, Score):
-        drawn = torch.randn(
-            DRAWS, *q.mean.shape, generator=generator(0, Stream.EVALUATE), dtype=q.mean.dtype
-        )
+        drawn = torch.randn(DRAWS, *z.shape, generator=generator(0, Stream.EVALUATE), dtype=z.dtype)
         yield "score", scored, {"x": x, "noise": drawn, **own}
     elif scored is not None:
         yield "score", scored, {"x": x, **own}
