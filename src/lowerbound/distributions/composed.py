@@ -144,7 +144,7 @@ class Flow(Unvalidated):
             return self.transform(self.base.at(noise))  # type: ignore[attr-defined]
 
     def at_and_log_prob(self, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """The same, and log p(z), in one pass through f."""
+        """z = f(``noise``), and log p(z), in one pass through f."""
         return self._through(self.base.at(noise))  # type: ignore[attr-defined]
 
     def _through(self, start: Tensor) -> tuple[Tensor, Tensor]:

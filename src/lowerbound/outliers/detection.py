@@ -97,7 +97,10 @@ class Calibration:
         seed: int = 0,
         progress: Progress | None = None,
     ) -> Calibration:
-        """By the examples that belong; the arguments are as in `detect`."""
+        """By the examples that belong.
+
+        For ``model``, ``inliers``, ``train``, ``samples``, ``seed`` and ``progress`` see `detect`.
+        """
         inliers = model.expect(held_out(inliers, least=1))
         if train is None:
             numbers = torch.arange(len(inliers))
