@@ -188,6 +188,9 @@ TRANSFORMS = {
 }
 OTHERS = {
     "Labels": lb.Labels(CLASSES),
+    "Covariates": lb.Covariates(
+        ("sex", "age"), (("f", "m"), ()), lb.Standardise((3.0,), (1.0,)), (1,), missing=True
+    ),
     "BernoulliDraw": lb.BernoulliDraw(),
     "GaussianNoise": lb.GaussianNoise(0.3),
     "Masking": lb.Masking(0.2),
@@ -637,7 +640,7 @@ def test_each_sample_has_its_label():
     with pytest.raises(ConfigurationError, match=r"labels of shape \(1,\), .* got \(\)"):
         model.sample(1, 2)
     plain = lb.recipes.mlp(lb.data.Dataset(torch.rand(6, 4))).model
-    with pytest.raises(ConfigurationError, match="not conditional, got labels; leave them out"):
+    with pytest.raises(ConfigurationError, match="not conditional, got some; leave it out"):
         plain.sample(2, [0, 1])
 
 
