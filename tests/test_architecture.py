@@ -24,7 +24,8 @@ LAYERS = [
     ["errors", "environment", "docstrings", "hints", "lazy", "notebooks"],
     ["lowerbound", "extras"],
     [
-        *("allocations", "compiler", "devices", "files", "hub", "parts", "pages", "processors"),
+        "allocations",
+        *("compiler", "devices", "files", "hub", "parts", "pages", "ports", "processors"),
         "streams",
     ],
     ["music"],

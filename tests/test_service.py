@@ -24,12 +24,12 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 import forks
 from lowerbound.errors import ConfigurationError
+from lowerbound.ports import listen
 from lowerbound.service.batching import Batcher
 from lowerbound.service.http.app import Service, application
 from lowerbound.service.http.bodies import JSON, NPY
 from lowerbound.service.http.guard import Guard, is_loopback, token_for
 from lowerbound.service.http.limits import Limited, Limits
-from lowerbound.service.http.server import listen
 from test_calls import digits, people  # noqa: F401
 
 pytestmark = pytest.mark.slow

@@ -40,12 +40,13 @@ def serve(
         lowerbound serve runs/first --host 0.0.0.0 --token-file token
     """
     from lowerbound.cli.output import note, progress, rereading, show
+    from lowerbound.ports import listen, url
     from lowerbound.runs import Run
     from lowerbound.service.calls import Calls
     from lowerbound.service.http.app import Service, application
     from lowerbound.service.http.guard import LOOPBACK, Guard, is_loopback, token_for
     from lowerbound.service.http.limits import Limited, Limits
-    from lowerbound.service.http.server import listen, serve, url
+    from lowerbound.service.http.server import serve
 
     token, limits = (
         token_for(host, token_file),

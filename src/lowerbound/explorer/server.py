@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import webbrowser
 from typing import Any
 
-from lowerbound.errors import ConfigurationError
 from lowerbound.explorer.app import application
 from lowerbound.explorer.space import Space
 from lowerbound.extras import needs
+from lowerbound.ports import listen, url
 
 HOST = "127.0.0.1"
 SECONDS = 2
@@ -29,17 +28,8 @@ class Server:
         self._uvicorn = needs("uvicorn", "serve")
         needs("fastapi", "serve")
         needs("websockets", "serve")
-        self.socket = socket.socket()
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            self.socket.bind((HOST, port))
-        except OSError as error:
-            raise ConfigurationError(
-                f"expected a port that is free, got {port} ({error.strerror}); choose another with "
-                "--port, or 0 for any"
-            ) from None
-        self.socket.listen()
-        self.url = f"http://{HOST}:{self.socket.getsockname()[1]}/"
+        self.socket = listen(HOST, port)
+        self.url = url(HOST, self.socket) + "/"
 
     def run(self, space: Space, *, browser: bool) -> None:
         """Serve the page until Ctrl-C, and open it in a ``browser`` if that is wanted."""
