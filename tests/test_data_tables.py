@@ -1,6 +1,7 @@
 """The user's CSV and Parquet files."""
 
 import datetime
+import io
 import logging
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 
 from lowerbound.data import Field, delimited, from_arrays, load, read
 from lowerbound.data import cells as cells_of_text
+from lowerbound.data.filled import Filled
 from lowerbound.data.kinds import column_table
 from lowerbound.data.reading import Reading
 from lowerbound.data.rewriting import rewrite
@@ -700,6 +702,16 @@ def test_what_is_told_of_columns_holds_by_place_where_a_file_does_not_name_them(
         read(path, columns=columns[:2], kinds={"town": "categories"}, header=False)
 
 
+def rewritten(path, fields, gaps, tables, reading, **options):
+    """What `rewrite` writes of tables that are taken in a row at a time."""
+    filled, out = Filled(len(tables)), io.BytesIO()
+    for row in range(len(gaps)):
+        here = slice(row, row + 1)
+        filled.add(gaps[here], [table[here] for table in tables])
+    rewrite(path, out, fields, filled, reading, **options)
+    return out.getvalue()
+
+
 def test_cells_are_written_anew_and_the_rest_stays_byte_for_byte(tmp_path):
     text = b'\xef\xbb\xbftown,"age",note\r\n\r\n Oslo ,,"a ""b"", c"\r\n"",7,NA\r\nRome,8.0,x'
     path = tmp_path / "t.csv"
@@ -711,36 +723,38 @@ def test_cells_are_written_anew_and_the_rest_stays_byte_for_byte(tmp_path):
     gaps = torch.tensor([[True, False], [False, True], [False, False]])
     table = torch.tensor([[41.4, 0], [7, 0], [8, 0]])
     columns = Reading(columns=("age", "town"))
-    found = rewrite(path, fields, gaps, [table], columns)
+    found = rewritten(path, fields, gaps, [table], columns)
     expected = text.replace(b"Oslo ,,", b"Oslo ,41,").replace(b'"",7', b'"Bath, UK",7')
     assert found == expected
-    several = rewrite(path, fields, gaps, [table, table + 1], columns, numbered=True)
+    several = rewritten(path, fields, gaps, [table, table + 1], columns, numbered=True)
     assert several.count(b"\r\n") == several.count(b"\n") == 8
     several = several.decode().removeprefix("\ufeff")
     rows = [line.split(",")[0] for line in several.splitlines() if line]
     assert rows == ["draw", "1", "1", "1", "2", "2", "2"]
     assert "2, Oslo ,42," in several
     with pytest.raises(DataError, match="expected the 2 rows that were read, got 3"):
-        rewrite(path, fields, gaps[:2], [table[:2]], columns)
+        rewritten(path, fields, gaps[:2], [table[:2]], columns)
     write(tmp_path, {"town": pa.array(["Bath", None]).dictionary_encode(), "age": [None, 3]})
     bath = (Field("town", "categories", categories=("Bath",)), Field("age", "real", form="whole"))
     holes = torch.tensor([[False, True], [True, False]])
     values = torch.tensor([[0, 2.2], [0, 3]])
     (tmp_path / "u.parquet").write_bytes(
-        rewrite(tmp_path / "t.parquet", bath, holes, [values], Reading())
+        rewritten(tmp_path / "t.parquet", bath, holes, [values], Reading())
     )
     filled = parquet.read_table(tmp_path / "u.parquet").to_pydict()
     assert filled == {"town": ["Bath", "Bath"], "age": [2, 3]}
 
 
-def test_quotes_open_where_a_cell_begins_and_hold_line_breaks(tmp_path):
+@pytest.mark.parametrize("piece", [1, 7, 2**20])
+def test_quotes_open_where_a_cell_begins_and_hold_line_breaks(tmp_path, monkeypatch, piece):
+    monkeypatch.setattr("lowerbound.data.rewriting.PIECE", piece)
     text = 'a,b,c,d\n1,,5" pipe,2\n,6" x,"y\n,""z"""q,\n2,"u",,5" pipe\n\n3,v,w,2\n'
     path = csv(tmp_path, text)
     data = read(path, kinds={"b": "categories", "d": "categories"})
     gaps = data.x.isnan()
     assert gaps.nonzero().tolist() == [[0, 1], [1, 0], [1, 3], [2, 2]]
     codes = torch.tensor([field.categories is None for field in data.schema]) * 9.0
-    found = rewrite(path, data.schema, gaps, [torch.where(gaps, codes, data.x)], Reading())
+    found = rewritten(path, data.schema, gaps, [torch.where(gaps, codes, data.x)], Reading())
     names = [field.categories[0] if field.categories else "" for field in data.schema]
     assert names == ["", '6" x', '5" pipe', "2"]
     expected = text.replace("1,,", '1,"6"" x",').replace("\n,6", "\n9,6").replace("q,\n", "q,2\n")
@@ -756,18 +770,18 @@ def test_draws_are_numbered_and_the_mark_at_the_start_is_kept_once(tmp_path):
         1: "\ufeff1,9.0,1.5\n1,4.2,9.0",
         2: "\ufeff1,9.0,1.5\n1,4.2,9.0\n2,9.0,1.5\n2,4.2,9.0",
     }.items():
-        found = rewrite(path, fields, gaps, [table] * draws, bare, numbered=True)
+        found = rewritten(path, fields, gaps, [table] * draws, bare, numbered=True)
         assert found.decode() == expected
-    assert rewrite(path, fields, gaps, [table], bare).decode() == "\ufeff9.0,1.5\n4.2,9.0"
+    assert rewritten(path, fields, gaps, [table], bare).decode() == "\ufeff9.0,1.5\n4.2,9.0"
     for path in (
         csv(tmp_path, "draw,b\n,1\n4,\n"),
         write(tmp_path, {"draw": [None, 4.0], "b": [1.0, None]}),
     ):
-        assert rewrite(path, fields, gaps, [table], Reading())
+        assert rewritten(path, fields, gaps, [table], Reading())
         with pytest.raises(DataError, match=r"expected no column called 'draw', .*; rename it"):
-            rewrite(path, fields, gaps, [table], Reading(), numbered=True)
+            rewritten(path, fields, gaps, [table], Reading(), numbered=True)
     with pytest.raises(DataError, match="expected the 2 columns that were read, got 'a', 'b', 'c'"):
-        rewrite(csv(tmp_path, "a,b,c\n1,,\n,2,\n"), fields, gaps, [table], Reading())
+        rewritten(csv(tmp_path, "a,b,c\n1,,\n,2,\n"), fields, gaps, [table], Reading())
 
 
 def test_columns_of_parquet_keep_their_types(tmp_path):
@@ -792,7 +806,7 @@ def test_columns_of_parquet_keep_their_types(tmp_path):
     table = torch.tensor([[1, 0, 300, 2.5, 1.0]]).expand(3, 5)
     draws = [table, table * torch.tensor([2, 0, -1, 1, 0.0])]
     written = tmp_path / "u.parquet"
-    written.write_bytes(rewrite(path, fields, gaps, draws, Reading(), numbered=True))
+    written.write_bytes(rewritten(path, fields, gaps, draws, Reading(), numbered=True))
     found = parquet.read_table(written)
     assert found.to_pydict() == {
         "draw": [1] * 3 + [2] * 3,

@@ -21,7 +21,7 @@ from lowerbound.errors import ConfigurationError, DataError
 from lowerbound.networks import FieldInputs, Given
 from lowerbound.transforms import Codes, PerField
 from test_cli import SMALL, run  # noqa: F401
-from test_data_tables import people
+from test_data_tables import people, rewritten
 from test_evaluation import SIGMA, draw, linear_gaussian
 
 NAN = math.nan
@@ -171,7 +171,7 @@ def test_numbers_have_the_digits_of_their_columns(tmp_path):
     values = [1 / 3, 2 / 3, 1e-4 / 3, 20 / 3, 0.001, 0.1]
     table = torch.tensor([[0.0] * 6, [0.0] * 6, values], dtype=torch.float64)
     gaps = torch.tensor([[False] * 5 + [True]] * 2 + [[True] * 6])
-    new = rewrite(path, fields, gaps, [table], Reading(columns=names)).decode().splitlines()
+    new = rewritten(path, fields, gaps, [table], Reading(columns=names)).decode().splitlines()
     assert new[1:3] == ["1.5,2.50,1e-3,7,0.1,0", "2,-1.25,2e4,8,0.2,0"]
     assert new[3] == "0.3,0.67,3.3333333333333335e-05,7,0.1,0.1"
 

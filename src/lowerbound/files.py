@@ -45,14 +45,26 @@ def write_atomic(path: Path, content: bytes | Iterable[bytes]) -> None:
     Raises:
         StorageError: it cannot be written.
     """
+    with replacing(path) as file:
+        for piece in [content] if isinstance(content, bytes) else content:
+            file.write(piece)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file that becomes the one at ``path`` at the end of the ``with``, unless that fails.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _half(path) as file:
             half = Path(file.name)
             try:
                 file.truncate(0)
-                for piece in [content] if isinstance(content, bytes) else content:
-                    file.write(piece)
+                file.seek(0)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
                 os.replace(half, path)

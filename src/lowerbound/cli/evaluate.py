@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,12 +19,14 @@ if TYPE_CHECKING:
 
     from lowerbound import VAE
     from lowerbound.data import Data as Examples
+    from lowerbound.data import Dataset
     from lowerbound.evaluation import Rate
     from lowerbound.outliers import ColumnScore
 
 
 BRACKET = 20
 LINES, NAME = 40, 30
+BOUNDS = ("reconstruction", "kl", "elbo", "importance_weighted", "effective_samples")
 
 
 def evaluate(
@@ -86,7 +90,6 @@ def evaluate(
     import torch
 
     from lowerbound import evaluation
-    from lowerbound.cli.exports import expect_table
     from lowerbound.outliers import column_scores, explains
     from lowerbound.runs import Run
 
@@ -97,16 +100,18 @@ def evaluate(
     if first is not None:
         examples = examples.take(first)
     _check_posterior(model, examples, ais, gap, decompose)
+    with nullcontext() if out is None else _scores_file(model, out) as write_scores:
+        measured = watched(
+            "evaluating",
+            evaluation.evaluate,
+            *(model, examples),
+            samples=samples,
+            seed=seed,
+            each=write_scores,
+        )
     if out is not None:
-        expect_table(out)
-    costs: list[Tensor] = []
-    keep = None if out is None else costs.append
-    scores = column_scores(model, examples, keep) if explains(model) else []
-    if out is not None:
-        _write_scores(model, examples, out, samples, seed, costs)
-    measured = watched(
-        "evaluating", evaluation.evaluate, model, examples, samples=samples, seed=seed
-    )
+        note(f"wrote {out}: {len(examples):,} examples, numbered from 0")
+    scores = column_scores(model, examples) if explains(model) and model.columns else []
     if data is None and split == "test" and first is None:
         run.keep(measured, seed)
     same: dict[str, Any] = {"leave_out": measured.left_out, "seed": seed}
@@ -132,7 +137,7 @@ def evaluate(
         )
     parts: dict[str, Any] = {name: result.as_dict() for name, result in more.items()}
     told = list(map(str, (measured, *more.values())))
-    if scores and model.columns:
+    if scores:
         parts["columns"] = [dataclasses.asdict(score) for score in scores]
         told.append(_columns(scores))
     show(
@@ -159,28 +164,25 @@ def _columns(scores: list[ColumnScore]) -> str:
     return "\n".join(lines)
 
 
-def _write_scores(
-    model: VAE, examples: Examples, out: Path, samples: int, seed: int, costs: list[Tensor]
-) -> None:
+@contextmanager
+def _scores_file(model: VAE, out: Path) -> Iterator[Callable[[Dataset, dict[str, Tensor]], None]]:
     """The .csv: an example's number, its bounds, and of rows what each column costs."""
-    import numpy as np
-    import torch
+    from lowerbound.cli.exports import expect_table, table_file
+    from lowerbound.outliers import column_costs, explains
 
-    from lowerbound import evaluation
-    from lowerbound.cli.exports import write_table
+    expect_table(out)
+    names = model.columns or [f"x{i}" for i in range(model.shape[0])] if explains(model) else []
+    with table_file(out) as write_table:
 
-    found = watched(
-        "scoring", evaluation.example_scores, model, examples, samples=samples, seed=seed
-    )
-    del found["curve"]
-    table: dict[str, np.ndarray] = {"example": np.arange(len(examples))}
-    table |= {name: values.double().numpy() for name, values in found.items()}
-    if costs:
-        names = model.columns or [f"x{i}" for i in range(model.shape[0])]
-        each = torch.cat(costs).unbind(1)
-        table |= {f"cost of {name}": c.numpy() + 0.0 for name, c in zip(names, each, strict=True)}
-    write_table(out, table)
-    note(f"wrote {out}: {len(examples):,} examples, numbered from 0")
+        def write(block: Dataset, found: dict[str, Tensor]) -> None:
+            table: dict[str, Any] = {"example": range(block.first, block.first + len(block))}
+            table |= {name: found[name].double().numpy() for name in BOUNDS if name in found}
+            costs = column_costs(model, block).unbind(1) if names else ()
+            for name, cost in zip(names, costs, strict=True):
+                table[f"cost of {name}"] = cost.numpy() + 0.0
+            write_table(table)
+
+        yield write
 
 
 def _check_posterior(

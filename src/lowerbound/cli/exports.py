@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from lowerbound.cli.output import note
 from lowerbound.data.schema import Field, Schema
 from lowerbound.errors import ConfigurationError
 from lowerbound.extras import needs
-from lowerbound.files import write_atomic
+from lowerbound.files import replacing, write_atomic
 from lowerbound.music import VOCABULARY
 from lowerbound.music.midi import midi_bytes
 from lowerbound.music.sound import wave_bytes
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 
 ROWS = 2**16
+"""Rows of a table that are written at a time."""
 
 
 def is_melodic(model: VAE) -> bool:
@@ -118,22 +120,29 @@ def expect_table(out: Path) -> None:
     _expect(out, (".csv",), "a table")
 
 
-def write_codes(
-    out: Path,
-    codes: np.ndarray,
-    labels: Tensor | None,
-    classes: Sequence[str] | None,
-    label: str | None = None,
-) -> None:
-    """Latent codes as .npy, or as .csv with the names of their classes in a column ``label``."""
+@contextmanager
+def codes_file(
+    out: Path, classes: Sequence[str] | None, label: str | None, rows: int
+) -> Iterator[Callable[[np.ndarray, Tensor | None], None]]:
+    """A file for ``rows`` latent codes, by what writes some of them, and their labels.
+
+    As .npy, or as .csv with the names of their classes in a column ``label``.
+    """
     if out.suffix == ".npy":
-        write_array(out, codes)
+        with array_file(out, rows) as write_rows:
+            yield lambda codes, labels: write_rows(codes)
         return
-    table: dict[str, Any] = {f"z{i}": codes[:, i] for i in range(codes.shape[1])}
-    if labels is not None:
-        numbers = labels.numpy()
-        _add(table, {label or "label": np.asarray(classes)[numbers] if classes else numbers})
-    write_table(out, table)
+    with table_file(out) as write_table:
+
+        def write(codes: np.ndarray, labels: Tensor | None) -> None:
+            table: dict[str, Any] = {f"z{i}": codes[:, i] for i in range(codes.shape[1])}
+            if labels is not None:
+                numbers = labels.numpy()
+                named = np.asarray(classes)[numbers] if classes else numbers
+                _add(table, {label or "label": named})
+            write_table(table)
+
+        yield write
 
 
 def _add(table: dict[str, Any], more: Mapping[str, Any]) -> None:
@@ -146,24 +155,53 @@ def _add(table: dict[str, Any], more: Mapping[str, Any]) -> None:
 
 def write_array(out: Path, values: np.ndarray) -> None:
     """An .npy file."""
-    buffer = io.BytesIO()
-    np.save(buffer, values, allow_pickle=False)
-    write_atomic(out, buffer.getvalue())
+    with array_file(out, len(values)) as write:
+        write(values)
+
+
+@contextmanager
+def array_file(out: Path, rows: int) -> Iterator[Callable[[np.ndarray], None]]:
+    """An .npy file of an array of so many ``rows``, by what writes some of them."""
+    begun = False
+    with replacing(out) as file:
+
+        def write(values: np.ndarray) -> None:
+            nonlocal begun
+            values = np.ascontiguousarray(values)
+            if not begun:
+                header = np.lib.format.header_data_from_array_1_0(values)
+                header["shape"] = (rows, *values.shape[1:])
+                np.lib.format.write_array_header_1_0(file, header)
+            file.write(values.data)
+            begun = True
+
+        yield write
+
+
+@contextmanager
+def table_file(out: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """A .csv file with a header, by what writes some rows, as columns by their names."""
+    pa, csv = needs("pyarrow", "tables"), needs("pyarrow.csv", "tables")
+    begun = False
+    with replacing(out) as file:
+
+        def write(columns: Mapping[str, Any]) -> None:
+            nonlocal begun
+            buffer = io.BytesIO()
+            csv.write_csv(
+                pa.table(dict(columns)), buffer, csv.WriteOptions(include_header=not begun)
+            )
+            file.write(buffer.getbuffer())
+            begun = True
+
+        yield write
 
 
 def write_table(out: Path, columns: Mapping[str, Any]) -> None:
-    """A .csv file with a header, some rows at a time."""
-    pa, csv = needs("pyarrow", "tables"), needs("pyarrow.csv", "tables")
-    table = pa.table(dict(columns))
-
-    def pieces() -> Iterator[bytes]:
-        for start in range(0, max(1, len(table)), ROWS):
-            buffer = io.BytesIO()
-            how = csv.WriteOptions(include_header=start == 0)
-            csv.write_csv(table.slice(start, ROWS), buffer, how)
-            yield buffer.getvalue()
-
-    write_atomic(out, pieces())
+    """A .csv file with a header."""
+    with table_file(out) as write:
+        for start in range(0, max(1, len(next(iter(columns.values())))), ROWS):
+            write({name: column[start : start + ROWS] for name, column in columns.items()})
 
 
 def _expect(out: Path, known: tuple[str, ...], what: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lowerbound.cli.options import Device, Folder, Json, Labels, Quiet, Seed
-from lowerbound.cli.output import note, rereading, show, watched
+from lowerbound.cli.output import note, progress, rereading, show
 from lowerbound.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -50,10 +50,13 @@ def impute(
         lowerbound impute runs/p --data people.csv --out whole.csv
         lowerbound impute runs/p --data people.csv --out draws.csv --draws 10
     """
-    from lowerbound import evaluation
+    import torch
+
+    from lowerbound.data.filled import Filled
     from lowerbound.data.reading import Reading, Stamp
     from lowerbound.data.rewriting import rewrite
-    from lowerbound.files import write_atomic
+    from lowerbound.evaluation.imputation import imputed
+    from lowerbound.files import replacing
     from lowerbound.runs import Run
 
     if out.suffix.lower() != data.suffix.lower() or out.is_dir():
@@ -67,32 +70,27 @@ def impute(
         )
     stamp = Stamp.of(data)
     run = Run.open(folder, device, rereading)
-    examples = run.other(str(data), labels)
+    examples = run.streamed("test", str(data), labels)
     fields = run.fields or examples.schema
     if len(fields) != run.model.shape[0]:
         raise ConfigurationError("expected a run on a table, got one on other data")
-    found = watched(
-        "filling in",
-        evaluation.impute,
-        *(run.model, examples),
-        draws=draws,
-        samples=samples,
-        seed=seed,
-    )
-    gaps = examples.x.isnan()
+    filled, worth = Filled(draws or 1), [torch.zeros(0).double()]
+    with progress("filling in") as advance:
+        parts = imputed(run.model, examples, draws, samples, seed, advance)
+        for block, found in parts:
+            filled.add(block.x.isnan(), [found.x] if found.draws is None else list(found.draws))
+            worth.append(found.effective_samples[~found.effective_samples.isnan()])
     header = run.description.source.header if run.is_described else None
-    tables = [found.x] if found.draws is None else list(found.draws)
     reading = Reading(labels=labels, header=header, columns=examples.columns)
-    content = rewrite(data, fields, gaps, tables, reading, numbered=draws > 0)
-    stamp.check()
-    write_atomic(out, content)
+    with replacing(out) as file:
+        rewrite(data, file, fields, filled, reading, numbered=draws > 0)
+        stamp.check()
     note(f"wrote {out}")
-    cells = {f.name: n for f, n in zip(fields, gaps.sum(0).tolist(), strict=True) if n}
-    worth = found.effective_samples
-    median = worth[~worth.isnan()].median().item() if cells else None
+    cells = {f.name: n for f, n in zip(fields, filled.cells.tolist(), strict=True) if n}
+    median = torch.cat(worth).median().item() if cells else None
     told: dict[str, Any] = {"file": str(out), "cells": cells, "effective_samples": median}
-    _doubt(fields, cells, len(gaps))
-    show(told, _told(cells, int(gaps.any(1).sum()), len(gaps), median, samples), json)
+    _doubt(fields, cells, filled.rows)
+    show(told, _told(cells, filled.holed, filled.rows, median, samples), json)
 
 
 def _doubt(fields: Schema, cells: dict[str, int], rows: int) -> None:

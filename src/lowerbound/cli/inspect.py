@@ -83,7 +83,7 @@ def reconstruct(
     ).numpy()
     pairs = {"original": examples.x.numpy(), "reconstruction": rebuilt}
     write_examples(out, rebuilt, model, pairs, metre=run.metre, fields=run.fields)
-    wrote(out, json, rebuilt)
+    wrote(out, json, rebuilt.shape)
 
 
 def sample(
@@ -170,7 +170,7 @@ def sample(
     else:
         more = columns_beside(run, context)
         write_examples(out, drawn, run.model, metre=run.metre, fields=run.fields, more=more)
-    wrote(out, json, drawn)
+    wrote(out, json, drawn.shape)
 
 
 def embed(
@@ -190,17 +190,20 @@ def embed(
         lowerbound embed runs/first --data more.csv --labels city --out codes.csv
     """
     from lowerbound import evaluation
-    from lowerbound.cli.exports import expect_codes, write_codes
-    from lowerbound.data import Dataset
+    from lowerbound.cli.exports import codes_file, expect_codes
     from lowerbound.data.labels import label_column
+    from lowerbound.evaluation.walk import blocks, onwards
     from lowerbound.runs import Run
 
     expect_codes(out)
     run = Run.open(folder, device, rereading)
     model, examples = run.model, run.streamed(split, data, labels)
-    codes = watched("embedding", evaluation.embed, model, examples).numpy()
-    label = run.label
-    if isinstance(examples, Dataset):
-        label = label_column(examples.labels_from)
-    write_codes(out, codes, examples.labels, examples.classes, label)
-    wrote(out, json, codes)
+    label = label_column(examples.labels_from)
+    with (
+        codes_file(out, examples.classes, label, len(examples)) as write,
+        progress("embedding") as advance,
+    ):
+        for block in blocks(model, examples):
+            codes = evaluation.embed(model, block, progress=onwards(advance, block, examples))
+            write(codes.numpy(), block.labels)
+    wrote(out, json, (len(examples), model.latent_dim))

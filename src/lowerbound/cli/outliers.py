@@ -14,7 +14,7 @@ from lowerbound.errors import ConfigurationError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from lowerbound.data import Dataset
+    from lowerbound.data import Data, Dataset
     from lowerbound.outliers import Detection
     from lowerbound.runs import Run
 
@@ -71,11 +71,11 @@ def outliers(
     expect_table(out)
     run = Run.open(folder, device, rereading)
     names = chosen(run.model, score or ())
-    examples = run.other(data, labels)
+    examples = run.streamed("test", data, labels)
     which = None if labels is None else _outliers(run, examples, labels, outlier or [])
     if outlier and which is None:
         raise ConfigurationError("expected --labels with --outlier, one of whose classes it is")
-    belong = run.held_out(examples) if inliers is None else run.other(inliers)
+    belong = run.held_out(examples) if inliers is None else run.streamed("test", inliers)
     train = run.training_data(inliers)
     found = watched(
         "scoring",
@@ -103,7 +103,7 @@ def outliers(
     )
 
 
-def _outliers(run: Run, examples: Dataset, labels: str, classes: list[str]) -> Tensor | None:
+def _outliers(run: Run, examples: Data, labels: str, classes: list[str]) -> Tensor | None:
     """Which examples are outliers; None where labels are a conditional model's classes."""
     import torch
 
@@ -128,15 +128,17 @@ def _outliers(run: Run, examples: Dataset, labels: str, classes: list[str]) -> T
 
 def _write(out: Path, found: Detection) -> None:
     """The .csv: an example's number, its scores, and their p-values."""
-    import numpy as np
+    from lowerbound.cli.exports import ROWS, table_file
 
-    from lowerbound.cli.exports import write_table
-
-    table = {"example": np.arange(len(next(iter(found.scores.values()))))}
-    for name, values in found.scores.items():
-        table |= {name: values.numpy(), f"{name}_p": found.p_values[name].numpy()}
-    write_table(out, table)
-    note(f"wrote {out}: {len(table['example']):,} examples, numbered from 0")
+    examples = len(next(iter(found.scores.values())))
+    with table_file(out) as write:
+        for start in range(0, examples, ROWS):
+            table: dict[str, Any] = {"example": range(start, min(start + ROWS, examples))}
+            for name, scores in found.scores.items():
+                here = scores[start : start + ROWS]
+                table |= {name: here.numpy(), f"{name}_p": found.p_value(name, here).numpy()}
+            write(table)
+    note(f"wrote {out}: {examples:,} examples, numbered from 0")
 
 
 def _picture(run: Run, strangest: Dataset, numbers: Tensor, out: Path) -> None:
@@ -154,16 +156,16 @@ def _picture(run: Run, strangest: Dataset, numbers: Tensor, out: Path) -> None:
     note(f"wrote {target}: the {len(titles)} strangest, by their numbers")
 
 
-def _strangest(
-    run: Run, examples: Dataset, found: Detection, train: Dataset
-) -> list[dict[str, Any]]:
+def _strangest(run: Run, examples: Data, found: Detection, train: Data) -> list[dict[str, Any]]:
     """The strangest examples, and of rows the columns that cost most."""
     from lowerbound.outliers import explain, explains
 
     numbers = found.strangest(LISTED)
-    first = next(iter(found.p_values))
+    first = next(iter(found.scores))
+    p = found.p_value(first, found.scores[first][numbers])
     rows = [
-        {"example": i, "p": found.p_values[first][i].item(), "why": ""} for i in numbers.tolist()
+        {"example": i, "p": value, "why": ""}
+        for i, value in zip(numbers.tolist(), p.tolist(), strict=True)
     ]
     if explains(run.model):
         for row, costs in zip(

@@ -10,12 +10,9 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import typer
-
-if TYPE_CHECKING:
-    import numpy as np
 
 T = TypeVar("T")
 log = logging.getLogger("lowerbound")
@@ -54,12 +51,12 @@ def show(value: Any, text: str, as_json: bool) -> None:
         typer.echo(text)
 
 
-def wrote(path: Path, as_json: bool, values: np.ndarray) -> None:
-    """Tell of a file of ``values``: in a note, or on standard output as JSON."""
+def wrote(path: Path, as_json: bool, shape: tuple[int, ...]) -> None:
+    """Tell of a file of values: in a note, or on standard output as JSON."""
     if as_json:
-        print_json({"file": str(path), "shape": values.shape})
+        print_json({"file": str(path), "shape": shape})
     else:
-        note(f"wrote {path}: {' × '.join(f'{n:,}' for n in values.shape)}")
+        note(f"wrote {path}: {' × '.join(f'{n:,}' for n in shape)}")
 
 
 def note(line: str) -> None:

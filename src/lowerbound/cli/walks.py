@@ -147,4 +147,4 @@ def _write(
         titles=titles,
         fields=run.fields,
     )
-    wrote(out, json, values)
+    wrote(out, json, values.shape)

@@ -36,6 +36,8 @@ class Data(Summarised):
         fingerprint: SHA-256, in hex.
         missing: whether elements may be NaN, which means that they were not observed.
         given: covariates of each example, which a conditional model is given, or None.
+        labels_from: where the labels came from, in words.
+        first: the number of the first example in the data of which these are a block.
     """
 
     name: str
@@ -48,6 +50,8 @@ class Data(Summarised):
     fingerprint: str
     missing: bool
     given: Dataset | None
+    labels_from: str | None = None
+    first: int = 0
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -126,6 +130,19 @@ class Data(Summarised):
         for batch in self._pass(batch_size, seed, start):
             yield batch if device is None else batch.to(device)
 
+    def in_blocks(self, rows: int) -> Iterator[Dataset]:
+        """The examples in order and in memory, ``rows`` at a time."""
+        for i, batch in enumerate(self.batches(rows)):
+            here = slice(i * rows, i * rows + len(batch.x))
+            yield Dataset(
+                batch.x,
+                None if self.labels is None else self.labels[here],
+                *(self.name, self.classes, self.schema, self.labels_from),
+                missing=self.missing,
+                given=None if self.given is None else self.given.subset(range(len(self))[here]),
+                first=here.start,
+            )
+
     def table(self, x: Tensor) -> dict[str, list[Any]]:
         """Rows (n, D) in this table's units, such as a model's samples, as columns by their names.
 
@@ -198,6 +215,7 @@ class Dataset(Data):
         missing: whether elements may be NaN, which means that they were not observed.
         groups: numbers of what examples are from, (n,), which `data.split` holds out whole.
         given: covariates of each example, a table of as many rows.
+        first: the number of the first example in the data of which these are a block.
 
     Raises:
         DataError: a tensor of another dtype or shape, infinity, NaN without ``missing``, or fields
@@ -216,6 +234,7 @@ class Dataset(Data):
     missing: bool = False
     groups: np.ndarray | None = None
     given: Dataset | None = None
+    first: int = 0
 
     def __post_init__(self) -> None:
         x, name = self.x, self.name
@@ -348,7 +367,7 @@ class Dataset(Data):
         x, labels = Batch(self.x, self.labels).at(index.to(self.x.device))
         groups = None if self.groups is None else self.groups[index.numpy()]
         given = None if self.given is None else self.given.subset(index)
-        return replace(self, x=x, labels=labels, name=name, groups=groups, given=given)
+        return replace(self, x=x, labels=labels, name=name, groups=groups, given=given, first=0)
 
     def summary(self) -> str:
         noun = "value" if self.kind in ("mixed", "categories") else "number"

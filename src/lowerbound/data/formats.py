@@ -5,6 +5,7 @@ What reads a file or folder is a row of `FORMATS`.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -228,16 +229,17 @@ def read_array(source: str | Path) -> np.ndarray:
     return read(source).x.numpy()
 
 
-def is_large(source: str | Path) -> bool:
+def is_large(source: str | Path, most: float = math.inf) -> bool:
     """Whether ``source`` may stay on disk, and is too large to be kept in memory with ease.
 
-    That is above a quarter of the machine's memory, in which splits and batches must fit as well.
+    That is above a quarter of the machine's memory, in which splits and batches must fit as well,
+    or above ``most`` bytes.
     """
     path = Path(os.path.expanduser(source))
     size = parquet_size(path)
     if path.suffix.lower() in (".npy", ".csv", ".tsv") and path.is_file():
         size = path.stat().st_size
-    return size > SHARE_OF_MEMORY * memory()
+    return size > min(most, SHARE_OF_MEMORY * memory())
 
 
 def keeps_labels_apart(source: str | Path) -> bool:

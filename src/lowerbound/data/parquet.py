@@ -169,7 +169,7 @@ class ParquetFiles:
         stamp = self.stamps.setdefault(path, Stamp.of(path))
         stamp.check()
         try:
-            with _parquet(path, self.metadata.get(path)) as file:
+            with opened(path, self.metadata.get(path)) as file:
                 self.metadata[path] = file.metadata
                 yield file
         finally:
@@ -202,13 +202,13 @@ def parquet_size(path: Path) -> int:
     """Bytes of all columns as float64."""
     total = 0
     for shard in shards(path):
-        with _parquet(shard) as file:
+        with opened(shard) as file:
             total += 8 * file.metadata.num_rows * file.metadata.num_columns
     return total
 
 
 @contextmanager
-def _parquet(path: Path, metadata: Any = None) -> Iterator[Any]:
+def opened(path: Path, metadata: Any = None) -> Iterator[Any]:
     """The opened file; Arrow's errors become sentences."""
     pa = needs("pyarrow", "tables")
     parquet = needs("pyarrow.parquet", "tables")

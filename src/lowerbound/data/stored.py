@@ -70,6 +70,7 @@ class Stored(Data):
             what is held out.
         missing: whether values may be.
         device: where batches go.
+        labels_from: where the labels came from, in words.
         places: by columns of categories, the codes that take the place of those in the file.
     """
 
@@ -84,6 +85,7 @@ class Stored(Data):
     classes: tuple[str, ...] | None
     fingerprint: str
     missing: bool = False
+    labels_from: str | None = None
     device: str | torch.device = "cpu"
     places: Mapping[range, Tensor] = field(default_factory=dict)
     given = None
@@ -150,8 +152,9 @@ class Stored(Data):
         """The blocks of each window."""
         size = len(self) * math.prod(self.shape) * self.dtype.itemsize
         blocks = np.arange(len(self.kept))
-        if seed is not None:
-            blocks = permutation(len(blocks), seed).numpy()
+        if seed is None:
+            return [*blocks.reshape(-1, 1)]
+        blocks = permutation(len(blocks), seed).numpy()
         number = min(-(-size // WINDOW_BYTES), len(blocks) // FEWEST_BLOCKS)
         return np.array_split(blocks, max(1, number))
 
@@ -234,8 +237,9 @@ def survey(
         kept_labels = torch.from_numpy(np.delete(numbered.numpy(), out))
         held_labels = {part: numbered[torch.from_numpy(rows)] for part, rows in held.items()}
     digest.update(f"{schema} {dtype} {classes}".encode() + out.tobytes())
-    known = (values, moments, kept_labels, classes, digest.hexdigest(), blocks.missing)
-    stored = Stored(blocks, out, name, schema, dtype, *known)
+    known = (values, moments, kept_labels, classes, digest.hexdigest())
+    gaps, labels_from = blocks.missing, raw.labels_from
+    stored = Stored(blocks, out, name, schema, dtype, *known, gaps, labels_from)
     check_resolution(stored, blocks.where)
     return stored, {
         part: Dataset(

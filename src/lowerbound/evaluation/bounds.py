@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from lowerbound.data import Dataset
+from lowerbound.data.moments import Moments
 from lowerbound.distributions import has_density
 from lowerbound.divergences import exact_kl, kl_terms
 from lowerbound.errors import check_count
-from lowerbound.evaluation.estimates import Estimate, Figures, estimate
+from lowerbound.evaluation.estimates import Estimate, Figures
 from lowerbound.evaluation.importance import (
     EffectiveSamples,
     WeightSums,
@@ -22,11 +25,11 @@ from lowerbound.evaluation.importance import (
 from lowerbound.evaluation.walk import (
     Progress,
     chunks,
-    expect_finite,
+    example_blocks,
     finite,
     held_out,
+    infinite,
     listed,
-    per_example,
 )
 from lowerbound.streams import Stream
 from lowerbound.vae import VAE, Conditioned
@@ -139,11 +142,13 @@ def evaluate(
     samples: int = 100,
     seed: int = 0,
     progress: Progress | None = None,
+    each: Callable[[Dataset, dict[str, Tensor]], None] | None = None,
 ) -> Evaluation:
     """Bounds on log p(x) of ``data``, from ``samples`` draws z ~ q(z|x) per example.
 
     The reconstruction and the ELBO are averages over those draws.  The model is judged in
-    evaluation mode, on the device it is on; torch's generators are left as they were.
+    evaluation mode, on the device it is on; torch's generators are left as they were.  Memory grows
+    by the effective samples of each example, one number, and else by none.
 
     Args:
         model: its bounds also need a posterior with a density.
@@ -151,6 +156,8 @@ def evaluate(
         samples: k, the draws for each example, at least 1.
         seed: of all noise: the draws, and what the transform adds.
         progress: called with the examples done and their number.
+        each: called with each block of the data, whose `Dataset.first` is its place, and what its
+            examples have, as `example_scores` has it.
 
     Raises:
         ConfigurationError: ``samples`` is below 1, or there are fewer than two examples, from
@@ -158,7 +165,7 @@ def evaluate(
         DataError: fewer than two examples have a finite bound.
     """
     samples = check_count("samples", samples)
-    data = held_out(data)
+    data, running = held_out(data), _Running()
 
     def measure(given: Conditioned) -> dict[str, Tensor]:
         columns = example_bounds(model, given, samples) | {"mean": given.q.mean}
@@ -168,40 +175,72 @@ def evaluate(
         terms = kl_terms(given.q, given.p)
         return columns if terms is None else columns | {"kl_terms": terms.expand(len(given.x), -1)}
 
-    whole = per_example(
+    for block, found in example_blocks(
         *(model, data, measure),
         seed=seed,
         stream=Stream.EVALUATE,
         draws=samples,
         progress=progress,
-    )
-    sound = finite(whole)
-    if sound.sum() < 2:
-        expect_finite(whole)
-    whole = {name: column[sound] for name, column in whole.items()}
-    estimates = {name: estimate(column) for name, column in whole.items() if column.ndim == 1}
-    weighted, in_data_units = map(estimates.get, ("importance_weighted", "in_data_units"))
-    variance = whole["mean"].double().var(0)
-    terms = whole.get("kl_terms")
+    ):
+        running.add(block.first, found)
+        if each:
+            each(block, found)
+    if running.examples < 2:
+        raise infinite(running.left_out, len(data))
+    weighted, in_data_units = map(running.estimate, ("importance_weighted", "in_data_units"))
+    variance, terms = running.moments["mean"].variance(), running.moments.get("kl_terms")
+    reconstruction = running.estimate("reconstruction")
+    assert reconstruction is not None
     return Evaluation(
-        examples=int(sound.sum()),
-        left_out=(~sound).nonzero().flatten().tolist(),
+        examples=running.examples,
+        left_out=running.left_out,
         measures=measures(model),
         samples=samples,
-        reconstruction=estimates["reconstruction"],
-        kl=estimates.get("kl"),
-        elbo=estimates.get("elbo"),
+        reconstruction=reconstruction,
+        kl=running.estimate("kl"),
+        elbo=running.estimate("elbo"),
         importance_weighted=weighted,
-        effective_samples=effective_samples(whole["effective_samples"]) if weighted else None,
-        curve=_curve(whole["curve"], samples) if weighted else None,
-        rise=estimate(whole["curve"][:, -2:].diff()[:, 0]) if weighted and samples > 1 else None,
+        effective_samples=effective_samples(torch.cat(running.worth)) if weighted else None,
+        curve=_curve(running.estimates("curve"), samples) if weighted else None,
+        rise=running.estimate("rise"),
         in_data_units=in_data_units if len(model.shape) == 1 else None,
         bits_per_dimension=in_data_units and bits_per_dimension(model, in_data_units),
         active_units=int((variance > ACTIVE_VARIANCE).sum()),
         latent_dim=model.latent_dim,
-        kl_per_dimension=None if terms is None else terms.mean(0, dtype=torch.float64).tolist(),
+        kl_per_dimension=None if terms is None else terms.mean.tolist(),
         variance_per_dimension=variance.tolist(),
     )
+
+
+class _Running:
+    """What is known of the examples so far, but for those without finite figures."""
+
+    def __init__(self) -> None:
+        self.examples, self.left_out = 0, list[int]()
+        self.moments, self.worth = dict[str, Moments](), list[Tensor]()
+
+    def add(self, first: int, found: dict[str, Tensor]) -> None:
+        """Take in the columns of examples, the ``first`` on."""
+        sound = finite(found)
+        self.examples += int(sound.sum())
+        self.left_out += ((~sound).nonzero().flatten() + first).tolist()
+        if "curve" in found:
+            self.worth.append(found["effective_samples"][sound])
+            if found["curve"].shape[1] > 1:
+                found = found | {"rise": found["curve"][:, -2:].diff()}
+        for name, column in found.items():
+            rows = column.reshape(len(column), -1)[sound]
+            self.moments.setdefault(name, Moments()).add(rows)
+
+    def estimates(self, name: str) -> list[Estimate]:
+        """The means of a column's numbers, over examples."""
+        found = self.moments[name]
+        errors = (found.variance() / self.examples).sqrt()
+        return [Estimate(*pair) for pair in zip(found.mean.tolist(), errors.tolist(), strict=True)]
+
+    def estimate(self, name: str) -> Estimate | None:
+        """The one of a column with one number, if it is there."""
+        return self.estimates(name)[0] if name in self.moments else None
 
 
 def without(left_out: list[int]) -> str:
@@ -212,9 +251,8 @@ def without(left_out: list[int]) -> str:
     )
 
 
-def _curve(bounds: Tensor, samples: int) -> list[Bound]:
-    sizes = group_sizes(samples)
-    return [Bound(k, estimate(column)) for k, column in zip(sizes, bounds.T, strict=True)]
+def _curve(bounds: list[Estimate], samples: int) -> list[Bound]:
+    return [Bound(k, bound) for k, bound in zip(group_sizes(samples), bounds, strict=True)]
 
 
 def example_bounds(model: VAE, given: Conditioned, samples: int) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -11,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from lowerbound.data import Data, Dataset, Splits, from_arrays
-from lowerbound.data.assembly import in_memory, is_plain
+from lowerbound.data import Data, Dataset, Splits, as_dataset, from_arrays
+from lowerbound.data.assembly import is_plain
 from lowerbound.distributions import (
     Joint,
     Nominal,
@@ -26,10 +27,12 @@ from lowerbound.evaluation.refit import refitted
 from lowerbound.evaluation.walk import (
     Progress,
     batch_size,
+    blocks,
     chunks,
     expect_finite,
     finite,
     judging,
+    onwards,
 )
 from lowerbound.likelihoods import Heterogeneous, Likelihood
 from lowerbound.likelihoods.support import check_support
@@ -96,6 +99,25 @@ def impute(
     imputation of incomplete data sets, 2019, arXiv 1812.02633; what is rebuilt is as in Rezende,
     Mohamed & Wierstra, 2014, arXiv 1401.4082, appendix F.
     """
+    parts = [*imputed(model, data, draws, samples, seed, progress)]
+    return Imputed(
+        torch.cat([found.x for _, found in parts]),
+        torch.cat([found.draws for _, found in parts if found.draws is not None], 1)
+        if draws
+        else None,
+        torch.cat([found.effective_samples for _, found in parts]),
+    )
+
+
+def imputed(
+    model: VAE,
+    data: Any,
+    draws: int,
+    samples: int,
+    seed: int,
+    progress: Progress | None = None,
+) -> Iterator[tuple[Dataset, Imputed]]:
+    """As `impute`, a block of the data at a time, each with the block as it was."""
     samples, draws = check_count("samples", samples), check_count("draws", draws, least=0)
     likelihood = model.likelihood
     separate = isinstance(likelihood, Likelihood | Heterogeneous)
@@ -104,10 +126,18 @@ def impute(
             "expected a likelihood that gives every element a probability of its own, got "
             f"{type(likelihood).__name__}{' with sigma optimal' * separate}; train with another"
         )
-    examples = _with_gaps(model, data)
-    gaps = ~examples.x.isfinite()
+    data = _with_gaps(model, data)
+    for block in blocks(model, data):
+        yield block, _filled(model, block, draws, samples, seed, onwards(progress, block, data))
+
+
+def _filled(
+    model: VAE, block: Dataset, draws: int, samples: int, seed: int, progress: Progress | None
+) -> Imputed:
+    """What is missing of one block."""
+    gaps = ~block.x.isfinite()
     holed = gaps.flatten(1).any(1).nonzero().flatten()
-    x = examples.x.clone()
+    x = block.x.clone()
     drawn = x.expand(draws, *x.shape).clone() if draws else None
     worth = torch.full((len(x),), torch.nan, dtype=torch.float64)
 
@@ -121,13 +151,13 @@ def impute(
         labels = None if model.context is None else batch.context
         return _imputed(judged, batch.x.to(device), labels, draws, samples, seed)
 
-    with judging(model, seed, Stream.FILL) as device:
+    with judging(model, seed, Stream.FILL, block.first) as device:
         done = 0
         for rows in holed.split(batch_size(model)) if len(holed) else ():
-            batch = examples.subset(rows)
+            batch = block.subset(rows)
             found = measure(model, batch)
             if not finite(found).all() and not in_float64:
-                with seeded(device, seed, Stream.AGAIN, Stream.FILL, done):
+                with seeded(device, seed, Stream.AGAIN, Stream.FILL, block.first + done):
                     found = measure(in_double(), batch)
             x[rows] = torch.where(gaps[rows], found["mean"].to(x), x[rows])
             worth[rows] = found["effective_samples"].cpu()
@@ -135,20 +165,21 @@ def impute(
                 new = found["draws"].movedim(1, 0).to(x)
                 drawn[:, rows] = torch.where(gaps[rows], new, drawn[:, rows])
             done += len(rows)
-            if progress:
-                progress(done, len(holed))
+            if progress and done < len(holed):
+                progress(int(rows[-1]) + 1, len(x))
     filled = x if drawn is None else torch.cat((x.unsqueeze(0), drawn)).movedim(1, 0)
-    expect_finite({"x": filled}, "conditional means and draws")
+    expect_finite({"x": filled}, "conditional means and draws", first=block.first)
+    if progress:
+        progress(len(x), len(x))
     return Imputed(x, drawn, worth)
 
 
-def _with_gaps(model: VAE, data: Any) -> Dataset:
-    """``data`` in memory as the model has them, NaN where missing; a tensor's codes are its own."""
+def _with_gaps(model: VAE, data: Any) -> Data:
+    """``data`` as the model has them, NaN where missing; a tensor's codes are its own."""
     if is_plain(data):
-        found = Dataset(data.detach().cpu(), name="tensor", missing=True)
+        found: Data = Dataset(data.detach().cpu(), name="tensor", missing=True)
     elif isinstance(data, Data | Splits):
-        found = in_memory(data.test if isinstance(data, Splits) else data).to("cpu")
-        found = model.by_name(found)
+        found = model.by_name(as_dataset(data, "test")).to("cpu")
     else:
         found = model.by_name(from_arrays(data, missing=True))
     if hasattr(model.likelihood, "takes_missing"):

@@ -40,7 +40,7 @@ def embed(
         if progress:
             progress(done, len(data))
     z = torch.cat(codes)
-    expect_finite({"z": z}, "codes")
+    expect_finite({"z": z}, "codes", first=data.first)
     return z
 
 

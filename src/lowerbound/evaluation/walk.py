@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Iterator, Mapping
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from lowerbound.data import Data, as_dataset
+from lowerbound.data import Data, Dataset, as_dataset
 from lowerbound.data.batches import Batch
 from lowerbound.environment import keep_freed_memory
 from lowerbound.errors import ConfigurationError, DataError
@@ -23,6 +24,7 @@ from lowerbound.vae import VAE, Conditioned
 
 IMAGES_PER_BATCH = 500
 ELEMENTS_PER_CHUNK = 2**20
+BLOCK_ROWS, BLOCK_ELEMENTS = 2**16, 2**25
 Progress = Callable[[int, int], None]
 
 
@@ -45,6 +47,24 @@ def per_example(
     it decodes ``draws`` codes in all.  ``progress`` is called with the examples done and their
     number; those whose numbers are to ``leave_out`` are not measured.
     """
+    noise: Any = {"seed": seed, "stream": stream}
+    how: Any = {"copies": copies, "draws": draws, "progress": progress, "leave_out": leave_out}
+    return _joined(example_blocks(model, data, measure, **noise, **how))
+
+
+def example_blocks(
+    model: VAE,
+    data: Data,
+    measure: Callable[[Conditioned], Mapping[str, Tensor]],
+    *,
+    seed: int,
+    stream: Stream,
+    copies: int = 1,
+    draws: int = 1,
+    progress: Progress | None = None,
+    leave_out: Collection[int] = (),
+) -> Iterator[Found]:
+    """As `per_example`, a block of the data at a time."""
 
     def of(judged: VAE, x: Tensor, context: Tensor | None) -> Mapping[str, Tensor]:
         given = judged.given(x, context)
@@ -53,14 +73,7 @@ def per_example(
     examples = len(data) - len(leave_out)
     elements = draws * examples * decoded_elements(model.likelihood)
     with Decoding(model, elements, copies if copies > 1 else None) as decoding:
-        return per_batch(
-            *(model, data, of),
-            seed=seed,
-            stream=stream,
-            copies=copies,
-            progress=progress,
-            leave_out=leave_out,
-        )
+        yield from _measured(model, data, of, seed, stream, copies, progress, leave_out)
 
 
 def per_batch(
@@ -70,12 +83,24 @@ def per_batch(
     *,
     seed: int,
     stream: Stream,
-    copies: int = 1,
     progress: Progress | None = None,
-    leave_out: Collection[int] = (),
 ) -> dict[str, Tensor]:
     """As `per_example`, ``measure`` being given the model, prepared x and context of a batch."""
-    place = 0
+    return _joined(_measured(model, data, measure, seed, stream, 1, progress))
+
+
+def _measured(
+    model: VAE,
+    data: Data,
+    measure: Callable[[VAE, Tensor, Tensor | None], Mapping[str, Tensor]],
+    seed: int,
+    stream: Stream,
+    copies: int,
+    progress: Progress | None,
+    leave_out: Collection[int] = (),
+) -> Iterator[Found]:
+    """What `per_batch` finds of each block that is not left out whole."""
+    place = done = 0
 
     def of(x: Tensor, context: Tensor | None) -> Mapping[str, Tensor]:
         nonlocal place
@@ -90,8 +115,53 @@ def per_batch(
     def in_double() -> VAE:
         return copy.deepcopy(model).double()
 
-    with judging(model, seed, stream) as device:
-        return columns(model, data, of, device, seed, copies, progress, leave_out)
+    def move(now: int, _: int) -> None:
+        if progress:
+            progress(done + now, len(data) - len(leave_out))
+
+    for block in blocks(model, model.expect(data)):
+        left = [i - block.first for i in leave_out if 0 <= i - block.first < len(block)]
+        if len(left) == len(block):
+            continue
+        place = block.first
+        with judging(model, seed, stream, block.first) as device:
+            found = columns(model, block, of, device, seed, copies, move, left)
+        yield Found(block, found)
+        done += len(block) - len(left)
+
+
+class Found(NamedTuple):
+    """A block of the data, and what was found of each of its examples that was not left out."""
+
+    block: Dataset
+    columns: dict[str, Tensor]
+
+
+def _joined(found: Iterable[Found]) -> dict[str, Tensor]:
+    """The columns of all blocks as one."""
+    every = [columns for _, columns in found]
+    if len(every) == 1:
+        return every[0]
+    return {name: torch.cat([columns[name] for columns in every]) for name in every[0]}
+
+
+def onwards(progress: Progress | None, block: Dataset, data: Data) -> Progress | None:
+    """What tells of a block's examples as of those of all the data."""
+    if progress is None:
+        return None
+    tell = progress
+    return lambda done, _: tell(block.first + done, len(data))
+
+
+def blocks(model: VAE, data: Data) -> Iterator[Dataset]:
+    """The data in order, in memory a block of whole batches at a time.
+
+    What noise an example is given follows from its block: of the same data, measures of any block
+    are the same whether others were measured before, and in memory as on disk.
+    """
+    size = batch_size(model)
+    rows = max(1, min(BLOCK_ROWS, BLOCK_ELEMENTS // math.prod(model.shape)) // size) * size
+    return iter([data]) if isinstance(data, Dataset) and len(data) <= rows else data.in_blocks(rows)
 
 
 def _again(
@@ -123,21 +193,32 @@ def finite(columns: Mapping[str, Tensor]) -> Tensor:
 
 
 def expect_finite(
-    columns: Mapping[str, Tensor], what: str = "bounds", leave_out: Collection[int] = ()
+    columns: Mapping[str, Tensor],
+    what: str = "bounds",
+    leave_out: Collection[int] = (),
+    first: int = 0,
 ) -> None:
-    """Refuse figures that are not all finite; they are without the examples to ``leave_out``.
+    """Refuse figures that are not all finite, of examples from the ``first`` on.
+
+    They are without the examples to ``leave_out``.
 
     Raises:
         DataError: some example's are not.
     """
     sound = finite(columns).tolist()
-    numbers = (i for i in range(len(sound) + len(leave_out)) if i not in leave_out)
-    lost = [i for i, is_finite in zip(numbers, sound, strict=True) if not is_finite]
+    numbers = range(first, first + len(sound) + len(leave_out))
+    kept = (i for i in numbers if i not in leave_out)
+    lost = [i for i, is_finite in zip(kept, sound, strict=True) if not is_finite]
     if lost:
-        raise DataError(
-            f"expected examples with finite {what}, got {listed(lost)} of {len(sound):,} "
-            "without, far from what the model was trained on; leave them out"
-        )
+        raise infinite(lost, len(sound), what)
+
+
+def infinite(lost: list[int], of: int, what: str = "bounds") -> DataError:
+    """The error of examples whose figures are not finite."""
+    return DataError(
+        f"expected examples with finite {what}, got {listed(lost)} of {of:,} without, far from "
+        "what the model was trained on; leave them out"
+    )
 
 
 def listed(numbers: list[int]) -> str:
@@ -192,8 +273,8 @@ def held_out(data: Any, least: int = 2, leave_out: Collection[int] = ()) -> Data
 
 
 @contextmanager
-def judging(model: VAE, seed: int, stream: Stream) -> Iterator[torch.device]:
-    """The model's device, in evaluation mode, without gradients and with seeded noise.
+def judging(model: VAE, seed: int, stream: Stream, first: int = 0) -> Iterator[torch.device]:
+    """The model's device, in evaluation mode, without gradients and with a block's seeded noise.
 
     The model's mode and torch's generators are left as they were.
     """
@@ -202,7 +283,7 @@ def judging(model: VAE, seed: int, stream: Stream) -> Iterator[torch.device]:
     model.eval()
     keep_freed_memory()
     try:
-        with torch.no_grad(), seeded(device, seed, stream):
+        with torch.no_grad(), seeded(device, seed, stream, *filter(None, [first])):
             yield device
     finally:
         model.train(was_training)
@@ -227,7 +308,7 @@ def prepared_batches(
     kept[list(leave_out)] = False
     size = batch_size(model)
     for i, batch in enumerate(data.batches(size, device=device)):
-        with seeded(device, seed, Stream.TRANSFORM, i * size):
+        with seeded(device, seed, Stream.TRANSFORM, data.first + i * size):
             prepared = Batch(*model.prepare(*batch))
         here = kept[i * size : (i + 1) * size].to(device)
         x, context = prepared if here.all() else prepared.at(here)
@@ -260,5 +341,5 @@ def chunks(model: VAE, examples: int, samples: int) -> Iterator[int]:
 def posteriors(model: VAE, data: Any) -> Iterator[Distribution]:
     """q(z|x) of the data in order, a batch at a time, without the transform's noise."""
     data = model.expect(as_dataset(data, "test"))
-    for x, labels in data.batches(IMAGES_PER_BATCH):
+    for x, labels in data.batches(batch_size(model)):
         yield model.encode(x, labels)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lowerbound.errors import ConfigurationError, DataError, near
 from lowerbound.evaluation.estimates import Figures
-from lowerbound.evaluation.walk import Progress, held_out
+from lowerbound.evaluation.walk import Progress, blocks, held_out, onwards
 from lowerbound.outliers.columns import some_of
 from lowerbound.outliers.measures import Measures
 from lowerbound.outliers.scores import SCORES, TRIVIAL, default, lacks, score
@@ -29,16 +29,24 @@ class Detection(Figures):
         inliers: how many held-out ones p-values are against.
         rate: what p-values are flagged up to.
         scores: float64, higher where the example is stranger.
-        p_values: the share of inliers, the example among them, that are as strange: under
-            `conformal`.
+        calibration: the scores of the inliers, (m,).
         separation: of outliers from the other examples, where it is known which they are.
     """
 
     inliers: int
     rate: float
     scores: dict[str, Tensor]
-    p_values: dict[str, Tensor]
+    calibration: dict[str, Tensor]
     separation: dict[str, Separation] | None
+
+    @property
+    def p_values(self) -> dict[str, Tensor]:
+        """The share of inliers, the example among them, that are as strange: see `conformal`."""
+        return {name: self.p_value(name, values) for name, values in self.scores.items()}
+
+    def p_value(self, name: str, scores: Tensor) -> Tensor:
+        """The p-values of ``scores`` by that ``name``."""
+        return conformal(scores, self.calibration[name])
 
     @property
     def flagged(self) -> dict[str, float]:
@@ -53,7 +61,7 @@ class Detection(Figures):
     def as_dict(self) -> dict[str, Any]:
         """For JSON, without the examples one by one."""
         found = Figures.as_dict(self)
-        del found["scores"], found["p_values"]
+        del found["scores"], found["calibration"]
         return found | {"flagged": self.flagged}
 
     def __str__(self) -> str:
@@ -109,9 +117,13 @@ class Calibration:
             train = model.expect(some_of(held_out(train)))
         return cls(*(Measures(model, data, samples, seed, progress) for data in (inliers, train)))
 
+    def scores(self, name: str) -> Float[Tensor, " m"]:
+        """Those of the inliers by the score called ``name``."""
+        return score(name, self.inliers, self.train)
+
     def p_values(self, name: str, scores: Float[Tensor, " n"]) -> Tensor:
         """Those of ``scores`` called ``name``, see `conformal`."""
-        return conformal(scores, score(name, self.inliers, self.train))
+        return conformal(scores, self.scores(name))
 
 
 def detect(
@@ -167,16 +179,19 @@ def detect(
                 f"expected outliers and others, got {'only' if outlier.all() else 'no'} outliers; "
                 "leave out which they are"
             )
-    x = Measures(model, data, **how)
-    found = {name: score(name, x, calibration.train) for name in names}
-    p_values = {name: calibration.p_values(name, values) for name, values in found.items()}
+    parts = []
+    for block in blocks(model, data):
+        x = Measures(model, block, samples, seed, onwards(progress, block, data))
+        parts.append({name: score(name, x, calibration.train) for name in names})
+    found = {name: torch.cat([part[name] for part in parts]) for name in names}
     told = None
     if outlier is not None:
         told = {
             name: separation(values[~outlier], values[outlier], seed=seed)
             for name, values in found.items()
         }
-    return Detection(len(calibration.inliers.data), rate, found, p_values, told)
+    of_inliers = {name: calibration.scores(name) for name in names}
+    return Detection(len(calibration.inliers.data), rate, found, of_inliers, told)
 
 
 def conformal(scores: Float[Tensor, " n"], calibration: Float[Tensor, " m"]) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from lowerbound import storage
 from lowerbound.context import Labels
+from lowerbound.covariates import Covariates
 from lowerbound.data import Data, Dataset, Splits, Stored, read
 from lowerbound.data.columns import D
 from lowerbound.data.formats import is_large, options_of
@@ -37,6 +39,8 @@ log = logging.getLogger("lowerbound")
 
 EVALUATION_FILE = "evaluation.json"
 SplitName = Literal["train", "validation", "test"]
+KEPT = 2**26
+"""Bytes of a file of other examples up to which they are kept in memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,7 +192,7 @@ class Run:
             )
         return data
 
-    def held_out(self, besides: Dataset | None = None) -> Dataset:
+    def held_out(self, besides: Data | None = None) -> Dataset:
         """The test split, or the validation split where that is ``besides`` or there is none.
 
         Raises:
@@ -282,7 +286,8 @@ class Run:
     ) -> Data:
         """The same, but examples of large files of others stay on disk."""
         if other is not None:
-            return self._other(other, labels, on_disk=is_large(other))
+            most = math.inf if isinstance(self.model.context, Covariates) else KEPT
+            return self._other(other, labels, on_disk=is_large(other, most))
         return self._own(split, labels)
 
     def _own(self, split: SplitName, labels: str | None) -> Dataset:
