@@ -82,6 +82,41 @@ def test_two_processes_train_as_one(tmp_path):
             assert abs(a[split]["objective"] - b[split]["objective"]) < 1e-5
 
 
+def test_two_machines_train_as_one(tmp_path):
+    """Each has a launcher of its own, and these meet at an address."""
+    run(SCRIPT, tmp_path / "one", 1)
+    (tmp_path / "script.py").write_text(SCRIPT)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    meeting = ["--nnodes", "2", "--master-addr", "127.0.0.1", "--master-port", str(port)]
+    launcher = [sys.executable, "-m", "torch.distributed.run", *meeting]
+    nodes = [
+        subprocess.Popen(
+            [
+                *launcher,
+                "--node-rank",
+                str(node),
+                tmp_path / "script.py",
+                tmp_path / "two",
+                "3",
+                "",
+            ],
+            cwd=tmp_path,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for node in (0, 1)
+    ]
+    for node in nodes:
+        _, told = node.communicate()
+        assert node.returncode == 0, told
+    (one, first), (two, second) = outcome(tmp_path / "one"), outcome(tmp_path / "two")
+    for name, tensor in one.items():
+        torch.testing.assert_close(two[name], tensor)
+    assert len(first) == len(second) == 3
+
+
 DYING = """
 import os, signal
 from lowerbound.objectives import Objective
