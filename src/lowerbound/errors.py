@@ -154,3 +154,9 @@ def closest(word: str, known: Iterable[str]) -> list[str]:
 
 def _plain(word: str) -> str:
     return word.casefold().replace("_", "-").lstrip("-")
+
+
+def count(n: int, noun: str) -> str:
+    """A number of things, in words."""
+    plural = "es" if noun.endswith("s") else "s"
+    return f"{n:,} {noun}{'' if n == 1 else plural}"

@@ -18,7 +18,7 @@ from lowerbound.data.batches import Batch, permutation, recode
 from lowerbound.data.conversion import check_finite, dtype_name, is_finite
 from lowerbound.data.moments import Moments
 from lowerbound.data.schema import Field, Kind, Schema, Values
-from lowerbound.errors import ConfigurationError, DataError, brief, check_count, shown
+from lowerbound.errors import ConfigurationError, DataError, brief, check_count, count, shown
 from lowerbound.notebooks import Summarised
 
 
@@ -129,19 +129,6 @@ class Data(Summarised):
         batch_size = check_count("examples in a batch", batch_size)
         for batch in self._pass(batch_size, seed, start):
             yield batch if device is None else batch.to(device)
-
-    def in_blocks(self, rows: int) -> Iterator[Dataset]:
-        """The examples in order and in memory, ``rows`` at a time."""
-        for i, batch in enumerate(self.batches(rows)):
-            here = slice(i * rows, i * rows + len(batch.x))
-            yield Dataset(
-                batch.x,
-                None if self.labels is None else self.labels[here],
-                *(self.name, self.classes, self.schema, self.labels_from),
-                missing=self.missing,
-                given=None if self.given is None else self.given.subset(range(len(self))[here]),
-                first=here.start,
-            )
 
     def table(self, x: Tensor) -> dict[str, list[Any]]:
         """Rows (n, D) in this table's units, such as a model's samples, as columns by their names.
@@ -410,9 +397,3 @@ class Dataset(Data):
         number = len(self.classes) if self.classes else int(self.labels.max()) + 1
         source = f" from {self.labels_from}" if self.labels_from else ""
         return f", {count(number, 'class')}{source}{given}"
-
-
-def count(n: int, noun: str) -> str:
-    """A number of things, in words."""
-    plural = "es" if noun.endswith("s") else "s"
-    return f"{n:,} {noun}{'' if n == 1 else plural}"

@@ -161,7 +161,19 @@ def blocks(model: VAE, data: Data) -> Iterator[Dataset]:
     """
     size = batch_size(model)
     rows = max(1, min(BLOCK_ROWS, BLOCK_ELEMENTS // math.prod(model.shape)) // size) * size
-    return iter([data]) if isinstance(data, Dataset) and len(data) <= rows else data.in_blocks(rows)
+    if isinstance(data, Dataset) and len(data) <= rows:
+        yield data
+        return
+    for i, batch in enumerate(data.batches(rows)):
+        here = range(i * rows, i * rows + len(batch.x))
+        yield Dataset(
+            batch.x,
+            None if data.labels is None else data.labels[here.start : here.stop],
+            *(data.name, data.classes, data.schema, data.labels_from),
+            missing=data.missing,
+            given=None if data.given is None else data.given.subset(here),
+            first=here.start,
+        )
 
 
 def _again(
