@@ -120,22 +120,39 @@ def test_nothing_is_left_of_what_would_be_wrong(trained, written, monkeypatch, t
 
 
 def test_rows_with_missing_cells_are_exported_with_the_names_of_their_columns(tmp_path):
+    """Covariates, categories, and numbers of which one is met often, among them."""
     rng = np.random.default_rng(0)
     frame = pa.table(
         {
             "city": ["Rome", "Oslo", None] * 40,
-            "height": np.where(rng.random(120) < 0.1, np.nan, rng.normal(1.7, 0.1, 120)),
+            "rain": np.where(rng.random(120) < 0.4, 0.0, rng.lognormal(size=120)),
+            "height": rng.normal(1.7, 0.1, 120),
         }
     )
-    data = lb.data.from_arrays(frame)
+    data = lb.data.from_arrays(frame, given=["height"])
     model = lb.recipes.compose(data, latent_dim=2, network={"part": "MLP", "hidden": [8]}).eval()
     made = export.to_onnx(model, data, tmp_path / "onnx")
-    told = json.loads((tmp_path / "onnx" / "model.json").read_text())
-    assert [field["name"] for field in told["data"]["fields"]] == list(frame.column_names)
-    assert told["data"]["fields"][0]["categories"] == ["Oslo", "Rome"]
     assert made.largest_difference <= 1e-5
-    mean = call(tmp_path / "onnx", "encoder", x=data.x)["mean"]
+    told = json.loads((tmp_path / "onnx" / "model.json").read_text())["data"]
+    assert [field["name"] for field in told["fields"]] == ["city", "rain"]
+    assert told["fields"][0]["categories"] == ["Oslo", "Rome"]
+    assert told["fields"][1]["levels"] == [0.0]
+    assert [field["name"] for field in told["given"]] == ["height"]
+    mean = call(tmp_path / "onnx", "encoder", x=data.x, given=data.context)["mean"]
     torch.testing.assert_close(mean, model.embed(data), rtol=1e-4, atol=1e-5)
+
+
+def test_an_output_may_be_called_as_something_within(tmp_path):
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    x, y = (helper.make_tensor_value_info(name, kind, [2]) for name in "xy")
+    nodes = [helper.make_node("Exp", ["x"], ["mean"]), helper.make_node("Neg", ["mean"], ["y"])]
+    graph = helper.make_graph(nodes, "g", [x], [y])
+    opset = [helper.make_opsetid("", translation.OPSET)]
+    model = helper.make_model(graph, opset_imports=opset, ir_version=10)
+    named = translation._named_outputs(model, ["mean"])
+    onnx.save(named, tmp_path / "named.onnx")
+    found = call(tmp_path, "named", x=torch.tensor([0.0, 1.0]))
+    torch.testing.assert_close(found, {"mean": -torch.tensor([0.0, 1.0]).exp()})
 
 
 def test_functions_that_onnx_lacks_keep_their_digits():

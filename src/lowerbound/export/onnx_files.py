@@ -39,11 +39,13 @@ DYNAMIC: Dynamic = {
     "x": {0: "batch"},
     "z": {0: "batch"},
     "label": {0: "batch"},
+    "given": {0: "batch"},
     "noise": {0: "draws", 1: "batch"},
 }
 MEANINGS = {
     "x": "data as they are kept, transformed inside",
     "label": "numbers of classes",
+    "given": "covariates as they are kept",
     "z": "codes",
     "noise": "draws of N(0, 1) that make z ~ q(z|x)",
     "log_variance": "log σ² of q(z|x)",
@@ -126,10 +128,10 @@ def to_onnx(model: VAE, data: Any, folder: str | Path) -> Exported:
 
 def _functions(model: VAE, examples: Dataset) -> Iterator[tuple[str, Function, Inputs]]:
     """Each file's name, its function, and examples of what it takes."""
-    x, labels = examples.x.cpu(), examples.labels
-    own = {} if model.context is None or labels is None else {"label": labels.cpu()}
+    x, context = examples.x.cpu(), None if model.context is None else examples.context
+    own = {} if context is None else {"label" if examples.given is None else "given": context}
     with torch.no_grad():
-        q = model.encode(x, own.get("label"))
+        q = model.encode(x, context)
         z = q.mean
     yield "encoder", Encoder(model), {"x": x, **own}
     yield "decoder", Decoder(model), {"z": z, **own}
@@ -159,6 +161,8 @@ def _translated(name: str, function: Function, inputs: Inputs) -> tuple[Any, flo
     except LowerboundError:
         raise
     except Exception as error:  # whatever an exporter makes of operations that it does not know
+        while isinstance(error.__cause__, Exception):
+            error = error.__cause__
         raise ConfigurationError(
             f"expected parts that have a form in ONNX, got {named} ({brief(error)}); use the model "
             "with lowerbound, or train one of other parts"
@@ -183,16 +187,19 @@ def _one(inputs: Inputs) -> Inputs:
 def _difference(content: bytes, function: Function, inputs: Inputs) -> float:
     """The largest between what onnxruntime and the library return.
 
-    It is relative to the largest number of its column, or of all that is no table, or to 1.
+    It is relative to the largest number of its column; of nats, to the largest term; of what else
+    is no table, to the largest of all; or to 1.
     """
     with torch.no_grad():
         ours = [value.double().numpy() for value in function(*inputs.values())]
+    nats = max((np.nanmax(np.abs(y), initial=1.0) for y in ours if y.ndim == 1), default=1.0)
     worst = 0.0
     for mine, theirs in zip(ours, run(content, inputs), strict=True):
         if mine.shape != theirs.shape:
             return math.inf
         same = (mine == theirs) | (np.isnan(mine) & np.isnan(theirs))
-        size = np.nanmax(np.abs(mine), axis=0 if mine.ndim == 2 else None, initial=1.0)
+        own = np.nanmax(np.abs(mine), axis=0 if mine.ndim == 2 else None, initial=1.0)
+        size = nats if mine.ndim == 1 else own
         with np.errstate(invalid="ignore"):
             relative = np.abs(mine - theirs) / size
         relative = np.where(same, 0.0, np.where(np.isnan(relative), math.inf, relative))
@@ -214,6 +221,7 @@ def _about(model: VAE, examples: Dataset) -> dict[str, Any]:
             "shape": list(model.shape),
             "fields": [_field(field) for field in examples.schema],
             "classes": None if names is None else list(names),
+            "given": None if examples.given is None else list(map(_field, examples.given.schema)),
         },
         "transform": type(model.transform).__name__,
         "prior": type(model.prior).__name__,
@@ -228,9 +236,11 @@ def _about(model: VAE, examples: Dataset) -> dict[str, Any]:
 
 
 def _field(field: Field) -> dict[str, Any]:
+    """What is known of a field; of one with a spike, that number alone is its level."""
+    levels = None if field.levels is None else [n for n in field.levels if math.isfinite(n)]
+    categories = None if field.categories is None else list(field.categories)
     known = {"name": field.name, "kind": field.kind, "form": field.form}
-    more = {"categories": field.categories, "levels": field.levels}
-    return known | {name: None if value is None else list(value) for name, value in more.items()}
+    return known | {"categories": categories, "levels": levels}
 
 
 def _families(model: VAE) -> list[dict[str, Any]] | None:

@@ -41,11 +41,10 @@ def translate(
             verbose=False,
             opset_version=OPSET,
             input_names=list(inputs),
-            output_names=outputs,
             external_data=False,
         )
     assert made is not None
-    return _named_sizes(_bare(made.model_proto), dynamic)
+    return _named_sizes(_named_outputs(_bare(made.model_proto), outputs), dynamic)
 
 
 def run(content: bytes, inputs: Mapping[str, Tensor]) -> list[np.ndarray]:
@@ -127,6 +126,19 @@ def _bare(model: Any) -> Any:
     for part in (*parts, *graph.input, *graph.output):
         part.ClearField("metadata_props")
         part.ClearField("doc_string")
+    return model
+
+
+def _named_outputs(model: Any, names: list[str]) -> Any:
+    """``model`` with outputs of these ``names``, which nothing else in it has."""
+    graph = model.graph
+    called = {name: f"{name}_within" for name in names}
+    called |= {value.name: name for value, name in zip(graph.output, names, strict=True)}
+    for node in graph.node:
+        for side in (node.input, node.output):
+            side[:] = [called.get(name, name) for name in side]
+    for value in (*graph.output, *graph.value_info, *graph.initializer):
+        value.name = called.get(value.name, value.name)
     return model
 
 
