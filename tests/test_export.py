@@ -167,6 +167,11 @@ def test_functions_that_onnx_lacks_keep_their_digits():
         (lambda x: translation._logaddexp(x, -2 * x), lambda x: torch.logaddexp(x, -2 * x), x),
     ):
         torch.testing.assert_close(ours(at), theirs(at), rtol=1e-10, atol=1e-12)
+    logits, target = torch.randn(7, 5), torch.randint(5, (7,))
+    torch.testing.assert_close(
+        translation._cross_entropy(logits, target, None, translation.NONE),
+        F.cross_entropy(logits, target, reduction="none"),
+    )
 
 
 def test_a_flow_tells_log_q_with_z():

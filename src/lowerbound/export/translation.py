@@ -16,6 +16,7 @@ from lowerbound.distributions.base import log_rising
 from lowerbound.extras import needs
 
 OPSET = 18
+NONE = 0  # the reduction that is called "none"
 Dynamic = Mapping[str, Mapping[int, str]]
 """Of each input, the axes of any size, and what they are called."""
 
@@ -66,6 +67,7 @@ def _exact() -> dict[Any, Any]:
         aten.logaddexp.default: _logaddexp,
         aten.softplus.default: _softplus,
         aten.log_sigmoid.default: _log_sigmoid,
+        aten.cross_entropy_loss.default: _cross_entropy,
         aten.log_sigmoid_forward.default: lambda x: (_log_sigmoid(x), torch.zeros_like(x)),
     }
 
@@ -104,6 +106,13 @@ def _softplus(x: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
 def _log_sigmoid(x: Tensor) -> Tensor:
     """−log(1 + e^−x)."""
     return x.clamp(max=0) - _log1p((-x.abs()).exp())
+
+
+def _cross_entropy(logits: Tensor, target: Tensor, weight: None, reduction: int) -> Tensor:
+    """−log softmax(``logits``) of each ``target``, (n,), which exporters take the mean of."""
+    if weight is not None or reduction != NONE:
+        return NotImplemented
+    return -logits.log_softmax(1).gather(1, target.unsqueeze(1)).squeeze(1)
 
 
 @contextmanager
