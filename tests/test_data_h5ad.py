@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import zlib
+
 import h5py
 import numpy as np
 import pytest
@@ -9,11 +12,19 @@ import scipy.sparse
 import torch
 
 import lowerbound as lb
+from lowerbound.data import h5ad
 from lowerbound.errors import ConfigurationError, DataError, LowerboundError
 
 N, D = 40, 60
 GENES = [f"gene{i}" for i in range(D)]
 TYPES = np.array(["B cell", "T cell", "monocyte"])
+
+
+@pytest.fixture(autouse=True)
+def quick(request, monkeypatch):
+    """Files that are known to come to an end are not opened by another process first."""
+    if "endless" not in request.node.name:
+        monkeypatch.setattr(h5ad, "_refuse_endless", lambda path: None)
 
 
 def counts() -> np.ndarray:
@@ -135,6 +146,12 @@ def as_link(file):
     file["X"] = h5py.ExternalLink("/etc/hostname.h5", "/X")
 
 
+def as_link_within(file):
+    """An index and a column that lie in another file, by a link in the middle of their paths."""
+    file["var/away"] = h5py.ExternalLink("other.h5ad", "/var")
+    file["var"].attrs["_index"] = "away/_index"
+
+
 def as_old_categories(file):
     del file["obs/cell_type"]
     file["obs/cell_type"] = np.zeros(N, np.int8)
@@ -165,6 +182,7 @@ def bomb(file):
         (lambda f: f.__delitem__("X"), "'X'"),
         (lambda f: f.__delitem__("var"), "expected 'var' in /, got none"),
         (as_link, "got a link to elsewhere"),
+        (as_link_within, "expected 'away/_index' in /var, got none"),
         (vast, "that fit in memory"),
         (bomb, "that fit in memory"),
         (replaced("obs/cell_type/codes", np.full(N, 9)), "do not fit each other"),
@@ -176,6 +194,7 @@ def bomb(file):
 )
 def test_a_file_that_does_not_fit_is_refused_in_one_sentence(how, message, tmp_path):
     path = write(tmp_path / "cells.h5ad")
+    write(tmp_path / "other.h5ad")
     change(path, how)
     with pytest.raises(DataError, match=message) as caught:
         lb.data.read(path, labels="cell_type")
@@ -209,3 +228,49 @@ def test_a_damaged_file_is_one_sentence_wherever_it_breaks(tmp_path):
             said.append(str(error))
     assert len(said) > 20
     assert not any("\n" in each for each in said)
+
+
+def test_genes_may_be_called_as_columns_are(tmp_path, caplog):
+    caplog.set_level("INFO", "lowerbound")
+    genes = ["label", "class", "index", "batch", "cell_type", *GENES[5:]]
+    path = write(tmp_path / "cells.h5ad", genes=genes)
+    bare = lb.data.read(path)
+    assert (bare.columns, bare.labels) == (tuple(genes), None)
+    data = lb.data.read(path, labels="cell_type", given=["batch"])
+    assert data.columns == tuple(name for name in genes if name != "batch")
+    assert torch.equal(data.x.double(), torch.from_numpy(np.delete(counts(), 3, 1)).double())
+    assert data.classes == tuple(TYPES)
+    assert data.given.columns == ("batch",)
+    assert "genes 'batch', called as what is given, are left out" in caplog.text
+
+
+ENDLESS = """
+eNrtWk9PG0cUf7s2ZjF/YhMn2ITYTiCJC7ExlDSpqipGCa0PVYPaHnxLXeMCUrGRTSIiVWqP6a0fIcce8wF64Jhjrr3xTejOzp
+vdmbe7scEQBXmetJr9/fxmdmb83rz591f16TeT8dk4MLEsiEICZDlBefS5isXvP2NqYPoa039MwUed39LIJ7D8fITjI+R/+mFj
+g2mfEBHfeRMT+bUMo1Q31jdZWkOcx/Sdqeq1f+k66ct6B2R9YZ+PTvndJFoctesJqGK5U5ACC5qtRntrt7VdPHi137T5jGE4OR
+Puty2lHqMe5XATsInvSbW8l81Od7fdEvXpVe6IVK7p8LFA/xNEzejP/3ZmQfqalmH3PzEOV2Oq3vPd1lbz0LPH6oDf/fH7Z08N
+iLj2+z6n+nN6Cf26qNrncUTVs6I8LZA4Ys2pemXEm9nh+F+/ffLsO0PqEGV8sqXeam3VD+pgyuML66fSSqlsp9jNMIYpU/61U9
+9rIo768q06+QSOEbsRWJTbWHmg1Mfjv1D+b49/qNTH4/nIH/fxXzrpOOVXyzjOU37FSSd9/KqTTvl4PnG64uPXFDv0+AcYdyjP
+2zvt43l7r/p43t6Uj+ftvQZejHB4DIzXKc/VYcbXb2U5jEg875+Mj+f9M+vjef/c8PG8f+ZofTgNNynPuw2ylOfdBjnKP1TnES
+7Pqwm3KI/z39uU582Fecrz7oEFAMWOugcdFtXrnU79FcN3Qvzjbg+/uheSrxDiV58h/hfTbWznIqn3NrZnifLYnvs92lMMqVcJ
+sfC/RrfzfK9uZz7keDlkfHHXGeM6BmvRokWLFi1atGjRMqiI/U26PzLo/uaYtDiPwMXsb0adciv4+6hTrljv9ConJpUzorR30i
+4nDY32by/2WsV2Z6vpbCQn849RvQJr47B2IvaXDCOwXw1b25A+aOBKWeiLdWrWXfemHdWweo9geabJaQvLixhiCXusVGTQ/29C
+6p8F8PaN3+JCveZ+KX+KfTzD3a+pZbTvnUUuwo/uoP8EnRO8QwO1+jwnOMSNBn1OcG7y4jJVNuycYJ/sp5/3OYF7roUbYDvnNA
+7KcezuBfnfvXOKYwWHHwn047e4MZcg4cqU8s8TfJvgPMG3CJ4j+CbBWYJzBF8j+DrOHQSeIThNcIbgWYJvEBwjeJRgi+AxguME
+jxM8QfAkwVMEXyE4QXCS4GmCrxKcIv25RPAiwXzo/vOxPcep8Ie9swcqXsp4qHjvQofqBj1yPqEnvlUhPP0uLftDXBCW2/SmEq
+5fqXhzOG//W7zLnBmgJ3OG5KdB+Y0+ypDfxW9mH2UYPeof1h6aJ4p+MYb2PYV2OY32lkK/zKD/53BcWMDxsoB2xWyNDUFsT58d
+PbBjHHYEw46XvrKfr+2H/QHrOt5r0fLR1//03sPHXg9HAEh61vXwMR7dliF4PfzfwOvh+9K86mjxfNbDOwVti5/KerjYxzr3/b
+I3B9UyfBJ2H7VWVPWcy1O22Mu53Uazy9L9g87g91HpvbdB17lxyf5LF+RXy0o9Y/Z7Gro7dad+CQvceCLHBTonzpI4Ida7YXFF
+zCfXSVxJ5nN4Ny0PMxbM/OHWV8QVk8SVBF79iZIA9/qTsktxX1LElaNSr30THMdWPqwnxrnC6nD49+ntKuGoMjuOSiNCuD2l5o
+Pt6e9L2R/ifl3uzP2Rxqtyv8Nl6I//Ab2Ib5A=
+"""
+
+
+def test_an_endless_file_is_one_sentence(tmp_path, monkeypatch):
+    path = tmp_path / "endless.h5ad"
+    path.write_bytes(zlib.decompress(base64.b64decode(ENDLESS)))
+    monkeypatch.setattr(h5ad, "SECONDS", 2)
+    with pytest.raises(DataError, match="got one that HDF5 did not open in 2 seconds"):
+        lb.data.read(path)
+    monkeypatch.setattr(h5ad, "SECONDS", 60)
+    assert len(lb.data.read(write(tmp_path / "cells.h5ad"))) == N

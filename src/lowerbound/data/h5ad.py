@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lowerbound.data.arrow import row_name, table_raw
+from lowerbound.data.columns import quoted
 from lowerbound.data.conversion import Parts, Raw, check_array, check_memory
 from lowerbound.data.reading import Reading
 from lowerbound.data.sparse import dense
@@ -15,10 +20,26 @@ from lowerbound.data.tables import LABELS, choose
 from lowerbound.errors import ConfigurationError, DataError, LowerboundError, brief, near
 from lowerbound.extras import needs
 
+log = logging.getLogger("lowerbound")
+
 SPARSE = {"csr_matrix": "csr", "csc_matrix": "csc"}
 WRITTEN = "write it again with anndata 0.8 or later"
 TEXT_BYTES = 64
 """In memory of a short text."""
+SECONDS = 60
+PROBE = """
+import sys
+sys.path = sys.argv[2:]
+import h5py
+
+def see(name, node):
+    dict(node.attrs)
+
+with h5py.File(sys.argv[1], "r") as file:
+    see("/", file)
+    file.visititems(see)
+"""
+"""Meets all that a file says of its parts, on which HDF5 may turn for ever where it is damaged."""
 
 
 def read_h5ad(path: Path, reading: Reading) -> Parts:
@@ -29,6 +50,7 @@ def read_h5ad(path: Path, reading: Reading) -> Parts:
         DataError: another layout, a damaged file, or one that does not fit in memory.
     """
     h5py = needs("h5py", "cells")
+    _refuse_endless(path)
     try:
         with h5py.File(path, "r") as file:
             return {"all": _read(path, file, reading)}
@@ -38,6 +60,18 @@ def read_h5ad(path: Path, reading: Reading) -> Parts:
         raise DataError(
             f"{path}: expected an .h5ad file, got one that cannot be read ({brief(error)}); "
             f"{WRITTEN}"
+        ) from None
+
+
+def _refuse_endless(path: Path) -> None:
+    """Raises DataError: HDF5, which cannot be stopped in this process, does not come to an end."""
+    command = [sys.executable, "-c", PROBE, str(path), *sys.path]
+    try:
+        subprocess.run(command, capture_output=True, timeout=SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        raise DataError(
+            f"{path}: expected an .h5ad file, got one that HDF5 did not open in {SECONDS} seconds, "
+            f"as it may be damaged; {WRITTEN}"
         ) from None
 
 
@@ -51,16 +85,16 @@ def _read(path: Path, file: Any, reading: Reading) -> Raw:
     obs, var = (_frame(file, part, where) for part in ("obs", "var"))
     genes = tuple(map(str, _array(_in(var, str(_attribute(var, "_index")), where), where)))
     own = tuple(map(str, np.atleast_1d(obs.attrs["column-order"])))
-    if reading.labels is not None and reading.labels not in own:
-        raise ConfigurationError(
-            f"{where}: expected labels= to name a column of obs, got {reading.labels!r}; "
-            f"{near(reading.labels, own)}"
+    label = _label(where, own, reading)
+    for name in (name for name in reading.given if name not in own):
+        refusal = ConfigurationError if reading.columns is None else DataError
+        raise refusal(
+            f"{where}: expected given= (--given) to name columns of obs, got {name!r}; "
+            f"{near(name, own)}"
         )
-    asked = {*reading.given, reading.labels}
-    likely = [name for name in own if name.lower() in LABELS and reading.labels is None]
-    beside = [name for name in own if name in asked or name in likely]
-    label, columns = choose(path, (*genes, *beside), reading, lambda name: np.array([]))
-    chosen = [name for name in columns if name not in reading.given]
+    if alike := [name for name in genes if name in reading.given]:
+        log.info("%s: genes %s, called as what is given, are left out", path.name, quoted(alike))
+    chosen = _genes(path, tuple(name for name in genes if name not in alike), reading)
     x = _values(file, where, len(genes))
     places = {name: i for i, name in enumerate(genes)}
     if (order := [places[name] for name in chosen]) != [*range(len(genes))]:
@@ -83,6 +117,26 @@ def _read(path: Path, file: Any, reading: Reading) -> Raw:
         kinds=kinds,
         observed=seen,
     )
+
+
+def _label(where: str, own: tuple[str, ...], reading: Reading) -> str | None:
+    """The column of obs that holds class labels, if any."""
+    if reading.labels is not None and reading.labels not in own:
+        raise ConfigurationError(
+            f"{where}: expected labels= to name a column of obs, got {reading.labels!r}; "
+            f"{near(reading.labels, own)}"
+        )
+    likely = [name for name in own if name.lower() in LABELS and name not in reading.given]
+    if reading.labels is None and likely:
+        log.info("%s: column %r is taken for the class labels", Path(where).name, likely[0])
+    return reading.labels or next(iter(likely), None)
+
+
+def _genes(path: Path, genes: tuple[str, ...], reading: Reading) -> tuple[str, ...]:
+    """Those to take, whatever they are called."""
+    kinds = {name: kind for name, kind in reading.kinds.items() if name not in reading.given}
+    told = replace(reading, labels=None, given=(), kinds=kinds)
+    return choose(path, genes, told, lambda name: np.array([]), auto=False)[1]
 
 
 def _values(file: Any, where: str, width: int) -> np.ndarray:
@@ -169,7 +223,7 @@ def _array(node: Any, where: str) -> np.ndarray:
 def _in(group: Any, name: str, where: str) -> Any:
     """A member of a group that is in the file itself."""
     h5py = needs("h5py", "cells")
-    link = group.get(name, getlink=True)
+    link = None if "/" in name else group.get(name, getlink=True)
     if not isinstance(link, h5py.HardLink):
         found = "none" if link is None else "a link to elsewhere"
         raise DataError(f"{where}: expected {name!r} in {group.name}, got {found}; {WRITTEN}")
