@@ -6,8 +6,10 @@ import csv
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,8 +20,10 @@ from lowerbound import evaluation
 from lowerbound.errors import ConfigurationError, DataError, LowerboundError, ShapeError
 from lowerbound.outliers import detect
 from lowerbound.runs import DataSource, Run, RunDescription, train
+from lowerbound.runs.given import context_of
 from lowerbound.service.calls import Calls
 
+WHOLE = {"city": "Rome", "height": 1.7, "children": 1, "member": True, "born": "01.02.1980"}
 HEADER = ["city", "height", "children", "member", "born", "group"]
 
 
@@ -165,13 +169,22 @@ def test_covariates_are_records_too(tmp_path):
         calls.decode(z, given[1:])
     with pytest.raises(DataError, match="got 'Paris'"):
         calls.decode(z[:1], [given[0] | {"city": "Paris"}])
+    drawn = calls.sample(4, seed=3)
+    np.testing.assert_array_equal(drawn, run.model.sample(4, context_of(run, 4, seed=3), seed=3))
+    (tmp_path / "people.csv").unlink()
+    np.testing.assert_array_equal(calls.sample(4, seed=3), drawn)
+    gone = Calls(Run.open(run.folder, "cpu"))
+    with pytest.raises(ConfigurationError, match=r"expected covariates .* not at hand") as told:
+        gone.sample(4)
+    assert str(tmp_path) not in str(told.value)
+    assert gone.sample(2, given[:2]).shape == (2, 3)
 
 
 @pytest.mark.parametrize(
     ("x", "message"),
     [
         ([{"city": "Rome"}], "expected the columns 'city', .* got none called 'height' in row 0"),
-        ([{}, 3], "expected every row as an object|expected the columns"),
+        ([WHOLE, 3], "expected every row as an object of cells .*, got 3 in row 1"),
         ({"city": "Paris"}, "got 'Paris'"),
         ({"height": "tall"}, "expected numbers in column 'height', got 'tall' in row 0"),
         ({"height": [1]}, r"expected numbers in column 'height', got \[1\]"),
@@ -189,8 +202,7 @@ def test_covariates_are_records_too(tmp_path):
 )
 def test_rows_that_do_not_fit_are_refused(people, x, message):
     if isinstance(x, dict):
-        whole = {"city": "Rome", "height": 1.7, "children": 1, "member": True, "born": "01.02.1980"}
-        x = [whole | x]
+        x = [WHOLE | x]
     with pytest.raises(LowerboundError, match=message):
         people.embed(x, ["a"] * (len(x) if isinstance(x, list) else 1))
 
@@ -202,11 +214,40 @@ def test_labels_are_checked(people, digits):
         (["a", "c"], "expected a class of the model, got 'c'"),
         ([0, 2], "from 0 to 1"),
         (["a"], r"expected class labels of shape \(2,\)"),
+        ([0, 10**20], "from 0 to 1 .*, got 100000000000000000000"),
+        ([2**63] * 2, "from 0 to 1 .*, got 9223372036854775808"),
     ):
         with pytest.raises(ConfigurationError, match=message):
             people.reconstruct(x, labels)
     with pytest.raises(ConfigurationError, match="expected no labels"):
         digits.decode([[0, 0]], [1])
+
+
+@pytest.mark.parametrize(
+    ("names", "labels", "places"),
+    [
+        (("-1", "0", "1"), [0, 1, -1, "-1", 1.0], [1, 2, 0, 0, 2]),
+        (("1.0", "2.0"), [1, 2.0, "2", "1.0"], [0, 1, 1, 0]),
+        (("1", "2", "other"), [1, 2], [0, 1]),
+        (("7", "007"), ["007", "7", 7], [1, 0, 0]),
+        (("0", "1"), [True], None),
+        (("1", "2"), [0], None),
+        (("1", "2", "other"), [0], None),
+        (("9007199254740992", "0"), [9007199254740993], None),
+        (("2", "02"), [2.0], None),
+        (("b", "a"), [0, 1], [0, 1]),
+    ],
+)
+def test_classes_whose_names_are_numbers_are_not_taken_by_their_places(
+    digits, names, labels, places
+):
+    calls, context = copy(digits), lb.Labels(names)
+    calls.model = SimpleNamespace(context=context, features=lambda found, n: context(found))
+    if places is None:
+        with pytest.raises(ConfigurationError, match="expected a class of the model, got"):
+            calls.labels(labels, len(labels))
+    else:
+        assert calls.labels(labels, len(labels)).tolist() == places
 
 
 def test_images_and_codes_that_do_not_fit_are_refused(digits):

@@ -121,6 +121,7 @@ class Labels(Known):
                 raise ConfigurationError(
                     f"expected class labels, whole numbers or names, got {str(labels)[:60]}"
                 )
+            self._refuse(given[(given < 0) | (given >= self.classes)])
             return torch.from_numpy(given.astype(np.int64))
         known = {name: i for i, name in enumerate(self.names)}
         found, place = np.unique(given.astype(np.str_), return_inverse=True)
@@ -140,8 +141,12 @@ class Labels(Known):
         given = _array(labels)
         return given.dtype.kind in "UO" and all(isinstance(name, str) for name in given.flat)
 
-    def _unknown(self, labels: Tensor) -> Tensor:
-        return labels[(labels < 0) | (labels >= self.classes)]
+    def _refuse(self, wrong: Any) -> None:
+        if len(wrong):
+            named = "" if isinstance(self._given, int) else f" (or names: {quoted(self.names)})"
+            raise ConfigurationError(
+                f"expected class labels from 0 to {self.classes - 1}{named}, got {int(wrong[0])}"
+            )
 
     def forward(self, labels: Tensor) -> Tensor:
         if labels.dtype.is_floating_point or labels.dtype == torch.bool or labels.ndim != 1:
@@ -151,11 +156,8 @@ class Labels(Known):
             )
         labels = labels.long()
         # A compiler cannot look at values; it refuses wrong ones in words of its own.
-        if not torch.compiler.is_compiling() and len(wrong := self._unknown(labels)):
-            named = "" if isinstance(self._given, int) else f" (or names: {quoted(self.names)})"
-            raise ConfigurationError(
-                f"expected class labels from 0 to {self.classes - 1}{named}, got {wrong[0].item()}"
-            )
+        if not torch.compiler.is_compiling():
+            self._refuse(labels[(labels < 0) | (labels >= self.classes)])
         return F.one_hot(labels, self.classes).float()
 
 

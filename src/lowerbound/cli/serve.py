@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -56,7 +57,7 @@ def serve(
     with listen(host, port) as at:
         with progress("scoring held-out examples", at_once=False) as advance:
             calls = Calls(run, advance)
-            calls.calibration  # noqa: B018
+            calls.calibration, calls.covariates  # noqa: B018
         service = Service(calls, limits)
         hosts = {*LOOPBACK, host} if is_loopback(host) else None
         app = Guard(Limited(application(service), limits), hosts, token, free=("/health",))
@@ -64,6 +65,9 @@ def serve(
         show({"url": where, "port": at.getsockname()[1]}, f"serving {run.title} at {where}", json)
         note("Ctrl-C ends it")
         try:
-            serve(app, at, limits.seconds)
+            by = serve(app, at, limits)
         finally:
             service.close()
+    note("stopped, once what had begun was answered")
+    if by == signal.SIGINT:
+        raise SystemExit(130)

@@ -83,6 +83,8 @@ def read_header(file: IO[bytes], size: int, where: str) -> Header:
             f"{where}: expected a whole array, got {size:,} bytes, fewer than its header tells of; "
             "write it again with numpy.save"
         )
+    if header.elements == 0 and len(shape) > 1:  # of which there may be more rows than bytes
+        raise DataError(f"{where}: expected an array with elements, got shape {shape}")
     return header
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -66,14 +65,10 @@ def to_records(x: Tensor, fields: Schema) -> list[dict[str, Any]]:
     cells = {
         field.name: [value or None for value in field.texts(column)]
         if "%" in field.form
-        else [_finite(value) for value in field.cells(column).tolist()]
+        else field.cells(column).tolist()
         for field, column in columns
     }
     return [dict(zip(cells, row, strict=True)) for row in zip(*cells.values(), strict=True)]
-
-
-def _finite(cell: Any) -> Any:
-    return None if isinstance(cell, float) and not math.isfinite(cell) else cell
 
 
 def _form(field: Field) -> str:

@@ -198,13 +198,13 @@ class Field:
         """Values of a column, (n,), as Python has them: Nones, names, whole numbers, dates, …
 
         Categories come by their names, dates as dates of the years 1 to 9999, and whole numbers
-        and truth values are rounded to the nearest.
+        and truth values are rounded to the nearest.  A number that is not finite is not known.
         """
         x = values.detach().cpu().numpy()
-        known = ~np.isnan(x) if x.dtype.kind == "f" else np.ones(x.shape, bool)
+        known = np.isfinite(x)
         found = np.full(x.shape, None, object)
         if self.categories:
-            codes = np.rint(x[known]).astype(int).clip(0, len(self.categories) - 1)
+            codes = np.rint(x[known]).clip(0, len(self.categories) - 1).astype(int)
             found[known] = np.array(self.categories, object)[codes]
         elif TIMED.search(self.form):
             days = x[known].astype(np.float64).clip(FIRST_DAY, LAST_DAY + 1 - A_SECOND)
@@ -213,7 +213,7 @@ class Field:
             days = np.rint(x[known]).clip(FIRST_DAY, LAST_DAY)
             found[known] = days.astype("datetime64[D]").tolist()
         elif self.form == "whole":
-            found[known] = np.rint(x[known].astype(np.float64)).astype(int)
+            found[known] = [round(number) for number in x[known].tolist()]  # of any size
         elif self.form:
             found[known] = x[known] > 0.5
         else:
@@ -237,7 +237,7 @@ class Field:
     def column(self, values: Tensor) -> Any:
         """``values``, (n,), for a table: numbers, or the words for what else they stand for."""
         if not self.form and not self.categories:
-            return self.cells(values).tolist() if values.isnan().any() else values.cpu().numpy()
+            return values.cpu().numpy() if values.isfinite().all() else self.cells(values).tolist()
         return self.cells(values).tolist() if self.form == "whole" else self.texts(values)
 
     def _text(self, value: Any) -> str:

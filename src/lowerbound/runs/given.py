@@ -65,8 +65,12 @@ def context_of(
     except DataError as error:
         raise DataError(f"{error}; or say what is given with --given") from None
     assert known is not None
-    chosen = torch.randint(len(known), (n or 1,), generator=generator(seed, Stream.SUBSET))
-    return known.x[chosen]
+    return drawn_rows(known.x, n or 1, seed)
+
+
+def drawn_rows(rows: Tensor, n: int, seed: int) -> Tensor:
+    """n of ``rows`` at random, one as often as may be."""
+    return rows[torch.randint(len(rows), (n,), generator=generator(seed, Stream.SUBSET))]
 
 
 def told(run: Run, given: Sequence[str]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from threading import RLock
 from typing import Any, Literal
@@ -29,7 +30,7 @@ from lowerbound.outliers import Measures, default
 from lowerbound.outliers.detection import Calibration
 from lowerbound.outliers.scores import score
 from lowerbound.runs import Run
-from lowerbound.runs.given import context_of, given_fields
+from lowerbound.runs.given import drawn_rows, given_fields
 
 log = logging.getLogger("lowerbound")
 
@@ -44,8 +45,8 @@ class Calls:
     Examples x are an array or lists, (n, *shape), in the units of the run's data, NaN or None where
     a cell of a table is missing, and categories and tokens by their codes; of a table with named
     columns also records, see `data.records`.  Labels, which a conditional model needs, are the
-    names of classes, or their numbers where these are words, or records of its covariates; a
-    record x may hold its own.
+    names of classes, by their value where these are numbers, or else their places 0…K−1; or
+    records of its covariates.  A record x may hold its own.
 
     Args:
         run: whose model is asked.
@@ -103,9 +104,36 @@ class Calls:
         They follow from the arguments alone.  Without ``labels`` a conditional model draws all
         classes in turn, or given the covariates of training rows that are drawn.
         """
-        given = context_of(self.run, n, seed=seed) if labels is None else self.labels(labels, n)
+        return self.drawn(n, self.drawn_for(n, labels, seed), seed, mean=mean)
+
+    def drawn(self, n: int, given: Tensor | None, seed: int, *, mean: bool) -> np.ndarray:
+        """The answer of `sample` to what `drawn_for` checked."""
         with self._turn():
             return self.model.sample(n, given, seed=seed, mean=mean).cpu().numpy()
+
+    def drawn_for(self, n: int, labels: Any, seed: int) -> Tensor | None:
+        """What n examples that are drawn are given, see `sample`."""
+        if labels is not None or not isinstance(self.model.context, Covariates):
+            return self.run.labels(n) if labels is None else self.labels(labels, n)
+        if self.covariates is None:
+            raise ConfigurationError(
+                f"expected {self.model.context.what} of each of {n:,} examples, as the training "
+                "rows to draw them from are not at hand, got none"
+            )
+        return drawn_rows(self.covariates, n, seed)
+
+    @cached_property
+    def covariates(self) -> Tensor | None:
+        """Those of the training rows; None of another model, or where the rows cannot be had."""
+        if not isinstance(self.model.context, Covariates):
+            return None
+        with self._turn():
+            try:
+                known = self.run.training_data()
+            except LowerboundError as error:
+                log.info("covariates are not drawn: %s", error)
+                return None
+            return known.given.x if known and known.given else None
 
     def score(self, x: Any, labels: Any = None) -> dict[str, np.ndarray]:
         """Bounds on log p(x) and how strange x is, (n,) each, by name.
@@ -272,10 +300,12 @@ class Calls:
                 f"expected {n:,} labels, one for each example, as this model is conditional, got "
                 "none"
             )
-        if isinstance(context, Labels) and all(name.isdigit() for name in context.names):
-            labels = [str(label) for label in to_array(labels, "labels").ravel().tolist()]
+        if isinstance(labels, list | tuple) and len(labels) != n:
+            raise ShapeError(
+                f"expected class labels of shape {(n,)}, one for each example, got {(len(labels),)}"
+            )
         if isinstance(context, Labels):
-            found = torch.as_tensor(context.numbers(labels))
+            found = torch.as_tensor(context.numbers(_named(labels, context.names)))
         else:
             found = torch.from_numpy(real_numbers(to_array(labels, "labels"), "labels"))
         self.model.features(found, n)
@@ -285,3 +315,26 @@ class Calls:
         """Rows x, (n, D), as `read` takes them too; None where columns have no names."""
         fields = self.run.fields
         return None if fields is None else to_records(torch.from_numpy(x), fields)
+
+
+def _named(labels: Any, names: Sequence[str]) -> Any:
+    """``labels`` as names of classes where some of these are numbers: by their value."""
+    valued = [(value, name) for name in names if (value := _value(name)) is not None]
+    if not valued:
+        return labels
+    by_value: dict[Decimal | None, str] = dict(valued)
+    if len(by_value) < len(valued):  # of 7 and 007, which differ as text alone
+        by_value = {}
+    given = to_array(labels, "labels").ravel().tolist()
+    return [
+        name if (name := str(label)) in names else by_value.get(_value(label), name)
+        for label in given
+    ]
+
+
+def _value(label: Any) -> Decimal | None:
+    try:
+        value = Decimal(str(label))
+    except (InvalidOperation, ValueError):  # such as of a number of very many digits
+        return None
+    return value if value.is_finite() else None

@@ -98,16 +98,18 @@ class Service:
     async def sample(self, request: Request) -> Response:
         """x drawn from the model."""
         form = form_for(request, form_of(request, (JSON,)))
-        told = read_json(await request.body(), ("n", "seed", "mean", self.beside))
-        n = whole(told.get("n"), "n", 1, self.limits.rows)
-        seed = whole(told.get("seed", 0), "seed", 0, 2**63 - 1)
-        labels, mean = told.get(self.beside), told.get("mean", False)
-        if not isinstance(mean, bool):
-            raise ConfigurationError(f"expected mean to be true or false, got {mean!r:.60}")
 
-        def work() -> np.ndarray:
-            return self.calls.sample(n, labels, seed, mean=mean)
+        def read(body: bytes) -> Callable[[], np.ndarray]:
+            told = read_json(body, ("n", "seed", "mean", self.beside))
+            n = whole(told.get("n"), "n", 1, self.limits.rows)
+            seed = whole(told.get("seed", 0), "seed", 0, 2**63 - 1)
+            mean = told.get("mean", False)
+            if not isinstance(mean, bool):
+                raise ConfigurationError(f"expected mean to be true or false, got {mean!r:.60}")
+            given = self.calls.drawn_for(n, told.get(self.beside), seed)
+            return lambda: self.calls.drawn(n, given, seed, mean=mean)
 
+        work = await self._read(read, await request.body())
         found = await asyncio.wrap_future(self.batcher.alone(work))
         return await self._read(self._examples, "x", found, form)
 
@@ -130,7 +132,6 @@ class Service:
         if form_of(request) == NPY:
             values, labels = read_npy(body), request.query_params.getlist("label") or None
             n = len(values) if values.ndim else 0
-            labels = labels * n if labels and len(labels) == 1 else labels
         else:
             told = read_json(body, (key, self.beside))
             values, labels = told.get(key), told.get(self.beside)
@@ -142,6 +143,8 @@ class Service:
                 f"expected at most {self.limits.rows:,} rows at a time, got {n:,}; send fewer, or "
                 "start the service with more --max-rows"
             )
+        if isinstance(values, np.ndarray) and labels and len(labels) == 1:
+            labels = labels * n
         return values, labels
 
     def _examples(self, key: str, found: np.ndarray, form: str) -> Response:
@@ -168,7 +171,8 @@ def application(service: Service) -> FastAPI:
     async def refused(request: Request, reason: Refused) -> Response:
         return error(reason.status, str(reason), reason.headers)
 
-    @app.exception_handler(LowerboundError)
+    @app.exception_handler(ConfigurationError)
+    @app.exception_handler(DataError)
     async def unfit(request: Request, reason: LowerboundError) -> Response:
         return error(422, str(reason))
 
@@ -198,10 +202,12 @@ def _add_calls(app: FastAPI, service: Service) -> None:
     told, model = service.calls.describe(), service.calls.model
     most, conditional = service.limits.rows, model.context is not None
     missing = getattr(model.likelihood, "takes_missing", False)
-    x = document.listed(document.example(told, takes_missing=missing), most)
+    example = document.example(told, takes_missing=missing)
     latent = told["latent_dim"]
     code = {"type": "array", "items": document.NUMBER, "minItems": latent, "maxItems": latent}
-    labels = document.labels(told, conditional=conditional)
+    labels = document.labels(told, most, conditional=conditional)
+    own = document.own_context(told) if conditional else {}
+    cells = f"; {document.CELLS}" if told["columns"] else ""
     by_query = [
         {
             "name": "label",
@@ -220,7 +226,9 @@ def _add_calls(app: FastAPI, service: Service) -> None:
             methods=["POST"],
             summary=MEANINGS[call],
             openapi_extra=body,
-            responses=document.responses(answer),
+            responses=document.responses(
+                answer, what=f"the answer{cells if 'x' in answer else ''}"
+            ),
         )
 
     def add_rows(call: RowCall, body: dict[str, Any], answer: dict[str, Any]) -> None:
@@ -229,11 +237,14 @@ def _add_calls(app: FastAPI, service: Service) -> None:
 
         add(call, handler, body, answer)
 
-    def body(key: str, items: dict[str, Any]) -> dict[str, Any]:
-        named = [column["name"] for column in told["columns"] or ()]
-        required = [key, *(labels if not named else ())]
-        made = document.body({key: items} | labels, required, npy=True)
-        return made | ({"parameters": by_query} if by_query else {})
+    def body(key: str, *forms: dict[str, Any]) -> dict[str, Any]:
+        items = forms[0] if len(forms) == 1 else {"anyOf": [*forms]}
+        made = [document.whole({key: document.listed(items, most)} | labels, [key, *labels])]
+        if key == "x" and told["columns"] and own:  # only records have their own
+            records = document.record(told, takes_missing=missing, context=own)
+            made.append(document.whole({"x": document.listed(records, most)}, ["x"]))
+        by = {"parameters": by_query} if by_query else {}
+        return document.body(*made, npy=service.beside == "labels") | by
 
     async def score(request: Request) -> Response:
         return await service.score(request)
@@ -242,16 +253,19 @@ def _add_calls(app: FastAPI, service: Service) -> None:
         return await service.sample(request)
 
     many = {"type": "array"}
-    add_rows("embed", body("x", x), {"z": many})
-    add_rows("reconstruct", body("x", x), {"x": many})
-    add_rows("decode", body("z", document.listed(code, most)), {"x": many})
-    add("score", score, body("x", x), {"reconstruction": many, "score": many})
+    rows = [document.record(told, takes_missing=missing)] if told["columns"] else []
+    of_x = body("x", example, *rows)
+    add_rows("embed", of_x, {"z": many})
+    add_rows("reconstruct", of_x, {"x": many})
+    add_rows("decode", body("z", code), {"x": many})
+    add("score", score, of_x, {"reconstruction": many, "score": many})
     properties = {
         "n": {"type": "integer", "minimum": 1, "maximum": most},
         "seed": {"type": "integer", "minimum": 0, "maximum": 2**63 - 1, "default": 0},
         "mean": {"type": "boolean", "default": False, "description": "the decoder's mean at z"},
     }
-    add("sample", sample, document.body(properties | labels, ["n"], npy=False), {"x": many})
+    whole_body = document.whole(properties | labels, ["n"])
+    add("sample", sample, document.body(whole_body, npy=False), {"x": many})
 
     async def metadata() -> Response:
         return await service.metadata()

@@ -14,7 +14,6 @@ SENTENCE: Schema = {
     "required": ["error"],
     "additionalProperties": False,
 }
-BOUNDS = ("reconstruction", "kl", "elbo", "importance_weighted", "score", "p_value")
 REFUSALS = {
     400: "the body broke off",
     401: "no token, or another",
@@ -34,8 +33,14 @@ def listed(items: Schema, most: int | None = None) -> Schema:
     return {"type": "array", "items": items, "minItems": 1} | ({"maxItems": most} if most else {})
 
 
+CELLS = (
+    "in JSON as records, where whole numbers are rounded, categories are the likeliest ones, and "
+    "truth values are true above 1/2; in .npy the numbers themselves, and the codes of categories"
+)
+
+
 def example(told: dict[str, Any], *, takes_missing: bool = False) -> Schema:
-    """One x, by what `Calls.describe` told."""
+    """One x as an array, by what `Calls.describe` told."""
     by_kind: dict[str, Schema] = {
         "binary": {"enum": [0, int(told["scale"] or 1)]},
         "grey": {"type": "integer", "minimum": 0, "maximum": 255},
@@ -49,14 +54,19 @@ def example(told: dict[str, Any], *, takes_missing: bool = False) -> Schema:
     made: Schema = {"anyOf": [element, *null]} if null else element
     for size in reversed(told["shape"]):
         made = {"type": "array", "items": made, "minItems": size, "maxItems": size}
-    if not told["columns"]:
-        return made
+    return made
+
+
+def record(
+    told: dict[str, Any], *, takes_missing: bool = False, context: Schema | None = None
+) -> Schema:
+    """One row x as a record, with cells that hold its own ``context``."""
+    null = [{"type": "null"}] * takes_missing
     cells = {
         column["name"]: {"anyOf": [_cell(column), *null]} if null else _cell(column)
         for column in told["columns"]
-    }
-    row = {"type": "object", "properties": cells, "required": list(cells)}
-    return {"anyOf": [made, row]}
+    } | (context or {})
+    return {"type": "object", "properties": cells, "required": list(cells)}
 
 
 def _cell(column: dict[str, Any]) -> Schema:
@@ -69,21 +79,27 @@ def _cell(column: dict[str, Any]) -> Schema:
     return {"counts": {"type": "integer", "minimum": 0}}.get(column["kind"], NUMBER)
 
 
-def body(properties: Schema, required: list[str], *, npy: bool) -> Schema:
-    """A request's body: a JSON object, or an array as .npy."""
-    told: Schema = {
+def whole(properties: Schema, required: list[str]) -> Schema:
+    """An object of these properties and no others."""
+    return {
         "type": "object",
         "properties": properties,
         "required": required,
         "additionalProperties": False,
     }
-    content: Schema = {JSON: {"schema": told}}
+
+
+def body(*told: Schema, npy: bool) -> Schema:
+    """A request's body: one of these JSON objects, or an array as .npy."""
+    content: Schema = {JSON: {"schema": told[0] if len(told) == 1 else {"anyOf": [*told]}}}
     if npy:
         content[NPY] = {"schema": {"type": "string", "format": "binary"}}
     return {"requestBody": {"required": True, "content": content}}
 
 
-def responses(answer: Schema, *, npy: bool = True) -> dict[int | str, dict[str, Any]]:
+def responses(
+    answer: Schema, *, npy: bool = True, what: str = "the answer"
+) -> dict[int | str, dict[str, Any]]:
     """What may be answered: the object ``answer``, or a sentence."""
     told = {"type": "object", "properties": answer, "required": list(answer)}
     content: Schema = {JSON: {"schema": told}}
@@ -93,14 +109,25 @@ def responses(answer: Schema, *, npy: bool = True) -> dict[int | str, dict[str, 
         status: {"description": meaning, "content": {JSON: {"schema": SENTENCE}}}
         for status, meaning in REFUSALS.items()
     }
-    return answers | {200: {"description": "the answer", "content": content}}
+    return answers | {200: {"description": what, "content": content}}
 
 
-def labels(told: dict[str, Any], *, conditional: bool) -> Schema:
+def labels(told: dict[str, Any], most: int, *, conditional: bool) -> Schema:
     """The property of a body that holds what a conditional model is given."""
     if not conditional:
         return {}
     if told["given"]:
-        return {"given": listed({"type": "object", "required": list(told["given"])})}
-    one: Schema = {"enum": list(told["classes"])} if told["classes"] else {"type": "integer"}
-    return {"labels": listed(one)}
+        return {"given": listed({"type": "object", "required": list(told["given"])}, most)}
+    return {"labels": listed(one_class(told), most)}
+
+
+def one_class(told: dict[str, Any]) -> Schema:
+    """The name of a class."""
+    return {"enum": list(told["classes"])} if told["classes"] else {"type": "integer"}
+
+
+def own_context(told: dict[str, Any]) -> Schema:
+    """The cells of a record that hold what a conditional model is given; none if none can."""
+    if told["given"]:
+        return {name: {} for name in told["given"]}
+    return {told["label"]: one_class(told)} if told["label"] else {}
