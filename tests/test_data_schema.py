@@ -371,10 +371,8 @@ def test_frames_that_are_refused(columns, message):
 
 
 def test_what_is_no_frame_is_refused():
-    with pytest.raises(
-        ConfigurationError, match="no columns=, observed= or vocabulary= with a data frame"
-    ):
-        from_arrays(Frame({"a": [1]}), columns=["b"])
+    with pytest.raises(ConfigurationError, match="no observed= or vocabulary= with a data frame"):
+        from_arrays(Frame({"a": [1]}), observed=[[True]])
     with pytest.raises(DataError, match="expected a data frame, got a ChunkedArray"):
         from_arrays(pa.chunked_array([[1.0, 2.0]]))
 

@@ -61,11 +61,11 @@ def test_where_bits_depend_on_the_number_it_stays(clock):
 
 
 def test_what_is_costly_is_tried_only_when_others_stay(clock, monkeypatch):
-    asked, looks = [], iter([True] * 9 + [False] + [True] * 100)
+    asked, looks = [], iter([True] * (threads.OFTEN - 1) + [False] + [True] * 100)
     monkeypatch.setattr(threads, "taken", lambda most: next(looks))
     chosen = Threads(lambda count: not asked.append(count), costly=True)
     for _ in range(10_000):
         if not asked:
             clock.step(chosen)
     assert asked == [1]
-    assert len(list(looks)) == 90  # nine looks, a free one, and then ten
+    assert len(list(looks)) == 100 - threads.OFTEN  # one look too few, a free one, and then all

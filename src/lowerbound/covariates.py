@@ -41,9 +41,10 @@ class Covariates(Known):
         ConfigurationError: categories of more or fewer columns than there are.
 
     >>> from lowerbound.data import from_arrays
-    >>> given = from_arrays([[1.5], [2.5]], columns=["age"])
+    >>> given = from_arrays([[1.5], [2.5], [3.5]], columns=["age"])
     >>> Covariates.of(given)(given.x)
     tensor([[-1.],
+            [ 0.],
             [ 1.]])
     """
 
