@@ -14,10 +14,11 @@ from typer.testing import CliRunner
 
 import lowerbound as lb
 from lowerbound.cli.app import app
+from lowerbound.data.schema import Field
 from lowerbound.diagnosis.diagnose import CHECKS, examine
 from lowerbound.errors import ConfigurationError, DataError
 from lowerbound.runs import Run
-from lowerbound.runs.given import context_of
+from lowerbound.runs.given import _value, context_of, told
 
 N = 400
 
@@ -107,7 +108,12 @@ def test_a_linear_gaussian_model_given_covariates_is_exact():
     measured = lb.evaluate(model, data, samples=3)
     exact = p.log_prob(x).mean().item()  # log w does not depend on z where q is exact
     assert measured.importance_weighted.value == pytest.approx(exact, abs=1e-4)
+    assert lb.evaluate(model, table, samples=3) == measured
+    with pytest.raises(ConfigurationError, match=r"given= .--given., or pass context= to sample"):
+        lb.evaluate(model, table[["height", "weight"]], samples=3)
     frame = table.iloc[::-1][["age", "sex"]]
+    rows = data.given.x.numpy()
+    torch.testing.assert_close(model.embed(data.x, rows), model.embed(data))
     same = lb.evaluation.embed(model, data)
     found = model.embed(data.x, frame.iloc[::-1])
     torch.testing.assert_close(found, same)
@@ -148,8 +154,20 @@ def test_covariates_to_features():
     assert "2 covariates" in data.summary()
     assert data.fingerprint != lb.data.from_arrays(pd.DataFrame(table | {"x": [0.5, 1.5, 2.5]}))
     whole = lb.data.from_arrays([[1.0], [2.0]], columns=["n"])
-    with pytest.raises(ConfigurationError, match="expected a value of 'n' in every row"):
+    with pytest.raises(
+        ConfigurationError, match=r"a finite number as 'n' in every row, .* got none"
+    ):
         lb.Covariates.of(whole)(torch.tensor([[math.nan]]))
+    for row, message in (
+        ([3.0, 1.0], "expected a code from 0 to 1 as 'kind' in every row, .* got 3 in row 1"),
+        ([-1.0, 1.0], "got -1 in row 1"),
+        ([0.5, 1.0], "got 0.5 in row 1"),
+        ([2.0, 1.0], "got 2 in row 1"),
+        ([0.0, math.inf], "expected a finite number as 'n' in every row, .* got inf in row 1"),
+        ([-math.inf, 1.0], "got -inf in row 1"),
+    ):
+        with pytest.raises(ConfigurationError, match=message):
+            part(torch.tensor([[math.nan, 0.0], row]))
 
 
 def test_a_run_given_covariates_goes_the_whole_path(run, tmp_path):
@@ -253,6 +271,7 @@ def test_what_is_given_is_refused_where_it_does_not_fit(run, tmp_path):
     with pytest.raises(DataError, match=r"expected the categories .* got 'none'"):
         model.sample(1, {"sex": "none"})
     trained = Run.open(run / "run")
+    assert told(trained, ["visits=3,age=4", "sex=male"]) == {"visits": 3, "age": 4, "sex": "male"}
     for given, message in (
         (["sex=male"], "got none of 'age'"),
         (["sex=male,age=x,visits=1"], "expected a number for 'age', got 'x'"),
@@ -260,5 +279,9 @@ def test_what_is_given_is_refused_where_it_does_not_fit(run, tmp_path):
     ):
         with pytest.raises(ConfigurationError, match=message):
             context_of(trained, 1, given=given)
+    for text in ("0.5", "maybe"):
+        with pytest.raises(ConfigurationError, match="expected True or False for 'well', got"):
+            _value(Field("well", "binary", form="true"), text)
+    assert _value(Field("well", "binary", form="true"), "true") == 1
     with pytest.raises(ConfigurationError, match="got --label"):
         context_of(trained, 1, label="male")

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 import torch.nn.functional as F
@@ -191,6 +192,29 @@ def test_a_mean_over_grey_levels_is_the_same_in_a_graph(monkeypatch):
     torch.testing.assert_close(p.moment(2), one_by_one)
 
 
+def assert_runs(card: str, folder: Path, x: object, context: object) -> None:
+    """The calls on a card, as they stand there."""
+    code = card.partition("```python\n")[2].partition("```")[0]
+    found = {"x": x, "context": context}
+    exec(code.replace("hf://owner/name", str(folder)), found)
+    assert len(found["codes"]) == len(found["drawn"]) == len(x)
+
+
+def test_a_card_tells_what_a_model_is_given(tmp_path):
+    rng = np.random.default_rng(0)
+    frame = pa.table({"sex": ["f", "m"] * 60, "age": rng.normal(40, 9, 120), "kg": rng.random(120)})
+    data = lb.data.from_arrays(frame, given=["sex", "age"])
+    model = lb.recipes.compose(data, latent_dim=1, network={"part": "MLP", "hidden": [8]})
+    lb.save(model.eval(), tmp_path / "model")
+    pq.write_table(frame, tmp_path / "data.parquet")
+    folder = export.to_hub(
+        Run.open(tmp_path / "model"), tmp_path / "hub", data=str(tmp_path / "data.parquet")
+    )
+    card = (folder / "README.md").read_text()
+    assert "\n- `sex`: f, m\n- `age`: a number\n" in card
+    assert_runs(card, folder, frame.select(["kg"]), {"sex": "m", "age": 40.5})
+
+
 def test_a_folder_for_a_hub_is_loaded_and_tells_the_figures(trained, tmp_path, monkeypatch):
     folder = tmp_path / "hub"
     monkeypatch.setattr("lowerbound.plots.png_bytes", lambda figure: PIXEL)
@@ -205,6 +229,7 @@ def test_a_folder_for_a_hub_is_loaded_and_tells_the_figures(trained, tmp_path, m
     assert f"| {elbo:.2f} nats per image |".replace("-", "−") in card
     assert "360 held-out examples" in card
     assert "lowerbound train mlp" in card
+    assert_runs(card, folder, x.x, x.labels)
 
     def download(name, *, revision, allow_patterns):
         asked.append((name, revision, allow_patterns))
@@ -224,8 +249,11 @@ def test_what_a_hub_does_not_have_is_one_sentence(monkeypatch):
     monkeypatch.setattr("huggingface_hub.snapshot_download", refuse)
     with pytest.raises(StorageError, match=r"hf://a/b: cannot be fetched \(404: .*; check its"):
         lb.load("hf://a/b")
-    with pytest.raises(ConfigurationError, match="expected hf://owner/name or "):
-        lb.load("hf://a/b/c")
+    for odd in ("hf://a/b/c", "hf://../b", "hf://a/.."):
+        with pytest.raises(ConfigurationError, match="expected hf://owner/name or "):
+            lb.load(odd)
+    with pytest.raises(StorageError, match=r"got the hub's address 'hf:/a/b'; a program loads it"):
+        lb.load(Path("hf://a/b"))
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(MissingExtra, match=r"lowerbound\[hub\]"):
         lb.load("hf://a/b")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -48,7 +50,7 @@ class Covariates(Known):
             [ 1.]])
     """
 
-    remedy = "read the data with given= (--given), or pass context="
+    remedy = "read the data with given= (--given), or pass context= to sample or embed"
 
     def __init__(
         self,
@@ -96,12 +98,21 @@ class Covariates(Known):
     def expect(self, data: D) -> D:
         """``data``, their covariates in the order of ``columns``, categories as they are here.
 
+        Data in memory without covariates have them in columns of these names, if in any.
+
         Raises:
             DataError: a column is missing or is of another kind, or a category is none of these.
         """
-        if data.given is None:
+        given = data.given
+        if (
+            given is None
+            and isinstance(data, Dataset)
+            and {*self.columns} <= {*(data.columns or ())}
+        ):
+            given = replace(data, labels=None, classes=None)
+        if given is None:
             return data
-        given = self._own(data.given)
+        given = self._own(given)
         return data if given is data.given else replace(data, given=given)  # type: ignore[type-var]
 
     def _own(self, given: Dataset) -> Dataset:
@@ -124,13 +135,13 @@ class Covariates(Known):
         """Covariates as the rows of numbers that this takes.
 
         ``context`` is a frame, a data set of the columns, or a mapping from their names to lists,
-        or to one value each.
+        or to one value each; or such rows themselves.
 
         Raises:
             ConfigurationError: neither of these.
             DataError: as in `expect`.
         """
-        if isinstance(context, Tensor):
+        if isinstance(context, Tensor | np.ndarray):
             return context
         if isinstance(context, Dataset):
             return self._own(context).x
@@ -165,14 +176,9 @@ class Covariates(Known):
                 f"expected {self.what}, of shape (batch, {len(self.columns)}), got "
                 f"{tuple(given.shape)}; {self.remedy}"
             )
+        if not torch.compiler.is_compiling():  # a compiler cannot look at values
+            self._refuse(given)
         seen = ~given.isnan()
-        # A compiler cannot look at values.
-        if not self.missing and not torch.compiler.is_compiling() and not seen.all():
-            row, column = (~seen).nonzero()[0].tolist()
-            raise ConfigurationError(
-                f"expected a value of {self.columns[column]!r} in every row, as in training, got "
-                f"none in row {row} (counted from 0); fill it in"
-            )
         features = []
         if self.scale is not None:
             numbers = self.scale(_logs(given.double(), self.counts)[:, self.numeric])
@@ -183,6 +189,23 @@ class Covariates(Known):
         if self.missing:
             features.append(seen.logical_not())
         return torch.cat([each.double() for each in features], -1).float()
+
+    def _refuse(self, given: Tensor) -> None:
+        """Raises ConfigurationError: a code of no category, infinity, or NaN that none had."""
+        limits = [len(names) or torch.inf for names in self.categories]
+        codes = torch.tensor([bool(names) for names in self.categories], device=given.device)
+        odd = codes & ((given < 0) | (given % 1 > 0)) | (given >= torch.tensor(limits).to(given))
+        odd |= given.isinf() | (given.isnan() & (not self.missing))
+        if not odd.any():
+            return
+        row, column = odd.nonzero()[0].tolist()
+        names, value = self.categories[column], given[row, column].item()
+        what = f"a code from 0 to {len(names) - 1}" if names else "a finite number"
+        raise ConfigurationError(
+            f"expected {what} as {self.columns[column]!r} in every row, as in training, got "
+            f"{'none' if math.isnan(value) else f'{value:g}'} in row {row} (counted from 0); "
+            "correct it"
+        )
 
 
 def _logs(given: Tensor, counts: tuple[int, ...]) -> Tensor:

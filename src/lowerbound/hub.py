@@ -9,7 +9,7 @@ from lowerbound.errors import ConfigurationError, StorageError, brief
 from lowerbound.extras import needs
 
 SCHEME = "hf://"
-ADDRESS = re.compile(r"hf://([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
+ADDRESS = re.compile(r"hf://(\w[\w.-]*/\w[\w.-]*)(?:@([\w./-]+))?")
 FETCHED = ["model.json", "weights-*.safetensors"]
 
 

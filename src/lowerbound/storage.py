@@ -137,6 +137,11 @@ def read_information(folder: str | Path) -> dict[str, Any]:
         StorageError: there is none, or it is damaged, or of a newer format.
     """
     path = Path(folder) / MODEL_FILE
+    if str(folder).startswith("hf:"):
+        raise StorageError(
+            f"expected a folder, got the hub's address {str(folder)!r}; a program loads it as "
+            'text: lb.load("hf://owner/name"), a command takes a copy of the folder'
+        )
     information = read_json(path, "a saved model")
     newest = validated(path, Information, information).format
     if newest > FORMAT:

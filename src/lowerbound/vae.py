@@ -204,10 +204,10 @@ class VAE(nn.Module):
             DataError: a column is missing, or an example's category or class is none of the
                 model's.
         """
-        data = by_name(data, self.columns)
-        if hasattr(self.likelihood, "by_name"):
-            data = self.likelihood.by_name(data)  # type: ignore[operator]
-        return self.context.expect(data) if isinstance(self.context, Known) else data
+        known = self.context.expect(data) if isinstance(self.context, Known) else data
+        data = by_name(known, self.columns)
+        own: Any = getattr(self.likelihood, "by_name", None)
+        return own(data) if own else data
 
     def expect(self, data: Data) -> Data:
         """``data`` as `by_name` takes them; data that do not fit the model are refused.

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lowerbound import evaluation, storage
+from lowerbound.covariates import Covariates
 from lowerbound.evaluation import Evaluation
 from lowerbound.evaluation.bounds import without
 from lowerbound.evaluation.walk import Progress
 from lowerbound.files import SEAL, new_folder, write_atomic
 from lowerbound.pages import render
 from lowerbound.runs import Run
+from lowerbound.vae import VAE
 
 if TYPE_CHECKING:
     from lowerbound.report.outcome import Outcome
@@ -65,6 +67,8 @@ def to_hub(
             "card.md",
             title=run.title,
             outcome=outcome,
+            model=model,
+            covariates=_covariates(model),
             run=run.description if run.is_described else None,
             data=test.summary() if data is not None else run.description.data_summary,
             judged=test.summary(),
@@ -80,6 +84,14 @@ def to_hub(
         )
         write_atomic(made / "README.md", card.encode())
     return Path(folder)
+
+
+def _covariates(model: VAE) -> dict[str, list[str]]:
+    """The columns that the model is given, with the first of their categories."""
+    if not isinstance(context := model.context, Covariates):
+        return {}
+    categories = zip(context.columns, context.categories, strict=True)
+    return {name: [*names[:20], *["…"] * (len(names) > 20)] for name, names in categories}
 
 
 def _figures(found: Evaluation, noun: str) -> list[tuple[str, str, str]]:

@@ -12,14 +12,12 @@ from torch import Tensor
 
 from lowerbound.covariates import Covariates
 from lowerbound.data import read
-from lowerbound.data.cells import FALSE, TRUE, instant
+from lowerbound.data.cells import FALSE, TRUE, TRUTH, instant
 from lowerbound.data.columns import quoted
 from lowerbound.data.schema import Field, Schema
 from lowerbound.errors import ConfigurationError, DataError
 from lowerbound.runs.run import Run, column_fields
 from lowerbound.streams import Stream, generator
-
-BETWEEN = re.compile(r",(?=[^,=]+=)")
 
 
 def context_of(
@@ -76,15 +74,18 @@ def drawn_rows(rows: Tensor, n: int, seed: int) -> Tensor:
 def told(run: Run, given: Sequence[str]) -> dict[str, Any]:
     """The value of each covariate from texts such as "sex=male,age=40"."""
     fields = {field.name: field for field in given_fields(run)}
+    known = "|".join(map(re.escape, sorted(fields, key=len, reverse=True)))
+    between, told = re.compile(rf",(?=\s*(?:{known})\s*=)"), re.compile(rf"\s*({known})\s*=(.*)")
     values: dict[str, Any] = {}
-    for pair in (pair for text in given for pair in BETWEEN.split(text)):
-        name, sign, text = (part.strip() for part in pair.partition("="))
-        if not sign or name not in fields or name in values:
+    for pair in (pair for text in given for pair in between.split(text)):
+        found = told.fullmatch(pair)
+        name, text = found.groups() if found else ("", "")
+        if not found or name in values:
             raise ConfigurationError(
                 f"expected --given as {','.join(f'{name}=…' for name in fields)}, each once, got "
                 f"{pair!r}"
             )
-        values[name] = _value(fields[name], text)
+        values[name] = _value(fields[name], text.strip())
     if left := [name for name in fields if name not in values]:
         raise ConfigurationError(
             f"expected a value of each of {quoted([*fields])}, got none of {left[0]!r}; add "
@@ -102,12 +103,15 @@ def _value(field: Field, text: str) -> Any:
             return instant(text, field.form)
         if text in TRUE or text in FALSE:
             return float(text in TRUE)
-        return float(text)
+        if field.form not in TRUTH:
+            return float(text)
     except ValueError:
-        wanted = f"a date as {field.form}" if "%" in field.form else "a number"
-        raise ConfigurationError(
-            f"expected {wanted} for {field.name!r}, got {text!r}; correct --given"
-        ) from None
+        pass
+    wanted = f"a date as {field.form}" if "%" in field.form else "a number"
+    raise ConfigurationError(
+        f"expected {'True or False' if field.form in TRUTH else wanted} for {field.name!r}, got "
+        f"{text!r}; correct --given"
+    )
 
 
 def given_fields(run: Run) -> Schema:

@@ -228,6 +228,8 @@ class Run:
             how = cast(Options, {name: value for name, value in own.items() if name in takes})
             if "kinds" in how:
                 how["kinds"] = self.description.kinds
+        elif isinstance(self.model.context, Covariates) and "given" in options_of(source):
+            how["given"] = self.model.context.columns
         columns, how = self.model.columns, how | {"labels": labels}
         data: Data
         if on_disk:
