@@ -181,14 +181,18 @@ def tables() -> str:
 def by_table(found: dict[str, dict[str, dict[str, float]]]) -> str:
     """A row for each table, a column for each method: the mean over seeds ± their deviation.
 
-    Shares, which are of one unit, have a mean over the tables as well.
+    Of a method with fewer seeds than others of its table there is none.  Shares, which are of one
+    unit, have a mean over the tables as well.
     """
-    methods = list(next(iter(found.values())))
+    whole = {}
+    for name, by in found.items():
+        most = max(map(len, by.values()))
+        whole[name] = {m: list(seeds.values()) for m, seeds in by.items() if len(seeds) == most}
+    methods = [m for m in next(iter(found.values())) if any(m in by for by in whole.values())]
     rows = [
-        [name, *(spread(list(by[method].values())) if method in by else "" for method in methods)]
-        for name, by in found.items()
+        [name, *(spread(by[m]) if m in by else "–" for m in methods)] for name, by in whole.items()
     ]
-    means = {m: [fmean(by[m].values()) for by in found.values() if m in by] for m in methods}
+    means = {m: [fmean(by[m]) for by in whole.values() if m in by] for m in methods}
     if all(0 < value < 1 for values in means.values() for value in values):
         rows.append(["mean", *(f"**{fmean(values):.3f}**" for values in means.values())])
     return table(["", *methods], rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,12 @@ def test_the_quick_form_runs(name, tmp_path):
     process = forks.start(PROGRAM, script, "--quick", log=log)
     process.join()
     assert process.exitcode == 0, log.read_text()
+
+
+def test_means_are_over_the_same_seeds(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    page = importlib.import_module("page")
+    both, one = {"0": 2.0, "1": 4.0}, {"1": 9.0}
+    told = page.by_table({"a": {"x": both, "y": one, "z": both}, "b": {"x": one, "z": {}}})
+    rows = ["|  | x | z |", "| --- | --: | --: |", "| a | 3.00 ± 1.41 | 3.00 ± 1.41 |"]
+    assert told.split("\n") == [*rows, "| b | 9.00 | – |"]
