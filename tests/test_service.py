@@ -27,7 +27,7 @@ from lowerbound.errors import ConfigurationError, StorageError
 from lowerbound.ports import listen
 from lowerbound.service.batching import Batcher
 from lowerbound.service.http.app import Service, application
-from lowerbound.service.http.bodies import JSON, NPY
+from lowerbound.service.http.bodies import JSON, NPY, read_json
 from lowerbound.service.http.guard import Guard, is_loopback, token_for
 from lowerbound.service.http.limits import Limited, Limits
 from test_calls import digits, people  # noqa: F401
@@ -168,6 +168,10 @@ def test_limits(digits):  # noqa: F811
         answer = client.post("/decode", content=content, headers={"Content-Type": JSON})
         assert answer.status_code == 413
         assert "at most 1,000 bytes" in answer.json()["error"]
+    for path in ("/sample", "/decode"):
+        answer = client.post(path, content=b" " * 251, headers={"Content-Type": JSON})
+        assert answer.status_code == 413
+        assert "at most 250 bytes as JSON, got 251" in answer.json()["error"]
     with digits._lock, ThreadPoolExecutor(1) as thread:  # which nobody else has a turn meanwhile
         slow = thread.submit(asked, client, "/decode", {"z": [[0, 0]]})
         time.sleep(0.2)
@@ -177,6 +181,19 @@ def test_limits(digits):  # noqa: F811
         status, told = slow.result()
     assert (status, "expected to answer within 0.5 s" in told["error"]) == (503, True)
     assert client.get("/health").status_code == 200
+
+
+def test_bodies_are_read_beside_the_event_loop(client, monkeypatch):
+    threads = []
+
+    def noted(*given):
+        threads.append(threading.current_thread().name)
+        return read_json(*given)
+
+    monkeypatch.setattr("lowerbound.service.http.app.read_json", noted)
+    for path, body in (("/sample", {"n": 1}), ("/decode", {"z": [[0, 0]]})):
+        assert asked(client, path, body).keys() == {"x"}
+    assert {name.partition("_")[0] for name in threads} == {"lowerbound-reader"}
 
 
 def test_a_fault_of_the_service_is_told_without_details(client, monkeypatch):

@@ -100,7 +100,7 @@ class Service:
         form = form_for(request, form_of(request, (JSON,)))
 
         def read(body: bytes) -> Callable[[], np.ndarray]:
-            told = read_json(body, ("n", "seed", "mean", self.beside))
+            told = self._json(body, ("n", "seed", "mean", self.beside))
             n = whole(told.get("n"), "n", 1, self.limits.rows)
             seed = whole(told.get("seed", 0), "seed", 0, 2**63 - 1)
             mean = told.get("mean", False)
@@ -119,7 +119,8 @@ class Service:
         def told() -> Response:
             of_model, against = self.calls.describe(), self.calls.calibration
             of_model["score"]["inliers"] = None if against is None else len(against.inliers.data)
-            return answered(of_model | {"limits": dataclasses.asdict(self.limits)}, JSON)
+            limits = dataclasses.asdict(self.limits) | {"json_bytes": self.limits.json_bytes}
+            return answered(of_model | {"limits": limits}, JSON)
 
         return await self._read(told)
 
@@ -133,7 +134,7 @@ class Service:
             values, labels = read_npy(body), request.query_params.getlist("label") or None
             n = len(values) if values.ndim else 0
         else:
-            told = read_json(body, (key, self.beside))
+            told = self._json(body, (key, self.beside))
             values, labels = told.get(key), told.get(self.beside)
             if not isinstance(values, list):
                 raise DataError(f"expected {key} to be a list, got {values!r:.60}")
@@ -146,6 +147,15 @@ class Service:
         if isinstance(values, np.ndarray) and labels and len(labels) == 1:
             labels = labels * n
         return values, labels
+
+    def _json(self, body: bytes, keys: tuple[str, ...]) -> dict[str, Any]:
+        if len(body) > (most := self.limits.json_bytes):
+            raise Refused(
+                413,
+                f"expected a body of at most {most:,} bytes as JSON, got {len(body):,}; send fewer "
+                "rows at a time, or .npy, or start the service with a larger --max-bytes",
+            )
+        return read_json(body, keys)
 
     def _examples(self, key: str, found: np.ndarray, form: str) -> Response:
         """x or z; rows of a table as records in JSON."""

@@ -32,6 +32,11 @@ class Limits:
     seconds: float = 60.0
     requests: int = 64
 
+    @property
+    def json_bytes(self) -> int:
+        """Of a body that is JSON, while the parsing of which nothing else is done."""
+        return self.bytes // 4
+
 
 class Limited:
     """Keeps ``app`` within ``limits``: what is beyond them gets 413, 408 or 503."""
