@@ -298,7 +298,7 @@ def test_joined_calls_keep_their_own_labels(people, monkeypatch):  # noqa: F811
 def validated(strategy, unsure) -> None:
     """Whether what the ``strategy`` asks is answered as the document says."""
 
-    @settings(max_examples=6, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
     @given(case=strategy)
     def asks(case):
         case.call_and_validate(excluded_checks=unsure)
