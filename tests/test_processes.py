@@ -82,35 +82,34 @@ def test_two_processes_train_as_one(tmp_path):
             assert abs(a[split]["objective"] - b[split]["objective"]) < 1e-5
 
 
+NODE = """
+import dataclasses, runpy, sys
+from torch.distributed import run
+from torch.distributed.launcher.api import elastic_launch
+script, *arguments = sys.argv[2:]
+def train():
+    sys.argv = [script, *arguments]
+    runpy.run_path(script, run_name="__main__")
+config, _, _ = run.config_from_args(run.parse_args([*sys.argv[1].split(), script]))
+elastic_launch(dataclasses.replace(config, start_method="fork"), train)()
+"""
+
+
 def test_two_machines_train_as_one(tmp_path):
-    """Each has a launcher of its own, and these meet at an address."""
+    """Each has a launcher of its own, torchrun's with a fork for Python, and these meet."""
     run(SCRIPT, tmp_path / "one", 1)
-    (tmp_path / "script.py").write_text(SCRIPT)
+    script, logs = tmp_path / "script.py", [tmp_path / "0.log", tmp_path / "1.log"]
+    script.write_text(SCRIPT)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    meeting = ["--nnodes", "2", "--master-addr", "127.0.0.1", "--master-port", str(port)]
-    launcher = [sys.executable, "-m", "torch.distributed.run", *meeting]
+    meeting = f"--nnodes 2 --master-addr 127.0.0.1 --master-port {port} --node-rank"
     nodes = [
-        subprocess.Popen(
-            [
-                *launcher,
-                "--node-rank",
-                str(node),
-                tmp_path / "script.py",
-                tmp_path / "two",
-                "3",
-                "",
-            ],
-            cwd=tmp_path,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for node in (0, 1)
+        forks.start(NODE, f"{meeting} {node}", script, tmp_path / "two", 3, "", log=log)
+        for node, log in enumerate(logs)
     ]
-    for node in nodes:
-        _, told = node.communicate()
-        assert node.returncode == 0, told
+    for node, log in zip(nodes, logs, strict=True):
+        node.join()
+        assert node.exitcode == 0, log.read_text()
     (one, first), (two, second) = outcome(tmp_path / "one"), outcome(tmp_path / "two")
     for name, tensor in one.items():
         torch.testing.assert_close(two[name], tensor)

@@ -12,7 +12,7 @@ import torch
 from lowerbound import evaluation
 from lowerbound.cli.exports import array_file, table_file
 from lowerbound.data import Stored
-from lowerbound.evaluation import walk
+from lowerbound.evaluation import refit, walk
 from lowerbound.runs import Run
 from test_cli import SMALL, exit_code, run  # noqa: F401
 from test_data_tables import people
@@ -35,6 +35,7 @@ def folder(tmp_path_factory) -> Path:
 def in_blocks(monkeypatch):
     monkeypatch.setattr(walk, "BLOCK_ROWS", BLOCK)
     monkeypatch.setattr(walk, "IMAGES_PER_BATCH", BATCH)
+    monkeypatch.setattr(refit, "STEPS", ((3, 0.1),))
 
 
 @pytest.fixture
