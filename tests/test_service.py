@@ -103,6 +103,8 @@ def test_rows_of_a_table_are_records(people):  # noqa: F811
     np.testing.assert_array_equal(asked(client, "/embed", x, label="b"), people.embed(x, labels))
     rebuilt = asked(client, "/reconstruct", {"x": [drawn[0] | {"height": None}], "labels": ["a"]})
     assert list(rebuilt["x"][0]) == ["city", "height", "children", "member", "born"]
+    status, told = asked(client, "/embed", {"x": drawn, "labels": labels}, label="b")
+    assert (status, "expected ?label= beside .npy" in told["error"]) == (422, True)
     status, told = asked(client, "/embed", {"x": drawn})
     assert (status, "as this model is conditional" in told["error"]) == (422, True)
 

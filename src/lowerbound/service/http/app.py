@@ -130,9 +130,15 @@ class Service:
     def _given(self, request: Request, body: bytes, key: str) -> Rows:
         """What a body holds: x or z, and labels."""
         values: Any
+        by_query = request.query_params.getlist("label") or None
         if form_of(request) == NPY:
-            values, labels = read_npy(body), request.query_params.getlist("label") or None
+            values, labels = read_npy(body), by_query
             n = len(values) if values.ndim else 0
+        elif by_query:
+            raise ConfigurationError(
+                f"expected ?label= beside .npy alone, got {by_query[0]!r:.60}; write labels into "
+                "the JSON"
+            )
         else:
             told = self._json(body, (key, self.beside))
             values, labels = told.get(key), told.get(self.beside)
