@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 
 import lowerbound as lb
 from lowerbound.cli.app import app
+from lowerbound.cli.options import names
 from lowerbound.data.schema import Field
 from lowerbound.diagnosis.diagnose import CHECKS, examine
 from lowerbound.errors import ConfigurationError, DataError
@@ -168,6 +170,16 @@ def test_covariates_to_features():
     ):
         with pytest.raises(ConfigurationError, match=message):
             part(torch.tensor([[math.nan, 0.0], row]))
+
+
+def test_names_of_what_is_given_may_have_commas():
+    table = pd.DataFrame({"size, cm": [1.0, 2.0], "a=b": ["x", "y"], "x": [0.5, 1.5]})
+    context = lb.Covariates.of(lb.data.from_arrays(table, given=["size, cm", "a=b"]).given)
+    run = SimpleNamespace(model=SimpleNamespace(context=context), is_described=False)
+    assert told(run, ["a=b=x,size, cm=3"]) == {"size, cm": 3, "a=b": "x"}
+    assert names(['"size, cm",a=b']) == ("size, cm", "a=b")
+    with pytest.raises(ConfigurationError, match='did you mean "size, cm"'):
+        lb.data.from_arrays(table, given=["size"])
 
 
 def test_a_run_given_covariates_goes_the_whole_path(run, tmp_path):

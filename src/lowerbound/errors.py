@@ -131,15 +131,20 @@ def near(word: str, known: Iterable[str]) -> str:
 
     >>> near("latent_dims", ["latent_dim", "hidden"]), near("iwae", ["ELBO", "IWAE"])
     ('did you mean latent_dim?', 'did you mean IWAE?')
-    >>> near("qqq", ["latent_dim", "hidden"])
-    'known: hidden, latent_dim'
+    >>> near("qqq", ["latent_dim", "hidden"]), near("height", ["height, cm"])
+    ('known: hidden, latent_dim', 'did you mean "height, cm"?')
     """
     known = sorted(known)
     close = closest(word, known)
     if close:
-        return f"did you mean {' or '.join(close)}?"
+        return f"did you mean {' or '.join(map(_apart, close))}?"
     more = f" and {len(known) - MOST_KNOWN:,} others" if len(known) > MOST_KNOWN else ""
-    return f"known: {', '.join(known[:MOST_KNOWN])}{more}"
+    return f"known: {', '.join(map(_apart, known[:MOST_KNOWN]))}{more}"
+
+
+def _apart(name: str) -> str:
+    """A name, quoted where it could be taken for several."""
+    return f'"{name}"' if "," in name else name
 
 
 def closest(word: str, known: Iterable[str]) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -42,6 +44,21 @@ Quiet = Annotated[
         help="No bars and no notes: the result, warnings and errors alone.",
     ),
 ]
+
+
+def names(texts: Iterable[str]) -> tuple[str, ...]:
+    """Names of columns with commas between them; one that has a comma is in quotes.
+
+    >>> names(["sex,age", '"height, cm"'])
+    ('sex', 'age', 'height, cm')
+    """
+    try:
+        return tuple(name for row in csv.reader(texts, skipinitialspace=True) for name in row)
+    except csv.Error as error:
+        raise ConfigurationError(
+            f"expected names with commas between them, got some that cannot be read ({error}); "
+            'quote those with a comma: "height, cm"'
+        ) from None
 
 
 def pixels(option: str, text: str | None) -> tuple[int, int] | None:

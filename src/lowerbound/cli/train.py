@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lowerbound.cli.options import Device, Json, Quiet, column_kinds, known_data, pixels
+from lowerbound.cli.options import Device, Json, Quiet, column_kinds, known_data, names, pixels
 from lowerbound.cli.output import checking, note, rereading, show
 from lowerbound.cli.settings import known_recipes, known_settings
 from lowerbound.errors import ConfigurationError, Interrupted
@@ -85,7 +85,7 @@ def train(
         typer.Option(
             metavar="COLUMN,…",
             help="Columns of a table that are no part of x, but covariates: what is modelled is "
-            "p(x | c).",
+            "p(x | c). A name with a comma is in double quotes.",
         ),
     ] = None,
     crop: Annotated[
@@ -192,7 +192,7 @@ def train(
                 on_disk=on_disk or is_large(data),
                 header=None if header is None else header == "yes",
                 kinds=column_kinds(kind or []),
-                given=tuple(name for text in given or [] for name in text.split(",")),
+                given=names(given or []),
                 crop=pixels("--crop", crop),
                 resize=pixels("--resize", resize),
                 skip_broken=skip_broken,
