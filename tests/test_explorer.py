@@ -15,6 +15,7 @@ import urllib.error
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ import lowerbound as lb
 from lowerbound.errors import ConfigurationError
 from lowerbound.explorer import Server, Space
 from lowerbound.explorer.app import PAGE
+from lowerbound.explorer.encoding import judge
 from lowerbound.music.midi import midi_bytes
 from lowerbound.plots.style import CLASS_COLOURS
 from lowerbound.runs import Run
@@ -226,7 +228,8 @@ def test_points_are_the_test_examples(browser, address, space):
 
 def test_the_way_between_two_codes_is_played(browser, address, space):
     with opened(browser, address) as page:
-        for name, value in (("#first", "1.2"), ("#last", "-0.7")):
+        for name, value, label in (("#first", "1.2", 3), ("#last", "-0.7", 7)):
+            page.select_option("#label", str(label))
             page.locator("#dimensions input").first.fill(value)
             page.locator("#dimensions input").nth(1).fill("0.5")
             page.click(name)
@@ -244,8 +247,14 @@ def test_the_way_between_two_codes_is_played(browser, address, space):
         on_the_way = code(page)[0]
         assert (path - on_the_way).norm(dim=1).min() < 1e-6
         assert shows_its_code(page, space)
-        page.locator("#along").fill("1")
-        assert torch.allclose(code(page)[0], b)
+        # At an end it shows what stood there when it was set, in that class.
+        for share, end, label, name in (("1", b, 7, "#last"), ("0", a, 3, "#first")):
+            page.locator("#along").fill(share)
+            assert torch.allclose(code(page)[0], end)
+            assert code(page)[1] == label
+            assert shows_its_code(page, space)
+            thumbnail = pixels(page, f"{name}-picture canvas")
+            assert (thumbnail == pixels(page, "#picture canvas")).all()
 
 
 def test_a_file_is_encoded(browser, address, space, tmp_path):
@@ -281,6 +290,29 @@ def test_a_file_is_encoded(browser, address, space, tmp_path):
         page.set_input_files("#file", tmp_path / "notes.txt")
         page.wait_for_selector("#status.alarm")
         assert page.locator("#status").text_content().startswith("expected a file ending in .bmp, ")
+
+
+def test_of_files_one_after_the_other_the_last_is_told(browser, address, space, tmp_path):
+    for i in (5, 9):
+        np.save(tmp_path / f"{i}.npy", space.data.x[i, 0].numpy())
+    with opened(browser, address) as page:
+        held, judged = [], []
+        late = lambda route: route.continue_() if held else held.append(route)  # noqa: E731
+        page.route("**/judge?*", late)
+        page.on("requestfinished", lambda asked: "judge?" in asked.url and judged.append(asked))
+        page.select_option("#label", "3")
+        for i in (5, 9):
+            page.set_input_files("#file", tmp_path / f"{i}.npy")
+            page.wait_for_function(f"() => explorer.upload.encoded.shown === {1 + (i == 9)}")
+            page.select_option("#label", "7")
+        held[0].continue_()
+        page.wait_for_selector("#encoded .figures")
+        page.wait_for_function("() => explorer.upload.judged.isIdle")
+        assert [page.locator(f"#encoded {part}").count() for part in (".pair", "table")] == [1, 1]
+        asked = [dict(parse_qsl(urlsplit(each.url).query)) for each in judged]
+        assert [(each["name"], each["label"]) for each in asked] == [("5.npy", "3"), ("9.npy", "7")]
+        last = judge(space, "9.npy", (tmp_path / "9.npy").read_bytes(), 7)
+        assert page.locator("#encoded td").all_text_contents() == [v for _, v in last["figures"]]
 
 
 def test_dark_narrow_and_by_touch(browser, address, space):

@@ -339,13 +339,24 @@ class VAE(nn.Module):
 
         ``context`` is as in `encode`.
         """
+        return self.transform.inverse(self.likelihood_at(z, context).mean)
+
+    def likelihood_at(self, z: Any, context: Any = None) -> Distribution:
+        """p(x|z) of prepared x for codes z, (*batch, latent), of any type.
+
+        ``context`` is as in `encode`.
+
+        Raises:
+            ShapeError: z is over another latent space than the model's.
+            ConfigurationError: a conditional model was given no context, or a wrong one.
+        """
         z = self._here(z).to(self._parameter.dtype)
         if z.shape[-1:] != (self.latent_dim,):
             raise ShapeError(
                 f"expected codes of shape {('*batch', self.latent_dim)}, got {tuple(z.shape)}"
             )
-        features = self.features(context, math.prod(z.shape[-2:-1]))
-        return self.transform.inverse(self.likelihood(z, features).mean)
+        found: Distribution = self.likelihood(z, self.features(context, math.prod(z.shape[-2:-1])))
+        return found
 
     @torch.no_grad()
     def embed(self, x: Any, context: Any = None) -> Float[Tensor, "batch latent"]:

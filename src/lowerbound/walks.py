@@ -71,4 +71,4 @@ def near(
         z = code + spread * torch.randn(n, len(code)).to(code)
         if mean:
             return model.decode(z, labels)
-        return model.transform.inverse(model.likelihood(z, model.features(labels, n)).sample())
+        return model.transform.inverse(model.likelihood_at(z, labels).sample())

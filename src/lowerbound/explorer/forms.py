@@ -88,7 +88,7 @@ class Row(Form):
         return json.dumps(told, allow_nan=False).encode()
 
     def of_code(self, model: VAE, z: Tensor, context: Tensor | None) -> bytes:
-        p = model.likelihood(z, model.features(context, 1))
+        p = model.likelihood_at(z, context)
         return self.of_values(model.transform.inverse(p.mean).cpu(), _shares(p))
 
 

@@ -33,7 +33,7 @@ class Explorer {
     this.sliders = new Sliders(about, (dimension, value) => this.move(this.z.with(dimension, value)));
     this.walk = new Walk(model, {
       code: () => this,
-      moved: (z) => this.move(z),
+      moved: (z, label) => this.move(z, label),
       marked: (marks, path) => Object.assign(this.map, { marks, path }) && this.map.drawMarks(),
       failed,
     });
@@ -129,7 +129,7 @@ class Explorer {
 
   async paint(colour) {
     if (colour !== "score" || this.map.scores) return this.map.paint(colour);
-    status("Scoring the test examples …");
+    status("Scoring the examples …");
     try {
       const scores = await this.model.scores();
       this.map.paint(find("#colour").value, scores);

@@ -103,7 +103,7 @@ export class Latest {
         this.show(await this.call(...now), ...now);
         this.shown += 1;
       } catch (error) {
-        this.fail(error);
+        this.fail(error, ...now);
       }
     }
     this.isIdle = true;

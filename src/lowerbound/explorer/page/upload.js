@@ -1,11 +1,21 @@
 // A file that is dropped or chosen: what the model makes of it.
 
+import { Latest } from "./model.js";
 import { element, viewFor } from "./views.js";
 
 export class Upload {
   // `label()` is the class to encode as; `moved(z, label)` goes to a code; `went(example)` to an example.
   constructor(model, { label, moved, went, failed }) {
-    Object.assign(this, { model, label, moved, went, failed });
+    Object.assign(this, { model, label, moved, went, failed, home: document.querySelector("#encoded") });
+    this.encoded = new Latest((file, label) => model.encode(file, label), (found, file) => this.show(found, file), (error) => {
+      this.home.textContent = "";
+      failed(error);
+    });
+    this.judged = new Latest(
+      (file, label, card, waiting) => model.judge(file, label).finally(() => waiting.remove()),
+      (found, file, label, card) => this.figures(found, card),
+      failed,
+    );
     const file = document.querySelector("#file"), drop = document.querySelector("#drop");
     document.querySelector("#takes").textContent = model.about.takes;
     file.accept = model.about.accept;
@@ -29,47 +39,45 @@ export class Upload {
     });
   }
 
-  async encode(file) {
-    const home = document.querySelector("#encoded"), { about } = this.model;
-    home.textContent = `Encoding ${file.name} …`;
-    try {
-      if (file.size > about.bytes) throw new Error(`expected a file of at most ${about.bytes >> 20} MiB, got ${file.name} of ${Math.ceil(file.size / 2 ** 20)} MiB; make it smaller`);
-      const found = await this.model.encode(file, this.label());
-      home.textContent = "";
-      const z = new Float32Array(found.z);
-      const pair = element("div", home, "pair");
-      for (const [name, bytes] of [["as given", bytesOf(found.input)], ["rebuilt", bytesOf(found.rebuilt)]]) {
-        const figure = element("figure", pair);
-        new (viewFor(about))(figure, about).show(bytes);
-        element("figcaption", figure).textContent = name;
-      }
-      if (found.neighbours.length) await this.neighbours(home, found.neighbours);
-      this.moved(z, found.label);
-      await this.figures(home, file);
-    } catch (error) {
-      home.textContent = "";
-      this.failed(error);
+  encode(file) {
+    const { about } = this.model;
+    if (file.size > about.bytes) return this.failed(new Error(`expected a file of at most ${about.bytes >> 20} MiB, got ${file.name} of ${Math.ceil(file.size / 2 ** 20)} MiB; make it smaller`));
+    this.home.textContent = `Encoding ${file.name} …`;
+    this.encoded.ask(file, this.label());
+  }
+
+  // The newest file's card takes the place of others; what is still on its way to these is not seen.
+  show(found, file) {
+    const { about } = this.model;
+    this.home.textContent = "";
+    const card = element("div", this.home), pair = element("div", card, "pair");
+    for (const [name, bytes] of [["as given", bytesOf(found.input)], ["rebuilt", bytesOf(found.rebuilt)]]) {
+      const figure = element("figure", pair);
+      new (viewFor(about))(figure, about).show(bytes);
+      element("figcaption", figure).textContent = name;
     }
+    if (found.neighbours.length) this.neighbours(card, found.neighbours).catch(this.failed);
+    this.moved(new Float32Array(found.z), found.label);
+    const waiting = element("p", card);
+    waiting.textContent = "Scoring …";
+    this.judged.ask(file, found.label, card, waiting);
   }
 
   // Bounds and strangeness, which take longer the first time.
-  async figures(home, file) {
-    const waiting = element("p", home);
-    waiting.textContent = "Scoring …";
-    const { figures, note } = await this.model.judge(file, this.label()).finally(() => waiting.remove());
-    const table = element("table", home, "figures");
+  figures({ figures, note }, card) {
+    const table = element("table", card, "figures");
     for (const [name, value] of figures) {
       const row = element("tr", table);
       element("th", row).textContent = name;
       element("td", row).textContent = value;
     }
-    element("p", home, "unit").textContent = note;
+    element("p", card, "unit").textContent = note;
   }
 
-  async neighbours(home, numbers) {
+  async neighbours(card, numbers) {
     const { about } = this.model;
-    element("p", home).textContent = "Nearest test examples";
-    const strip = element("div", home, "strip");
+    element("p", card).textContent = "Nearest examples";
+    const strip = element("div", card, "strip");
     for (const number of numbers) {
       const button = Object.assign(element("button", strip), { type: "button" });
       const name = `Example ${number.toLocaleString("en")}${this.model.labels.length ? `, ${about.classes[this.model.labels[number]]}` : ""}`;

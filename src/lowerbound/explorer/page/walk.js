@@ -1,11 +1,12 @@
 // The way from a code A to a code B, and going along it.
 
+import { Latest } from "./model.js";
 import { viewFor } from "./views.js";
 
 const STEPS = 121, SECONDS = 3;
 
 export class Walk {
-  // `code()` is where the page is, as {z, label}; `moved(z)` goes elsewhere; `marked(marks, path)`
+  // `code()` is where the page is, as {z, label}; `moved(z, label)` goes elsewhere; `marked(marks, path)`
   // is told of the ends and the way between them.
   constructor(model, { code, moved, marked, failed }) {
     Object.assign(this, { model, code, moved, marked, failed, ends: [null, null], path: [], frame: null });
@@ -15,8 +16,9 @@ export class Walk {
     this.ends = ["first", "last"].map((name, i) => {
       document.querySelector(`#${name}`).addEventListener("click", () => this.set(i));
       const home = document.querySelector(`#${name}-picture`);
-      return { name: "AB"[i], z: null, view: model.about.kind === "image" ? new View(home, model.about) : null, home };
+      return { name: "AB"[i], z: null, label: -1, view: model.about.kind === "image" ? new View(home, model.about) : null, home };
     });
+    this.way = new Latest((first, last) => model.walk(first, last, STEPS), (path) => this.mark(path), failed);
     this.play.addEventListener("click", () => this.toggle());
     this.along.addEventListener("input", () => {
       this.stop();
@@ -27,23 +29,29 @@ export class Walk {
   async set(i) {
     const { z, label } = this.code(), end = this.ends[i];
     this.stop();
-    end.z = z.slice();
+    Object.assign(end, { z: z.slice(), label });
+    this.mark([]);
+    const [first, last] = this.ends;
+    if (first.z && last.z) this.way.ask(first.z, last.z);
     try {
       if (end.view) end.view.show(await this.model.decode(z, label));
       else end.home.textContent = end.name;
-      const [first, last] = this.ends;
-      const whole = first.z && last.z;
-      this.path = whole ? await this.model.walk(first.z, last.z, STEPS) : [];
-      this.play.disabled = this.along.disabled = !whole;
     } catch (error) {
       this.failed(error);
     }
-    this.marked(this.ends.filter((each) => each.z), this.path);
   }
 
+  // The way between the ends, none until it is known.
+  mark(path) {
+    this.path = path;
+    this.play.disabled = this.along.disabled = !path.length;
+    this.marked(this.ends.filter((each) => each.z), path);
+  }
+
+  // Each half is in the class of its end, as there is no class between two.
   go(share) {
     this.along.value = share;
-    this.moved(this.path[Math.round(share * (STEPS - 1))].slice());
+    this.moved(this.path[Math.round(share * (STEPS - 1))].slice(), this.ends[Number(share >= 0.5)].label);
   }
 
   toggle() {
