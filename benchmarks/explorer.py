@@ -97,6 +97,8 @@ def main() -> None:
     if not told.quick:
         values = {
             "command": harness.command(),
+            "seconds": seconds,
+            "rounds": rounds,
             "decoded_per_second": decoded,
             "frames_per_second": frames,
             "points": len(rows),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean, median, stdev
 from typing import Any
 
 from harness import read
@@ -167,6 +167,20 @@ def service() -> str:
     return (HERE / "service.md").read_text().format(table=told, command=values["command"]) + "\n"
 
 
+def explorer() -> str:
+    """Its section, once it has been measured."""
+    if not (HERE / "results" / "explorer.json").exists():
+        return ""
+    values = read("explorer")
+    cells = [
+        ["decoded images shown a second", f"{median(values['decoded_per_second']):.0f}"],
+        ["frames of the browser a second", f"{median(values['frames_per_second']):.0f}"],
+        [f"a map of {values['points']:,} points, ms", f"{median(values['map_ms']):.0f}"],
+    ]
+    told = {key: values[key] for key in ("seconds", "rounds", "command")}
+    return (HERE / "explorer.md").read_text().format(table=table(["", ""], cells), **told)
+
+
 def tables() -> str:
     """Its section, once it has been measured."""
     if not (HERE / "results" / "tables.json").exists():
@@ -249,6 +263,7 @@ def main() -> None:
         test=f"{simulated['test']:,}",
         tables=tables(),
         service=service(),
+        explorer=explorer(),
         photographs=photographs(patches),
         photographs_command=patches["command"],
         multiplications=f"{patches['multiplications'] / 1e9:.0f}",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import shlex
 import shutil
 import signal
-import subprocess
-import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
@@ -24,6 +24,7 @@ from PIL import Image
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+import forks
 import lowerbound as lb
 from lowerbound.errors import ConfigurationError
 from lowerbound.explorer import Server, Space
@@ -32,6 +33,7 @@ from lowerbound.explorer.encoding import judge
 from lowerbound.music.midi import midi_bytes
 from lowerbound.plots.style import CLASS_COLOURS
 from lowerbound.runs import Run
+from lowerbound.service.calls import Calls
 from lowerbound.walks import slerp
 from tests.test_cli import exit_code as command
 
@@ -280,8 +282,12 @@ def test_a_file_is_encoded(browser, address, space, tmp_path):
                 strict=True,
             )
         )
-        assert 0 < float(told["p, against test examples"]) <= 1
+        assert 0 < float(told["p, against held-out examples"]) <= 1
         bounds = (told[name].replace("−", "-").removesuffix(" nats") for name in list(told)[:4])
+        # By the run's own held-out examples and training data, as the service has it.
+        of_calls = Calls(space.run).score(space.data.x[5:6].numpy(), [space.classes[label]])
+        assert told["p, against held-out examples"] == f"{of_calls['p_value'].item():.2g}"
+        assert told["strangeness (excess)"] == f"{of_calls['score'].item():.2f}".replace("-", "−")
         elbo, kl, reconstruction, weighted = map(float, bounds)
         assert elbo == pytest.approx(-reconstruction - kl, abs=0.02)
         one = space.data.subset([5])
@@ -370,8 +376,8 @@ def test_a_row_is_told_in_words(browser, tmp_path):
         for _ in range(300)
     ]
     table.write_text("\n".join(["city,height,children,since", *rows]))
-    out = tmp_path / "run"
-    assert command("train", "table", "--data", table, "--out", out, "--epochs", 2, "-q") == 0
+    out, small = tmp_path / "run", "--hidden 16 --latent-dim 2 --epochs 2 -q"
+    assert command("train", "table", "--data", table, "--out", out, *shlex.split(small)) == 0
     space = Space.open(Run.open(out), None, None, lambda done, total: None)
     told = json.loads(space.decode(np.zeros(space.model.latent_dim, np.float32), -1))
     by_name = dict(zip(space.about["columns"], told, strict=True))
@@ -430,8 +436,8 @@ def asked(url: str, body: bytes | None = None, **headers: str) -> tuple[int, byt
         return error.code, error.read()
 
 
-def test_others_are_refused(address, space):
-    assert asked(address, Host="example.org")[0] == 403
+def test_others_are_refused(address, space, monkeypatch):
+    assert asked(address, Host="example.org")[0] == 421
     assert asked(address + "codes", Origin="http://example.org")[0] == 403
     assert asked(address + "codes") == (200, space.codes.numpy().tobytes())
     socket = address.replace("http", "ws") + "decode"
@@ -439,7 +445,7 @@ def test_others_are_refused(address, space):
         pass
     with urllib.request.urlopen(address) as page:
         policy = page.headers["content-security-policy"]
-    assert policy.startswith("default-src 'none'; script-src 'self'; ")
+    assert policy.startswith("default-src 'none'; frame-ancestors 'none'; script-src 'self'; ")
 
     with connect(socket) as calls:
         for frame, told in (
@@ -452,11 +458,21 @@ def test_others_are_refused(address, space):
         ):
             calls.send(frame)
             assert calls.recv() == told
+        # A fault is told too, and those after it are answered.
+        with monkeypatch.context() as broken:
+            broken.setattr(space, "form", None)
+            calls.send(bytes(20))
+            assert calls.recv().startswith("expected an answer, got AttributeError ('NoneType' ")
         calls.send(bytes(20))
         assert calls.recv() == mean_of(space, torch.zeros(4), 0).astype(np.uint8).tobytes()
 
+    for number, told in (
+        (360, "expected the number of an example below 360, got 360"),
+        ("9" * 5000, "expected a whole number, got "),
+    ):
+        code, answer = asked(address + f"examples/{number}")
+        assert (code, json.loads(answer)["error"][: len(told)]) == (404, told)
     for path, body, told in (
-        ("examples/360", None, "expected the number of an example below 360, got 360"),
         ("walk?steps=x", bytes(32), "expected a whole number, got 'x'"),
         ("walk?steps=2", bytes(28), "expected 8 finite numbers, got 7"),
         (
@@ -484,18 +500,22 @@ def test_others_are_refused(address, space):
         assert (code, json.loads(answer)["error"][: len(told)]) == (422, told)
 
 
-def test_the_command_serves_the_page_until_it_is_stopped(digits):
-    words = [sys.executable, "-m", "lowerbound", "explore", str(digits), "--no-browser", "--json"]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    told = "".join(iter(process.stdout.readline, "}\n")) + "}"
-    url = json.loads(told)["url"]
-    about = json.loads(asked(url + "model.json")[1])
+def test_the_command_serves_the_page_until_it_is_stopped(digits, space, tmp_path):
+    log, words = tmp_path / "log", ("explore", digits, "--data", "digits", "--no-browser", "--json")
+    process = forks.start("from lowerbound.__main__ import main; main()", *words, log=log)
+    while not (told := re.search(r'"url": "(.*)"', log.read_text() if log.exists() else "")):
+        assert process.is_alive(), log.read_text()
+        time.sleep(0.05)
+    about = json.loads(asked(told[1] + "model.json")[1])
+    os.kill(process.pid, signal.SIGINT)
+    process.join(20)
+    assert process.exitcode == 130
+    out = log.read_text()
     assert (about["title"], about["conditional"]) == ("mlp on digits", True)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=10)
-    assert (process.returncode, out) == (130, "")
-    assert err.endswith("\nstopped\n")
-    assert "Traceback" not in err
+    assert about["lead"] == "4 latent dimensions, 360 images"
+    assert space.about["lead"] == "4 latent dimensions, 360 test images"
+    assert out.endswith("\nstopped\n")
+    assert "Traceback" not in out
 
 
 def test_a_port_that_is_taken_is_told():

@@ -11,15 +11,15 @@ import numpy as np
 
 from lowerbound.errors import ConfigurationError, LowerboundError, brief
 from lowerbound.explorer.encoding import encode, judge
-from lowerbound.explorer.guard import App, Guard
 from lowerbound.explorer.space import Space
 from lowerbound.explorer.uploads import MOST_BYTES, accepted
 from lowerbound.extras import needs
+from lowerbound.service.http.guard import LOOPBACK, Guard
 
 PAGE = Path(__file__).with_name("page")
 
 
-def application(space: Space, port: int) -> App:
+def application(space: Space, port: int) -> Guard:
     """The explorer of ``space``, for requests to loopback at ``port``.
 
     Numbers in bodies are float32 and int32, little-endian.
@@ -50,7 +50,10 @@ def application(space: Space, port: int) -> App:
         return raw(found.astype("<f4").tobytes())
 
     async def example(request: Any) -> Any:
-        return raw(space.example(request.path_params["number"]))
+        try:
+            return raw(space.example(_whole(request.path_params["number"])))
+        except ConfigurationError as error:
+            return responses.JSONResponse({"error": str(error)}, 404)
 
     async def walk(request: Any) -> Any:
         ends = _floats(await _body(request))
@@ -73,8 +76,8 @@ def application(space: Space, port: int) -> App:
             try:
                 label = int.from_bytes(frame[:4], "little", signed=True)
                 answer = await asyncio.to_thread(space.decode, _floats(frame[4:]), label)
-            except LowerboundError as error:
-                await socket.send_text(str(error))
+            except Exception as error:
+                await socket.send_text(_told(error))
             else:
                 await socket.send_bytes(answer)
 
@@ -82,8 +85,7 @@ def application(space: Space, port: int) -> App:
         return responses.JSONResponse({"error": str(error)}, 422)
 
     async def failed(request: Any, error: Exception) -> Any:
-        told = f"expected an answer, got {type(error).__name__} ({brief(error)}); this is a fault"
-        return responses.JSONResponse({"error": f"{told} of lowerbound, please report it"}, 500)
+        return responses.JSONResponse({"error": _told(error)}, 500)
 
     app.add_exception_handler(LowerboundError, refused)
     app.add_exception_handler(Exception, failed)
@@ -92,14 +94,26 @@ def application(space: Space, port: int) -> App:
         ("/codes", codes),
         ("/labels", labels),
         ("/scores", scores),
-        ("/examples/{number:int}", example),
+        ("/examples/{number}", example),
     ):
         app.router.add_route(path, handler, methods=["GET"])
     for path, handler in (("/encode", encoded), ("/judge", judged), ("/walk", walk)):
         app.router.add_route(path, handler, methods=["POST"])
     app.router.add_websocket_route("/decode", decode)
     app.mount("/", staticfiles.StaticFiles(directory=PAGE, html=True))
-    return Guard(app, port)
+    sockets = " ".join(f"ws://{host}:{port}" for host in ("127.0.0.1", "localhost"))
+    sources = (
+        f"script-src 'self'; style-src 'self'; img-src data:; connect-src 'self' {sockets}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return Guard(app, LOOPBACK, None, sources=sources)
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, LowerboundError):
+        return str(error)
+    told = f"expected an answer, got {type(error).__name__} ({brief(error)})"
+    return f"{told}; this is a fault of lowerbound, please report it"
 
 
 async def _body(request: Any) -> bytes:

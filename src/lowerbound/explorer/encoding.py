@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from lowerbound.evaluation.bounds import measures
-from lowerbound.explorer.space import SAMPLES, Space
+from lowerbound.explorer.space import Space
 from lowerbound.explorer.uploads import example_of
-from lowerbound.outliers import Measures, default
-from lowerbound.outliers.scores import score
+from lowerbound.outliers import default
+from lowerbound.service.calls import SAMPLES
 
 BOUNDS = {
     "elbo": "ELBO",
@@ -36,25 +36,15 @@ def encode(space: Space, name: str, content: bytes, label: int) -> dict[str, Any
 
 
 def judge(space: Space, name: str, content: bytes, label: int) -> dict[str, Any]:
-    """Its bounds, nats, and how strange it is beside test examples: figures with their names.
+    """Its bounds, nats, and how strange it is beside held-out examples: figures with their names.
 
     Raises:
         DataError: as by `encode`.
     """
-    example, strangeness = example_of(space, name, content, label), default(space.model)
-    with space.turn():
-        against = space.calibration
-        given = Measures(space.model, example, SAMPLES)
-        figures = [
-            (told, f"{given.bounds[bound].item():.2f} nats".replace("-", "−"))
-            for bound, told in BOUNDS.items()
-            if bound in given.bounds
-        ]
-        if against is not None:
-            found = score(strangeness, given, against.train)
-            p = against.p_values(strangeness, found).item()
-            figures.append(
-                (f"strangeness ({strangeness})", f"{found.item():.2f}".replace("-", "−"))
-            )
-            figures.append(("p, against test examples", f"{p:.2g}"))
+    found = space.calls.score(example_of(space, name, content, label))
+    told = {key: f"{values.item():.2f}".replace("-", "−") for key, values in found.items()}
+    figures = [(name, f"{told[bound]} nats") for bound, name in BOUNDS.items() if bound in told]
+    if "p_value" in found:
+        figures.append((f"strangeness ({default(space.model)})", told["score"]))
+        figures.append(("p, against held-out examples", f"{found['p_value'].item():.2g}"))
     return {"figures": figures, "note": f"Bounds are on the {measures(space.model)}."}

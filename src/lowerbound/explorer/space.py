@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -20,21 +17,15 @@ from lowerbound.errors import ConfigurationError, DataError, StorageError, check
 from lowerbound.evaluation.bounds import ACTIVE_VARIANCE
 from lowerbound.evaluation.walk import IMAGES_PER_BATCH, Progress
 from lowerbound.explorer.forms import Form, form_of
-from lowerbound.outliers import Calibration
 from lowerbound.posteriors import Deterministic
 from lowerbound.priors import StandardNormal
 from lowerbound.runs import Run
-from lowerbound.streams import Stream, generator
+from lowerbound.service.calls import Calls
 from lowerbound.vae import VAE
 from lowerbound.walks import slerp
 
 REACH = 3.0
 NEIGHBOURS, MOST_STEPS = 8, 10_000
-SAMPLES = 100
-"""Draws z ~ q(z|x) for the bounds of a file."""
-
-COMPARED = 2000
-"""Test examples for what a file is compared with; scores are fitted to half of them."""
 
 
 class Space:
@@ -44,6 +35,7 @@ class Space:
         run: whose model it is.
         data: examples to show the codes of; None where there are none.
         note: why there are none, for whoever looks at the page.
+        name: what split of the run's data they are.
         progress: called with the examples encoded and their number.
 
     Raises:
@@ -55,15 +47,16 @@ class Space:
         run: Run,
         data: Dataset | None,
         note: str = "",
+        name: str = "",
         progress: Progress = lambda done, total: None,
     ) -> None:
-        self.run, self.note, self.model = run, note, run.model
+        self.run, self.note, self.calls = run, note, Calls(run)
+        self.model, self.name = self.calls.model, name
         if self.model.context is not None and not self.model.takes_labels:
             raise ConfigurationError(
                 "expected a model of x alone or given class labels, got one given columns, of "
                 "which the page has no choice; lowerbound sample --given draws from it"
             )
-        self.model.eval()
         self.data = None if data is None else in_memory(self.model.expect(data))
         self.form: Form = form_of(run, self.data)
         self.codes, self.kl = torch.empty(0, self.model.latent_dim), None
@@ -71,13 +64,14 @@ class Space:
             self.codes, self.kl = codes_of(self.model, self.data, progress)
         elif run.evaluation is not None:
             self.kl = run.evaluation.kl_per_dimension
-        self._lock = threading.RLock()
 
     @classmethod
     def open(cls, run: Run, data: str | None, labels: str | None, progress: Progress) -> Space:
         """That of the run's test data, or of other ``data``; without any where its own are gone."""
         try:
-            return cls(run, run.examples("test", data, labels), progress=progress)
+            split = "test" if data is None else ""
+            found = run.examples("test", data, labels)
+            return cls(run, found, name=split, progress=progress)
         except (DataError, StorageError) as error:
             run.model  # noqa: B018  its own errors come first
             if data is not None:
@@ -113,7 +107,8 @@ class Space:
             least, most = codes.amin(0), codes.amax(0)
             low = torch.minimum(low, least) if is_normal else least
             high = torch.maximum(high, most) if is_normal else most
-        examples = f"{len(codes):,} test {self.form.nouns}" if len(codes) else "no test data"
+        told = " ".join(filter(None, (f"{len(codes):,}", self.name, self.form.nouns)))
+        examples = told if len(codes) else "no test data"
         return {
             "title": self.run.title,
             "lead": f"{latent} latent dimensions, {examples}",
@@ -141,28 +136,12 @@ class Space:
     @cached_property
     def scores(self) -> np.ndarray:
         """The ELBO of each example, nats, or log p(x|z) where there is none, float32."""
-        with self.turn():
+        with self.calls._turn():  # as it draws noise
             found = evaluation.example_scores(self.model, self.data, samples=1)
         return found.get("elbo", -found["reconstruction"]).float().nan_to_num(-3e38).numpy()
 
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        """What draws random numbers, or is slow, takes turns."""
-        with self._lock, torch.no_grad():
-            yield
-
-    @cached_property
-    def calibration(self) -> Calibration | None:
-        """Test examples that others are compared with, measured once; None without any."""
-        if self.data is None or len(self.data) < 2:
-            return None
-        order = torch.randperm(len(self.data), generator=generator(0, Stream.SUBSET))
-        some = self.data.subset(order[:COMPARED])
-        with self.turn():
-            return Calibration.of(self.model, some, samples=SAMPLES)
-
     def example(self, number: int) -> bytes:
-        """A test example, as its form is sent."""
+        """An example, as its form is sent."""
         if self.data is None or not 0 <= number < len(self.data):
             raise ConfigurationError(
                 f"expected the number of an example below {len(self.codes):,}, got {number}"
