@@ -115,6 +115,7 @@ def test_a_linear_gaussian_model_given_covariates_is_exact():
         lb.evaluate(model, table[["height", "weight"]], samples=3)
     frame = table.iloc[::-1][["age", "sex"]]
     rows = data.given.x.numpy()
+    rows.flags.writeable = False
     torch.testing.assert_close(model.embed(data.x, rows), model.embed(data))
     same = lb.evaluation.embed(model, data)
     found = model.embed(data.x, frame.iloc[::-1])

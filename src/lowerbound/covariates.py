@@ -141,8 +141,10 @@ class Covariates(Known):
             ConfigurationError: neither of these.
             DataError: as in `expect`.
         """
-        if isinstance(context, Tensor | np.ndarray):
+        if isinstance(context, Tensor):
             return context
+        if isinstance(context, np.ndarray):
+            return context.copy()  # a tensor of what is read-only would warn
         if isinstance(context, Dataset):
             return self._own(context).x
         if isinstance(context, Mapping):
