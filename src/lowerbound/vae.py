@@ -342,21 +342,13 @@ class VAE(nn.Module):
         return self.transform.inverse(self.likelihood_at(z, context).mean)
 
     def likelihood_at(self, z: Any, context: Any = None) -> Distribution:
-        """p(x|z) of prepared x for codes z, (*batch, latent), of any type.
-
-        ``context`` is as in `encode`.
-
-        Raises:
-            ShapeError: z is over another latent space than the model's.
-            ConfigurationError: a conditional model was given no context, or a wrong one.
-        """
+        """p(x|z) of prepared x, for codes z and their ``context`` as in `decode`."""
         z = self._here(z).to(self._parameter.dtype)
         if z.shape[-1:] != (self.latent_dim,):
             raise ShapeError(
                 f"expected codes of shape {('*batch', self.latent_dim)}, got {tuple(z.shape)}"
             )
-        found: Distribution = self.likelihood(z, self.features(context, math.prod(z.shape[-2:-1])))
-        return found
+        return self.likelihood(z, self.features(context, math.prod(z.shape[-2:-1])))
 
     @torch.no_grad()
     def embed(self, x: Any, context: Any = None) -> Float[Tensor, "batch latent"]:
@@ -365,10 +357,7 @@ class VAE(nn.Module):
 
     @torch.no_grad()
     def reconstruct(self, x: Any, context: Any = None) -> Tensor:
-        """The decoder's mean at the posterior's mean, in the data's units, (batch, *shape).
-
-        x and ``context`` are as in `encode`.
-        """
+        """The decoder's mean at the posterior's mean, (batch, *shape), data units; see `encode`."""
         x, context = self._taken(x, context)
         return self.decode(self.embed(x, context), context)
 
