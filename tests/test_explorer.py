@@ -14,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
@@ -387,6 +388,10 @@ def test_a_row_is_told_in_words(browser, tmp_path):
     assert max(cities, key=cities.__getitem__) == by_name["city"]["text"]
     assert re.fullmatch(r"2020-\d\d-\d\d", by_name["since"]["text"])
     assert 150 < float(by_name["height"]["text"]) < 190
+    # A model in double precision takes codes as the page sends them.
+    of_double = deepcopy(space.model).double()
+    row = json.loads(space.form.of_code(of_double, torch.zeros(1, space.model.latent_dim), None))
+    assert row[0]["shares"] == pytest.approx(told[0]["shares"], abs=2e-4)
     with served(space) as url, opened(browser, url) as page:
         cells = page.locator("#picture td.value").all_text_contents()
         assert cells[1:] == [each["text"] for each in told[1:]]
