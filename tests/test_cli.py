@@ -283,6 +283,9 @@ def test_a_bracket_is_of_labels_in_all_their_places(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "elsewhere")
     _, _, err = run("evaluate", tmp_path / "elswhere")
     assert err.endswith(f"got no such folder; did you mean {tmp_path / 'elsewhere'}?\n")
+    (tmp_path / "people.csv").touch()
+    _, _, err = run("embed", tmp_path / "people.csv", "--out", tmp_path / "c.npy")
+    assert err.endswith("got a file; check the path\n")
     _, _, err = run("evaluate", tmp_path / "r", "--data", tmp_path / "xx.npy")
     assert f"did you mean {tmp_path / 'x.npy'}" in err
     assert run("evaluate", tmp_path / "r", "--samples", 1)[0] == 0  # its labels are found

@@ -288,6 +288,7 @@ def test_what_is_given_is_refused_where_it_does_not_fit(run, tmp_path):
     for given, message in (
         (["sex=male"], "got none of 'age'"),
         (["sex=male,age=x,visits=1"], "expected a number for 'age', got 'x'"),
+        (["sex=mail"], "expected a category of 'sex', got 'mail'; .* did you mean male"),
         (["size=3"], "expected --given as sex=…,age=…,visits=…, each once, got 'size=3'"),
     ):
         with pytest.raises(ConfigurationError, match=message):

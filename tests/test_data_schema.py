@@ -81,8 +81,9 @@ def test_values_of_another_kind_are_refused(kind, values):
     x = torch.tensor(values, dtype=torch.float32).view(2, 1)
     with pytest.raises(DataError, match=f"d: expected .* in 'it', whose kind is {kind}, got"):
         Dataset(x, schema=(field,), name="d")
-    with pytest.raises(DataError, match=f"in 'it', whose kind is {kind}"):
+    with pytest.raises(DataError, match=f"in 'it', whose kind is {kind}.* in row [01] ") as told:
         Dataset(torch.cat([x, x], 1), schema=(Field("other", "real"), field))
+    assert ("--kind it=real" in str(told.value)) == (names is None)
 
 
 @pytest.mark.parametrize(

@@ -477,6 +477,12 @@ def test_each_column_is_of_its_own_kind_and_comes_back_as_it_is_written(tmp_path
     assert table[0].split() == ["column", "kind", "such", "as", "missing", "family"]
     assert table[1].split()[:3] == ["town", "categories", "(3)"]
     assert "dates" in table[4]
+    wide = from_arrays(
+        np.random.default_rng(0).poisson(3, (30, 60)), columns=[*map(str, range(60))]
+    )
+    table = [line.split() for line in column_table(wide, ["Poisson"] * 60)]
+    assert table[-1] == ["and", "57", "more", "counts", "Poisson"]
+    assert len(table) == 5
 
 
 def test_kinds_may_be_told(tmp_path):

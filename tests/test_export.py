@@ -83,6 +83,8 @@ def test_the_score_is_the_elbo_at_the_given_noise(written):
 
 
 def test_files_are_told_of_in_themselves_and_beside(written):
+    with pytest.raises(StorageError, match="got ONNX files of one"):
+        lb.load(written)
     told = json.loads((written / "model.json").read_text())
     assert told["files"].keys() == {"encoder.onnx", "decoder.onnx", "score.onnx"}
     assert told["data"]["classes"] == [str(i) for i in range(10)]

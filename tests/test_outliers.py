@@ -206,7 +206,9 @@ def test_what_cannot_be_told_is_refused_in_one_sentence():
     ):
         with pytest.raises(ConfigurationError, match=told):
             outliers.detect(model, data, data, scores=scores)
-    with pytest.raises(ConfigurationError, match=r"at least 99 held-out inliers.*a rate of 0\.02"):
+    with pytest.raises(
+        ConfigurationError, match=r"at least 99 held-out inliers.*a rate of 0\.02 \(--rate 0\.02\)"
+    ):
         outliers.detect(model, data, data, data)
     with pytest.raises(ConfigurationError, match=r"got 0, .* hold out more$"):
         outliers.detect(model, data, data.take(1))

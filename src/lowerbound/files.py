@@ -192,6 +192,7 @@ def read_regular(path: Path, what: str, limit: int | None = None) -> bytes:
     except (FileNotFoundError, NotADirectoryError):
         there = path.parent.is_dir()
         missing = f"no {path.name} there" if there else "no such folder"
+        missing = "a file" if path.parent.is_file() else missing
         remedy = "check the path, or restore the file"
         if not there:
             remedy = like(path.parent) or "check the path"
@@ -219,7 +220,7 @@ def like(path: Path) -> str:
             names = [entry.name for entry in itertools.islice(entries, MOST_LISTED)]
     except OSError:
         return ""
-    close = [str(path.parent / name) for name in closest(path.name, names)]
+    close = [str(path.parent / name) for name in closest(path.name, names) if name != path.name]
     return f"did you mean {' or '.join(close)}?" if close else ""
 
 

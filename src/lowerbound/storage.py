@@ -143,6 +143,11 @@ def read_information(folder: str | Path) -> dict[str, Any]:
             'text: lb.load("hf://owner/name"), a command takes a copy of the folder'
         )
     information = read_json(path, "a saved model")
+    if "model" not in information and "checked_examples" in information:
+        raise StorageError(
+            f"expected a saved model in {folder}, got ONNX files of one; name the folder that they "
+            "were exported from, or open them with onnxruntime"
+        )
     newest = validated(path, Information, information).format
     if newest > FORMAT:
         raise StorageError(

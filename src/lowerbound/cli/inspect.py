@@ -162,6 +162,7 @@ def sample(
         chosen = own if not (label or given) or context is None else context[:1]
         context = None if chosen is None else chosen.expand(n, *chosen.shape[1:])
         drawn = walks.near(run.model, code, n, spread, chosen, **drawing).cpu().numpy()
+    more: dict[str, Any] = {}
     if is_beside:
         from lowerbound import plots
         from lowerbound.report.tables import beside
@@ -170,7 +171,8 @@ def sample(
     else:
         more = columns_beside(run, context)
         write_examples(out, drawn, run.model, metre=run.metre, fields=run.fields, more=more)
-    wrote(out, json, drawn.shape)
+    columns = len(more) if out.suffix == ".csv" else 0
+    wrote(out, json, (*drawn.shape[:-1], drawn.shape[-1] + columns))
 
 
 def embed(

@@ -259,12 +259,13 @@ class Dataset(Data):
             )
         if self.kind == "real" or (self.kind == "grey" and self.dtype == torch.uint8):
             return
-        if len({(field.kind, field.categories) for field in self.schema}) == 1:
-            self.schema[0].check(self.values, self.name)  # as tables may have thousands of columns
-            return
-        parts = self.x.split([field.size for field in self.schema], dim=1)
+        alike = len({(field.kind, field.categories) for field in self.schema}) == 1
+        if alike and self.schema[0].allows(self.values):
+            return  # as tables may have thousands of columns
+        sizes = [field.size for field in self.schema]
+        parts = [self.x] if len(sizes) == 1 else self.x.split(sizes, dim=1)
         for field, part in zip(self.schema, parts, strict=True):
-            field.check(Values.of(part), self.name)
+            field.check(part, self.name)
 
     def _check_labels(self) -> None:
         rows = None if self.given is None else self.given.x[:, 0]

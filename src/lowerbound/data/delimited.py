@@ -24,7 +24,7 @@ from lowerbound.data.arrow import Misfit, not_numbers, table_raw
 from lowerbound.data.cells import FALSE, TEXT, TRUE, TRUTH, are_dates, fits, form_of, typed
 from lowerbound.data.columns import quoted
 from lowerbound.data.conversion import Parts, Raw, check_memory
-from lowerbound.data.header import MISSING, names_columns, numbers
+from lowerbound.data.header import MISSING, is_value, names_columns, numbers
 from lowerbound.data.reading import Reading
 from lowerbound.data.tables import BYTES, choose, gather, refuse_commas
 from lowerbound.errors import DataError, brief, shown
@@ -287,14 +287,13 @@ def _is_header(
     """Whether the first line names the columns, as if it alone is quoted; a guess is told."""
     if reading.header is not None:
         return reading.header
-    if quoted or (reading.taken is not None and set(reading.taken) <= set(first)):
-        return True
+    known = set(reading.taken or ())
+    if quoted or (known and known <= {*first}) or not all(map(is_value, known & {*first})):
+        return True  # for all of a model's columns, or one that is called by no number
     named, sure = names_columns(first, rows)
     shown = ", ".join(first[:SHOWN]) + (", …" if len(first) > SHOWN else "")
-    level = logging.INFO if sure else logging.WARNING
     if named and not sure:
-        log.log(
-            level,
+        log.warning(
             "%s: its first line, %s, is taken for the names of the columns, unlike the rows below; "
             "if it is an example, say header=False (--header no)",
             path.name,
@@ -302,7 +301,7 @@ def _is_header(
         )
     elif not named:
         log.log(
-            level,
+            logging.INFO if sure else logging.WARNING,
             "%s: its first line, %s, is taken for an example, like the rows below; if it names the "
             "columns, say header=True (--header yes)",
             path.name,

@@ -34,7 +34,7 @@ log = logging.getLogger("lowerbound")
 WIDE = 50
 """Columns of counts above which a table is one of counts, whatever is in a few of them."""
 NAMES, WORDS, REPEATED = 0.5, 3, 0.1
-SHOWN, LINES, LONGEST, FIRST = 3, 40, 40, 10_000
+SHOWN, ALIKE, LINES, LONGEST, FIRST = 3, 30, 40, 40, 10_000
 DATES, MEASURED = "%", ("real", "unit", "counts")
 
 
@@ -271,16 +271,17 @@ def column_table(data: Data, families: Sequence[str]) -> list[str]:
     if data.given is not None:
         rows += _rows(data.given, ["given"] * len(data.given.schema))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    more = len(data.schema) - LINES
-    return [*lines, *([f"and {more:,} others"] if more > 0 else [])]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
 
 def _rows(data: Data, families: Sequence[str]) -> list[tuple[str, ...]]:
-    """What is told of the first columns."""
+    """What is told of the first columns; of more than 30 alike, of the first few."""
     rows: list[tuple[str, ...]] = []
     first = data.take(FIRST).x
-    for j, (field, family) in enumerate(zip(data.schema[:LINES], families, strict=False)):
+    kinds = [field.kind for field in data.schema]
+    alike = len(kinds) > ALIKE and len({*zip(kinds, families, strict=False)}) == 1
+    shown = data.schema[: SHOWN if alike else LINES]
+    for j, (field, family) in enumerate(zip(shown, families, strict=False)):
         values = first[:, j].double()
         known = values[~values.isnan()]
         first_few = known.unique()[:SHOWN] if field.categories else known[:SHOWN]
@@ -289,7 +290,11 @@ def _rows(data: Data, families: Sequence[str]) -> list[tuple[str, ...]]:
         kind = "dates" if DATES in field.form else str(field.kind)
         kind += f" ({len(field.categories)})" if field.categories else ""
         gaps = 1 - len(known) / len(values)
-        shown = ", ".join(some)
-        shown = shown if len(shown) <= LONGEST else f"{shown[:LONGEST]}…"
-        rows.append((field.name, kind, shown, f"{gaps:.1%}" if gaps else "", family))
+        told = ", ".join(some)
+        told = told if len(told) <= LONGEST else f"{told[:LONGEST]}…"
+        rows.append((field.name, kind, told, f"{gaps:.1%}" if gaps else "", family))
+    if alike:
+        rows.append((f"and {len(kinds) - SHOWN:,} more", kinds[0], "", "", families[0]))
+    elif len(kinds) > LINES:
+        rows.append((f"and {len(kinds) - LINES:,} others", "", "", "", ""))
     return rows

@@ -19,8 +19,10 @@ from __future__ import annotations
 import datetime
 import math
 import re
+from bisect import bisect
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from shlex import quote
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -250,18 +252,28 @@ class Field:
             return value.strftime(self.form.replace("%Y", f"{value.year:04}"))
         return str(value)
 
-    def check(self, values: Values, where: str) -> None:
-        """Refuse values that are not of this kind; ``where`` they are is said in the message.
+    def allows(self, values: Values) -> bool:
+        """Whether ``values`` are of this kind."""
+        known = not self.categories or values.high < len(self.categories)
+        return known and ALLOWED[self.kind][1](values)
+
+    def check(self, x: Tensor, where: str) -> None:
+        """Refuse x, (n, …), not of this kind; ``where`` it is, and in which row, is said.
 
         Raises:
-            DataError: they are not.
+            DataError: it is not.
         """
-        wanted, allows = ALLOWED[self.kind]
-        if not allows(values) or (self.categories and values.high >= len(self.categories)):
-            raise DataError(
-                f"{where}: expected {wanted} in {self.name!r}, whose kind is {self.kind}, got "
-                f"values from {values.low:.4g} to {values.high:.4g}; correct them or the schema"
-            )
+        if self.allows(values := Values.of(x)):
+            return
+        row = bisect(range(len(x)), 0, key=lambda i: not self.allows(Values.of(x[: i + 1])))
+        kind = quote(f"{self.name}=real")
+        is_column = not self.shape and not self.categories
+        remedy = f", or train with --kind {kind}" if is_column else ""
+        raise DataError(
+            f"{where}: expected {ALLOWED[self.kind][0]} in {self.name!r}, whose kind is "
+            f"{self.kind}, got values from {values.low:.4g} to {values.high:.4g}, the first that "
+            f"does not fit in row {row:,} (counted from 0); correct them{remedy}"
+        )
 
 
 ALLOWED: dict[Kind, tuple[str, Callable[[Values], bool]]] = {

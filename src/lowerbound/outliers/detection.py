@@ -220,10 +220,12 @@ def check_rate(rate: float, inliers: int) -> None:
         raise ConfigurationError(f"expected a rate above 0 and below 1, got {rate}")
     least = 1 / (1 + inliers)
     if rate < least:
+        lowest = f"{math.ceil(100 * least) / 100:g}"
         raise ConfigurationError(
             f"expected at least {math.ceil(1 / rate) - 1:,} held-out inliers for a rate of {rate:g}"
-            f", got {inliers:,}, against which p-values end at {least:.2g}; hold out more"
-            + (f", or take a rate of {math.ceil(100 * least) / 100:g}" if inliers else "")
+            f", got {inliers:,}, against which p-values end at {least:.2g}; "
+            + (f"take a rate of {lowest} (--rate {lowest}), or " if inliers else "")
+            + "hold out more"
         )
 
 

@@ -15,7 +15,7 @@ from lowerbound.data import read
 from lowerbound.data.cells import FALSE, TRUE, TRUTH, instant
 from lowerbound.data.columns import quoted
 from lowerbound.data.schema import Field, Schema
-from lowerbound.errors import ConfigurationError, DataError
+from lowerbound.errors import ConfigurationError, DataError, near
 from lowerbound.runs.run import Run, column_fields
 from lowerbound.streams import Stream, generator
 
@@ -56,7 +56,8 @@ def context_of(
         kinds = {
             name: kind for name, kind in run.description.kinds.items() if name in context.columns
         }
-        found = context.numbers(read(rows, columns=context.columns, kinds=kinds))
+        with run.reading():  # which other columns there are is no news
+            found = context.numbers(read(rows, columns=context.columns, kinds=kinds))
         return found if n is None else found[torch.arange(n) % len(found)]
     try:
         known = run.data("train").given
@@ -96,6 +97,11 @@ def told(run: Run, given: Sequence[str]) -> dict[str, Any]:
 
 def _value(field: Field, text: str) -> Any:
     """A cell as Arrow takes it; nothing where it is empty."""
+    if text and field.categories and text not in field.categories:
+        raise ConfigurationError(
+            f"expected a category of {field.name!r}, got {text!r}; correct --given: "
+            f"{near(text, field.categories)}"
+        )
     if not text or field.categories:
         return text or None
     try:

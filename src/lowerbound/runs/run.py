@@ -269,10 +269,12 @@ class Run:
         shape = tuple(self.model.shape)
         if data.shape != shape:
             image = len(shape) == 3
+            remedy = f"bring them to the {'size' if image else 'columns'} of its data"
+            if image != (len(data.shape) == 3):
+                remedy = f"name {'images' if image else 'a table or an array of rows'}"
             raise DataError(
                 f"{source}: expected {'images' if image else 'examples'} of shape {shape}, as the "
-                f"model was trained on, got {data.summary()}; bring them to "
-                f"{'the size' if image else 'the columns'} of its data"
+                f"model was trained on, got {data.summary()}; {remedy}"
             )
 
     def examples(
