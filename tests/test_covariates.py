@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 from types import SimpleNamespace
 
@@ -132,7 +133,7 @@ def test_what_is_known_from_c_alone_costs_no_code_and_samples_follow():
     data = lb.data.from_arrays(table, given=["group", "dose"])
     torch.manual_seed(0)
     model = lb.recipes.compose(data, 2, network={"part": "MLP", "hidden": [32]})
-    lb.fit(model, data, training=lb.Training(epochs=40, batch_size=100, learning_rate=5e-3))
+    lb.fit(model, data, training=lb.Training(epochs=20, batch_size=100, learning_rate=1e-2))
     assert lb.evaluate(model, data).kl.value < 0.1
     for name, at in place.items():
         drawn = model.sample(2000, {"group": name, "dose": 1.0}, seed=0)
@@ -201,6 +202,8 @@ def test_a_run_given_covariates_goes_the_whole_path(run, tmp_path):
     assert len(men) == 64
     assert {(row["sex"], row["age"], row["visits"]) for row in men} == {("male", "", "30")}
     assert np.mean([float(row["height"]) for row in men]) == pytest.approx(178, abs=2.5)
+    code, output = invoke(run, "sample", folder, "--json", "--out", tmp_path / "drawn.csv")
+    assert json.loads(output)["shape"] == [64, 5]
     each = rows(tmp_path / "each.csv")
     assert [row["sex"] for row in each] == people().sex.tolist()
     heights = pd.Series([float(row["height"]) for row in each]).groupby(people().sex).mean()
@@ -223,7 +226,7 @@ def test_what_is_missing_of_x_is_imputed_given_covariates(run, tmp_path):
     assert error.abs().mean() < people().height.std() / 2
 
 
-def test_columns_of_a_file_may_be_in_any_order_but_all_must_be_there(run, tmp_path):
+def test_columns_of_a_file_may_be_in_any_order_but_all_must_be_there(run, tmp_path, caplog):
     table, model = people(), Run.open(run / "run")
     own = lb.evaluation.embed(model.model, model.other(str(run / "people.csv")))
     table[["weight", "visits", "sex", "height", "age"]].to_csv(tmp_path / "turned.csv", index=False)
@@ -243,13 +246,14 @@ def test_columns_of_a_file_may_be_in_any_order_but_all_must_be_there(run, tmp_pa
         with pytest.raises(DataError, match=message) as caught:
             model.other(str(tmp_path / "changed.csv"))
         assert "\n" not in str(caught.value)
+        assert "first line" not in caplog.text
 
 
 def test_training_resumes_to_the_same_bits(run):
     source = {"data": str(run / "people.csv"), "given": ["sex", "age"]}
     parts = lb.data.load(source["data"], given=source["given"])
     weights = []
-    for stops in ((4,), (2, 4)):
+    for stops in ((2,), (1, 2)):
         torch.manual_seed(0)
         model = lb.recipes.compose(parts.train, 2, network={"part": "MLP", "hidden": [8]})
         for i, epochs in enumerate(stops):
