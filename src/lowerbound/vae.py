@@ -357,7 +357,7 @@ class VAE(nn.Module):
 
     @torch.no_grad()
     def reconstruct(self, x: Any, context: Any = None) -> Tensor:
-        """The decoder's mean at the posterior's mean, (batch, *shape), data units; see `encode`."""
+        """The mean of p(x|z) at q(z|x)'s, (batch, *shape), x and ``context`` as in `encode`."""
         x, context = self._taken(x, context)
         return self.decode(self.embed(x, context), context)
 
