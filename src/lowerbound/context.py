@@ -25,7 +25,6 @@ class Known(nn.Module):
     """A context by names: from class labels or covariates to features, (batch, width).
 
     Attributes:
-        what: it takes, in words.
         remedy: what to do where there are none.
     """
 
@@ -34,7 +33,7 @@ class Known(nn.Module):
     @property
     @abstractmethod
     def what(self) -> str:
-        """See above."""
+        """What it takes, in words."""
 
     @property
     @abstractmethod
