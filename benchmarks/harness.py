@@ -21,6 +21,7 @@ import lowerbound as lb
 HERE = Path(__file__).parent
 CONTENDERS = HERE / "contenders"
 THREADING = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "MKL_NUM_THREADS")
+SLOW_START = "PYTHONDONTWRITEBYTECODE"
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,9 @@ class Outcome:
 
 
 def clean_environment(**settings: str) -> dict[str, str]:
-    """The environment without thread settings, so that each contender has its defaults."""
-    return {k: v for k, v in os.environ.items() if k not in THREADING} | settings
+    """The environment in which each contender has its default threads, and keeps its bytecode."""
+    kept = {k: v for k, v in os.environ.items() if k not in (*THREADING, SLOW_START)}
+    return kept | settings
 
 
 def printed(name: str, command: list[str], **settings: str) -> list[dict[str, Any]]:
