@@ -136,7 +136,7 @@ class Space:
     @cached_property
     def scores(self) -> np.ndarray:
         """The ELBO of each example, nats, or log p(x|z) where there is none, float32."""
-        with self.calls._turn():  # as it draws noise
+        with self.calls.turn():  # as it draws noise
             found = evaluation.example_scores(self.model, self.data, samples=1)
         return found.get("elbo", -found["reconstruction"]).float().nan_to_num(-3e38).numpy()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lowerbound import evaluation, storage
+from lowerbound import storage
 from lowerbound.covariates import Covariates
 from lowerbound.evaluation import Evaluation
 from lowerbound.evaluation.bounds import without
@@ -48,15 +48,12 @@ def to_hub(
         DataError: the data are not to be found, have changed, or are not such as the model takes.
         MissingExtra: what pages and pictures need is not installed.
     """
-    from lowerbound.report.outcome import Outcome  # which needs matplotlib
+    from lowerbound.report.build import evaluated  # which needs matplotlib
+    from lowerbound.report.outcome import Outcome
 
     with new_folder(Path(folder)) as made:
         model, test = run.model, run.examples("test", data, labels)
-        found = run.evaluation if data is None else None
-        if found is None:
-            found = evaluation.evaluate(model, test, progress=progress)
-            if data is None:
-                run.keep(found, seed=0)
+        found = evaluated(run, test, data, progress)
         known = {name: value for name, value in run.information.items() if name not in OWN}
         storage.save(model, made, **known)
         outcome = Outcome(model, test, found, run.history, objective=run.objective)

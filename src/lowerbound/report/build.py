@@ -13,7 +13,10 @@ from matplotlib.figure import Figure
 
 import lowerbound
 from lowerbound import evaluation, plots
+from lowerbound.data import Data
+from lowerbound.evaluation import Evaluation
 from lowerbound.evaluation.bounds import without
+from lowerbound.evaluation.walk import Progress
 from lowerbound.extras import needs
 from lowerbound.files import write_atomic, write_json
 from lowerbound.pages import data_uri, page_folder, render
@@ -124,14 +127,20 @@ def _outcome(
     run: Run, data: str | None, labels: str | None, progress: Callable[[int, int], None]
 ) -> Outcome:
     """The run's model with what is known of it, evaluated if it was not yet."""
-    model, examples = run.model, run.examples("test", data, labels)
-    measured = run.evaluation if data is None else None
-    if measured is None:
-        measured = evaluation.evaluate(model, examples, progress=progress)
-        if data is None:
-            run.keep(measured, seed=0)
+    examples = run.examples("test", data, labels)
+    measured = evaluated(run, examples, data, progress)
     train = run.training_data(data)
-    return Outcome(model, examples, measured, run.history, train, run.objective, run.metre)
+    return Outcome(run.model, examples, measured, run.history, train, run.objective, run.metre)
+
+
+def evaluated(run: Run, examples: Data, data: str | None, progress: Progress | None) -> Evaluation:
+    """Figures of ``examples``, of the run's own ones (no other ``data``) those kept with it."""
+    if data is None and run.evaluation is not None:
+        return run.evaluation
+    found = evaluation.evaluate(run.model, examples, progress=progress)
+    if data is None:
+        run.keep(found, seed=0)
+    return found
 
 
 def _draw(

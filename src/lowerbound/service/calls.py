@@ -61,7 +61,8 @@ class Calls:
         self._progress, self._lock = progress, RLock()
 
     @contextmanager
-    def _turn(self) -> Iterator[None]:
+    def turn(self) -> Iterator[None]:
+        """Within, no other thread asks the model, and nothing has gradients."""
         with self._lock, torch.no_grad():
             yield
 
@@ -86,7 +87,7 @@ class Calls:
         That to each row depends on no other, but for the rounding of products of matrices.
         """
         step, parts = batch_size(self.model), []
-        with self._turn():
+        with self.turn():
             for start in range(0, len(given), step):
                 here = slice(start, start + step)
                 own = None if labels is None else labels[here]
@@ -108,7 +109,7 @@ class Calls:
 
     def drawn(self, n: int, given: Tensor | None, seed: int, *, mean: bool) -> np.ndarray:
         """The answer of `sample` to what `drawn_for` checked."""
-        with self._turn():
+        with self.turn():
             return self.model.sample(n, given, seed=seed, mean=mean).cpu().numpy()
 
     def drawn_for(self, n: int, labels: Any, seed: int) -> Tensor | None:
@@ -127,7 +128,7 @@ class Calls:
         """Those of the training rows; None of another model, or where the rows cannot be had."""
         if not isinstance(self.model.context, Covariates):
             return None
-        with self._turn():
+        with self.turn():
             try:
                 known = self.run.training_data()
             except LowerboundError as error:
@@ -145,7 +146,7 @@ class Calls:
         """
         data = self.read(x, labels)
         name = default(self.model)
-        with self._turn():
+        with self.turn():
             against = self.calibration
             given = Measures(self.model, data, SAMPLES)
             scores = score(name, given, given if against is None else against.train)
@@ -162,7 +163,7 @@ class Calls:
 
         Measured when it is first asked for.
         """
-        with self._turn():
+        with self.turn():
             try:
                 inliers, train = self.run.held_out(), self.run.training_data()
             except LowerboundError as error:
