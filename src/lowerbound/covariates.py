@@ -19,7 +19,7 @@ from lowerbound.data.reading import Reading
 from lowerbound.data.schema import fields_of
 from lowerbound.data.tables import is_frame, read_frame
 from lowerbound.errors import ConfigurationError, DataError
-from lowerbound.extras import needs
+from lowerbound.extras import pa
 from lowerbound.parts import NonNegative, part
 from lowerbound.transforms import Standardise
 
@@ -148,7 +148,6 @@ class Covariates(Known):
         if isinstance(context, Dataset):
             return self._own(context).x
         if isinstance(context, Mapping):
-            pa = needs("pyarrow", "tables")
             lists = {
                 n: v if hasattr(v, "__len__") and not isinstance(v, str) else [v]
                 for n, v in context.items()

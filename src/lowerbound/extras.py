@@ -7,7 +7,9 @@ figures need, ``lowerbound[all]`` everything.
 from __future__ import annotations
 
 import importlib
+from functools import partial
 from types import ModuleType
+from typing import Any
 
 from lowerbound.errors import ConfigurationError, MissingExtra, brief
 
@@ -40,3 +42,18 @@ def needs(module: str, extra: str) -> ModuleType:
             f"expected the package {PACKAGES.get(top, top)}, which is not installed; "
             f"install it with: pip install 'lowerbound[{extra}]'"
         ) from None
+
+
+class Deferred:
+    """The module that `needs` gives, imported when something of it is first asked for."""
+
+    def __init__(self, module: str, extra: str) -> None:
+        self._module = partial(needs, module, extra)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module(), name)
+
+
+pa = Deferred("pyarrow", "tables")
+pc = Deferred("pyarrow.compute", "tables")
+parquet = Deferred("pyarrow.parquet", "tables")

@@ -14,7 +14,7 @@ import torch
 from lowerbound.cli.output import note
 from lowerbound.data.schema import Field, Schema
 from lowerbound.errors import ConfigurationError
-from lowerbound.extras import needs
+from lowerbound.extras import needs, pa
 from lowerbound.files import replacing, write_atomic
 from lowerbound.music import VOCABULARY
 from lowerbound.music.midi import midi_bytes
@@ -181,7 +181,7 @@ def array_file(out: Path, rows: int) -> Iterator[Callable[[np.ndarray], None]]:
 @contextmanager
 def table_file(out: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
     """A .csv file with a header, by what writes some rows, as columns by their names."""
-    pa, csv = needs("pyarrow", "tables"), needs("pyarrow.csv", "tables")
+    csv = needs("pyarrow.csv", "tables")
     begun = False
     with replacing(out) as file:
 

@@ -17,7 +17,7 @@ from lowerbound.data.conversion import Raw, check_finite
 from lowerbound.data.header import MISSING
 from lowerbound.data.schema import FEW_ROWS
 from lowerbound.errors import DataError
-from lowerbound.extras import needs
+from lowerbound.extras import pa, pc
 
 log = logging.getLogger("lowerbound")
 
@@ -99,9 +99,6 @@ def as_column(column: Any, name: str, kind: str = "") -> Column | Misfit:
 
     Dates are days since 1970, and texts and categories their codes.
     """
-    pa = needs("pyarrow", "tables")
-    pc = needs("pyarrow.compute", "tables")
-
     if pa.types.is_dictionary(column.type) and kind not in ("", "categories"):
         column = column.cast(column.type.value_type)
     number, date, instant = (
@@ -139,9 +136,6 @@ def as_column(column: Any, name: str, kind: str = "") -> Column | Misfit:
 
 def _dates(column: Any, name: str, kind: str) -> Column | Misfit:
     """A column of text that was said to hold dates."""
-    pa = needs("pyarrow", "tables")
-    pc = needs("pyarrow.compute", "tables")
-
     texts = [text.strip() for text in pc.unique(column.drop_null()).to_pylist()]
     form = form_of(texts, kind)
     try:
@@ -170,9 +164,6 @@ def _numerals(column: Any, name: str) -> Any:
 
     Whole ones as floats that may stand for several are a `Misfit`.
     """
-    pa = needs("pyarrow", "tables")
-    pc = needs("pyarrow.compute", "tables")
-
     if pa.types.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), None, column)
         if pc.all(pc.equal(column, pc.floor(column))).as_py() and column.null_count < len(column):
@@ -220,9 +211,6 @@ def _is_numeral(text: str) -> bool:
 
 
 def _labels(path: Path | str, column: Any, name: str, row_name: Callable[[int], str]) -> np.ndarray:
-    pa = needs("pyarrow", "tables")
-    pc = needs("pyarrow.compute", "tables")
-
     if pa.types.is_dictionary(column.type):
         codes, known = _coded(column)
         names = list(known)

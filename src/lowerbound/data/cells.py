@@ -9,7 +9,7 @@ from typing import Any
 
 from lowerbound.data.header import MISSING, is_truth, is_value
 from lowerbound.errors import ConfigurationError
-from lowerbound.extras import needs
+from lowerbound.extras import pa, pc
 
 TEXT = "text"
 FORMATS = (
@@ -99,9 +99,6 @@ def typed(column: Any, form: str) -> Any:
     Raises:
         pyarrow.ArrowInvalid: a field is no such date.
     """
-    pa = needs("pyarrow", "tables")
-    pc = needs("pyarrow.compute", "tables")
-
     trimmed = pc.utf8_trim_whitespace(column)
     missing = pc.is_in(trimmed, pa.array(MISSING, trimmed.type))
     column = pc.if_else(missing, None, column if form == TEXT else trimmed)
@@ -124,9 +121,6 @@ def _by_arrow(column: Any, form: str) -> Any:
     Raises:
         pyarrow.ArrowInvalid: a field is no such date.
     """
-    pa = needs("pyarrow", "tables")
-    pc = needs("pyarrow.compute", "tables")
-
     if not any(part in form for part in ("%f", "%z")):
         read = pc.strptime(column, form, "s")
         return pc.if_else(pc.equal(pc.strftime(read, form), column), read, None)

@@ -28,7 +28,7 @@ from lowerbound.data.header import MISSING, is_value, names_columns, numbers
 from lowerbound.data.reading import Reading
 from lowerbound.data.tables import BYTES, choose, gather, refuse_commas
 from lowerbound.errors import DataError, brief, shown
-from lowerbound.extras import needs
+from lowerbound.extras import needs, pa
 
 log = logging.getLogger("lowerbound")
 
@@ -165,7 +165,6 @@ class CsvFile:
 
     def tables(self) -> Iterator[Any]:
         """The same as tables of Arrow: numbers, truth values, instants, and text."""
-        pa = needs("pyarrow", "tables")
         arrow = needs("pyarrow.csv", "tables")
 
         truth = {name for name, form in self.cells.items() if form in TRUTH}

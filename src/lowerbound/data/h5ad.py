@@ -18,7 +18,7 @@ from lowerbound.data.reading import Reading
 from lowerbound.data.sparse import dense
 from lowerbound.data.tables import LABELS, choose
 from lowerbound.errors import ConfigurationError, DataError, LowerboundError, brief, near
-from lowerbound.extras import needs
+from lowerbound.extras import needs, pa
 
 log = logging.getLogger("lowerbound")
 
@@ -104,7 +104,6 @@ def _read(path: Path, file: Any, reading: Reading) -> Raw:
     if not reading.given and label is None:
         return raw
     names = dict.fromkeys([*reading.given, *([] if label is None else [label])])
-    pa = needs("pyarrow", "tables")
     table = pa.table({name: _column(obs, name, where, len(x)) for name in names})
     given, known = tuple(reading.given), reading.columns is not None
     told = table_raw(where, table, label, given, row_name, kinds=kinds, known=known)
@@ -179,7 +178,6 @@ def _frame(file: Any, name: str, where: str) -> Any:
 
 def _column(obs: Any, name: str, where: str, rows: int) -> Any:
     """A column of obs as Arrow has it: numbers, truth values, text or categories."""
-    pa = needs("pyarrow", "tables")
     node = _in(obs, name, where)
     encoding, missing = _encoding(node), None
     if encoding == "categorical":

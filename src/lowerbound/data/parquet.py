@@ -25,7 +25,7 @@ from lowerbound.data.delimited import CsvFile
 from lowerbound.data.reading import Reading, Stamp
 from lowerbound.data.tables import BYTES, choose, gather, refuse_commas
 from lowerbound.errors import DataError, brief
-from lowerbound.extras import needs
+from lowerbound.extras import pa, parquet
 
 BATCH_VALUES, FEWEST_ROWS = 2**18, 1024
 BUFFER = 2**16
@@ -146,7 +146,6 @@ class ParquetFiles:
 
     def tables(self, path: Path, columns: tuple[str, ...], label: str | None) -> Iterator[Any]:
         """The same of one file, as they are in it."""
-        pa = needs("pyarrow", "tables")
         rows = max(FEWEST_ROWS, BATCH_VALUES // len(columns))
         with self._opened(path) as file:
             for batch in file.iter_batches(rows, columns=_taken(file, columns, label)):
@@ -210,9 +209,6 @@ def parquet_size(path: Path) -> int:
 @contextmanager
 def opened(path: Path, metadata: Any = None) -> Iterator[Any]:
     """The opened file; Arrow's errors become sentences."""
-    pa = needs("pyarrow", "tables")
-    parquet = needs("pyarrow.parquet", "tables")
-
     try:
         with parquet.ParquetFile(
             path, metadata=metadata, buffer_size=BUFFER, pre_buffer=False

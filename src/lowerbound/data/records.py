@@ -15,7 +15,7 @@ from lowerbound.data.conversion import Raw
 from lowerbound.data.header import MISSING
 from lowerbound.data.schema import Field, Schema
 from lowerbound.errors import DataError, near, shown
-from lowerbound.extras import needs
+from lowerbound.extras import pa
 
 Record = Mapping[str, Any]
 
@@ -37,8 +37,6 @@ def from_records(
     Raises:
         DataError: a record without one of the columns, or a cell that its column cannot hold.
     """
-    pa = needs("pyarrow", "tables")
-
     for row, record in enumerate(records):
         if not isinstance(record, Mapping):
             raise DataError(
@@ -81,8 +79,6 @@ def _column(where: str, field: Field, cells: list[Any]) -> Any:
 
     A truth value is 1 or 0 in a column of numbers.
     """
-    pa = needs("pyarrow", "tables")
-
     form = TEXT if field.categories else _form(field)
     texts: list[str | None] = []
     for row, cell in enumerate(cells):

@@ -19,7 +19,7 @@ from lowerbound.data.parquet import opened
 from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Field, Schema
 from lowerbound.errors import ConfigurationError, DataError
-from lowerbound.extras import needs
+from lowerbound.extras import pa, parquet, pc
 
 QUOTED = re.compile(r'[",;\t\r\n]')
 DECIMALS = re.compile(rb"[-+]?(?=\.?\d)\d*\.?(\d*)")
@@ -226,7 +226,6 @@ def _parquet(
     *,
     numbered: bool,
 ) -> None:
-    pa, parquet = needs("pyarrow", "tables"), needs("pyarrow.parquet", "tables")
     with opened(path) as file:
         schema, rows = file.schema_arrow, file.metadata.num_rows
     if rows != filled.rows:
@@ -259,7 +258,7 @@ def _beside(
     path: Path, blocks: Iterator[tuple[Tensor, Tensor]], columns: list[str] | None = None
 ) -> Iterator[tuple[Any, Tensor, Tensor]]:
     """The rows of a Parquet file that go with each block, and the block."""
-    pa, left = needs("pyarrow", "tables"), None
+    left = None
     tables = _tables(path, columns)
     for gaps, x in blocks:
         pieces: list[Any] = [] if left is None else [left]
@@ -272,7 +271,6 @@ def _beside(
 
 def _tables(path: Path, columns: list[str] | None = None) -> Iterator[Any]:
     """The rows of a Parquet file, some at a time."""
-    pa = needs("pyarrow", "tables")
     with opened(path) as file:
         for batch in file.iter_batches(columns=columns):
             yield pa.Table.from_batches([batch])
@@ -283,7 +281,6 @@ def _dictionary(path: Path, name: str, field: Field, place: int, filled: Filled)
 
     What is filled in and it does not have comes after the rest, in a dictionary without order.
     """
-    pa = needs("pyarrow", "tables")
     names, met = dict[Any, None](), dict[Any, None]()
     for number in range(filled.tables):
         for table, gaps, x in _beside(path, filled.table(number), [name]):
@@ -299,14 +296,12 @@ def _dictionary(path: Path, name: str, field: Field, place: int, filled: Filled)
 
 def _plain(column: Any) -> Any:
     """A column of Arrow without a dictionary."""
-    pa = needs("pyarrow", "tables")
     coded = pa.types.is_dictionary(column.type)
     return column.cast(column.type.value_type) if coded else column
 
 
 def with_cells(column: Any, gaps: Tensor, cells: np.ndarray) -> Any:
     """A column of Arrow with these cells at the gaps, of its own type unless that holds nothing."""
-    pa, pc = needs("pyarrow", "tables"), needs("pyarrow.compute", "tables")
     coded = pa.types.is_dictionary(column.type)
     plain = _plain(column)
     new = pa.array(np.where(gaps.numpy(), cells, np.array(None)))
@@ -326,7 +321,6 @@ def _coded(column: Any, old: Any) -> Any:
 
     What it does not have comes after them, in a dictionary without order.
     """
-    pa, pc = needs("pyarrow", "tables"), needs("pyarrow.compute", "tables")
     names, of = old.dictionary.cast(column.type), old.type
     others = column.filter(pc.invert(pc.is_in(column, names))).unique().drop_null()
     if len(others):

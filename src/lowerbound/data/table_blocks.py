@@ -23,7 +23,7 @@ from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema, Values, levels_of
 from lowerbound.data.tables import comma_in, gather, renumbered, with_commas
 from lowerbound.errors import DataError, brief
-from lowerbound.extras import needs
+from lowerbound.extras import pa, parquet
 
 AT_ONCE = 2**25
 """Bytes of the columns that are judged at a time."""
@@ -170,7 +170,6 @@ def _copied(found: CsvFile | ParquetFiles, reading: Reading, folder: Path) -> Pa
 
 def _write(tables: Iterator[Any], source: Path, copy: Path) -> None:
     """Tables of Arrow as Parquet, each a row group."""
-    pa, parquet = needs("pyarrow", "tables"), needs("pyarrow.parquet", "tables")
     if (first := next(tables, None)) is None:
         raise DataError(f"{source}: expected at least one row of numbers, got none")
     numeric = [name for name in first.column_names if pa.types.is_floating(first[name].type)]

@@ -20,7 +20,7 @@ from lowerbound.data.columns import pick, quoted
 from lowerbound.data.conversion import Raw
 from lowerbound.data.reading import Reading
 from lowerbound.errors import ConfigurationError, DataError, brief, near
-from lowerbound.extras import needs
+from lowerbound.extras import needs, pa
 
 log = logging.getLogger("lowerbound")
 
@@ -102,7 +102,6 @@ def with_commas(where: str, found: Mapping[str, str | None]) -> None:
 
 def arrow_table(frame: Any, name: str) -> Any:
     """A data frame as Arrow's table; of pandas' sparse columns, dense ones."""
-    pa = needs("pyarrow", "tables")
     interchange = needs("pyarrow.interchange", "tables")
 
     if not hasattr(frame, "__arrow_c_stream__"):
@@ -126,8 +125,6 @@ def _pandas_table(frame: Any) -> Any:
     Raises:
         TypeError: columns that are of no one type, all of them in one message.
     """
-    pa = needs("pyarrow", "tables")
-
     sparse = [str(column) for column, of in frame.dtypes.items() if hasattr(of, "fill_value")]
     if sparse:
         dense = {column: frame[column].sparse.to_dense() for column in sparse}

@@ -11,7 +11,7 @@ import torch
 
 from lowerbound.data.rewriting import with_cells
 from lowerbound.data.tables import arrow_table, is_frame
-from lowerbound.extras import needs
+from lowerbound.extras import pa, pc
 
 MAKERS = {"pandas": "DataFrame", "polars": "DataFrame", "pyarrow": "table"}
 """What makes a frame of columns by their names, in each library."""
@@ -32,7 +32,7 @@ def missing(X: Any) -> np.ndarray:
     """Which cells of an array or a frame are NaN or null, bool, (n, D)."""
     if not is_frame(X):
         return np.isnan(X)
-    pc, table = needs("pyarrow.compute", "tables"), arrow_table(X, "X").select(names_of(X))
+    table = arrow_table(X, "X").select(names_of(X))
     return np.stack([pc.is_null(c, nan_is_null=True).to_numpy() for c in table.columns], 1)
 
 
@@ -43,7 +43,7 @@ def names_of(X: Any) -> list[str]:
 
 def is_numeric(frame: Any, place: int) -> bool:
     """Whether a frame's column at ``place`` holds numbers, by its type."""
-    types = needs("pyarrow", "tables").types
+    types = pa.types
     of = arrow_table(frame, "X").select(names_of(frame)).schema.types[place]
     return types.is_integer(of) or types.is_floating(of)
 
@@ -63,7 +63,7 @@ def take(X: Any, kept: np.ndarray) -> Any:
 
 def filled(frame: Any, place: int, gaps: np.ndarray, cells: np.ndarray) -> Any:
     """A frame whose column at ``place`` has these cells at the gaps, of the type that it had."""
-    pa, gone = needs("pyarrow", "tables"), torch.from_numpy(gaps)
+    gone = torch.from_numpy(gaps)
     match library(frame):
         case "pandas":
             column = frame.iloc[:, place]
@@ -89,5 +89,5 @@ def beside(frame: Any, columns: Mapping[str, np.ndarray]) -> Any:
         case "polars":
             return frame.hstack(frame_of("polars", columns))
     for name, column in columns.items():
-        frame = frame.append_column(name, needs("pyarrow", "tables").array(column))
+        frame = frame.append_column(name, pa.array(column))
     return frame
