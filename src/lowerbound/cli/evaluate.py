@@ -167,10 +167,10 @@ def _columns(scores: list[ColumnScore]) -> str:
 @contextmanager
 def _scores_file(model: VAE, out: Path) -> Iterator[Callable[[Dataset, dict[str, Tensor]], None]]:
     """The .csv: an example's number, its bounds, and of rows what each column costs."""
-    from lowerbound.cli.exports import expect_table, table_file
+    from lowerbound.cli.exports import expect_file, table_file
     from lowerbound.outliers import column_costs, explains
 
-    expect_table(out)
+    expect_file(out, (".csv",), "a table")
     names = model.columns or [f"x{i}" for i in range(model.shape[0])] if explains(model) else []
     with table_file(out) as write_table:
 

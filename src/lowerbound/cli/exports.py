@@ -43,11 +43,22 @@ def expect_examples(out: Path, model: VAE, *, beside: bool = False) -> None:
     ``beside`` data, rows may be a picture too.
     """
     if is_melodic(model):
-        _expect(out, (".mid", ".wav", ".png", ".npy"), "melodies")
+        expect_file(out, (".mid", ".wav", ".png", ".npy"), "melodies")
     elif len(model.shape) == 3:
-        _expect(out, (".png", ".npy"), "images")
+        expect_file(out, (".png", ".npy"), "images")
     else:
-        _expect(out, (".npy", ".csv", *[".png"] * (beside and len(model.shape) == 1)), "rows")
+        expect_file(out, (".npy", ".csv", *[".png"] * (beside and len(model.shape) == 1)), "rows")
+
+
+def expect_file(out: Path, known: tuple[str, ...], what: str) -> None:
+    """Raises ConfigurationError: ``out`` is no file of ``what``, whose suffixes are ``known``."""
+    if out.suffix not in known or out.is_dir():
+        raise ConfigurationError(
+            f"expected --out to be a file ending in {' or '.join(known)} for {what}, got "
+            f"{str(out)!r}"
+        )
+    if out.suffix == ".csv":
+        needs("pyarrow", "tables")
 
 
 def write_examples(
@@ -108,16 +119,6 @@ def value_range(images: np.ndarray) -> tuple[float, float]:
     if low < 0 or high > 255:
         return low, high
     return (0.0, 255.0) if high > 1 else (0.0, 1.0)
-
-
-def expect_codes(out: Path) -> None:
-    """Raises ConfigurationError: ``out`` is no file for codes."""
-    _expect(out, (".npy", ".csv"), "codes")
-
-
-def expect_table(out: Path) -> None:
-    """Raises ConfigurationError: ``out`` is no .csv file."""
-    _expect(out, (".csv",), "a table")
 
 
 @contextmanager
@@ -202,13 +203,3 @@ def write_table(out: Path, columns: Mapping[str, Any]) -> None:
     with table_file(out) as write:
         for start in range(0, max(1, len(next(iter(columns.values())))), ROWS):
             write({name: column[start : start + ROWS] for name, column in columns.items()})
-
-
-def _expect(out: Path, known: tuple[str, ...], what: str) -> None:
-    if out.suffix not in known or out.is_dir():
-        raise ConfigurationError(
-            f"expected --out to be a file ending in {' or '.join(known)} for {what}, got "
-            f"{str(out)!r}"
-        )
-    if out.suffix == ".csv":
-        needs("pyarrow", "tables")

@@ -192,12 +192,12 @@ def embed(
         lowerbound embed runs/first --data more.csv --labels city --out codes.csv
     """
     from lowerbound import evaluation
-    from lowerbound.cli.exports import codes_file, expect_codes
+    from lowerbound.cli.exports import codes_file, expect_file
     from lowerbound.data.labels import label_column
     from lowerbound.evaluation.walk import blocks, onwards
     from lowerbound.runs import Run
 
-    expect_codes(out)
+    expect_file(out, (".npy", ".csv"), "codes")
     run = Run.open(folder, device, rereading)
     model, examples = run.model, run.streamed(split, data, labels)
     label = label_column(examples.labels_from)

@@ -64,11 +64,11 @@ def outliers(
         lowerbound outliers runs/people --data new.csv --out scores.csv --rate 0.05
         lowerbound outliers runs/people --data new.csv --out s.csv --labels is_odd
     """
-    from lowerbound.cli.exports import expect_table
+    from lowerbound.cli.exports import expect_file
     from lowerbound.outliers import chosen, detect, explains
     from lowerbound.runs import Run
 
-    expect_table(out)
+    expect_file(out, (".csv",), "a table")
     run = Run.open(folder, device, rereading)
     names = chosen(run.model, score or ())
     examples = run.streamed("test", data, labels)

@@ -85,13 +85,10 @@ def _assigned(settings: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     for key, value in settings.items():
         if isinstance(value, dict):
             yield f"{prefix}{key}={value['part']}"
-            yield from _assigned(_without_part(value), f"{prefix}{key}.")
+            arguments_of = {name: each for name, each in value.items() if name != "part"}
+            yield from _assigned(arguments_of, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}={_shown(value)}"
-
-
-def _without_part(description: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in description.items() if name != "part"}
 
 
 def _shown(value: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -141,66 +141,54 @@ def train(
     from lowerbound.data.formats import is_large, keeps_labels_apart
     from lowerbound.training import Callback, ProgressBar, TensorBoard
 
+    source = runs.DataSource(
+        source=data or "",
+        folder=None if folder is None else str(folder.absolute()),
+        labels=labels,
+        validation=validation,
+        test=test,
+        on_disk=on_disk,
+        header=None if header is None else header == "yes",
+        kinds=column_kinds(kind or []),
+        given=names(given or []),
+        crop=pixels("--crop", crop),
+        resize=pixels("--resize", resize),
+        skip_broken=skip_broken,
+        bars=bars,
+        metre=metre,
+        track=track,
+        transpose=transpose,
+    )
+    settings = recipes.parse(set_ or [])
     if resume:
-        more = recipes.parse(set_ or [])
-        told = [
-            recipe,
-            data,
-            from_,
-            labels,
-            folder,
-            on_disk,
-            header,
-            kind,
-            given,
-            crop,
-            resize,
-            skip_broken,
-            track,
-        ]
-        told += [bars != 2, metre != "4/4", transpose != 5]
-        if any(told) or more.keys() - {"epochs"} or test is not None or validation != 0.1:
+        if recipe or from_ or source != runs.DataSource(source="") or settings.keys() - {"epochs"}:
             raise ConfigurationError(
                 "expected --resume with --out, and perhaps --set epochs=N for more of them, as "
                 "recipe, data and other settings are those that the run began with"
             )
         begun = runs.RunDescription.read(out)
-        description = begun.model_copy(update={"settings": begun.settings | more})
+        description = begun.model_copy(update={"settings": begun.settings | settings})
     elif recipe is None or data is None:
         raise ConfigurationError(
             "expected a recipe and --data, as in: lowerbound train mlp --data mnist --out "
             "runs/first; lowerbound recipes lists the recipes"
         )
     else:
-        recipe, settings = recipe.replace("_", "-"), recipes.parse(set_ or [])  # as in Python
+        recipe = recipe.replace("_", "-")  # as in Python
         try:
             recipes.check(recipe, settings)
         except ConfigurationError as error:
             remedy = "" if "; " in str(error) else f"; see lowerbound recipes {recipe}"
             raise ConfigurationError(f"{error}{remedy}") from None
+        where: dict[str, Any] = {"on_disk": on_disk or is_large(data)}
+        if Path(data).exists():
+            where["source"] = str(Path(data).absolute())
         if labels is not None and keeps_labels_apart(data) and Path(labels).exists():
-            labels = str(Path(labels).absolute())
+            where["labels"] = str(Path(labels).absolute())
         description = runs.RunDescription(
             recipe=recipe,
             settings=settings,
-            source=runs.DataSource(
-                source=str(Path(data).absolute()) if Path(data).exists() else data,
-                folder=None if folder is None else str(folder.absolute()),
-                labels=labels,
-                validation=validation,
-                test=test,
-                on_disk=on_disk or is_large(data),
-                header=None if header is None else header == "yes",
-                kinds=column_kinds(kind or []),
-                given=names(given or []),
-                crop=pixels("--crop", crop),
-                resize=pixels("--resize", resize),
-                skip_broken=skip_broken,
-                bars=bars,
-                metre=metre,
-                track=track,
-                transpose=transpose,
-            ),
+            source=source.model_copy(update=where),
             command=shlex.join(["lowerbound", *sys.argv[1:]]),
             begun_from=None if from_ is None else str(from_.absolute()),
         )
