@@ -57,7 +57,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     Raises:
         StorageError: it cannot be written.
     """
-    try:
+    with _writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with _half(path) as file:
             half = Path(file.name)
@@ -71,6 +71,15 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             except BaseException:
                 half.unlink(missing_ok=True)
                 raise
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Errors of the system become `StorageError`; one that is raised within stays as it is."""
+    try:
+        yield
+    except StorageError:
+        raise
     except OSError as error:
         raise StorageError(
             f"{path}: cannot be written ({error.strerror or error}); make room or choose another "
@@ -132,18 +141,12 @@ def new_folder(path: Path) -> Iterator[Path]:
     path = path.absolute()
     half = path.with_name(f".{path.name}.{secrets.token_hex(8)}{HALF}")
     try:
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise StorageError(f"expected a new or empty folder, got {path}; choose another")
-        half.mkdir(parents=True)
-        yield half
-        os.rename(half, path)
-    except OSError as error:
-        if isinstance(error, StorageError):
-            raise
-        raise StorageError(
-            f"{path}: cannot be written ({error.strerror or error}); make room or choose another "
-            "place, and try again"
-        ) from None
+        with _writing(path):
+            if path.exists() and (not path.is_dir() or any(path.iterdir())):
+                raise StorageError(f"expected a new or empty folder, got {path}; choose another")
+            half.mkdir(parents=True)
+            yield half
+            os.rename(half, path)
     finally:
         shutil.rmtree(half, ignore_errors=True)
 

@@ -15,6 +15,8 @@ from lowerbound.plots.checks import as_array, at_least_one, one_shape, same_leng
 from lowerbound.plots.style import BLUE, FAINT, SHADE, VERMILION, Array, new_figure, styled
 
 BLACK_KEYS = (1, 3, 6, 8, 10)
+ACROSS = 128
+"""Steps of the melodies beside each other; more melodies are shared out over bands."""
 MARGIN, LEAST_SPAN = 2, 14
 """Semitones around the notes, and from the lowest to the highest that is drawn."""
 
@@ -24,7 +26,6 @@ def piano_rolls(
     rows: Mapping[str, Array],
     *,
     bar: int = 16,
-    columns: int | None = None,
     titles: Sequence[str] = (),
 ) -> Figure:
     """The same melodies in several versions, one above the other; time goes right, pitch up.
@@ -33,8 +34,6 @@ def piano_rolls(
         rows: tokens (n, T) by name, first row first, such as ``{"original": x,
             "reconstruction": y}``; see `music.tokens`.
         bar: steps of a bar.
-        columns: most melodies beside each other; more are shared out over bands.  None: as many
-            as have 128 steps together.
         titles: written above each melody.
     """
     if not rows:
@@ -42,8 +41,7 @@ def piano_rolls(
     at_least_one(bar, "steps of a bar")
     versions = {name: as_array(row, "n T", f"{name} melodies") for name, row in rows.items()}
     shape = one_shape(versions, "melodies")
-    columns = max(1, 128 // shape[1]) if columns is None else columns
-    at_least_one(columns, "columns")
+    columns = max(1, ACROSS // shape[1])
     if len(titles):
         same_length(titles, shape[0], "titles", "one per melody")
     found = {name: [notes(melody) for melody in version] for name, version in versions.items()}

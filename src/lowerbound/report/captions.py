@@ -73,29 +73,19 @@ def drawn_columns(s: Outcome, most: int = PANELS) -> str:
     return f"The {most} of {len(s.columns):,} columns that differ most from what is generated,"
 
 
-def by_chance(s: Outcome) -> str:
-    """How far an association may be off.
+def hanging_together(s: Outcome) -> str:
+    """What associations are of.
 
     Ranks of n rows that have nothing to do with each other are correlated by 1/√(n − 1) (s.d.).
     """
-    n = len(s.rows.original)
-    return f"{1 / max(n - 1, 1) ** 0.5:.2f}"
-
-
-def most_apart(s: Outcome, most: int) -> str:
-    """Nothing of few columns, or which of many are shown."""
-    if len(s.columns) <= most:
-        return ""
-    return f"These are columns of the pairs that differ most, of {len(s.columns):,}."
-
-
-def hanging_together(s: Outcome) -> str:
-    """What associations are of."""
+    n, columns = len(s.rows.original), len(s.columns)
+    others = f"These are columns of the pairs that differ most, of {columns:,}."
     return (
         "The association of each pair of columns: of numbers the correlation of their ranks, "
         "of categories Cramér's V, and of one with the other the correlation ratio, which are "
         "never negative. By chance alone they are off by "
-        f"{by_chance(s)} (s.d.) in so many test rows. {most_apart(s, tables.ASSOCIATED)}"
+        f"{1 / max(n - 1, 1) ** 0.5:.2f} (s.d.) in so many test rows. "
+        f"{others if columns > tables.ASSOCIATED else ''}"
     )
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from lowerbound import plots
 from lowerbound.data import Dataset
-from lowerbound.plots.style import number
 from lowerbound.report.outcome import Outcome
 
 SHOWN = 20
@@ -32,9 +30,8 @@ def reconstructions(outcome: Outcome) -> Figure:
 
 def worst(outcome: Outcome) -> Figure:
     """The images of the lowest score."""
-    order = np.argsort(outcome.scores, kind="stable")[:SHOWN]
-    labels = [number(score) for score in outcome.scores[order]]
-    return beside(outcome, outcome.scored.subset(order.tolist()), labels)
+    data, scores, _ = outcome.worst(SHOWN)
+    return beside(outcome, data, scores)
 
 
 def beside(outcome: Outcome, data: Dataset, labels: list[str] | None) -> Figure:

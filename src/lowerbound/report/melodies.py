@@ -12,7 +12,7 @@ from torch import Tensor
 from lowerbound import plots
 from lowerbound.music.sound import wave_bytes
 from lowerbound.music.windows import BAR
-from lowerbound.plots.style import coordinate, number
+from lowerbound.plots.style import coordinate
 from lowerbound.report.outcome import Outcome, some
 from lowerbound.report.tables import Table
 from lowerbound.reproduction import accuracies
@@ -45,11 +45,9 @@ def reconstructions(outcome: Outcome) -> Heard:
 
 def worst(outcome: Outcome) -> Heard:
     """The test melodies of the lowest score, likewise."""
-    order = np.argsort(outcome.scores, kind="stable")[: shown(outcome, 2)]
-    data = outcome.scored.subset(order.tolist())
-    titles = [number(score) for score in outcome.scores[order]]
+    data, scores, _ = outcome.worst(shown(outcome, 2))
     rows = {"original": data.x, "reconstruction": outcome.reconstructed(data)}
-    return _heard(outcome, rows, titles)
+    return _heard(outcome, rows, scores)
 
 
 def samples(outcome: Outcome) -> Heard:

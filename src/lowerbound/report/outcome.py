@@ -21,6 +21,7 @@ from lowerbound.evaluation.walk import judging
 from lowerbound.music import VOCABULARY
 from lowerbound.music.windows import MetreName
 from lowerbound.objectives import ELBO, InfoVAE, Objective
+from lowerbound.plots.style import number
 from lowerbound.priors import StandardNormal
 from lowerbound.report.rows import Rows
 from lowerbound.streams import Stream, generator
@@ -277,6 +278,12 @@ class Outcome:
                 return None
             own, others = (costs.mean(0).numpy() for costs in told(judged))
         return own, others
+
+    def worst(self, most: int) -> tuple[Dataset, list[str], list[int]]:
+        """The scored examples of the lowest scores, these scores, and the examples' numbers."""
+        order = np.argsort(self.scores, kind="stable")[:most].tolist()
+        scores = [number(self.scores[i]) for i in order]
+        return self.scored.subset(order), scores, [self.scored_numbers[i] for i in order]
 
     def reconstructed(self, data: Dataset) -> Tensor:
         """The decoder's mean at the posterior's mean of all the data."""

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from lowerbound.data.tokens import END
-from lowerbound.plots.style import number
 from lowerbound.report.outcome import Outcome, some
 from lowerbound.report.tables import WORST, Table
 
@@ -22,9 +20,7 @@ def reconstructions(outcome: Outcome) -> Table:
 
 def worst(outcome: Outcome) -> Table:
     """The test sequences of the lowest score, likewise."""
-    order = np.argsort(outcome.scores, kind="stable")[:WORST]
-    data = outcome.scored.subset(torch.from_numpy(order.copy()))
-    scores = [number(score) for score in outcome.scores[order]]
+    data, scores, _ = outcome.worst(WORST)
     return _beside(outcome, data.x, outcome.reconstructed(data), scores)
 
 

@@ -159,21 +159,19 @@ def column_table(outcome: Outcome) -> Table:
 
 def worst(outcome: Outcome) -> Table:
     """The test rows of the lowest score, and where they differ most from their reconstruction."""
-    order = np.argsort(outcome.scores, kind="stable")[:WORST]
-    data = outcome.scored.subset(torch.from_numpy(order.copy()))
+    data, scores, numbers = outcome.worst(WORST)
     original, rebuilt = data.x.double().numpy(), outcome.reconstructed(data).double().numpy()
     _, spread = moments(outcome.data.x.double().numpy())
     with np.errstate(divide="ignore", invalid="ignore"):
         off = np.nan_to_num(np.abs(original - rebuilt) / spread, nan=0.0, posinf=0.0)
     fields, listed = fields_of(outcome.data.schema), []
-    for row, score in enumerate(outcome.scores[order]):
+    for row, (place, score) in enumerate(zip(numbers, scores, strict=True)):
         far = np.argsort(-off[row], kind="stable")[:3]
         changes = []
         for i in far:
             pair = (_cell(each[row, i], spread[i], fields[i]) for each in (original, rebuilt))
             changes.append(f"{outcome.columns[i]} {' → '.join(pair)}")
-        place = outcome.scored_numbers[order[row]]
-        listed.append((f"{place:,}", number(score), ", ".join(changes)))
+        listed.append((f"{place:,}", score, ", ".join(changes)))
     return Table(("test row", outcome.score, "furthest from its reconstruction"), listed)
 
 
