@@ -27,7 +27,6 @@ from lowerbound.diagnosis.thresholds import (
 from lowerbound.diagnosis.trained import WEIGHTED, TrainedModel, once, subset
 from lowerbound.distributions import Joint, element_log_probs
 from lowerbound.evaluation import Estimate, estimate
-from lowerbound.evaluation.walk import columns
 from lowerbound.likelihoods import Heterogeneous, Likelihood
 
 NAMED = 5
@@ -159,7 +158,7 @@ def _zeros(trained: TrainedModel) -> Tensor:
         p = trained.model.likelihood(trained.model.posterior(x, context).sample(), context)
         return {"zero": element_log_probs(p, torch.zeros_like(x)).exp().double()}
 
-    return columns(trained.model, trained.test, of, trained.device, trained.seed)["zero"]
+    return trained.columns(trained.test, of)["zero"]
 
 
 def inflated(trained: TrainedModel) -> list[int]:
@@ -207,7 +206,7 @@ def heavy_tails(trained: TrainedModel) -> Measured:
                 errors[:, group] = (x[:, group] - each.mean) / each.stddev
         return {"errors": errors}
 
-    errors = columns(trained.model, data, of, trained.device, trained.seed)["errors"].double()
+    errors = trained.columns(data, of)["errors"].double()
     gains = {}
     for i in normal:
         seen = errors[~errors[:, i].isnan(), i]
@@ -263,7 +262,7 @@ def told(trained: TrainedModel) -> tuple[Tensor, Tensor]:
         given = {} if context is None else {"context": context}
         return {"z": z, "own": -element_log_probs(trained.model.likelihood(z, context), x), **given}
 
-    found = columns(trained.model, data, own, trained.device, trained.seed)
+    found = trained.columns(data, own)
     done = 0
 
     def others(x: Tensor, context: Tensor | None) -> dict[str, Tensor]:
@@ -277,7 +276,7 @@ def told(trained: TrainedModel) -> tuple[Tensor, Tensor]:
         return {"others": math.log(len(moves)) - log_p.logsumexp(0)}
 
     moves = 1 + torch.randperm(len(data) - 1)[:OTHERS]
-    of_others = columns(trained.model, data, others, trained.device, trained.seed, len(moves))
+    of_others = trained.columns(data, others, len(moves))
     return found["own"].double(), of_others["others"]
 
 

@@ -20,7 +20,7 @@ from lowerbound.diagnosis.finding import Measured, NotChecked
 from lowerbound.diagnosis.thresholds import FAR_OUT, SURE, UNLIKE, VANISHED, surely_above
 from lowerbound.diagnosis.trained import EXAMPLES, TrainedModel, halves, once
 from lowerbound.evaluation import estimate
-from lowerbound.evaluation.walk import columns, listed
+from lowerbound.evaluation.walk import listed
 from lowerbound.streams import Stream, seed_noise
 
 COMPARED = 1000
@@ -246,9 +246,7 @@ def _told(trained: TrainedModel, data: Dataset, classes: Tensor, place: Tensor) 
             return {"elbo": trained.model.draws(x, DRAWS, context).log_w.mean(0)}
 
         seed_noise(trained.device, trained.seed, Stream.LABELS)
-        found = columns(
-            trained.model, _with(data, context), of, trained.device, trained.seed, DRAWS
-        )
+        found = trained.columns(_with(data, context), of, DRAWS)
         return found["elbo"].double()
 
     others = classes[(place + moved) % len(classes)]

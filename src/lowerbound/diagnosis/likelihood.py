@@ -13,7 +13,6 @@ from lowerbound.diagnosis.finding import Measured, NotChecked, say
 from lowerbound.diagnosis.thresholds import BETTER, NOISE_OFF, SURE, WORSE, surely_above
 from lowerbound.diagnosis.trained import TrainedModel, error_ratios, has_mean, once
 from lowerbound.evaluation import Estimate, estimate
-from lowerbound.evaluation.walk import columns
 
 
 def likelihood_fit(trained: TrainedModel) -> Measured:
@@ -104,7 +103,7 @@ def decoder_noise(trained: TrainedModel) -> Measured:
         return {name: column.flatten(1).mean(1) for name, column in found.items()}
 
     data = trained.test if trained.train is None else trained.train
-    found = columns(trained.model, data, of, trained.device, trained.seed)
+    found = trained.columns(data, of)
     squared = estimate(found["errors"])
     ratio, size = math.sqrt(squared.value), math.prod(trained.model.shape)
     sigma = math.sqrt(found["variance"].double().mean().item())

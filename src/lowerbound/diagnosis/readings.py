@@ -168,7 +168,7 @@ def derivatives(
 
     seed_noise(trained.device, trained.seed, Stream.BALANCE)
     data = subset(trained.train, trained.seed, most)
-    found = columns(trained.model, data, of, trained.device, trained.seed)
+    found = trained.columns(data, of)
     spread = found["mean"].double().square().mean(0).sqrt().clamp(min=1e-9)
     unit = torch.stack((spread, torch.ones_like(spread), torch.ones_like(spread)))
     return Derivatives(found["likelihood"].double() / unit, found["divergence"].double() / unit)

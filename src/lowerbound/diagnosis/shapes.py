@@ -11,7 +11,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from lowerbound.diagnosis.finding import Measured
 from lowerbound.diagnosis.trained import TrainedModel
 from lowerbound.errors import ShapeError, brief
-from lowerbound.evaluation.walk import columns, finite, prepared_batches
+from lowerbound.evaluation.walk import finite, prepared_batches
 
 
 def runs(trained: TrainedModel) -> Measured:
@@ -53,7 +53,7 @@ def _not_finite(trained: TrainedModel) -> Measured | None:
     for which, data in (("held-out", trained.test), ("training", trained.train)):
         if data is None:
             continue
-        found = columns(trained.model, data, of, trained.device, trained.seed)
+        found = trained.columns(data, of)
         lost, total = int((~finite(found)).sum()), len(data)
         if lost:
             weights = trained.model.state_dict().items()

@@ -25,6 +25,7 @@ from lowerbound.training import Record
 from lowerbound.vae import VAE
 
 T = TypeVar("T")
+Measure = Callable[[Tensor, Tensor | None], dict[str, Tensor]]
 
 EXAMPLES = 2000
 """Examples of each split that most checks look at, drawn at random: standard errors are then at
@@ -155,12 +156,16 @@ class TrainedModel:
                 found["kl"] = q.log_prob(found["draws"]) - p.log_prob(found["draws"])
             return found
 
-        return Codes(**columns(self.model, data, of, self.device, self.seed))
+        return Codes(**self.columns(data, of))
 
     @cached_property
     def held_out_log_weights(self) -> Tensor:
         """log w of held-out data, (SAMPLES, n)."""
         return self.log_weights(subset(self.held_out, self.seed, WEIGHTED), SAMPLES)
+
+    def columns(self, data: Dataset, measure: Measure, copies: int = 1) -> dict[str, Tensor]:
+        """What ``measure`` finds of prepared x and context, as `evaluation.walk.columns` has it."""
+        return columns(self.model, data, measure, self.device, self.seed, copies)
 
     def log_weights(self, data: Dataset, samples: int) -> Tensor:
         """log w = log p(x|z) + log p(z) − log q(z|x), z ~ q(z|x), of all the data: (samples, n)."""
@@ -168,7 +173,7 @@ class TrainedModel:
         def of(x: Tensor, context: Tensor | None) -> dict[str, Tensor]:
             return {"log_w": self.model.draws(x, samples, context).log_w.T}
 
-        return columns(self.model, data, of, self.device, self.seed, samples)["log_w"].T.double()
+        return self.columns(data, of, samples)["log_w"].T.double()
 
 
 def variance_of(q: Distribution) -> Tensor:

@@ -266,6 +266,24 @@ tokens = Recipe(
     "to .2 only, so that the code is not left empty; objective.beta=1 maximises the bound itself.  "
     "likelihood.segments=8 with likelihood.network=Conductor makes it a hierarchical one.",
 )
+melodies = Recipe(
+    "A small MusicVAE that trains on a processor: a dense encoder, an LSTM in each beat.",
+    MUSIC,
+    {
+        "latent_dim": 96,
+        "network": {"part": "EmbeddedMLP"},
+        "likelihood": {
+            "part": "Autoregressive",
+            "features": 96,
+            "segments": 8,
+            "hidden": 128,
+            "embedding": 48,
+            "network": network(1024),
+        },
+        "objective": {"part": "ELBO", "beta": 0.1},
+    },
+    {"batch_size": 256, "learning_rate": 2e-3, **RECURRENT},
+)
 musicvae_2bar = Recipe(
     "MusicVAE of melodies of 2 bars, 32 sixteenths.",
     MUSIC,
@@ -285,24 +303,6 @@ musicvae_2bar = Recipe(
     {"batch_size": 512, **RECURRENT},
     notes="The small model of the authors' code, where β is .2 (1 − .99999^i) at step i, of 50,000 "
     "in a pass over 28 million melodies: here e^(−1/60) takes its place for each epoch.",
-)
-melodies = Recipe(
-    "A small MusicVAE that trains on a processor: a dense encoder, an LSTM in each beat.",
-    MUSIC,
-    {
-        "latent_dim": 96,
-        "network": {"part": "EmbeddedMLP"},
-        "likelihood": {
-            "part": "Autoregressive",
-            "features": 96,
-            "segments": 8,
-            "hidden": 128,
-            "embedding": 48,
-            "network": network(1024),
-        },
-        "objective": {"part": "ELBO", "beta": 0.1},
-    },
-    {"batch_size": 256, "learning_rate": 2e-3, **RECURRENT},
 )
 musicvae_16bar = Recipe(
     "MusicVAE of melodies of 16 bars, 256 sixteenths: a conductor over the bars.",
@@ -331,27 +331,8 @@ musicvae_16bar = Recipe(
     notes="256 bits of the KL are free.  likelihood.segments=1 with likelihood.network=MLP makes "
     "the flat one beside it.",
 )
-RECIPES: dict[str, Recipe] = {
-    "mlp": mlp,
-    "table": table,
-    "convolutional": convolutional,
-    "linear": linear,
-    "iwae": iwae,
-    "tcvae": tcvae,
-    "autoencoder": autoencoder,
-    "wae": wae,
-    "iwae-2": iwae_2,
-    "vampprior": vampprior,
-    "hierarchical-vampprior": hierarchical_vampprior,
-    "mixture": mixture,
-    "iaf": iaf,
-    "flow-prior": flow_prior,
-    "full-covariance": full_covariance,
-    "bayesian": bayesian,
-    "tokens": tokens,
-    "melodies": melodies,
-    "musicvae-2bar": musicvae_2bar,
-    "musicvae-16bar": musicvae_16bar,
+RECIPES = {
+    name.replace("_", "-"): recipe for name, recipe in vars().items() if isinstance(recipe, Recipe)
 }
 
 
