@@ -21,7 +21,7 @@ from lowerbound import streams
 SOURCE = Path(lb.__file__).parent
 # From the bottom up: a module may import from lines above its own, and from its own package.
 LAYERS = [
-    ["errors", "environment", "docstrings", "hints", "lazy", "notebooks"],
+    ["errors", "environment", "docstrings", "hints", "lazy", "logs", "notebooks"],
     ["lowerbound", "extras"],
     [
         "allocations",

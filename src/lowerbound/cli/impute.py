@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,14 +11,13 @@ import typer
 from lowerbound.cli.options import Device, Folder, Json, Labels, Quiet, Seed
 from lowerbound.cli.output import note, progress, rereading, show
 from lowerbound.errors import ConfigurationError
+from lowerbound.logs import log
 
 if TYPE_CHECKING:
     from lowerbound.data.schema import Schema
 
 MOSTLY, ENOUGH = 0.5, 20
 """The share of empty cells, of so many rows at least, from which words are doubted."""
-
-log = logging.getLogger("lowerbound")
 
 
 def impute(

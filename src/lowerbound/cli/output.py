@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 
 import typer
 
+from lowerbound.logs import log
+
 T = TypeVar("T")
-log = logging.getLogger("lowerbound")
 PLAIN = "lowerbound.plain"
 LETTERS = {"−": "-", "–": "-", "…": "...", "→": "->", "≥": ">=", "≤": "<=", "‖": "||", "∞": "inf"}
 LETTERS |= {"×": "x", "±": "+-", "·": "*", "²": "^2", "σ": "sigma", "β": "beta", "≈": "~"}

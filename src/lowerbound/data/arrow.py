@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,8 +17,7 @@ from lowerbound.data.header import MISSING
 from lowerbound.data.schema import FEW_ROWS
 from lowerbound.errors import DataError
 from lowerbound.extras import pa, pc
-
-log = logging.getLogger("lowerbound")
+from lowerbound.logs import log
 
 FIRST_ROWS = 200
 LISTED = 5

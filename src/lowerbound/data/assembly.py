@@ -54,9 +54,13 @@ def assemble(
     """
     how: dict[str, Any] = {"missing": missing, "named": named}
     if given:
-        beside = {part: _beside(raw, given) for part, raw in parts.items()}
+        bare: Any = {"labels": None, "labels_from": None, "groups": None}
+        beside = {part: replace(raw.only(given), **bare) for part, raw in parts.items()}
         covariates = assemble(beside, source, f"{name}, given", **how)
-        others = {part: _without(raw, given) for part, raw in parts.items()}
+        others = {
+            part: raw.only([column for column in raw.columns or () if column not in given])
+            for part, raw in parts.items()
+        }
         found = assemble(others, source, name, **how)
         return {part: replace(data, given=covariates[part]) for part, data in found.items()}
     parts = _encoded(parts, source)
@@ -86,14 +90,6 @@ def assemble(
         for part, data in found.items():
             check_resolution(data, parts[part].where)
     return found
-
-
-def _beside(raw: Raw, given: Sequence[str]) -> Raw:
-    return replace(raw.only(given), labels=None, labels_from=None, groups=None)
-
-
-def _without(raw: Raw, given: Sequence[str]) -> Raw:
-    return raw.only([name for name in raw.columns or () if name not in given])
 
 
 def _encoded(parts: Parts, source: str) -> Parts:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +12,10 @@ from torch import Tensor
 
 from lowerbound.data.dataset import Data, Dataset
 from lowerbound.errors import DataError, closest, near
+from lowerbound.logs import log
 
 D = TypeVar("D", bound=Data)
 
-log = logging.getLogger("lowerbound")
 
 SHOWN = 5
 

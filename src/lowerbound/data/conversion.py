@@ -300,20 +300,19 @@ def check_finite(
     where: str,
     columns: Sequence[str] | None = None,
     row_name: Callable[[int], str] | None = None,
-    observed: np.ndarray | None = None,
 ) -> None:
     """Refuse NaN and infinities, naming the first one's place, its row by ``row_name``."""
     finite = values.isfinite().cpu().numpy() if isinstance(values, Tensor) else np.isfinite(values)
     if finite.all():
         return
     index = _first(~finite)
-    value = str(float(values[index])) if observed is None or observed[index] else "no value"
     if row_name and columns:
         wanted, found = "a finite number", f"{row_name(index[0])}, column {columns[index[1]]!r}"
     else:
         wanted, found = "finite numbers", place(index, columns)
     raise DataError(
-        f"{where}: expected {wanted}, got {value} in {found}; remove that row or fill the value in"
+        f"{where}: expected {wanted}, got {float(values[index])} in {found}; remove that row or "
+        "fill the value in"
     )
 
 

@@ -29,8 +29,7 @@ from lowerbound.data.reading import Reading
 from lowerbound.data.tables import BYTES, choose, gather, refuse_commas
 from lowerbound.errors import DataError, brief, shown
 from lowerbound.extras import needs, pa
-
-log = logging.getLogger("lowerbound")
+from lowerbound.logs import log
 
 LONGEST_LINE = 2**25
 MOST_COLUMNS = 2**20

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from numbers import Integral
 from typing import Any
 
@@ -15,8 +14,7 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.data.splits import Splits
 from lowerbound.data.stored import Blocks, Progress, Stored, survey
 from lowerbound.errors import ConfigurationError, DataError
-
-log = logging.getLogger("lowerbound")
+from lowerbound.logs import log
 
 TEST_FRACTION = 0.1
 HELD_OUT_AT_MOST = 10_000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import subprocess
 import sys
 from dataclasses import replace
@@ -18,9 +17,10 @@ from lowerbound.data.reading import Reading
 from lowerbound.data.sparse import dense
 from lowerbound.data.tables import LABELS, choose
 from lowerbound.errors import ConfigurationError, DataError, LowerboundError, brief, near
-from lowerbound.extras import needs, pa
+from lowerbound.extras import Deferred, pa
+from lowerbound.logs import log
 
-log = logging.getLogger("lowerbound")
+h5py = Deferred("h5py", "cells")
 
 SPARSE = {"csr_matrix": "csr", "csc_matrix": "csc"}
 WRITTEN = "write it again with anndata 0.8 or later"
@@ -49,7 +49,6 @@ def read_h5ad(path: Path, reading: Reading) -> Parts:
         ConfigurationError: ``reading`` names no such column.
         DataError: another layout, a damaged file, or one that does not fit in memory.
     """
-    h5py = needs("h5py", "cells")
     _refuse_endless(path)
     try:
         with h5py.File(path, "r") as file:
@@ -206,7 +205,6 @@ def _column(obs: Any, name: str, where: str, rows: int) -> Any:
 
 def _array(node: Any, where: str) -> np.ndarray:
     """The values of a dataset, once their size is known to fit."""
-    h5py = needs("h5py", "cells")
     if not isinstance(node, h5py.Dataset) or node.is_virtual or node.external:
         raise _damaged(where, "an array")
     is_text = h5py.check_string_dtype(node.dtype) is not None
@@ -220,7 +218,6 @@ def _array(node: Any, where: str) -> np.ndarray:
 
 def _in(group: Any, name: str, where: str) -> Any:
     """A member of a group that is in the file itself."""
-    h5py = needs("h5py", "cells")
     link = None if "/" in name else group.get(name, getlink=True)
     if not isinstance(link, h5py.HardLink):
         found = "none" if link is None else "a link to elsewhere"

@@ -9,7 +9,6 @@ one sub-folder per class; ``train`` and ``test`` folders, each laid out so, are 
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import warnings
@@ -24,12 +23,13 @@ from lowerbound.data.columns import quoted
 from lowerbound.data.conversion import Parts, Raw, check_array, part_folders
 from lowerbound.data.reading import Reading
 from lowerbound.errors import DataError, brief
-from lowerbound.extras import needs
+from lowerbound.extras import Deferred
+from lowerbound.logs import log
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-log = logging.getLogger("lowerbound")
+images, image_ops = (Deferred(f"PIL.{name}", "images") for name in ("Image", "ImageOps"))
 
 SUFFIXES = frozenset(
     (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
@@ -130,9 +130,8 @@ def _decode(paths: list[Path], folder: Path, reading: Reading) -> tuple[np.ndarr
     for i, path in enumerate(paths):
         try:
             with _opened(path) as image:
-                shortened += any(
-                    ";16" in str(tile[3]) for tile in getattr(image, "tile", ())
-                ) and _is_colour(image)
+                deep = any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
+                shortened += deep and image.mode in ("RGB", "RGBA", "RGBX")
                 pixels = _pixels(path, image, reading)
         except Damaged:
             if not reading.skip_broken:
@@ -180,8 +179,6 @@ def _pixels(path: Path, image: Image, reading: Reading) -> np.ndarray:
 
     It is uint8, or float32 in [0, 1] where it has 16 bits.
     """
-    upright = needs("PIL.ImageOps", "images").exif_transpose
-
     # Of 16 bits in a PGM, Pillow makes whole numbers up to the same DEEPEST.
     deep = image.mode in DEEP_MODES or (image.format, image.mode) == ("PPM", "I")
     if not deep and image.mode not in GREY_MODES + COLOUR_MODES:
@@ -190,11 +187,11 @@ def _pixels(path: Path, image: Image, reading: Reading) -> np.ndarray:
             f"{image.mode}; convert the images, or save their values in an .npy file"
         )
     grey = _is_grey(image)
-    whole = (
-        _as_float(upright(image))
-        if deep
-        else _on_white(upright(image)).convert("L" if grey else "RGB")
-    )
+    if deep:  # which as floats can be resized without loss
+        levels = np.asarray(image_ops.exif_transpose(image)).astype(np.float32)
+        whole = images.fromarray(levels)
+    else:
+        whole = _on_white(image_ops.exif_transpose(image)).convert("L" if grey else "RGB")
     pixels = np.asarray(_to_size(path, whole, reading))
     if deep:
         pixels = pixels / np.float32(DEEPEST)
@@ -203,8 +200,6 @@ def _pixels(path: Path, image: Image, reading: Reading) -> np.ndarray:
 
 def _to_size(path: Path, image: Image, reading: Reading) -> Image:
     """The middle of the image, and that resized, as far as asked for."""
-    images, fit = needs("PIL.Image", "images"), needs("PIL.ImageOps", "images").fit
-
     if isinstance(reading.crop, tuple):
         (width, height), (wide, high) = reading.crop, image.size
         if width > wide or height > high:
@@ -215,18 +210,8 @@ def _to_size(path: Path, image: Image, reading: Reading) -> Image:
         left, top = (wide - width) // 2, (high - height) // 2
         image = image.crop((left, top, left + width, top + height))
     if isinstance(reading.resize, tuple):
-        image = fit(image, reading.resize, images.Resampling.BILINEAR)
+        image = image_ops.fit(image, reading.resize, images.Resampling.BILINEAR)
     return image
-
-
-def _as_float(image: Image) -> Image:
-    """An image of 16 bits as one that can be resized without loss."""
-    return needs("PIL.Image", "images").fromarray(np.asarray(image).astype(np.float32))
-
-
-def _is_colour(image: Image) -> bool:
-    """Whether it has channels of red, green and blue."""
-    return image.mode in ("RGB", "RGBA", "RGBX")
 
 
 def _is_grey(image: Image) -> bool:
@@ -237,8 +222,6 @@ def _is_grey(image: Image) -> bool:
 
 
 def _on_white(image: Image) -> Image:
-    images = needs("PIL.Image", "images")
-
     if not image.has_transparency_data:
         return image
     white = images.new("RGBA", image.size, "white")
@@ -249,17 +232,16 @@ def _on_white(image: Image) -> Image:
 @contextmanager
 def _opened(path: Path) -> Iterator[Image]:
     """The image in a file; what Pillow refuses, and its guard against huge images, as DataError."""
-    images = needs("PIL.Image", "images")
-
+    bombs = images.DecompressionBombWarning, images.DecompressionBombError
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            warnings.simplefilter("error", images.DecompressionBombWarning)
+            warnings.simplefilter("error", bombs[0])
             with images.open(path) as image:
                 yield image
     except (DataError, MemoryError, PermissionError):
         raise
-    except (images.DecompressionBombError, images.DecompressionBombWarning) as error:
+    except bombs as error:
         raise DataError(
             f"{path}: expected at most {images.MAX_IMAGE_PIXELS:,} pixels, got more "
             f"({brief(error)}); make it smaller"

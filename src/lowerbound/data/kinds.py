@@ -28,8 +28,7 @@ from lowerbound.data.schema import (
 )
 from lowerbound.data.spikes import spike_of, told_spike
 from lowerbound.errors import DataError
-
-log = logging.getLogger("lowerbound")
+from lowerbound.logs import log
 
 WIDE = 50
 """Columns of counts above which a table is one of counts, whatever is in a few of them."""

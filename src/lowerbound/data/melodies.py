@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import io
-import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,14 +21,13 @@ from lowerbound.data.reading import Reading
 from lowerbound.errors import DataError, StorageError
 from lowerbound.extras import needs
 from lowerbound.files import read_regular, write_atomic
+from lowerbound.logs import log
 from lowerbound.music.kinship import families
 from lowerbound.music.melody import Melody
 from lowerbound.music.reading import Melodies, files_in, read_files
 from lowerbound.music.score import Metre
 from lowerbound.music.tokens import VOCABULARY, transpose
 from lowerbound.music.windows import metres_of, windows
-
-log = logging.getLogger("lowerbound")
 
 OPTIONS = ("bars", "metre", "track", "transpose")
 COLLECTIONS = ("airdsAirs", "essenFolksong", "miscFolk", "oneills1850", "ryansMammoth")

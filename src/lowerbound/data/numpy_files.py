@@ -14,7 +14,6 @@ The arrays of an ``.npz`` are found by their names, in upper or lower case:
 
 from __future__ import annotations
 
-import logging
 import math
 import operator
 import zipfile
@@ -32,8 +31,7 @@ from lowerbound.data.schema import Schema
 from lowerbound.data.sparse import MEMBERS, dense
 from lowerbound.data.tokens import names_of
 from lowerbound.errors import ConfigurationError, DataError, brief, near
-
-log = logging.getLogger("lowerbound")
+from lowerbound.logs import log
 
 BLOCK_BYTES = 2**18
 MOST_NAMES = 2**24  # bytes of a vocabulary

@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import io
-import logging
 import os
 import re
 import shutil
@@ -40,8 +39,7 @@ from lowerbound.data.known import EMBEDDED, FETCHED, File, KnownSet, cache_folde
 from lowerbound.errors import DataError, DataUnavailable, brief, near
 from lowerbound.extras import PACKAGES
 from lowerbound.files import write_atomic
-
-log = logging.getLogger("lowerbound")
+from lowerbound.logs import log
 
 DEBIAN = Path("/etc/debian_version")
 CONNECT_SECONDS = 5.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,8 +20,7 @@ from lowerbound.data.conversion import Raw
 from lowerbound.data.reading import Reading
 from lowerbound.errors import ConfigurationError, DataError, brief, near
 from lowerbound.extras import needs, pa
-
-log = logging.getLogger("lowerbound")
+from lowerbound.logs import log
 
 LABELS = ("label", "class")
 UNNAMED = re.compile(r"|unnamed: \d+|__index_level_\d+__", re.IGNORECASE)

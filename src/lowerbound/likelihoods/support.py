@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Iterator
 from functools import reduce
@@ -15,6 +14,7 @@ from torch import Tensor
 from lowerbound.data import Data, Dataset
 from lowerbound.data.schema import ALLOWED, Values, fields_of
 from lowerbound.errors import ConfigurationError, DataError
+from lowerbound.logs import log
 from lowerbound.transforms import (
     Binary,
     Counts,
@@ -33,8 +33,6 @@ FAR = 10.0  # deviations
 ROWS = 2**14
 LOST = 0.01
 """The share of a deviation that may be lost in a model's floating type."""
-
-log = logging.getLogger("lowerbound")
 
 
 def check_support(likelihood: Any, transform: Any, data: Data) -> None:

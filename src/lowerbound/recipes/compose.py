@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -17,6 +16,7 @@ from lowerbound.data import Data, as_dataset
 from lowerbound.data.tokens import END, as_tokens
 from lowerbound.errors import ConfigurationError
 from lowerbound.likelihoods import Autoregressive
+from lowerbound.logs import log
 from lowerbound.networks import MLP
 from lowerbound.parts import REGISTRY, Size, awaiting, complete, parameters_of, registered
 from lowerbound.recipes.observation import Part, itself, observe, sample
@@ -25,8 +25,6 @@ from lowerbound.recipes.size import within_memory
 from lowerbound.vae import VAE
 
 DENSE = partial(MLP, hidden=(512,))
-
-log = logging.getLogger("lowerbound")
 
 
 def compose(

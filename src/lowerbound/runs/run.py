@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -27,6 +26,7 @@ from lowerbound.errors import ConfigurationError, DataError, StorageError
 from lowerbound.evaluation import Evaluation
 from lowerbound.files import SEAL, read_json, write_sealed
 from lowerbound.likelihoods import Heterogeneous
+from lowerbound.logs import log
 from lowerbound.music.windows import MetreName
 from lowerbound.objectives import Objective
 from lowerbound.parts import build
@@ -34,8 +34,6 @@ from lowerbound.runs.description import RUN_FILE, Reading, RunDescription
 from lowerbound.training import CHECKPOINT_FILE, METRICS_FILE, Record, read_history
 from lowerbound.training.checkpoint import state_of
 from lowerbound.vae import VAE
-
-log = logging.getLogger("lowerbound")
 
 EVALUATION_FILE = "evaluation.json"
 SplitName = Literal["train", "validation", "test"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,13 +25,12 @@ from lowerbound.data.records import from_records, to_records
 from lowerbound.errors import ConfigurationError, LowerboundError, ShapeError, shown
 from lowerbound.evaluation.bounds import measures
 from lowerbound.evaluation.walk import Progress, batch_size, expect_finite
+from lowerbound.logs import log
 from lowerbound.outliers import Measures, default
 from lowerbound.outliers.detection import Calibration
 from lowerbound.outliers.scores import score
 from lowerbound.runs import Run
 from lowerbound.runs.given import drawn_rows, given_fields
-
-log = logging.getLogger("lowerbound")
 
 RowCall = Literal["embed", "reconstruct", "decode"]
 SAMPLES = 100

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -33,8 +32,6 @@ from lowerbound.service.http.bodies import (
     whole,
 )
 from lowerbound.service.http.limits import Limits
-
-log = logging.getLogger("lowerbound")
 
 T = TypeVar("T")
 Rows = tuple[Any, Any]
@@ -224,16 +221,11 @@ def _add_calls(app: FastAPI, service: Service) -> None:
     labels = document.labels(told, most, conditional=conditional)
     own = document.own_context(told) if conditional else {}
     cells = f"; {document.CELLS}" if told["columns"] else ""
-    by_query = [
-        {
-            "name": "label",
-            "in": "query",
-            "description": "with .npy: the class of all rows, or of each",
-            "schema": labels["labels"],
-        }
-        for key in labels
-        if key == "labels"
-    ]
+    by_query: dict[str, Any] = {}
+    if "labels" in labels:
+        told_by_query = "with .npy: the class of all rows, or of each"
+        parameter = {"name": "label", "in": "query", "schema": labels["labels"]}
+        by_query["parameters"] = [parameter | {"description": told_by_query}]
 
     def add(call: str, handler: Any, body: dict[str, Any], answer: dict[str, Any]) -> None:
         app.add_api_route(
@@ -259,14 +251,7 @@ def _add_calls(app: FastAPI, service: Service) -> None:
         if key == "x" and told["columns"] and own:  # only records have their own
             records = document.record(told, takes_missing=missing, context=own)
             made.append(document.whole({"x": document.listed(records, most)}, ["x"]))
-        by = {"parameters": by_query} if by_query else {}
-        return document.body(*made, npy=service.beside == "labels") | by
-
-    async def score(request: Request) -> Response:
-        return await service.score(request)
-
-    async def sample(request: Request) -> Response:
-        return await service.sample(request)
+        return document.body(*made, npy=service.beside == "labels") | by_query
 
     many = {"type": "array"}
     rows = [document.record(told, takes_missing=missing)] if told["columns"] else []
@@ -274,23 +259,20 @@ def _add_calls(app: FastAPI, service: Service) -> None:
     add_rows("embed", of_x, {"z": many})
     add_rows("reconstruct", of_x, {"x": many})
     add_rows("decode", body("z", code), {"x": many})
-    add("score", score, of_x, {"reconstruction": many, "score": many})
+    add("score", service.score, of_x, {"reconstruction": many, "score": many})
     properties = {
         "n": {"type": "integer", "minimum": 1, "maximum": most},
         "seed": {"type": "integer", "minimum": 0, "maximum": 2**63 - 1, "default": 0},
         "mean": {"type": "boolean", "default": False, "description": "the decoder's mean at z"},
     }
     whole_body = document.whole(properties | labels, ["n"])
-    add("sample", sample, document.body(whole_body, npy=False), {"x": many})
-
-    async def metadata() -> Response:
-        return await service.metadata()
+    add("sample", service.sample, document.body(whole_body, npy=False), {"x": many})
 
     async def health() -> Response:
         return answered({"status": "ok"}, JSON)
 
     for call, handler, answer in (
-        ("metadata", metadata, {"title": {"type": "string"}, "shape": many}),
+        ("metadata", service.metadata, {"title": {"type": "string"}, "shape": many}),
         ("health", health, {"status": {"const": "ok"}}),
     ):
         told_of = document.responses(answer, npy=False)

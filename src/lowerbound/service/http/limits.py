@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from dataclasses import dataclass
 from threading import BoundedSemaphore
 from typing import Any
 
 from lowerbound.errors import brief
+from lowerbound.logs import log
 from lowerbound.service.http.bodies import Refused, error
-
-log = logging.getLogger("lowerbound")
 
 RETRY = {"Retry-After": "1"}
 
