@@ -15,6 +15,7 @@ from torch.distributions import Distribution
 
 from lowerbound.data import Dataset
 from lowerbound.distributions import has_density
+from lowerbound.distributions.base import variance_of
 from lowerbound.divergences import kl_terms
 from lowerbound.evaluation import Estimate, estimate
 from lowerbound.evaluation.walk import IMAGES_PER_BATCH, columns, prepared_batches
@@ -147,7 +148,11 @@ class TrainedModel:
 
         def of(x: Tensor, context: Tensor | None) -> dict[str, Tensor]:
             q, p = self.model.posterior(x, context), self.model.prior(context)
-            moments = {"mean": q.mean, "variance": variance_of(q), "draws": q.sample()}
+            moments = {
+                "mean": q.mean,
+                "variance": variance_of(q, MOMENT_DRAWS),
+                "draws": q.sample(),
+            }
             every = {**moments, "kl_terms": kl_terms(q, p), "context": context}
             found = {k: v.expand(len(x), -1) for k, v in every.items() if v is not None}
             if "kl_terms" in found:
@@ -174,14 +179,6 @@ class TrainedModel:
             return {"log_w": self.model.draws(x, samples, context).log_w.T}
 
         return self.columns(data, of, samples)["log_w"].T.double()
-
-
-def variance_of(q: Distribution) -> Tensor:
-    """Var z, z ~ q(z|x), from draws where there is no formula."""
-    try:
-        return q.variance
-    except NotImplementedError:
-        return q.sample((MOMENT_DRAWS,)).var(0)
 
 
 def once(measure: Callable[[TrainedModel], T]) -> Callable[[TrainedModel], T]:

@@ -46,6 +46,14 @@ def has_density(p: Distribution) -> bool:
     return getattr(p, "has_density", True)
 
 
+def variance_of(q: Distribution, draws: int) -> Tensor:
+    """Var z, z ~ q, of each dimension; by so many draws where there is no formula."""
+    try:
+        return q.variance
+    except NotImplementedError:
+        return q.sample((draws,)).var(0)
+
+
 def draw(prior: Distribution, n: int) -> Tensor:
     """n draws z ~ ``prior``, (n, …): one of each in a batch of n distributions, else all of one."""
     return prior.sample() if prior.batch_shape else prior.sample((n,))

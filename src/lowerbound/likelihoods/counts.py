@@ -62,7 +62,7 @@ class NegativeBinomial(Likelihood):
 
 
 @part
-class ZeroInflatedNegativeBinomial(Likelihood):
+class ZeroInflatedNegativeBinomial(NegativeBinomial):
     """p(x|z) = ∏ᵢ πᵢ [xᵢ = 0] + (1 − πᵢ) NB(xᵢ; μᵢ, rᵢ).
 
     π is the probability that a count was lost; r is as in `NegativeBinomial`.
@@ -74,12 +74,7 @@ class ZeroInflatedNegativeBinomial(Likelihood):
     Source: as of `NegativeBinomial`.
     """
 
-    support: ClassVar[Support] = "counts"
     numbers = 2
-
-    def __init__(self, network: nn.Module, shape: Shape) -> None:
-        super().__init__(network, shape)
-        self.log_dispersion = nn.Parameter(torch.zeros(shape))
 
     def constant(self, x: Tensor) -> Tensor:
         lost = shrunk_mean(torch.where(x.isnan(), x, (x == 0).to(x)), towards=1.0) / 2

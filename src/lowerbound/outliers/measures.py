@@ -9,9 +9,9 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
 
 from lowerbound.data import Data
+from lowerbound.distributions.base import variance_of
 from lowerbound.evaluation import example_scores, grey_entropy, weight_log_likelihoods
 from lowerbound.evaluation.bounds import example_bounds
 from lowerbound.evaluation.refit import PAIRS, refitted
@@ -125,7 +125,7 @@ class Measures:
                 apart = _norm((x - model.likelihood(z, context).mean).where(~x.isnan(), 0.0))
             else:
                 apart = -given.log_likelihood(z.unsqueeze(0))[0].double()
-            parts = (apart, _norm(z), _variance(given.q).double().sum(-1).sqrt())
+            parts = (apart, _norm(z), variance_of(given.q, SPREAD_DRAWS).double().sum(-1).sqrt())
             return {"features": torch.stack(parts, -1)}
 
         with judging(model, self.seed, Stream.EVALUATE) as device:
@@ -159,11 +159,3 @@ MEASURABLE = ("binary", "grey", "continuous", "counts")
 def _norm(x: Tensor) -> Tensor:
     """‖x‖ of each example, float64."""
     return x.double().flatten(1).norm(dim=1)
-
-
-def _variance(q: Distribution) -> Tensor:
-    """That of each dimension of z; by draws where it is not known in closed form."""
-    try:
-        return q.variance
-    except NotImplementedError:
-        return q.sample((SPREAD_DRAWS,)).var(0)

@@ -77,16 +77,6 @@ SECTIONS = (
         ),
     ),
     Section(
-        "worst",
-        "Worst reconstructions",
-        lambda s: s.is_image,
-        images.worst,
-        lambda s: (
-            f"Of {counted(len(s.scored), len(s.data), 'test images')}, those of the lowest "
-            f"{s.score}, which is written above each in nats."
-        ),
-    ),
-    Section(
         "reconstructions",
         "Reconstructions",
         lambda s: s.is_table,
@@ -145,10 +135,10 @@ SECTIONS = (
     Section(
         "worst",
         "Worst reconstructions",
-        lambda s: s.is_melody,
-        melodies.worst,
+        lambda s: s.is_image or s.is_melody,
+        lambda s: (images if s.is_image else melodies).worst(s),
         lambda s: (
-            f"Of {counted(len(s.scored), len(s.data), 'test melodies')}, those of the lowest "
+            f"Of {counted(len(s.scored), len(s.data), f'test {s.nouns}')}, those of the lowest "
             f"{s.score}, which is written above each in nats."
         ),
     ),
@@ -344,22 +334,12 @@ SECTIONS = (
     Section(
         "traversals",
         "Traversals",
-        lambda s: s.is_image,
+        lambda s: s.is_image or s.is_table,
         codes.traversals,
         lambda s: (
             f"One dimension at a time, {walked(s)}, for {most_active(s, codes.TRAVERSED)}."
-            f"{one_class(s)}"
-        ),
-    ),
-    Section(
-        "traversals",
-        "Traversals",
-        lambda s: s.is_table,
-        codes.traversals,
-        lambda s: (
-            f"One dimension at a time, {walked(s)}, for {most_active(s, codes.TRAVERSED)}. "
-            "Colour is the change of each column from the middle step, in its standard deviations."
-            f"{one_class(s)}"
+            + " Colour is the change of each column from the middle step, in its standard "
+            "deviations." * s.is_table + one_class(s)
         ),
     ),
     Section(
