@@ -190,6 +190,14 @@ def test_names_that_are_not_utf_8_come_back(tmp_path):
     assert files.read_json(tmp_path / "x.json", "a name")["source"] == name
 
 
+@pytest.mark.parametrize("make", [files.replacing, files.new_folder])
+def test_what_fails_within_a_write_says_so_itself(tmp_path, make):
+    with pytest.raises(StorageError, match=r"^other\.npz is damaged$"), make(tmp_path / "new"):
+        raise StorageError("other.npz is damaged")
+    assert not any(tmp_path.iterdir())
+
+
+
 def test_a_second_writer_waits_and_a_killed_one_does_not_keep_it(tmp_path):
     path = tmp_path / "x"
     if not (child := os.fork()):

@@ -99,11 +99,7 @@ def as_column(column: Any, name: str, kind: str = "") -> Column | Misfit:
     """
     if pa.types.is_dictionary(column.type) and kind not in ("", "categories"):
         column = column.cast(column.type.value_type)
-    number, date, instant = (
-        is_number(column.type),
-        pa.types.is_date(column.type),
-        pa.types.is_timestamp(column.type),
-    )
+    number, date = is_number(column.type), pa.types.is_date(column.type)
     if pa.types.is_null(column.type):
         return np.full(len(column), np.nan), () if kind == "categories" else None, ""
     if number and kind == "categories":
@@ -114,7 +110,7 @@ def as_column(column: Any, name: str, kind: str = "") -> Column | Misfit:
         if pa.types.is_decimal(column.type):
             column = column.cast("string")  # as a number's digits give the nearest float64
         return column.cast("float64", safe=False).to_numpy(), None, form
-    if date or instant:
+    if date or pa.types.is_timestamp(column.type):
         column = column.cast(pa.date64()).cast(pa.timestamp("ms")) if date else column
         days = column.cast("int64").cast("float64", safe=False).to_numpy()
         return days / A_DAY[column.type.unit], None, "%Y-%m-%d" if date else "time"

@@ -26,7 +26,7 @@ from lowerbound.data.columns import quoted
 from lowerbound.data.conversion import Parts, Raw, check_memory
 from lowerbound.data.header import MISSING, is_value, names_columns, numbers
 from lowerbound.data.reading import Reading
-from lowerbound.data.tables import BYTES, choose, gather, refuse_commas
+from lowerbound.data.tables import BYTES, choose, gather, told
 from lowerbound.errors import DataError, brief, shown
 from lowerbound.extras import needs, pa
 from lowerbound.logs import log
@@ -86,8 +86,7 @@ def read_csv(path: Path, reading: Reading) -> Parts:
     raw = gather(str(path), file.blocks(), most, file.columns)
     if raw.labels is not None:
         raw = replace(raw, labels=as_numbers(raw.labels))
-    raw = replace(raw, kinds=reading.kinds)
-    refuse_commas(raw)
+    raw = told(raw, reading.kinds)
     named = file.names_columns(raw.categories, gaps=raw.observed is not None)
     named = named or bool(reading.given)
     return {"all": raw if named else replace(raw, columns=None, forms={})}

@@ -23,7 +23,7 @@ from lowerbound.data.columns import quoted
 from lowerbound.data.conversion import Parts, Raw, check_memory
 from lowerbound.data.delimited import CsvFile
 from lowerbound.data.reading import Reading, Stamp
-from lowerbound.data.tables import BYTES, choose, gather, refuse_commas
+from lowerbound.data.tables import BYTES, choose, gather, told
 from lowerbound.errors import DataError, brief
 from lowerbound.extras import pa, parquet
 
@@ -36,9 +36,7 @@ def read_parquet(path: Path, reading: Reading) -> Parts:
     found = ParquetFiles(path, reading)
     check_memory(BYTES * sum(found.rows) * len(found.columns) + found.packed, str(path))
     raw = gather(found.where, found.pieces(), sum(found.rows), found.columns)
-    raw = replace(raw, kinds=reading.kinds)
-    refuse_commas(raw)
-    return {"all": raw}
+    return {"all": told(raw, reading.kinds)}
 
 
 @dataclass(frozen=True)

@@ -55,25 +55,22 @@ def read_frame(frame: Any, reading: Reading, name: str, *, auto: bool = True) ->
 
     label, columns = choose(name, tuple(table.column_names), reading, first, auto=auto)
     kinds = reading.kinds
-    raw = table_raw(name, table, label, columns, row_name, kinds=kinds)
-    raw = replace(raw, kinds=kinds)
-    refuse_commas(raw)
+    raw = told(table_raw(name, table, label, columns, row_name, kinds=kinds), kinds)
     doubt(name, {n: c for n, c in raw.categories.items() if n not in kinds}, len(raw.x))
     return raw
 
 
-def refuse_commas(raw: Raw) -> None:
-    """Refuse columns of categories most of which are numbers with commas, unless they were told.
+def told(raw: Raw, kinds: Mapping[str, str]) -> Raw:
+    """A table of whose columns the ``kinds`` were said.
 
     Raises:
-        DataError: all such columns, in one message.
+        DataError: others are categories most of which are numbers with commas, in one message.
     """
-    places = {name: (raw.columns or ()).index(name) for name in raw.categories}
-    untold = [name for name in raw.categories if name not in raw.kinds]
-    with_commas(
-        raw.where,
-        {name: comma_in(raw.categories[name], raw.x[:, places[name]]) for name in untold},
-    )
+    columns = enumerate(raw.columns or ())
+    untold = {name: j for j, name in columns if name in raw.categories and name not in kinds}
+    commas = {name: comma_in(raw.categories[name], raw.x[:, j]) for name, j in untold.items()}
+    with_commas(raw.where, commas)
+    return replace(raw, kinds=kinds)
 
 
 def comma_in(names: tuple[str, ...], codes: np.ndarray) -> str | None:

@@ -66,8 +66,7 @@ def modelled(trained: TrainedModel) -> Modelled:
     part, size = trained.model.likelihood, trained.model.shape[0]
     names = tuple(name_of(trained.test, i) for i in range(size))
     if isinstance(part, Heterogeneous):
-        groups = zip(part.families, part.columns, strict=True)
-        family: dict[int, Any] = {i: each for each, group in groups for i in group}
+        family: dict[int, Any] = part.family_of()
     elif isinstance(part, Likelihood):
         family = dict.fromkeys(range(size), part)
     else:

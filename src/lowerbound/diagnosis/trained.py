@@ -148,12 +148,8 @@ class TrainedModel:
 
         def of(x: Tensor, context: Tensor | None) -> dict[str, Tensor]:
             q, p = self.model.posterior(x, context), self.model.prior(context)
-            moments = {
-                "mean": q.mean,
-                "variance": variance_of(q, MOMENT_DRAWS),
-                "draws": q.sample(),
-            }
-            every = {**moments, "kl_terms": kl_terms(q, p), "context": context}
+            every = {"mean": q.mean, "variance": variance_of(q, MOMENT_DRAWS), "draws": q.sample()}
+            every |= {"kl_terms": kl_terms(q, p), "context": context}
             found = {k: v.expand(len(x), -1) for k, v in every.items() if v is not None}
             if "kl_terms" in found:
                 found["kl"] = found["kl_terms"].sum(1)

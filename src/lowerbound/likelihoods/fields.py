@@ -166,8 +166,12 @@ class Heterogeneous(nn.Module):
 
     def categories_of(self) -> dict[int, tuple[str, ...] | None]:
         """The names of the categories of each column, None of one of numbers."""
+        return {i: getattr(each, "categories", None) for i, each in self.family_of().items()}
+
+    def family_of(self) -> dict[int, nn.Module]:
+        """The family of each column."""
         groups = zip(self.families, self.columns, strict=True)
-        return {i: getattr(family, "categories", None) for family, group in groups for i in group}
+        return {i: family for family, group in groups for i in group}
 
     @property
     def outputs(self) -> int:

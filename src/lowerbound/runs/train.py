@@ -94,9 +94,7 @@ def _families(model: VAE) -> list[str]:
     likelihood = model.likelihood
     if not isinstance(likelihood, Heterogeneous):
         return [type(likelihood).__name__] * model.shape[0]
-    groups = zip(likelihood.families, likelihood.columns, strict=True)
-    names = {i: type(family).__name__ for family, group in groups for i in group}
-    return [names[i] for i in range(len(names))]
+    return [type(family).__name__ for _, family in sorted(likelihood.family_of().items())]
 
 
 def begin_from(folder: Path, model: VAE) -> None:
