@@ -14,11 +14,10 @@ from lowerbound.cli.output import note, print_json, progress, show
 from lowerbound.errors import ConfigurationError, DataError, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import numpy as np
 
     from lowerbound import VAE
+    from lowerbound.evaluation.walk import Progress
 
 SUFFIX = ".lb"
 UNLIKELY = -0.05  # of the −ELBO below which no file of data that the model knows can be
@@ -128,9 +127,7 @@ def decompress(
         note(f"wrote {target}: {array.dtype} {array.shape}, {speed:,.0f} images/s")
 
 
-def _negative_elbo(
-    model: VAE, array: np.ndarray, advance: Callable[[int, int], None]
-) -> float | None:
+def _negative_elbo(model: VAE, array: np.ndarray, advance: Progress) -> float | None:
     """−ELBO of the images, nats each; None where that of any of them is infinite."""
     from lowerbound import compression, evaluation
 

@@ -26,7 +26,7 @@ from lowerbound.diagnosis.shapes import runs
 from lowerbound.diagnosis.thresholds import FEWEST
 from lowerbound.diagnosis.trained import TrainedModel
 from lowerbound.errors import ConfigurationError, ShapeError
-from lowerbound.evaluation.walk import judging
+from lowerbound.evaluation.walk import Progress, judging
 from lowerbound.objectives import ELBO, Objective
 from lowerbound.streams import Stream, seed_noise
 from lowerbound.training import Record
@@ -117,7 +117,7 @@ def examine(
     *,
     seed: int = 0,
     leave_out: Collection[str] = (),
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = lambda done, total: None,
 ) -> list[Check]:
     """Every check that `diagnose` makes, with its answer, those that found nothing too.
 

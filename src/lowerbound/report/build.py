@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,7 +64,7 @@ def write_report(
     *,
     data: str | None = None,
     labels: str | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = lambda done, total: None,
 ) -> Path:
     """Write the report of ``run`` into its folder; return the page's path.
 
@@ -123,9 +122,7 @@ def write_report(
     return out / PAGE_FILE
 
 
-def _outcome(
-    run: Run, data: str | None, labels: str | None, progress: Callable[[int, int], None]
-) -> Outcome:
+def _outcome(run: Run, data: str | None, labels: str | None, progress: Progress) -> Outcome:
     """The run's model with what is known of it, evaluated if it was not yet."""
     examples = run.examples("test", data, labels)
     measured = evaluated(run, examples, data, progress)
@@ -143,9 +140,7 @@ def evaluated(run: Run, examples: Data, data: str | None, progress: Progress | N
     return found
 
 
-def _draw(
-    out: Path, outcome: Outcome, progress: Callable[[int, int], None]
-) -> list[dict[str, Any]]:
+def _draw(out: Path, outcome: Outcome, progress: Progress) -> list[dict[str, Any]]:
     """Write the pictures; return what the page says of each section, and what it shows."""
     drawn: list[dict[str, Any]] = []
     for done, shown in enumerate(sections(outcome), 1):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +11,7 @@ from lowerbound import diagnosis, plots
 from lowerbound.data import Dataset, known, load, read
 from lowerbound.diagnosis import Finding, Severity
 from lowerbound.errors import ConfigurationError, StorageError
+from lowerbound.evaluation.walk import Progress
 from lowerbound.files import write_atomic, write_json
 from lowerbound.objectives import ELBO
 from lowerbound.pages import data_uri, page_folder, render
@@ -33,7 +33,7 @@ def write_diagnosis(
     labels: str | None = None,
     seed: int = 0,
     device: str | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = lambda done, total: None,
 ) -> tuple[Path, list[Finding], int]:
     """Diagnose the run, or the model that `fit` kept, in ``folder``.
 
