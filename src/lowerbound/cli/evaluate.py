@@ -141,9 +141,7 @@ def evaluate(
         parts["columns"] = [dataclasses.asdict(score) for score in scores]
         told.append(_columns(scores))
     show(
-        {"data": data or split, "seed": seed, **measured.as_dict(), **parts},
-        "\n".join(told),
-        json,
+        {"data": data or split, "seed": seed, **measured.as_dict(), **parts}, "\n".join(told), json
     )
 
 

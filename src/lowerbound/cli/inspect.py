@@ -92,9 +92,7 @@ def sample(
     n: Annotated[
         int | None,
         typer.Option(
-            "-n",
-            min=1,
-            help="How many: by default 64, 8 melodies, or 1,000 rows for a picture.",
+            "-n", min=1, help="How many: by default 64, 8 melodies, or 1,000 rows for a picture."
         ),
     ] = None,
     label: Annotated[
@@ -110,8 +108,7 @@ def sample(
         ),
     ] = None,
     given_from: Annotated[
-        str | None,
-        typer.Option(help="A file of covariates, those of a row for each, in turn."),
+        str | None, typer.Option(help="A file of covariates, those of a row for each, in turn.")
     ] = None,
     mean: Annotated[
         bool, typer.Option("--mean", help="The decoder's mean at z, not a draw.")

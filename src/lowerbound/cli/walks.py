@@ -142,9 +142,6 @@ def _write(
         labels = None if label is None else label.expand(len(codes), *label.shape[1:])
         values = run.model.decode(codes, labels).cpu().numpy()
     write_examples(
-        *(out, values, run.model, {"": values}),
-        metre=run.metre,
-        titles=titles,
-        fields=run.fields,
+        *(out, values, run.model, {"": values}), metre=run.metre, titles=titles, fields=run.fields
     )
     wrote(out, json, values.shape)

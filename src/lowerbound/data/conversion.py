@@ -84,10 +84,7 @@ class Raw:
         )
 
     def schema(
-        self,
-        kind: Kind,
-        shape: tuple[int, ...],
-        kinds: Sequence[tuple[Kind, Levels]] | None = None,
+        self, kind: Kind, shape: tuple[int, ...], kinds: Sequence[tuple[Kind, Levels]] | None = None
     ) -> Schema:
         """One field for x, or one for each named column, whose ``kinds`` and levels may differ."""
         if self.vocabulary is not None:

@@ -50,11 +50,7 @@ def divide_on_disk(
 
 
 def split(
-    dataset: Any,
-    *,
-    validation: int | float = 0,
-    test: int | float = TEST_FRACTION,
-    seed: int = 0,
+    dataset: Any, *, validation: int | float = 0, test: int | float = TEST_FRACTION, seed: int = 0
 ) -> Splits:
     """``dataset`` divided: ``test`` is held out of it, then ``validation`` of what is left.
 

@@ -382,9 +382,7 @@ FORMATS: dict[str, Format] = {
     ".musicxml": Format(read_melodies, "a MusicXML file", OPTIONS),
     ".mxl": Format(read_melodies, "a MusicXML file", OPTIONS),
     "folder": Format(
-        _read_folder,
-        "a folder, whose sub-folders are the classes",
-        IMAGE_OPTIONS + OPTIONS,
+        _read_folder, "a folder, whose sub-folders are the classes", IMAGE_OPTIONS + OPTIONS
     ),
 }
 """What reads each format."""

@@ -12,13 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from lowerbound.data.arrow import (
-    FIRST_ROWS,
-    first_numbers,
-    is_number,
-    row_name,
-    table_raw,
-)
+from lowerbound.data.arrow import FIRST_ROWS, first_numbers, is_number, row_name, table_raw
 from lowerbound.data.columns import quoted
 from lowerbound.data.conversion import Parts, Raw, check_memory
 from lowerbound.data.delimited import CsvFile

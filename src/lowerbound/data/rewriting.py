@@ -71,13 +71,7 @@ def rewrite(
 
 
 def _text(
-    path: Path,
-    out: BinaryIO,
-    fields: Schema,
-    filled: Filled,
-    reading: Reading,
-    *,
-    numbered: bool,
+    path: Path, out: BinaryIO, fields: Schema, filled: Filled, reading: Reading, *, numbered: bool
 ) -> None:
     layout = layout_of(path, reading)
     places = _places(path, layout.names, fields, reading, numbered=numbered)
@@ -218,13 +212,7 @@ def _cell(text: str) -> str:
 
 
 def _parquet(
-    path: Path,
-    out: BinaryIO,
-    fields: Schema,
-    filled: Filled,
-    reading: Reading,
-    *,
-    numbered: bool,
+    path: Path, out: BinaryIO, fields: Schema, filled: Filled, reading: Reading, *, numbered: bool
 ) -> None:
     with opened(path) as file:
         schema, rows = file.schema_arrow, file.metadata.num_rows

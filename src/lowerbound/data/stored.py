@@ -190,10 +190,7 @@ class Stored(Data):
 
 
 def survey(
-    blocks: Blocks,
-    name: str,
-    held: Mapping[str, np.ndarray],
-    progress: Progress | None = None,
+    blocks: Blocks, name: str, held: Mapping[str, np.ndarray], progress: Progress | None = None
 ) -> tuple[Stored, dict[str, Dataset]]:
     """The examples of ``blocks``, read once to check them.
 

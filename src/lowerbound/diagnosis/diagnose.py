@@ -11,12 +11,7 @@ from lowerbound.context import Known, Labels
 from lowerbound.data import Dataset, from_arrays
 from lowerbound.diagnosis.bounds import bound_gap, importance_samples, overfitting, still_learning
 from lowerbound.diagnosis.codes import collapsed_dimensions, holes, vanishing_kl
-from lowerbound.diagnosis.columns import (
-    few_values,
-    heavy_tails,
-    ignored_columns,
-    inflated_values,
-)
+from lowerbound.diagnosis.columns import few_values, heavy_tails, ignored_columns, inflated_values
 from lowerbound.diagnosis.copies import duplicate_columns, label_columns, repeated_rows
 from lowerbound.diagnosis.encoder import clipped_heads, kl_formula, kl_weight, stated_variance
 from lowerbound.diagnosis.finding import Check, Finding, Measured, check, listed

@@ -26,10 +26,7 @@ MEAN = 0.7
 
 @listed
 def diagnose_draws(
-    draw: Callable[[Tensor, Tensor], Tensor],
-    *,
-    scale: ScaleName = "log_variance",
-    seed: int = 0,
+    draw: Callable[[Tensor, Tensor], Tensor], *, scale: ScaleName = "log_variance", seed: int = 0
 ) -> list[Finding]:
     """What is wrong with ``draw(mean, s)``, which should give z = μ + σ ε; empty if nothing is.
 

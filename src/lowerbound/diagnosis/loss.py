@@ -163,10 +163,7 @@ def _inputs(
 ) -> list[Inputs]:
     """y, x, μ, s of each call: of another spread at each, so that no term is constant."""
     expect("scale", scale, SCALES)
-    options: dict[str, Any] = {
-        "generator": generator(seed, Stream.CALLS),
-        "dtype": torch.float64,
-    }
+    options: dict[str, Any] = {"generator": generator(seed, Stream.CALLS), "dtype": torch.float64}
 
     def one() -> Inputs:
         spread = 0.2 + 1.5 * torch.rand(4, **options)

@@ -1,11 +1,6 @@
 """Evaluation: bounds, their gaps, latent codes, decoded walks."""
 
-from lowerbound.evaluation.aggregate import (
-    KLParts,
-    aggregate_kl,
-    decompose_kl,
-    gaussian_posteriors,
-)
+from lowerbound.evaluation.aggregate import KLParts, aggregate_kl, decompose_kl, gaussian_posteriors
 from lowerbound.evaluation.annealing import Annealed, Bracket, anneal, bracket
 from lowerbound.evaluation.bounds import Bound, Evaluation, evaluate
 from lowerbound.evaluation.chains import Convergence, bulk_ess, convergence, split_r_hat

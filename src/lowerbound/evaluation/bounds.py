@@ -176,11 +176,7 @@ def evaluate(
         return columns if terms is None else columns | {"kl_terms": terms.expand(len(given.x), -1)}
 
     for block, found in example_blocks(
-        *(model, data, measure),
-        seed=seed,
-        stream=Stream.EVALUATE,
-        draws=samples,
-        progress=progress,
+        *(model, data, measure), seed=seed, stream=Stream.EVALUATE, draws=samples, progress=progress
     ):
         running.add(block.first, found)
         if each:

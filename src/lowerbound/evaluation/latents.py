@@ -46,11 +46,7 @@ def embed(
 
 @torch.no_grad()
 def reconstruct(
-    model: VAE,
-    data: Any,
-    *,
-    label: Any = None,
-    progress: Progress | None = None,
+    model: VAE, data: Any, *, label: Any = None, progress: Progress | None = None
 ) -> Tensor:
     """The decoder's mean at each posterior's mean, in the data's units, (n, *shape), on the CPU.
 

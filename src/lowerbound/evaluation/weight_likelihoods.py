@@ -11,13 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lowerbound.errors import check_count
-from lowerbound.evaluation.walk import (
-    ELEMENTS_PER_CHUNK,
-    Progress,
-    batch_size,
-    held_out,
-    per_batch,
-)
+from lowerbound.evaluation.walk import ELEMENTS_PER_CHUNK, Progress, batch_size, held_out, per_batch
 from lowerbound.likelihoods.support import decoded_elements
 from lowerbound.streams import Stream, seeded
 from lowerbound.vae import VAE
@@ -25,12 +19,7 @@ from lowerbound.weight_draws import WeightDraws, weight_draws
 
 
 def weight_log_likelihoods(
-    model: VAE,
-    data: Any,
-    *,
-    samples: int = 10,
-    seed: int = 0,
-    progress: Progress | None = None,
+    model: VAE, data: Any, *, samples: int = 10, seed: int = 0, progress: Progress | None = None
 ) -> Float[Tensor, "draws n"]:
     """log p(x|θₘ) ≈ log (1/k) Σ p(x|z, θₘ) p(z)/q(z|x), z ~ q(z|x), for each weight draw θₘ.
 

@@ -97,12 +97,7 @@ class Gaussian(Likelihood):
     batches: Tensor
     floor: Tensor
 
-    def __init__(
-        self,
-        network: nn.Module,
-        shape: Shape,
-        sigma: Sigma = "learned",
-    ) -> None:
+    def __init__(self, network: nn.Module, shape: Shape, sigma: Sigma = "learned") -> None:
         super().__init__(network, shape)
         self.sigma, self.numbers = sigma, 2 if sigma == "decoded" else 1
         if isinstance(sigma, float) and not (sigma > 0 and math.isfinite(sigma)):

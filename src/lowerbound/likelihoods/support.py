@@ -95,11 +95,7 @@ def _parts(data: Data) -> Iterator[Tensor]:
 
 
 def _check_known(
-    transform: Levels | FromSpike,
-    x: Tensor,
-    columns: tuple[int, ...],
-    names: list[str],
-    where: str,
+    transform: Levels | FromSpike, x: Tensor, columns: tuple[int, ...], names: list[str], where: str
 ) -> None:
     """Raises DataError: a value x in one of the ``columns`` is none that the model was made for."""
     unknown = transform(x) < 0

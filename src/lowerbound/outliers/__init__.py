@@ -14,13 +14,7 @@ from lowerbound.outliers.columns import (
     explains,
 )
 from lowerbound.outliers.detection import Calibration, Detection, chosen, conformal, detect
-from lowerbound.outliers.draws import (
-    disagreement,
-    entropy,
-    expected_likelihood,
-    std,
-    waic,
-)
+from lowerbound.outliers.draws import disagreement, entropy, expected_likelihood, std, waic
 from lowerbound.outliers.features import ecod, mahalanobis
 from lowerbound.outliers.measures import Measures
 from lowerbound.outliers.scores import SCORES, TRIVIAL, default

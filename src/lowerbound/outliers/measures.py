@@ -15,13 +15,7 @@ from lowerbound.distributions.base import variance_of
 from lowerbound.evaluation import example_scores, grey_entropy, weight_log_likelihoods
 from lowerbound.evaluation.bounds import example_bounds
 from lowerbound.evaluation.refit import PAIRS, refitted
-from lowerbound.evaluation.walk import (
-    IMAGES_PER_BATCH,
-    Progress,
-    columns,
-    judging,
-    per_example,
-)
+from lowerbound.evaluation.walk import IMAGES_PER_BATCH, Progress, columns, judging, per_example
 from lowerbound.streams import Stream
 from lowerbound.vae import VAE, Conditioned
 
@@ -100,10 +94,7 @@ class Measures:
     def log_likelihoods(self) -> Tensor:
         """log p(x|θ_m) of each draw θ_m of the model's weights, nats, float64, (M, n)."""
         return weight_log_likelihoods(
-            *(self.model, self.data),
-            samples=self.samples,
-            seed=self.seed,
-            progress=self.progress,
+            *(self.model, self.data), samples=self.samples, seed=self.seed, progress=self.progress
         )
 
     @cached_property

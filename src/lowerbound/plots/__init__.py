@@ -14,11 +14,7 @@ needs("matplotlib", "plots")
 needs("PIL", "plots")
 
 from lowerbound.plots.bars import column_bars, kl_per_dimension, ranked_bars, score_histograms
-from lowerbound.plots.columns import (
-    agreement,
-    profile_traversals,
-    scatter_reconstruction,
-)
+from lowerbound.plots.columns import agreement, profile_traversals, scatter_reconstruction
 from lowerbound.plots.curves import curves, learning_curves, rate_distortion
 from lowerbound.plots.images import image_grid, manifold, reconstructions
 from lowerbound.plots.latent import (

@@ -117,8 +117,7 @@ PICTURES: dict[str, Callable[[Measured], Figure]] = {
         ylabel=m["nats"],
     ),
     "holes": lambda m: score_histograms(
-        {"log q(z) − log p(z), as fitted to other codes": m["log_ratios"]},
-        xlabel="nats",
+        {"log q(z) − log p(z), as fitted to other codes": m["log_ratios"]}, xlabel="nats"
     ),
     "decoder-noise": _lost_by_sigma,
     "likelihood": lambda m: (

@@ -133,11 +133,7 @@ def latent_scatter(
 
 @styled
 def latent_pairs(
-    z: Array,
-    names: Sequence[str],
-    labels: Array | None = None,
-    *,
-    prior: bool | Array = True,
+    z: Array, names: Sequence[str], labels: Array | None = None, *, prior: bool | Array = True
 ) -> Figure:
     """Every pair of several dimensions of the latent space, a panel each.
 

@@ -22,12 +22,7 @@ MARGIN, LEAST_SPAN = 2, 14
 
 
 @styled
-def piano_rolls(
-    rows: Mapping[str, Array],
-    *,
-    bar: int = 16,
-    titles: Sequence[str] = (),
-) -> Figure:
+def piano_rolls(rows: Mapping[str, Array], *, bar: int = 16, titles: Sequence[str] = ()) -> Figure:
     """The same melodies in several versions, one above the other; time goes right, pitch up.
 
     Args:

@@ -10,20 +10,13 @@ from lowerbound.networks import MLP, Leading
 from lowerbound.parts import Size, awaiting, complete
 from lowerbound.posteriors import BottomUpPosterior, DiagonalGaussian, TopDownPosterior
 from lowerbound.priors import HierarchicalPrior, StandardNormal
-from lowerbound.recipes.compose import (
-    named_prior,
-    start_at_data,
-    start_likelihood,
-    with_network,
-)
+from lowerbound.recipes.compose import named_prior, start_at_data, start_likelihood, with_network
 from lowerbound.recipes.observation import Part, observe
 from lowerbound.vae import VAE
 
 
 def two_layers(
-    data: Data,
-    latent_dims: tuple[Size, Size] = (100, 50),
-    hidden: tuple[Size, Size] = (200, 100),
+    data: Data, latent_dims: tuple[Size, Size] = (100, 50), hidden: tuple[Size, Size] = (200, 100)
 ) -> VAE:
     """q(z₁|x) q(z₂|z₁) and its mirror p(z₂) p(z₁|z₂) p(x|z₁), with tanh, on binarised x.
 

@@ -205,11 +205,7 @@ class Calls:
                 for part in parts
                 if (made := getattr(model, part)) is not None
             },
-            "score": {
-                "name": default(model),
-                "bounds": measures(model),
-                "samples": SAMPLES,
-            },
+            "score": {"name": default(model), "bounds": measures(model), "samples": SAMPLES},
             "figures": (figures := run.evaluation) and figures.as_dict(),
             "version": lowerbound.__version__,
         }

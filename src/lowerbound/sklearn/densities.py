@@ -39,9 +39,7 @@ class _Density(Estimator):
         data = self._read(X)
         model, k = self.model_, check_count("samples", self.samples)
         noise = torch.randn(
-            *(k, 1, model.latent_dim),
-            generator=generator(0, Stream.EVALUATE),
-            dtype=torch.float64,
+            *(k, 1, model.latent_dim), generator=generator(0, Stream.EVALUATE), dtype=torch.float64
         )
 
         def measure(given: Conditioned) -> dict[str, Tensor]:
