@@ -197,7 +197,6 @@ def test_what_fails_within_a_write_says_so_itself(tmp_path, make):
     assert not any(tmp_path.iterdir())
 
 
-
 def test_a_second_writer_waits_and_a_killed_one_does_not_keep_it(tmp_path):
     path = tmp_path / "x"
     if not (child := os.fork()):
