@@ -10,15 +10,17 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from numbers import Real
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound.data.moments import Moments
 from lowerbound.data.schema import Field, Kind, Levels, Schema, Values
 from lowerbound.errors import DataError, brief, shown
+
+if TYPE_CHECKING:
+    from lowerbound.data.dataset import Data
 
 CHANNELS = (1, 3, 4)
 CONTAINER = Path("/sys/fs/cgroup/memory.max")
@@ -100,22 +102,6 @@ class Raw:
                 self.columns, kinds or [(kind, None)] * len(self.columns), strict=True
             )
         )
-
-
-class Numbers(Protocol):
-    """What is known of all the numbers of a data set."""
-
-    @property
-    def columns(self) -> Sequence[str] | None:
-        """The names of a table's columns."""
-
-    @property
-    def values(self) -> Values:
-        """What they are."""
-
-    @property
-    def moments(self) -> Moments:
-        """Their mean and variance, by column."""
 
 
 Parts = dict[Part, Raw]
@@ -241,7 +227,7 @@ def _fits_float32(array: np.ndarray) -> bool:
         return all(np.array_equal(p.astype(np.float32), p, equal_nan=True) for p in parts)
 
 
-def check_resolution(data: Numbers, where: str) -> None:
+def check_resolution(data: Data, where: str) -> None:
     """Refuse columns of numbers so large that float64 does not tell them apart.
 
     Raises:
