@@ -9,6 +9,7 @@ import typer
 
 from lowerbound.cli.options import Device, Json, Labels, Quiet, Seed
 from lowerbound.cli.output import note, progress, show
+from lowerbound.errors import count
 
 
 def diagnose(
@@ -34,8 +35,7 @@ def diagnose(
         page, findings, checks = write_diagnosis(
             run, data=data, labels=labels, seed=seed, device=device, progress=advance
         )
-    found = f"{len(findings)} finding{'' if len(findings) == 1 else 's'}"
-    counts = f"{checks} check{'' if checks == 1 else 's'}, {found}"
+    counts = f"{count(checks, 'check')}, {count(len(findings), 'finding')}"
     text = "\n\n".join(map(str, [*findings, counts]))
     show([finding.as_dict() for finding in findings], text, json)
     note(f"wrote {page}")
