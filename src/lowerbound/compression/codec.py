@@ -15,7 +15,7 @@ import torch
 
 from lowerbound.compression.coders import Stack, families
 from lowerbound.compression.exact_vae import ExactVAE
-from lowerbound.compression.file_format import WORD, Header, pack, pack_deflated, unpack
+from lowerbound.compression.file_format import WORD, Header, pack, unpack
 from lowerbound.compression.layout import Layout, layout_of
 from lowerbound.errors import DataError, StorageError
 from lowerbound.files import hash_tensors
@@ -96,7 +96,7 @@ def compress(
     data = hashlib.sha256(array.tobytes()).digest()
     header = Header(identity, data, layout, exact.grid.bits, exact.block, kept)
     if words is None or words[kept:].nbytes > len(deflated):
-        content = pack_deflated(header._replace(initial=0), deflated)
+        content = pack(header._replace(initial=0), deflated)
         return Compressed(content, "deflate", examples, dimensions, 0)
     initial_bits = WORD_BITS * (len(initial) - kept)
     return Compressed(pack(header, words[kept:]), "bits-back", examples, dimensions, initial_bits)

@@ -54,17 +54,10 @@ class Header(NamedTuple):
     initial: int
 
 
-def pack(header: Header, words: np.ndarray) -> bytes:
-    """The file's bytes, of its header and the stack's words (w,)."""
-    return _pack(header, STACK, words.astype(WORD).tobytes())
-
-
-def pack_deflated(header: Header, deflated: bytes) -> bytes:
-    """The file's bytes, of its header and the deflated array."""
-    return _pack(header, DEFLATE, deflated)
-
-
-def _pack(header: Header, kind: int, payload: bytes) -> bytes:
+def pack(header: Header, payload: np.ndarray | bytes) -> bytes:
+    """The file's bytes, of its header and the stack's words (w,), or the deflated array."""
+    kind = DEFLATE if isinstance(payload, bytes) else STACK
+    payload = payload if isinstance(payload, bytes) else payload.astype(WORD).tobytes()
     model, data, (dtype, shape, white), *sizes = header
     name = dtype.encode()
     content = FIXED.pack(MAGIC, kind, model, data, name, white, *sizes, len(shape))
