@@ -18,9 +18,9 @@ from lowerbound import distributions
 from lowerbound.distributions import Chain, Conditional
 from lowerbound.errors import ConfigurationError
 from lowerbound.networks import Univariate, apply, autoregressive_flow
+from lowerbound.networks.apply import Context
 from lowerbound.parts import NonNegative, Size, part
 
-Context = Float[Tensor, "batch features"] | None
 LOG_VARIANCES = (-80.0, 20.0)
 
 

@@ -15,9 +15,9 @@ from lowerbound import distributions
 from lowerbound.distributions import Chain, Conditional
 from lowerbound.errors import ConfigurationError, ShapeError
 from lowerbound.networks import Univariate, apply, autoregressive_flow
+from lowerbound.networks.apply import Context as Context
 from lowerbound.parts import NonNegative, Size, part
 
-Context = Float[Tensor, "batch features"] | None
 Posterior = Callable[[Tensor, Tensor | None], Distribution]
 
 

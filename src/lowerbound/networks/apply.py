@@ -5,9 +5,13 @@ from __future__ import annotations
 import math
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from lowerbound.errors import ShapeError
+
+Context = Float[Tensor, "batch features"] | None
+"""Features of what a conditional model is given; None in other models."""
 
 
 def apply(

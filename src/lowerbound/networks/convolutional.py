@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from lowerbound.errors import ShapeError
 from lowerbound.networks.activations import Activation, Normalisation, activated
+from lowerbound.networks.apply import Context
 from lowerbound.parts import NonNegative, Size, part
 
 Blocks = Annotated[int, pydantic.Field(ge=0, le=100)]
@@ -87,9 +88,7 @@ class Convolutional(nn.Module):
             self.linear.append(nn.Linear(features[-1], out_features))
 
     def forward(
-        self,
-        x: Float[Tensor, "batch channels height width"],
-        context: Float[Tensor, "batch features"] | None = None,
+        self, x: Float[Tensor, "batch channels height width"], context: Context = None
     ) -> Float[Tensor, "batch out"]:
         h = self.convolutions(x).flatten(1)
         return self.linear(h if context is None else torch.cat((h, context), -1))
@@ -164,9 +163,7 @@ class Deconvolutional(nn.Module):
         self.convolutions = nn.Sequential(*layers)
 
     def forward(
-        self,
-        z: Float[Tensor, "batch latent"],
-        context: Float[Tensor, "batch features"] | None = None,
+        self, z: Float[Tensor, "batch latent"], context: Context = None
     ) -> Float[Tensor, "batch channels height width"]:
         h = self.linear(z if context is None else torch.cat((z, context), -1))
         return self.convolutions(h.unflatten(1, self.maps))

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from lowerbound.errors import ConfigurationError
 from lowerbound.networks.activations import Activation
+from lowerbound.networks.apply import Context
 from lowerbound.networks.mlp import MLP
 from lowerbound.parts import NonNegative, Size, part
 
@@ -58,9 +59,7 @@ class EmbeddedMLP(nn.Module):
         self.mlp = MLP(read, hidden, out_features, activation, context_dim)
 
     def forward(
-        self,
-        x: Float[Tensor, "batch time"],
-        context: Float[Tensor, "batch features"] | None = None,
+        self, x: Float[Tensor, "batch time"], context: Context = None
     ) -> Float[Tensor, "batch out"]:
         read = self.embedding(x.long())
         if self.parts > 1:
@@ -106,9 +105,7 @@ class SharedMLP(nn.Module):
             self.each = MLP(width, hidden, out_features // parts, activation)
 
     def forward(
-        self,
-        z: Float[Tensor, "batch ..."],
-        context: Float[Tensor, "batch features"] | None = None,
+        self, z: Float[Tensor, "batch ..."], context: Context = None
     ) -> Float[Tensor, "batch out"]:
         told = self.mlp(z, context)
         if self.parts == 1:

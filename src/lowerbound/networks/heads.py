@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from lowerbound.networks.apply import Context
 from lowerbound.parts import NonNegative, Positive, Size, part
 
 
@@ -28,9 +29,7 @@ class GaussianHeads(nn.Module):
         self.std = nn.Linear(in_features, latent_dim)
 
     def forward(
-        self,
-        x: Float[Tensor, "batch ..."],
-        context: Float[Tensor, "batch features"] | None = None,
+        self, x: Float[Tensor, "batch ..."], context: Context = None
     ) -> Float[Tensor, "batch out"]:
         h = self.network(x) if context is None else self.network(x, context)
         return torch.cat((self.mean(h), 2 * self.std(h)), -1)
@@ -45,9 +44,7 @@ class Leading(nn.Module):
         self.network, self.features = network, features
 
     def forward(
-        self,
-        z: Float[Tensor, "batch latent"],
-        context: Float[Tensor, "batch features"] | None = None,
+        self, z: Float[Tensor, "batch latent"], context: Context = None
     ) -> Float[Tensor, "batch ..."]:
         z = z[:, : self.features]
         return self.network(z) if context is None else self.network(z, context)
@@ -98,11 +95,7 @@ class FieldInputs(nn.Module):
         both = sum(1 for i in counts if categories[i])
         return sum(max(1, k) for k in categories) + both + missing * len(categories)
 
-    def forward(
-        self,
-        x: Float[Tensor, "batch columns"],
-        context: Float[Tensor, "batch features"] | None = None,
-    ) -> Tensor:
+    def forward(self, x: Float[Tensor, "batch columns"], context: Context = None) -> Tensor:
         observed = ~x.isnan()
         x = torch.where(observed, x, 0.0)
         numbers = x.clone()

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from lowerbound.networks.apply import Context
 from lowerbound.parts import part
 
 
@@ -28,11 +29,7 @@ class LogCounts(nn.Module):
         super().__init__()
         self.network, self.mean, self.deviation = network, mean, deviation
 
-    def forward(
-        self,
-        x: Float[Tensor, "batch ..."],
-        context: Float[Tensor, "batch features"] | None = None,
-    ) -> Tensor:
+    def forward(self, x: Float[Tensor, "batch ..."], context: Context = None) -> Tensor:
         logs = torch.log1p(x.clamp(min=0))
         logs = (logs - logs.new_tensor(self.mean)) / logs.new_tensor(self.deviation)
         return self.network(logs) if context is None else self.network(logs, context)

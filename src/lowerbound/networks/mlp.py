@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lowerbound.networks.activations import Activation, activated
+from lowerbound.networks.apply import Context
 from lowerbound.parts import NonNegative, Size, part
 
 
@@ -47,9 +48,7 @@ class MLP(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Linear(sizes[-1], out_features))
 
     def forward(
-        self,
-        x: Float[Tensor, "batch ..."],
-        context: Float[Tensor, "batch features"] | None = None,
+        self, x: Float[Tensor, "batch ..."], context: Context = None
     ) -> Float[Tensor, "batch out"]:
         x = x.flatten(1)
         return self.layers(x if context is None else torch.cat((x, context), -1))

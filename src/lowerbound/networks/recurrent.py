@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
+from lowerbound.networks.apply import Context
 from lowerbound.parts import NonNegative, Size, part
 
 State = tuple[Tensor, Tensor]
@@ -69,9 +70,7 @@ class BidirectionalLSTM(nn.Module):
         self.output = nn.Linear(2 * hidden + context_dim, out_features)
 
     def forward(
-        self,
-        x: Float[Tensor, "batch time"],
-        context: Float[Tensor, "batch features"] | None = None,
+        self, x: Float[Tensor, "batch time"], context: Context = None
     ) -> Float[Tensor, "batch out"]:
         tokens = x.long().T
         read = self.embedding(tokens)
@@ -118,9 +117,7 @@ class Conductor(nn.Module):
         self.output = nn.Linear(hidden, out_features // steps)
 
     def forward(
-        self,
-        z: Float[Tensor, "batch latent"],
-        context: Float[Tensor, "batch features"] | None = None,
+        self, z: Float[Tensor, "batch latent"], context: Context = None
     ) -> Float[Tensor, "batch steps out"]:
         z = z if context is None else torch.cat((z, context), -1)
         nothing = z.new_ones(self.steps, z.shape[0], 1)
