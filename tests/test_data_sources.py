@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from lowerbound.data import cache_folder, get, known, load, sources, status
-from lowerbound.data.known import FASHION_MNIST, FETCHED, MNIST, File, read_digits
+from lowerbound.data.known import FASHION_MNIST, FETCHED, MNIST, read_digits
 from lowerbound.errors import DataError, DataUnavailable
 
 RNG = np.random.default_rng(0)
@@ -48,8 +48,8 @@ def tiny(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     files = tuple(
-        File(file.name, array.shape, hashlib.sha256(CONTENTS[file.name]).hexdigest())
-        for file, array in zip(MNIST.files, ARRAYS, strict=True)
+        dataclasses.replace(file, size=len(data), sha256=hashlib.sha256(data).hexdigest())
+        for file, data in zip(MNIST.files, CONTENTS.values(), strict=True)
     )
     system = (str(tmp_path / "system"),)
     declare(monkeypatch, dataclasses.replace(MNIST, files=files, system=system, mirrors=()))

@@ -142,9 +142,10 @@ def mean_of(space: Space, z: torch.Tensor, label: int) -> np.ndarray:
     return (255 * mean.double() / space.data.scale).round().numpy()
 
 
-def shows_its_code(page, space: Space) -> bool:
+def shows_its_code(page, space: Space, within: int = 0) -> bool:
     settled(page)
-    return bool((pixels(page, "#picture canvas") == mean_of(space, *code(page))).all())
+    difference = pixels(page, "#picture canvas") - mean_of(space, *code(page))
+    return bool(np.abs(difference).max() <= within)
 
 
 def test_dragging_sliding_and_keys_show_the_decoders_mean(browser, address, space):
@@ -478,13 +479,7 @@ def test_others_are_refused(address, space, monkeypatch):
         code, answer = asked(address + f"examples/{number}")
         assert (code, json.loads(answer)["error"][: len(told)]) == (404, told)
     for path, body, told in (
-        ("walk?steps=x", bytes(32), "expected a whole number, got 'x'"),
-        ("walk?steps=2", bytes(28), "expected 8 finite numbers, got 7"),
-        (
-            "walk?steps=20000",
-            bytes(32),
-            "expected a whole number of steps from 2 to 10,000, got 20000",
-        ),
+        ("encode?name=x.npy&label=x", bytes(32), "expected a whole number, got 'x'"),
         (
             "encode?name=x.npy&label=0",
             b"no array",
@@ -545,7 +540,7 @@ def test_a_run_without_its_data_is_explored_all_the_same(tmp_path):
     np.save(found, np.zeros(3, "f4"))
     from lowerbound.explorer.encoding import encode, judge
 
-    assert encode(space, "x.npy", found.getvalue(), -1)["neighbours"] == []
+    assert encode(space, "x.npy", found.getvalue(), -1)["count"] == 1
     assert judge(space, "x.npy", found.getvalue(), -1)["figures"][0][0] == "ELBO"
 
 

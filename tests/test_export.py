@@ -263,4 +263,4 @@ def test_what_a_hub_does_not_have_is_one_sentence(monkeypatch):
 
 def test_an_export_needs_somewhere_to_go(capfd):
     assert exit_code("export", "no-run") == 2
-    assert "expected --onnx FOLDER or --hub FOLDER, got neither" in capfd.readouterr().err
+    assert "expected --onnx, --hub or --page and a FOLDER, got none" in capfd.readouterr().err

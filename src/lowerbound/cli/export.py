@@ -23,29 +23,42 @@ def export(
         Path | None,
         typer.Option(help="A new folder for a model hub: the model, and a card of its figures."),
     ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(help="A new folder: the explorer, as a page that any web server can show."),
+    ] = None,
+    points: Annotated[
+        int | None,
+        typer.Option(min=0, help="With --page: so many test examples at most, 0 for none of them."),
+    ] = None,
     data: Data = None,
     labels: Labels = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Write the model for use elsewhere: as ONNX, which needs no Python, or for a model hub.
+    """Write the model for use elsewhere: as ONNX, for a model hub, or as a page to explore it.
 
     ONNX files take data as they are kept, in batches of any size, and return codes, what p(x|z) is
     and its mean in the data's units, and the terms of the ELBO.  They are written if onnxruntime's
     numbers for test data are the library's to 10⁻⁵.
+
+    A page is the explorer without Python behind it: the model runs in the browser.  It holds as
+    many test examples as keep it below 20 MB, for all who open it to see.
 
     A folder for a hub is loaded with lb.load, from the hub too: lb.load("hf://owner/name").
 
     Examples:
         lowerbound export runs/first --onnx digits-onnx
         lowerbound export runs/first --hub digits-vae
+        lowerbound export runs/first --page digits-page
         lowerbound export models/mine --data mine.npy --onnx mine-onnx
     """
+    from lowerbound.explorer.static_page import to_page
     from lowerbound.export import to_hub, to_onnx
     from lowerbound.runs import Run
 
-    if onnx is None and hub is None:
-        raise ConfigurationError("expected --onnx FOLDER or --hub FOLDER, got neither")
+    if onnx is None and hub is None and page is None:
+        raise ConfigurationError("expected --onnx, --hub or --page and a FOLDER, got none")
     run = Run.open(folder, "cpu", rereading)
     written: dict[str, Any] = {}
     lines = []
@@ -59,4 +72,9 @@ def export(
             to_hub(run, hub, data=data, labels=labels, progress=advance)
         written["hub"] = str(hub)
         lines.append(f"{hub}: say its licence in README.md before you publish it")
+    if page is not None:
+        with progress("encoding") as advance:
+            shown = to_page(run, page, data=data, labels=labels, most=points, progress=advance)
+        written["page"] = dataclasses.asdict(shown) | {"folder": str(shown.folder)}
+        lines.append(str(shown))
     show(written, "\n".join(lines), json)

@@ -46,7 +46,7 @@ def read_idx(path: Path) -> np.ndarray:
             packed = file.read(2) == GZIP
             file.seek(0)
             most = path.stat().st_size * (MOST_EXPANSION if packed else 1)
-            return _parse(gzip.GzipFile(fileobj=file).read if packed else file.read, most, path)
+            return parse(gzip.GzipFile(fileobj=file).read if packed else file.read, most, path)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(
             f"{path}: expected a whole gzip file, got one that is truncated or damaged "
@@ -56,7 +56,8 @@ def read_idx(path: Path) -> np.ndarray:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
-def _parse(read: Read, most: int, path: Path) -> np.ndarray:
+def parse(read: Read, most: int, path: Path) -> np.ndarray:
+    """The array that ``read`` gives the bytes of, ``most`` at most; errors name ``path``."""
     magic = read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in TYPES or not 1 <= magic[3] <= 8:
         raise DataError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,21 +22,18 @@ CLOTHES = (
 
 @dataclass(frozen=True)
 class File:
-    """An IDX file of uint8, by the SHA-256 of its decoded contents."""
+    """A file, by the size and the SHA-256 of its decoded contents.
+
+    Attributes:
+        home: its folder in the npm package.
+        packed: mirrors have it as .gz.
+    """
 
     name: str
-    shape: tuple[int, ...]
+    size: int
     sha256: str
-
-    @property
-    def header(self) -> int:
-        """Bytes before the values."""
-        return 4 + 4 * len(self.shape)
-
-    @property
-    def size(self) -> int:
-        """Bytes, decoded."""
-        return self.header + math.prod(self.shape)
+    home: str = "package/data"
+    packed: bool = True
 
     @property
     def most(self) -> int:
@@ -50,36 +46,41 @@ class File:
         return next(filter(Path.is_file, paths), None)
 
 
-@dataclass(frozen=True)
-class KnownSet:
-    """Four IDX files and where to look for them.
+@dataclass(frozen=True, kw_only=True)
+class FileSet:
+    """Files, and where to look for them.
 
     Attributes:
-        files: in the order images, labels of the training part, then of the test part.
         layouts: folders, below one the user names, that may hold the files.
         system: folders where the system's packages put them.
         package: the Debian package that provides them.
-        mirrors: addresses that the names of the files, with .gz, are appended to.
-        npm: the npm package that holds them in ``package/data``.
+        mirrors: addresses that the names of the files are appended to.
+        npm: the npm package that holds them.
     """
 
     name: str
-    about: str
-    classes: tuple[str, ...]
-    files: tuple[File, File, File, File]
+    files: tuple[File, ...]
     layouts: tuple[str, ...]
-    system: tuple[str, ...]
-    mirrors: tuple[str, ...]
+    system: tuple[str, ...] = ()
+    mirrors: tuple[str, ...] = ()
     package: str | None = None
     npm: str | None = None
 
 
-def _files(train_x: str, train_y: str, test_x: str, test_y: str) -> tuple[File, File, File, File]:
+@dataclass(frozen=True, kw_only=True)
+class KnownSet(FileSet):
+    """Four IDX files: images and labels of the training part, then of the test part."""
+
+    about: str
+    classes: tuple[str, ...]
+
+
+def _files(train_x: str, train_y: str, test_x: str, test_y: str) -> tuple[File, ...]:
     return (
-        File("train-images-idx3-ubyte", (60_000, 28, 28), train_x),
-        File("train-labels-idx1-ubyte", (60_000,), train_y),
-        File("t10k-images-idx3-ubyte", (10_000, 28, 28), test_x),
-        File("t10k-labels-idx1-ubyte", (10_000,), test_y),
+        File("train-images-idx3-ubyte", 16 + 60_000 * 28 * 28, train_x),
+        File("train-labels-idx1-ubyte", 8 + 60_000, train_y),
+        File("t10k-images-idx3-ubyte", 16 + 10_000 * 28 * 28, test_x),
+        File("t10k-labels-idx1-ubyte", 8 + 10_000, test_y),
     )
 
 

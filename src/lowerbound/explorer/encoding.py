@@ -1,4 +1,4 @@
-"""What the model makes of a file: its code, what is rebuilt from it, neighbours, scores."""
+"""What the model makes of a file: its code, what is rebuilt from it, scores."""
 
 from __future__ import annotations
 
@@ -19,19 +19,21 @@ BOUNDS = {
 
 
 def encode(space: Space, name: str, content: bytes, label: int) -> dict[str, Any]:
-    """The code of the first example in a file, of class ``label`` for a conditional model.
+    """The code of a file's first example and what is rebuilt from it; how many the file has.
+
+    It is of class ``label`` for a conditional model.
 
     Raises:
         DataError: the file does not fit; see `uploads.example_of`.
     """
-    example, context = example_of(space, name, content, label), space.context(label)
+    (example, count), context = example_of(space, name, content, label), space.context(label)
     z = space.model.embed(example.x, context)
     return {
         "z": z[0].tolist(),
         "label": label,
         "input": space.form.of_values(example.x),
         "rebuilt": space.form.of_code(space.model, z, context),
-        "neighbours": space.neighbours(z[0]),
+        "count": count,
     }
 
 
@@ -41,7 +43,8 @@ def judge(space: Space, name: str, content: bytes, label: int) -> dict[str, Any]
     Raises:
         DataError: as by `encode`.
     """
-    found = space.calls.score(example_of(space, name, content, label))
+    example, _ = example_of(space, name, content, label)
+    found = space.calls.score(example)
     told = {key: f"{values.item():.2f}".replace("-", "−") for key, values in found.items()}
     figures = [(name, f"{told[bound]} nats") for bound, name in BOUNDS.items() if bound in told]
     if "p_value" in found:

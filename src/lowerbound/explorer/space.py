@@ -13,7 +13,7 @@ from lowerbound import evaluation
 from lowerbound.data import Dataset
 from lowerbound.data.assembly import in_memory
 from lowerbound.divergences import kl_terms
-from lowerbound.errors import ConfigurationError, DataError, StorageError, check_count
+from lowerbound.errors import ConfigurationError, DataError, StorageError
 from lowerbound.evaluation.bounds import ACTIVE_VARIANCE
 from lowerbound.evaluation.walk import IMAGES_PER_BATCH, Progress
 from lowerbound.explorer.forms import Form, form_of
@@ -22,10 +22,8 @@ from lowerbound.priors import StandardNormal
 from lowerbound.runs import Run
 from lowerbound.service.calls import Calls
 from lowerbound.vae import VAE
-from lowerbound.walks import slerp
 
 REACH = 3.0
-NEIGHBOURS, MOST_STEPS = 8, 10_000
 
 
 class Space:
@@ -124,6 +122,7 @@ class Space:
             "axes": principal_axes(codes),
             "classes": self.classes,
             "conditional": model.context is not None,
+            "nouns": self.form.nouns,
             "score": self.score_name if len(codes) else "",
             **self.form.about,
         }
@@ -153,17 +152,6 @@ class Space:
         """The decoder's mean at a code (latent,), as its form is sent; ``label`` is its class."""
         return self.form.of_code(self.model, self.checked(z)[None], self.context(label))
 
-    def walk(self, ends: np.ndarray, steps: int) -> np.ndarray:
-        """Codes (steps, latent) from the first of two codes to the second; see `walks.slerp`."""
-        check_count("steps", steps, least=2, most=MOST_STEPS)
-        first, last = self.checked(ends, 2).view(2, -1)
-        return slerp(first, last, steps).numpy()
-
-    def neighbours(self, z: Tensor) -> list[int]:
-        """The numbers of the examples whose codes are nearest to z, (latent,), nearest first."""
-        distances = (self.codes - z.cpu().float()).norm(dim=1)
-        return distances.topk(min(NEIGHBOURS, len(distances)), largest=False).indices.tolist()
-
     def context(self, label: int) -> Tensor | None:
         """The class of one example, (1,), for a conditional model."""
         if self.model.context is None:
@@ -174,11 +162,11 @@ class Space:
             )
         return torch.tensor([label])
 
-    def checked(self, z: np.ndarray, times: int = 1) -> Tensor:
-        """So many codes one after the other, as a tensor; others are refused."""
-        if z.shape != (times * self.model.latent_dim,) or not np.isfinite(z).all():
+    def checked(self, z: np.ndarray) -> Tensor:
+        """A code as a tensor; what is none is refused."""
+        if z.shape != (self.model.latent_dim,) or not np.isfinite(z).all():
             raise ConfigurationError(
-                f"expected {times * self.model.latent_dim} finite numbers, got {z.size}"
+                f"expected {self.model.latent_dim} finite numbers, got {z.size}"
             )
         return torch.from_numpy(z.astype(np.float32))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -19,26 +20,35 @@ from lowerbound.music.reading import SUFFIXES as MELODIES
 
 MOST_BYTES = 32 * 2**20
 ROWS = (".csv", ".parquet")
+SHOWN = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
+"""Images that browsers can decode, all of them."""
 LUMA = torch.tensor([0.299, 0.587, 0.114])
 
 
-def accepted(space: Space) -> tuple[tuple[str, ...], str]:
-    """The suffixes of the files that can be encoded, and in words what becomes of them."""
+def accepted(space: Space, *, by_browser: bool = False) -> tuple[tuple[str, ...], str]:
+    """The suffixes of the files that can be encoded, and in words what becomes of them.
+
+    Those are fewer if no Python is there to read them, but a browser alone.
+    """
     kind, shape = space.form.about["kind"], space.model.shape
     if kind == "image":
-        colour = "grey" if shape[0] == 1 else "in colour"
-        size = f"{shape[2]} × {shape[1]} pixels, {colour}"
-        return (*sorted(IMAGES), ".npy"), f"Drop an image, brought to {size}, or an .npy array."
-    if kind == "melody":
+        size = f"{shape[2]} × {shape[1]} pixels, {'grey' if shape[0] == 1 else 'in colour'}"
+        takes = f"Drop an image, brought to {size}, or an .npy array, whose first one is taken."
+        return (*(SHOWN if by_browser else sorted(IMAGES)), ".npy"), takes
+    if kind == "melody" and not by_browser:
         return (*MELODIES, ".npy"), "Drop a MIDI, MusicXML or ABC file; its first bars are taken."
     if kind == "row" and len(shape) == 1:
+        rows = ROWS[:1] if by_browser else ROWS
         named = " with the columns of the data" if space.run.fields else ""
-        return (*ROWS, ".npy"), f"Drop a .csv or .parquet file{named}; its first row is taken."
+        takes = f"Drop a {' or '.join(rows)} file{named}; its first row is taken."
+        return (*rows, ".npy"), takes
     return (".npy",), "Drop an .npy array; its first example is taken."
 
 
-def example_of(space: Space, name: str, content: bytes, label: int) -> Dataset:
-    """The first example of a file called ``name``, of class ``label`` for a conditional model.
+def example_of(space: Space, name: str, content: bytes, label: int) -> tuple[Dataset, int]:
+    """The first example of a file called ``name``, and how many there are in it.
+
+    It is of class ``label`` for a conditional model.
 
     Raises:
         DataError: it is none of the kinds that are taken, or cannot be read, or does not fit.
@@ -53,14 +63,15 @@ def example_of(space: Space, name: str, content: bytes, label: int) -> Dataset:
         try:
             if suffix == ".npy":
                 _with_batch(path, space.model.shape)
-            of_image = suffix in IMAGES
-            found = _image(space, path) if of_image else space.run.other(str(path)).take(1)
+            found = _image(space, path) if suffix in IMAGES else space.run.other(str(path))
         except DataError as error:
-            raise DataError(str(error).replace(str(path), name).replace(folder, name)) from None
+            own = rf"({re.escape(folder)}/)?{re.escape(path.name)}|{re.escape(folder)}"
+            raise DataError(re.sub(own, lambda _: name, str(error))) from None
     context = space.context(label)
     classes = None if context is None else tuple(space.classes)
     # Its values are copied, as they may be of a file that is gone.
-    return replace(found, x=found.x.clone(), labels=context, classes=classes)
+    first = replace(found.take(1), labels=context, classes=classes)
+    return replace(first, x=first.x.clone()), len(found)
 
 
 def _image(space: Space, path: Path) -> Dataset:

@@ -2,7 +2,8 @@
 
 import { ofClass, onTheme } from "./colours.js";
 import { Map2D } from "./map.js";
-import { Latest, ServedModel } from "./model.js";
+import { Latest } from "./latest.js";
+import { Model } from "./model.js";
 import { Sliders } from "./sliders.js";
 import { Upload } from "./upload.js";
 import { element, viewFor } from "./views.js";
@@ -102,7 +103,7 @@ class Explorer {
 
   colours() {
     const select = find("#colour"), { labels } = this.model, { about, map } = this;
-    const kinds = [...(labels.length ? [["class", "by class"]] : []), ["one", "one"], ...(about.score ? [["score", `by ${about.score}`]] : [])];
+    const kinds = [...(labels.length ? [["class", "by class"]] : []), ["one", "one colour"], ...(about.score ? [["score", `by ${about.score}`]] : [])];
     kinds.forEach(([value, textContent]) => Object.assign(element("option", select), { value, textContent }));
     find("#colouring").hidden = !this.model.codes.length;
     select.addEventListener("change", () => this.paint(select.value));
@@ -188,7 +189,7 @@ class Explorer {
 }
 
 try {
-  const model = await ServedModel.open();
+  const model = await Model.open();
   globalThis.explorer = new Explorer(model);
   document.body.classList.add("ready");
 } catch (error) {

@@ -192,7 +192,7 @@ export class Map2D {
     context.setLineDash([]);
     context.fillStyle = css("--muted");
     context.textAlign = "center";
-    outlined(context, `${radius}σ`, view.left(0), view.top(-radius) + 4);
+    outlined(context, `prior, ${radius}σ`, view.left(0), view.top(-radius) + 4);
   }
 
   drawNames(context) {

@@ -1,11 +1,11 @@
 // The model behind the page: what it is, its decoder and its encoder, asked for over the network.
 
-export class ServedModel {
+export class Model {
   #answers = [];
   #socket = null;
 
   static async open() {
-    const model = new ServedModel();
+    const model = new Model();
     model.about = await (await asked("model.json")).json();
     const [codes, labels] = await Promise.all([asked("codes"), asked("labels")]);
     model.codes = new Float32Array(await codes.arrayBuffer());
@@ -54,23 +54,19 @@ export class ServedModel {
     return new Float32Array(await (await asked("scores")).arrayBuffer());
   }
 
-  // What the model makes of a file: its code, what is rebuilt from it, and neighbours.
+  // What the model makes of the first example in a file: its code, and what is rebuilt from it.
   async encode(file, label) {
-    return (await asked(`encode?${new URLSearchParams({ name: file.name, label })}`, file)).json();
+    const found = await (await asked(`encode?${new URLSearchParams({ name: file.name, label })}`, file)).json();
+    return { ...found, input: bytesOf(found.input), rebuilt: bytesOf(found.rebuilt) };
   }
 
   // Its bounds, and how strange it is.
   async judge(file, label) {
     return (await asked(`judge?${new URLSearchParams({ name: file.name, label })}`, file)).json();
   }
-
-  // Codes from one to another, along the arc between them.
-  async walk(first, last, steps) {
-    const body = new Float32Array([...first, ...last]);
-    const path = await (await asked(`walk?steps=${steps}`, body.buffer)).arrayBuffer();
-    return Array.from({ length: steps }, (_, i) => new Float32Array(path, 4 * i * first.length, first.length));
-  }
 }
+
+const bytesOf = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 
 async function asked(path, body) {
   let answer;
@@ -81,31 +77,4 @@ async function asked(path, body) {
   }
   if (!answer.ok) throw new Error((await answer.json()).error);
   return answer;
-}
-
-// Calls of a slow function of which only the latest matters: one runs, the newest waits, others go.
-export class Latest {
-  isIdle = true;
-  #wanted = null;
-
-  constructor(call, show, fail) {
-    Object.assign(this, { call, show, fail, shown: 0 });
-  }
-
-  async ask(...wanted) {
-    this.#wanted = wanted;
-    if (!this.isIdle) return;
-    this.isIdle = false;
-    while (this.#wanted) {
-      const now = this.#wanted;
-      this.#wanted = null;
-      try {
-        this.show(await this.call(...now), ...now);
-        this.shown += 1;
-      } catch (error) {
-        this.fail(error, ...now);
-      }
-    }
-    this.isIdle = true;
-  }
 }

@@ -49,7 +49,7 @@ export function listen(canvas, view, told) {
     pointers.set(event.pointerId, place(event));
     moving = pointers.size === 1 && (event.shiftKey || event.button === 1);
     begun = pointers.size === 1 && !moving && event.button === 0 ? place(event) : null;
-    if (begun) told.press(...begun);
+    if (begun && event.pointerType !== "touch") told.press(...begun);
     event.preventDefault();
   });
   canvas.addEventListener("pointermove", (event) => {
@@ -70,6 +70,8 @@ export function listen(canvas, view, told) {
   });
   for (const end of ["pointerup", "pointercancel"]) {
     canvas.addEventListener(end, (event) => {
+      // A finger may be the first of two, so that it presses when it leaves.
+      if (end === "pointerup" && event.pointerType === "touch" && begun && begun !== true) told.press(...begun);
       pointers.delete(event.pointerId);
       begun = null;
     });

@@ -2,9 +2,11 @@
 
 import { element } from "./views.js";
 
+const LEAST = 1; // nat, that a whole bar stands for at least, so that those of a collapsed model are empty
+
 export class Sliders {
   constructor(about, moved) {
-    const folded = document.querySelector("#folded"), most = Math.max(...(about.kl ?? [0]), 1e-9);
+    const folded = document.querySelector("#folded"), most = Math.max(...(about.kl ?? []), LEAST);
     const places = [document.querySelector("#sliders"), document.querySelector("#inactive")];
     this.rows = about.order.map((dimension) => {
       const home = element("label", places[about.active[dimension] ? 0 : 1], "dimension");

@@ -1,7 +1,10 @@
 // A file that is dropped or chosen: what the model makes of it.
 
-import { Latest } from "./model.js";
+import { nearest } from "./codes.js";
+import { Latest } from "./latest.js";
 import { element, viewFor } from "./views.js";
+
+const NEIGHBOURS = 8;
 
 export class Upload {
   // `label()` is the class to encode as; `moved(z, label)` goes to a code; `went(example)` to an example.
@@ -51,12 +54,14 @@ export class Upload {
     const { about } = this.model;
     this.home.textContent = "";
     const card = element("div", this.home), pair = element("div", card, "pair");
-    for (const [name, bytes] of [["as given", bytesOf(found.input)], ["rebuilt", bytesOf(found.rebuilt)]]) {
+    for (const [name, bytes] of [["as given", found.input], ["rebuilt", found.rebuilt]]) {
       const figure = element("figure", pair);
       new (viewFor(about))(figure, about).show(bytes);
       element("figcaption", figure).textContent = name;
     }
-    if (found.neighbours.length) this.neighbours(card, found.neighbours).catch(this.failed);
+    if (found.count > 1) element("p", card, "unit").textContent = `The first of ${found.count.toLocaleString("en")} ${about.nouns} in ${file.name}.`;
+    const neighbours = nearest(this.model.codes, found.z, NEIGHBOURS);
+    if (neighbours.length) this.neighbours(card, neighbours).catch(this.failed);
     this.moved(new Float32Array(found.z), found.label);
     const waiting = element("p", card);
     waiting.textContent = "Scoring …";
@@ -89,5 +94,3 @@ export class Upload {
     }
   }
 }
-
-const bytesOf = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));

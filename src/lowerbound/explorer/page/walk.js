@@ -1,6 +1,6 @@
 // The way from a code A to a code B, and going along it.
 
-import { Latest } from "./model.js";
+import { slerp } from "./codes.js";
 import { viewFor } from "./views.js";
 
 const STEPS = 121, SECONDS = 3;
@@ -18,7 +18,6 @@ export class Walk {
       const home = document.querySelector(`#${name}-picture`);
       return { name: "AB"[i], z: null, label: -1, view: model.about.kind === "image" ? new View(home, model.about) : null, home };
     });
-    this.way = new Latest((first, last) => model.walk(first, last, STEPS), (path) => this.mark(path), failed);
     this.play.addEventListener("click", () => this.toggle());
     this.along.addEventListener("input", () => {
       this.stop();
@@ -30,22 +29,16 @@ export class Walk {
     const { z, label } = this.code(), end = this.ends[i];
     this.stop();
     Object.assign(end, { z: z.slice(), label });
-    this.mark([]);
     const [first, last] = this.ends;
-    if (first.z && last.z) this.way.ask(first.z, last.z);
+    this.path = first.z && last.z ? slerp(first.z, last.z, STEPS) : [];
+    this.play.disabled = this.along.disabled = !this.path.length;
+    this.marked(this.ends.filter((each) => each.z), this.path);
     try {
       if (end.view) end.view.show(await this.model.decode(z, label));
       else end.home.textContent = end.name;
     } catch (error) {
       this.failed(error);
     }
-  }
-
-  // The way between the ends, none until it is known.
-  mark(path) {
-    this.path = path;
-    this.play.disabled = this.along.disabled = !path.length;
-    this.marked(this.ends.filter((each) => each.z), path);
   }
 
   // Each half is in the class of its end, as there is no class between two.

@@ -1,0 +1,114 @@
+// The first example in a file, in the data's units, and how many there are.
+
+import { daysOf } from "./dates.js";
+import { fieldsOf } from "./forms.js";
+
+const LUMA = [0.299, 0.587, 0.114];
+const MISSING = new Set(["", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaT", "nan", "NaN", "NAN", "null", "NULL", "?"]);
+const TRUTH = { True: 1, true: 1, TRUE: 1, 1: 1, False: 0, false: 0, FALSE: 0, 0: 0 };
+const NUMBERS = {
+  b1: ["getUint8", 1], u1: ["getUint8", 1], i1: ["getInt8", 1], u2: ["getUint16", 2], i2: ["getInt16", 2],
+  u4: ["getUint32", 4], i4: ["getInt32", 4], u8: ["getBigUint64", 8], i8: ["getBigInt64", 8],
+  f4: ["getFloat32", 4], f8: ["getFloat64", 8],
+};
+
+export async function exampleIn(file, { about, onnx }) {
+  const suffix = /\.[^.]*$/.exec(file.name.toLowerCase())?.[0] ?? "";
+  const known = about.accept.split(",");
+  if (!known.includes(suffix)) throw new Error(`expected a file ending in ${known.join(", ")}, got ${file.name}`);
+  try {
+    if (suffix === ".csv") return rowIn(await file.text(), about, onnx.data);
+    if (suffix === ".npy") return checked(arrayIn(await file.arrayBuffer(), onnx.data.shape), about, onnx);
+    return { x: levelsIn(await createImageBitmap(file), about, onnx), count: 1 };
+  } catch (error) {
+    const told = error instanceof DOMException ? "expected an image that can be decoded, got another file" : error.message;
+    throw new Error(`${file.name}: ${told}`);
+  }
+}
+
+// An image brought to the size, channels and levels of the data's.
+function levelsIn(image, { shape: [channels, height, width], range: { low, high } }, onnx) {
+  const context = Object.assign(document.createElement("canvas"), { width, height }).getContext("2d");
+  context.fillStyle = "#fff";
+  context.fillRect(0, 0, width, height);
+  context.imageSmoothingQuality = "high";
+  context.drawImage(image, 0, 0, width, height);
+  const { data } = context.getImageData(0, 0, width, height), size = height * width;
+  const { kind } = onnx.data.fields[0], { type } = onnx.files["encoder.onnx"].inputs.x;
+  return Float64Array.from({ length: channels * size }, (_, i) => {
+    const [c, pixel] = [Math.floor(i / size), 4 * (i % size)];
+    const level = channels === 1 ? LUMA.reduce((sum, weight, k) => sum + weight * data[pixel + k], 0) : data[pixel + c];
+    if (kind === "binary") return level >= 127.5 ? high : 0;
+    const value = low + (level / 255) * (high - low);
+    return type === "uint8" ? Math.round(value) : value;
+  });
+}
+
+// The first example of an array as NumPy writes it.
+function arrayIn(buffer, shape) {
+  const view = new DataView(buffer), head = new Uint8Array(buffer, 0, Math.min(10, buffer.byteLength));
+  if (String.fromCharCode(...head.subarray(1, 6)) !== "NUMPY") throw new Error("expected an array as NumPy writes it, got another file");
+  const wide = head[6] > 1, begin = (wide ? 12 : 10) + (wide ? view.getUint32(8, true) : view.getUint16(8, true));
+  const header = new TextDecoder().decode(buffer.slice(10, begin));
+  const [, order, type] = /'descr':\s*'([<>|=])(\w+)'/.exec(header) ?? [];
+  const sizes = [.../'shape':\s*\(([^)]*)\)/.exec(header)?.[1].matchAll(/\d+/g) ?? []].map(Number);
+  const elements = (sizes) => sizes.filter((n) => n !== 1).join(), each = shape.reduce((product, n) => product * n, 1);
+  if (!(type in NUMBERS) || header.includes("'fortran_order': True")) throw new Error("expected numbers in C order, got an array of others");
+  const isOne = elements(sizes) === elements(shape);
+  if (!isOne && (elements(sizes.slice(1)) !== elements(shape) || !sizes[0])) {
+    throw new Error(`expected examples of shape ${shape.join(" × ")}, got an array of ${sizes.join(" × ")}`);
+  }
+  const [read, bytes] = NUMBERS[type];
+  if (view.byteLength < begin + each * bytes) throw new Error("expected a whole array, got one that is cut short");
+  const x = Float64Array.from({ length: each }, (_, i) => Number(view[read](begin + i * bytes, order !== ">")));
+  return { x, count: isOne ? 1 : sizes[0] };
+}
+
+// An array's example, if it has values such as the data have.
+function checked({ x, count }, about, onnx) {
+  const { type } = onnx.files["encoder.onnx"].inputs.x, isWhole = /int/.test(type);
+  const fits = (value) => (Number.isFinite(value) || (about.missing && Number.isNaN(value))) && (!isWhole || (Number.isInteger(value) && value >= 0));
+  const odd = x.find((value) => !fits(value) || (type === "uint8" && value > 255));
+  if (odd !== undefined) throw new Error(`expected ${isWhole ? "levels as the data have them" : "finite numbers"}, got ${odd}`);
+  return { x, count };
+}
+
+// The first row of a table, by the names of its columns, or by their places where they have none.
+function rowIn(text, about, data) {
+  const rows = rowsOf(text), fields = fieldsOf(data), isNamed = fields[0].name !== null && !/^x(\[|$)/.test(fields[0].name);
+  const hasNames = isNamed || rows[0]?.some((cell) => !MISSING.has(cell) && Number.isNaN(Number(cell)));
+  const names = hasNames ? rows.shift() : null, row = rows[0];
+  if (!row) throw new Error("expected a row, got none");
+  const lacking = isNamed ? fields.filter(({ name }) => !names.includes(name)).map(({ name }) => name) : [];
+  if (lacking.length) throw new Error(`expected a column ${lacking.join(", ")}, got ${names.join(", ")}`);
+  if (!isNamed && row.length !== fields.length) throw new Error(`expected ${fields.length} columns, got ${row.length}`);
+  const x = Float64Array.from(fields, (field, i) => {
+    const cell = row[isNamed ? names.indexOf(field.name) : i] ?? "", value = valueOf(cell, field);
+    const fits = Number.isFinite(value) || (MISSING.has(cell) && about.missing);
+    if (!fits) throw new Error(`expected a value of the column ${field.name ?? i} as the data have them, got ${cell || "nothing"}`);
+    return value;
+  });
+  return { x, count: rows.length };
+}
+
+function valueOf(cell, { categories, form }) {
+  const place = categories?.indexOf(cell) ?? -1;
+  if (place >= 0) return place;
+  if (categories || MISSING.has(cell)) return NaN;
+  if (form.includes("%")) return daysOf(cell, form);
+  return form && form !== "whole" ? (TRUTH[cell] ?? NaN) : Number(cell);
+}
+
+// The cells of comma-separated values (RFC 4180), or of such as semicolons or tabs separate.
+function rowsOf(text) {
+  const first = text.slice(0, text.indexOf("\n") + 1 || text.length);
+  const [mark] = [",", ";", "\t"].sort((a, b) => first.split(b).length - first.split(a).length);
+  const rows = [[]];
+  for (const [, quoted, plain, end] of text.replace(/^\ufeff/, "").matchAll(new RegExp(`(?:"((?:[^"]|"")*)"|([^${mark}\\r\\n]*))(${mark}|\\r?\\n|$)`, "g"))) {
+    rows.at(-1).push(quoted?.replaceAll('""', '"') ?? plain.trim());
+    if (end === mark) continue;
+    if (end === "") break;
+    rows.push([]);
+  }
+  return rows.filter((row) => row.length > 1 || row[0]);
+}
