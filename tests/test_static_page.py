@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
-import shlex
 import threading
 from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -19,7 +17,7 @@ import lowerbound as lb
 from lowerbound.data.sources import contents
 from lowerbound.errors import DataUnavailable
 from lowerbound.explorer import Space
-from lowerbound.explorer.static_page import MOST_BYTES, RUNTIME, to_page
+from lowerbound.explorer.static_page import RUNTIME
 from lowerbound.runs import Run
 from lowerbound.walks import slerp
 from test_cli import exit_code as command
