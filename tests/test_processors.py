@@ -71,3 +71,20 @@ def test_one_thread_never_looks(monkeypatch):
     monkeypatch.setattr(processors, "taken", lambda most: pytest.fail("looked"))
     with threads(1), Sharing() as sharing:
         assert sharing(torch.exp, torch.zeros(())).item() == 1
+
+
+@pytest.mark.parametrize("stalls", [True, False])
+def test_a_look_is_longer_than_a_schedulers_slice(stalls, monkeypatch):
+    """Two threads are twice as fast, until one of them waits for others' slice to end."""
+    now = 0.0
+
+    def clock():
+        nonlocal now
+        before = now
+        now += 5e-4 if torch.get_num_threads() == 2 else 1e-3
+        if stalls and torch.get_num_threads() == 2 and int(now / 0.008) > int(before / 0.008):
+            now += 0.012
+        return now
+
+    monkeypatch.setattr(processors.time, "perf_counter", clock)
+    assert processors.taken(2) == stalls

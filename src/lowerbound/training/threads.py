@@ -13,7 +13,7 @@ WINDOW, SPAN = 5, 0.02  # steps, and seconds of them, at least, whose median is 
 BETTER = 0.95  # of the time of a step, to move to another number
 WORSE = 1.5  # times what a step took before, and another number is tried at once
 HOPELESS = 2.0  # times what a step takes, and a trial is over
-OFTEN = 5  # times in a row that others have a processor, before what is costly is tried
+OFTEN = 3  # times in a row that others have a processor, before what is costly is tried
 PATIENCE, LONGEST = 8, 512  # such windows between trials, at first and at last
 
 
