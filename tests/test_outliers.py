@@ -209,7 +209,7 @@ def test_what_cannot_be_told_is_refused_in_one_sentence():
     with pytest.raises(
         ConfigurationError, match=r"at least 99 held-out inliers.*a rate of 0\.02 \(--rate 0\.02\)"
     ):
-        outliers.detect(model, data, data, data)
+        outliers.detect(model, data, data, data, rate=0.01)
     with pytest.raises(ConfigurationError, match=r"got 0, .* hold out more$"):
         outliers.detect(model, data, data.take(1))
     with pytest.raises(DataError, match="each of 50 examples whether it is one, got 3 values"):
@@ -249,10 +249,12 @@ def test_scores_of_a_model_with_draws_of_its_weights():
     torch.testing.assert_close(costs, expected.detach(), rtol=1e-5, atol=1e-5)
 
 
-def test_without_training_examples_scores_are_fitted_to_half_of_the_inliers():
+def test_without_training_examples_scores_are_fitted_to_half_of_the_inliers(caplog):
     model, W = linear_gaussian()
-    found = outliers.detect(model, draw(W, 9), draw(W, 41), rate=0.1, samples=1)
-    assert found.inliers == 20
+    with caplog.at_level("INFO", "lowerbound"):
+        found = outliers.detect(model, draw(W, 9), draw(W, 41), samples=1)
+    assert (found.inliers, found.rate) == (20, 0.05)
+    assert "up to p = 0.05, not 0.01: against 20 held-out inliers" in caplog.text
 
 
 def test_the_costliest_column_is_the_one_that_was_changed():

@@ -33,8 +33,12 @@ def outliers(
         typer.Option(help="A score, such as regret or lpath_ecod; several may be given, or all."),
     ] = None,
     rate: Annotated[
-        float, typer.Option(help="The share of examples that belong which may be flagged.")
-    ] = 0.01,
+        float | None,
+        typer.Option(
+            help="The share of examples that belong which may be flagged; 0.01 if there are 99 "
+            "inliers to show it, or else the lowest that they can."
+        ),
+    ] = None,
     labels: Annotated[
         str | None,
         typer.Option(help="The column or array of --data that tells which are outliers, by 1."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ from lowerbound.outliers.measures import Measures
 from lowerbound.outliers.scores import SCORES, TRIVIAL, default, lacks, score
 from lowerbound.outliers.separation import Separation, separation
 from lowerbound.vae import VAE
+
+RATE = 0.01
+
+log = logging.getLogger("lowerbound")
 
 
 @dataclass(frozen=True)
@@ -134,7 +139,7 @@ def detect(
     *,
     scores: Sequence[str] = (),
     outlier: Bool[Tensor, " n"] | None = None,
-    rate: float = 0.01,
+    rate: float | None = None,
     samples: int = 100,
     seed: int = 0,
     progress: Progress | None = None,
@@ -152,7 +157,8 @@ def detect(
             inlier for them, against which no p-value is then.
         scores: names of `SCORES`, or "all"; none takes `default`'s.
         outlier: which of ``data`` are outliers, if that is known.
-        rate: what p-values are flagged up to.
+        rate: what p-values are flagged up to; None takes 0.01, or what 1/(1 + m) comes to in
+            whole hundredths, if m inliers can show no less.
         samples: draws z ~ q(z|x) for each example.
         seed: of all noise.
         progress: called with the examples done and their number, by each measure.
@@ -164,7 +170,9 @@ def detect(
     """
     names = chosen(model, scores)
     data, inliers = (model.expect(held_out(given, least=1)) for given in (data, inliers))
-    check_rate(rate, len(inliers) // (2 if train is None else 1))
+    against = len(inliers) // (2 if train is None else 1)
+    rate = usual_rate(against) if rate is None else rate
+    check_rate(rate, against)
     how: Any = {"samples": samples, "seed": seed, "progress": progress}
     calibration = Calibration.of(model, inliers, train, **how)
     if outlier is not None:
@@ -214,13 +222,29 @@ def conformal(scores: Float[Tensor, " n"], calibration: Float[Tensor, " m"]) -> 
     return (1 + m - below).double() / (1 + m)
 
 
+def usual_rate(inliers: int) -> float:
+    """`RATE`, or the lowest p-value that ``inliers`` show, in whole hundredths, if it is higher."""
+    rate = _shown(inliers) if inliers else RATE
+    if rate > RATE:
+        log.info(
+            "flagged up to p = %g, not %g: against %s held-out inliers p-values end at %.2g",
+            *(rate, RATE, inliers, 1 / (1 + inliers)),
+        )
+    return rate
+
+
+def _shown(inliers: int) -> float:
+    """1/(1 + ``inliers``), rounded up to hundredths."""
+    return math.ceil(100 / (1 + inliers)) / 100
+
+
 def check_rate(rate: float, inliers: int) -> None:
     """Raises ConfigurationError: no p-value against so many ``inliers`` is as low as ``rate``."""
     if not 0 < rate < 1:
         raise ConfigurationError(f"expected a rate above 0 and below 1, got {rate}")
     least = 1 / (1 + inliers)
     if rate < least:
-        lowest = f"{math.ceil(100 * least) / 100:g}"
+        lowest = f"{_shown(inliers):g}"
         raise ConfigurationError(
             f"expected at least {math.ceil(1 / rate) - 1:,} held-out inliers for a rate of {rate:g}"
             f", got {inliers:,}, against which p-values end at {least:.2g}; "
