@@ -1,13 +1,16 @@
-"""Decoded frames a second while a browser drags through a latent space; maps of 10⁵ points."""
+"""Decoded frames a second while a browser drags, served and alone; maps of 10⁵ points."""
 
 from __future__ import annotations
 
 import argparse
+import functools
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,8 @@ import torch
 from playwright.sync_api import sync_playwright
 
 import lowerbound as lb
+from lowerbound.explorer.static_page import to_page
+from lowerbound.runs import Run
 
 ARGUMENTS = (
     "--headless=new --no-sandbox --disable-gpu --no-first-run --disable-background-networking "
@@ -58,11 +63,23 @@ def opened(browser: Any, run: Path, data: Path | str) -> tuple[Any, Any]:
     words += ["--data", str(data)]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert process.stdout is not None
-    url = process.stdout.readline().strip()
+    return shown(browser, process.stdout.readline().strip()), process
+
+
+def shown(browser: Any, url: str) -> Any:
+    """The page at an address, once it has decoded a code."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.goto(url)
     page.wait_for_selector("body.ready", timeout=60_000)
-    return page, process
+    page.wait_for_function("() => explorer.decoded.shown > 0", timeout=60_000)
+    return page
+
+
+class Files(SimpleHTTPRequestHandler):
+    """A folder's files, told to nobody."""
+
+    def log_message(self, *told: Any) -> None:
+        pass
 
 
 def main() -> None:
@@ -71,7 +88,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="check that it runs: one round")
     told = parser.parse_args()
     rounds, seconds = (1, 1) if told.quick else (told.rounds, 5)
-    images = lb.data.load("digits" if told.quick else "mnist")
+    data = "digits" if told.quick else "mnist"
+    images = lb.data.load(data)
     model = lb.recipes.compose(images.train, latent_dim=20, likelihood="Bernoulli")
     rows = lb.data.from_arrays(torch.randn(1000 if told.quick else 100_000, 4))
     of_rows = lb.recipes.compose(rows, latent_dim=2)
@@ -83,15 +101,25 @@ def main() -> None:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=ARGUMENTS.split()
         )
-        page, process = opened(browser, place / "images", "digits" if told.quick else "mnist")
+        page, process = opened(browser, place / "images", data)
         dragged = [page.evaluate(DRAG, seconds) for _ in range(rounds)]
         process.terminate()
+        to_page(
+            Run.open(place / "images"), place / "page", data="digits" if told.quick else "mnist"
+        )
+        files = functools.partial(Files, directory=str(place / "page"))
+        server = ThreadingHTTPServer(("127.0.0.1", 0), files)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        page = shown(browser, f"http://127.0.0.1:{server.server_port}/")
+        alone = [page.evaluate(DRAG, seconds)[0] for _ in range(rounds)]
+        server.shutdown()
         page, process = opened(browser, place / "rows", place / "rows.npy")
         drawn = page.evaluate(DRAW)
         process.terminate()
         browser.close()
     decoded, frames = (list(each) for each in zip(*dragged, strict=True))
     print(f"decoded images shown a second  {statistics.median(decoded):6.1f}")
+    print(f"the same, by the page alone    {statistics.median(alone):6.1f}")
     print(f"frames of the browser a second {statistics.median(frames):6.1f}")
     print(f"a map of {len(rows):,} points      {statistics.median(drawn):6.1f} ms")
     if not told.quick:
@@ -100,6 +128,7 @@ def main() -> None:
             "seconds": seconds,
             "rounds": rounds,
             "decoded_per_second": decoded,
+            "alone_per_second": alone,
             "frames_per_second": frames,
             "points": len(rows),
             "map_ms": drawn,

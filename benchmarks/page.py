@@ -177,6 +177,8 @@ def explorer() -> str:
         ["frames of the browser a second", f"{median(values['frames_per_second']):.0f}"],
         [f"a map of {values['points']:,} points, ms", f"{median(values['map_ms']):.0f}"],
     ]
+    if alone := values.get("alone_per_second"):
+        cells.insert(1, ["the same, by a page without Python", f"{median(alone):.0f}"])
     told = {key: values[key] for key in ("seconds", "rounds", "command")}
     return (HERE / "explorer.md").read_text().format(table=table(["", ""], cells), **told)
 

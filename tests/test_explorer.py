@@ -343,6 +343,38 @@ def test_dark_narrow_and_by_touch(browser, address, space):
         assert unnamed == 0
 
 
+def test_two_fingers_zoom_and_pan_and_leave_the_code(browser, address, space):
+    with opened(browser, address, has_touch=True) as page:
+        box = page.locator("#overlay").bounding_box()
+        left, top = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        fingers = page.context.new_cdp_session(page)
+
+        def touch(kind: str, *apart: float, across: float = 0) -> None:
+            points = [{"x": left + across + x, "y": top, "id": i} for i, x in enumerate(apart)]
+            fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+        before = page.evaluate("() => ({ ...explorer.map.view, z: [...explorer.z] })")
+        touch("touchStart", -40)
+        touch("touchStart", -40, 40)
+        for half in (50, 60, 70, 80):
+            touch("touchMove", -half, half)
+        touch("touchMove", -80, 80, across=30)
+        touch("touchEnd")
+        settled(page)
+        after = page.evaluate("() => ({ ...explorer.map.view, z: [...explorer.z] })")
+        assert after["scale"] == pytest.approx(2 * before["scale"], rel=0.02)
+        assert after["z"] == before["z"]
+        moved = (before["centre"][0] - after["centre"][0]) * after["scale"]
+        assert moved == pytest.approx(30, abs=1)
+        # One finger moves the code again.
+        touch("touchStart", -40)
+        touch("touchMove", -20)
+        touch("touchMove", 0)
+        touch("touchEnd")
+        assert code(page)[0].any()
+        assert shows_its_code(page, space)
+
+
 def test_many_points_are_drawn_at_once(browser, tmp_path):
     x = torch.randn(100_000, 3)
     model = lb.recipes.compose(lb.data.from_arrays(x[:100]), latent_dim=2)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import json
+import shlex
 import threading
 from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -17,7 +19,7 @@ import lowerbound as lb
 from lowerbound.data.sources import contents
 from lowerbound.errors import DataUnavailable
 from lowerbound.explorer import Space
-from lowerbound.explorer.static_page import RUNTIME
+from lowerbound.explorer.static_page import RUNTIME, to_page
 from lowerbound.runs import Run
 from lowerbound.walks import slerp
 from test_cli import exit_code as command
@@ -127,3 +129,63 @@ def test_a_page_without_python_shows_what_the_library_says(browser, of_digits, t
             assert elbo == pytest.approx(-cost - kl, abs=0.02)
             assert kl == pytest.approx(bounds["kl"].item(), abs=0.006)
             assert elbo == pytest.approx(bounds["elbo"].item(), abs=0.5)
+
+
+@pytest.fixture(scope="module")
+def of_people(tmp_path_factory, runtime):
+    """The page of rows of several kinds, some missing, the space that it shows, and their file."""
+    rng = np.random.default_rng(0)
+    home = tmp_path_factory.mktemp("people")
+    rows = [
+        f'"{rng.choice(["Rome", "Oslo", "Kyiv, old"])}",{rng.normal(170, 9):.1f},'
+        f"{rng.integers(0, 40)},{rng.integers(1, 28)}.{rng.integers(1, 13)}.2020,"
+        f"{bool(rng.random() < 0.5)}"
+        for _ in range(300)
+    ]
+    rows[6] = '"Oslo",NA,3,1.2.2020,True'
+    table = "\n".join(["city,height,children,since,member", *rows])
+    (home / "people.csv").write_text(table)
+    small = shlex.split("--hidden 16 --latent-dim 2 --epochs 2 -q")
+    run = home / "run"
+    assert command("train", "table", "--data", home / "people.csv", "--out", run, *small) == 0
+    made = to_page(Run.open(run), home / "page", data=str(home / "people.csv"), most=100)
+    assert (made.examples, made.bytes) == (100, folder_bytes(home / "page"))
+    of_all = Run.open(run).other(str(home / "people.csv"))
+    space = Space(Run.open(run), of_all.subset(range(0, 300, 3)))
+    return home / "page", space, home / "people.csv"
+
+
+SHOWN = """([z, numbers]) => Promise.all([explorer.model.decode(new Float32Array(z), -1),
+  ...numbers.map((number) => explorer.model.example(number))])
+  .then((all) => all.map((bytes) => JSON.parse(new TextDecoder().decode(bytes))))"""
+
+
+def test_rows_are_told_as_the_library_tells_them(browser, of_people, tmp_path):  # noqa: F811
+    folder, space, table = of_people
+    expected = space.model.embed(space.data.x[:1])[0]
+    (tmp_path / "odd.csv").write_text(table.read_text().replace('"Rome"', "Wien"))
+    (tmp_path / "short.csv").write_text("city,height\nOslo,170\n")
+    with hosted(folder) as url, opened(browser, url) as page:
+        for z in ([0.0, 0.0], [1.5, -0.5], [-2.0, 1.0]):
+            decoded, *given = page.evaluate(SHOWN, [z, [0, 1, 2]])
+            mine = json.loads(space.decode(np.array(z, np.float32), -1))
+            examples = [json.loads(space.example(i)) for i in range(3)]
+            for row, wanted in zip([decoded, *given], [mine, *examples], strict=True):
+                assert [cell["text"] for cell in row] == [cell["text"] for cell in wanted]
+                for cell, own in zip(row, wanted, strict=True):
+                    assert (cell["at"] is None) == (own["at"] is None)
+                    assert cell["at"] == pytest.approx(own["at"], abs=2e-4)
+                    assert cell["shares"] == pytest.approx(own["shares"], abs=2e-4)
+        page.set_input_files("#file", table)
+        page.wait_for_selector("#encoded .figures")
+        assert (code(page)[0] - expected).abs().max() < 1e-4
+        told = page.locator("#encoded").inner_text()
+        assert "The first of 300 rows in people.csv." in told
+        for name, fault in (
+            ("odd.csv", "odd.csv: expected a value of the column city as the data have them, got "),
+            ("short.csv", "short.csv: expected a column children, since, member, got city, height"),
+        ):
+            page.set_input_files("#file", tmp_path / name)
+            page.wait_for_function(
+                "(f) => document.querySelector('#status').textContent.startsWith(f)", arg=fault
+            )
