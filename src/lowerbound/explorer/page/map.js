@@ -185,12 +185,12 @@ export class Map2D {
   drawPrior(context, radius) {
     const { view } = this;
     context.setLineDash([5, 4]);
-    context.strokeStyle = css("--muted");
+    context.strokeStyle = css("--ink");
     context.beginPath();
     context.arc(view.left(0), view.top(0), radius * view.scale, 0, 2 * Math.PI);
     context.stroke();
     context.setLineDash([]);
-    context.fillStyle = css("--muted");
+    context.fillStyle = css("--ink");
     context.textAlign = "center";
     outlined(context, `prior, ${radius}σ`, view.left(0), view.top(-radius) + 4);
   }
