@@ -717,6 +717,7 @@ def test_ctrl_c_at_any_moment_of_the_start_is_quiet(tmp_path):
         (["train", "mlp", "--data", "digits", "--out", "r", "--device", "meta"], 2, "use cpu"),
         (["evaluate", "nowhere"], 4, "expected a"),
         (["report", "nowhere"], 4, "expected a run"),
+        (["export", "x", "--onnx", "y", "--points", "5"], 2, "expected --points with --page"),
         (["data", "get", "minst"], 3, "did you mean mnist"),
     ],
 )

@@ -546,3 +546,14 @@ def test_the_heterogeneous_likelihood_is_chosen_by_name_for_one_kind_too():
     (family,) = model.likelihood.families
     assert isinstance(family, lb.Gaussian)
     assert model.is_density
+
+
+def test_words_are_not_taken_for_numbers(tmp_path):
+    numbers = lb.data.from_arrays(torch.randn(8, 2), columns=["x", "y"])
+    model = lb.recipes.mlp(numbers, latent_dim=1, hidden=(4,), likelihood="Gaussian").model
+    (tmp_path / "words.csv").write_text("x,y\nabc,100\nabd,100\n")
+    words = lb.data.read(tmp_path / "words.csv")
+    wanted = "expected numbers in 'x', as the model was made for, got the categories 'abc', 'abd'"
+    for judge in (lb.evaluate, lb.embed):
+        with pytest.raises(DataError, match=wanted):
+            judge(model, words)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 
@@ -88,3 +90,9 @@ def test_a_look_is_longer_than_a_schedulers_slice(stalls, monkeypatch):
 
     monkeypatch.setattr(processors.time, "perf_counter", clock)
     assert processors.taken(2) == stalls
+
+
+def test_a_look_that_is_held_up_at_once_ends(monkeypatch):
+    late = itertools.count(step=1.0)
+    monkeypatch.setattr(processors.time, "perf_counter", lambda: next(late))
+    assert isinstance(processors.taken(2), bool)

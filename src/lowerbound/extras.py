@@ -51,6 +51,8 @@ class Deferred:
         self._module = partial(needs, module, extra)
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # inspect, copy and others ask for such of any object
+            raise AttributeError(name)
         return getattr(self._module(), name)
 
 

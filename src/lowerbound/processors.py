@@ -69,11 +69,12 @@ def taken(most: int) -> bool:
     a = torch.ones(SIZE, SIZE)
 
     def seconds(count: int) -> float:
-        done, started = 0, time.perf_counter()
+        done = 0
         with threads(count):
-            while time.perf_counter() - started < SPAN:
+            started = time.perf_counter()
+            while (spent := time.perf_counter() - started) < SPAN or not done:
                 a @ a
                 done += 1
-        return (time.perf_counter() - started) / done
+        return spent / done
 
     return seconds(most) > NO_FASTER * seconds(1)

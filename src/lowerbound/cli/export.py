@@ -59,6 +59,8 @@ def export(
 
     if onnx is None and hub is None and page is None:
         raise ConfigurationError("expected --onnx, --hub or --page and a FOLDER, got none")
+    if points is not None and page is None:
+        raise ConfigurationError("expected --points with --page, whose examples it limits")
     run = Run.open(folder, "cpu", rereading)
     written: dict[str, Any] = {}
     lines = []

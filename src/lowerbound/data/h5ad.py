@@ -49,9 +49,10 @@ def read_h5ad(path: Path, reading: Reading) -> Parts:
         ConfigurationError: ``reading`` names no such column.
         DataError: another layout, a damaged file, or one that does not fit in memory.
     """
+    opened = h5py.File  # or which extra brings it, before a process is started
     _refuse_endless(path)
     try:
-        with h5py.File(path, "r") as file:
+        with opened(path, "r") as file:
             return {"all": _read(path, file, reading)}
     except LowerboundError:
         raise

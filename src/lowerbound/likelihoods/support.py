@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.data import Data, Dataset
+from lowerbound.data.columns import quoted
 from lowerbound.data.schema import ALLOWED, Values, fields_of
 from lowerbound.errors import ConfigurationError, DataError
 from lowerbound.logs import log
@@ -42,7 +43,7 @@ def check_support(likelihood: Any, transform: Any, data: Data) -> None:
 
     Raises:
         ConfigurationError: elements are missing, and the likelihood cannot leave them out.
-        DataError: they are fractions where counts are wanted, say.
+        DataError: they are fractions where counts are wanted, say, or words where numbers are.
     """
     if data.missing and not getattr(likelihood, "takes_missing", False):
         raise ConfigurationError(
@@ -50,10 +51,22 @@ def check_support(likelihood: Any, transform: Any, data: Data) -> None:
             f"got {type(likelihood).__name__}; recipes.compose makes it"
         )
     check_transform(likelihood, transform)
+    if not hasattr(likelihood, "by_name"):
+        _check_numbers(data)
     if not hasattr(likelihood, "families"):
         _check(likelihood, transform, data.values, data.name)
     elif data.shape == likelihood.shape:
         _check_fields(likelihood, transform, data)
+
+
+def _check_numbers(data: Data) -> None:
+    """Refuse names of categories, whose codes would pass for numbers."""
+    for field in fields_of(data.schema):
+        if field.categories:
+            raise DataError(
+                f"{data.name}: expected numbers in {field.name!r}, as the model was made for, got "
+                f"the categories {quoted(field.categories)}; correct that column"
+            )
 
 
 def _check_fields(likelihood: Any, transform: Any, data: Data) -> None:
