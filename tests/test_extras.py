@@ -32,6 +32,7 @@ DOORS = {
     "hub": "lb.load('hf://owner/name')",
     "music": "from lowerbound.music.abc import read_tunes; list(read_tunes([]))",
     "serve": "from lowerbound.explorer import Server; Server()",
+    "ray": "from lowerbound.runs.cluster import shared; shared('local', *[None] * 3).__enter__()",
     "tensorboard": "from lowerbound.training.callbacks import TensorBoard; TensorBoard('log')",
 }
 

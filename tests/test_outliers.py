@@ -280,8 +280,10 @@ def test_the_costliest_column_is_the_one_that_was_changed():
     total = -model.likelihood(z).log_prob(prepared)
     torch.testing.assert_close(costs.sum(1), total.detach().double(), rtol=1e-4, atol=1e-4)
     told: list[torch.Tensor] = []
-    scores = outliers.column_scores(model, table, told.append)
-    assert torch.equal(torch.cat(told), costs)
+    sums = [outliers.column_sums(model, block, told.append) for block in (table, table)]
+    assert torch.equal(torch.cat(told), costs.repeat(2, 1))
+    assert [score.observed for score in outliers.scored(model, sums)] == [2 * n] * 3 + [2 * n - 2]
+    scores = outliers.column_scores(model, table)
     assert [score.name for score in scores] == ["height", "span", "kind", "noise"]
     assert [score.observed for score in scores] == [n, n, n, n - 1]
     assert [score.sigma is None for score in scores] == [False, False, True, False]

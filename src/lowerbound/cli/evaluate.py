@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lowerbound.cli.options import Data, Device, Folder, Json, Labels, Quiet, Seed, Split
-from lowerbound.cli.output import note, rereading, show, watched
+from lowerbound.cli.options import Data, Device, Folder, Json, Labels, Quiet, Ray, Seed, Split
+from lowerbound.cli.output import note, progress, rereading, show, watched
 from lowerbound.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -19,14 +18,12 @@ if TYPE_CHECKING:
 
     from lowerbound import VAE
     from lowerbound.data import Data as Examples
-    from lowerbound.data import Dataset
     from lowerbound.evaluation import Rate
     from lowerbound.outliers import ColumnScore
 
 
 BRACKET = 20
 LINES, NAME = 40, 30
-BOUNDS = ("reconstruction", "kl", "elbo", "importance_weighted", "effective_samples")
 
 
 def evaluate(
@@ -64,6 +61,7 @@ def evaluate(
     split: Split = "test",
     data: Data = None,
     labels: Labels = None,
+    ray: Ray = None,
     seed: Seed = 0,
     device: Device = None,
     quiet: Quiet = False,
@@ -90,31 +88,35 @@ def evaluate(
     import torch
 
     from lowerbound import evaluation
-    from lowerbound.outliers import column_scores, explains
+    from lowerbound.cli.blocks import each_block, on_processors
+    from lowerbound.cli.scores import bounds_alone, measured, scores_file
+    from lowerbound.outliers import scored
     from lowerbound.runs import Run
 
     if bracket is not None and ais is None:
         raise ConfigurationError("expected --bracket with --ais, whose error it bounds")
-    run = Run.open(folder, device, rereading)
+    if ray is not None and first is not None:
+        raise ConfigurationError("expected --ray without --first: so few need no cluster")
+    run = Run.open(folder, on_processors(device, ray), rereading)
     model, examples = run.model, run.streamed(split, data, labels)
     if first is not None:
         examples = examples.take(first)
     _check_posterior(model, examples, ais, gap, decompose)
-    with nullcontext() if out is None else _scores_file(model, out) as write_scores:
-        measured = watched(
-            "evaluating",
-            evaluation.evaluate,
-            *(model, examples),
-            samples=samples,
-            seed=seed,
-            each=write_scores,
-        )
+    how: Any = {"samples": samples, "seed": seed, "costs": out is not None}
+    sums: list[Tensor] = []
+    with (
+        progress("evaluating") as advance,
+        each_block(ray, measured, run, examples, advance, (data, labels, split), **how) as found,
+        nullcontext() if out is None else scores_file(model, out) as write,
+    ):
+        bounds = bounds_alone(found, sums, write)
+        figures = evaluation.evaluate(model, examples, samples=samples, found=bounds)
     if out is not None:
         note(f"wrote {out}: {len(examples):,} examples, numbered from 0")
-    scores = column_scores(model, examples) if explains(model) and model.columns else []
+    scores = scored(model, sums) if sums and model.columns else []
     if data is None and split == "test" and first is None:
-        run.keep(measured, seed)
-    same: dict[str, Any] = {"leave_out": measured.left_out, "seed": seed}
+        run.keep(figures, seed)
+    same: dict[str, Any] = {"leave_out": figures.left_out, "seed": seed}
     more: dict[str, Any] = {}
     if ais is not None:
         annealing = {"steps": ais, "chains": chains}
@@ -136,12 +138,14 @@ def evaluate(
             "decomposing the KL", evaluation.decompose_kl, model, examples, **same
         )
     parts: dict[str, Any] = {name: result.as_dict() for name, result in more.items()}
-    told = list(map(str, (measured, *more.values())))
+    told = list(map(str, (figures, *more.values())))
     if scores:
         parts["columns"] = [dataclasses.asdict(score) for score in scores]
         told.append(_columns(scores))
     show(
-        {"data": data or split, "seed": seed, **measured.as_dict(), **parts}, "\n".join(told), json
+        {"data": data or split, "seed": seed, **figures.as_dict(), **parts},
+        "\n".join(told),
+        json,
     )
 
 
@@ -160,27 +164,6 @@ def _columns(scores: list[ColumnScore]) -> str:
     if len(scores) > LINES:
         lines.append(f"  and {len(scores) - LINES:,} more, which --json has")
     return "\n".join(lines)
-
-
-@contextmanager
-def _scores_file(model: VAE, out: Path) -> Iterator[Callable[[Dataset, dict[str, Tensor]], None]]:
-    """The .csv: an example's number, its bounds, and of rows what each column costs."""
-    from lowerbound.cli.exports import expect_file, table_file
-    from lowerbound.outliers import column_costs, explains
-
-    expect_file(out, (".csv",), "a table")
-    names = model.columns or [f"x{i}" for i in range(model.shape[0])] if explains(model) else []
-    with table_file(out) as write_table:
-
-        def write(block: Dataset, found: dict[str, Tensor]) -> None:
-            table: dict[str, Any] = {"example": range(block.first, block.first + len(block))}
-            table |= {name: found[name].double().numpy() for name in BOUNDS if name in found}
-            costs = column_costs(model, block).unbind(1) if names else ()
-            for name, cost in zip(names, costs, strict=True):
-                table[f"cost of {name}"] = cost.numpy() + 0.0
-            write_table(table)
-
-        yield write
 
 
 def _check_posterior(

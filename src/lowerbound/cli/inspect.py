@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from lowerbound.cli.options import Data, Device, Folder, Json, Labels, Quiet, Seed, Split
+from lowerbound.cli.options import Data, Device, Folder, Json, Labels, Quiet, Ray, Seed, Split
 from lowerbound.cli.output import progress, rereading, show, watched, wrote
 
 if TYPE_CHECKING:
@@ -178,6 +178,7 @@ def embed(
     split: Split = "test",
     data: Data = None,
     labels: Labels = None,
+    ray: Ray = None,
     device: Device = None,
     quiet: Quiet = False,
     json: Json = False,
@@ -187,22 +188,24 @@ def embed(
     Examples:
         lowerbound embed runs/first --out codes.npy
         lowerbound embed runs/first --data more.csv --labels city --out codes.csv
+        lowerbound embed runs/first --data large.npy --out codes.npy --ray 10.0.0.1:6379
     """
-    from lowerbound import evaluation
+    from lowerbound.cli.blocks import codes, each_block, on_processors
     from lowerbound.cli.exports import codes_file, expect_file
     from lowerbound.data.labels import label_column
-    from lowerbound.evaluation.walk import blocks, onwards
     from lowerbound.runs import Run
 
     expect_file(out, (".npy", ".csv"), "codes")
-    run = Run.open(folder, device, rereading)
-    model, examples = run.model, run.streamed(split, data, labels)
-    label = label_column(examples.labels_from)
+    run = Run.open(folder, on_processors(device, ray), rereading)
+    examples = run.streamed(split, data, labels)
+    label, done = label_column(examples.labels_from), 0
     with (
-        codes_file(out, examples.classes, label, len(examples)) as write,
         progress("embedding") as advance,
+        each_block(ray, codes, run, examples, advance, (data, labels, split)) as found,
+        codes_file(out, examples.classes, label, len(examples)) as write,
     ):
-        for block in blocks(model, examples):
-            codes = evaluation.embed(model, block, progress=onwards(advance, block, examples))
-            write(codes.numpy(), block.labels)
-    wrote(out, json, (len(examples), model.latent_dim))
+        for columns in found:
+            z, end = columns["z"], done + len(columns["z"])
+            write(z.numpy(), None if examples.labels is None else examples.labels[done:end])
+            done = end
+    wrote(out, json, (len(examples), run.model.latent_dim))

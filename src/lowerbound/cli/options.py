@@ -33,6 +33,14 @@ Labels = Annotated[
     str | None, typer.Option(help="With --data: the column or array of its class labels.")
 ]
 Device = Annotated[str | None, typer.Option(help="cpu or cuda; a GPU where there is one.")]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Share the blocks of data among the workers of this Ray cluster, which all see the "
+        "same files; local starts one on this machine.",
+    ),
+]
 Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of all noise.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[

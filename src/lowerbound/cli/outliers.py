@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lowerbound.cli.options import Device, Folder, Json, Quiet, Seed
-from lowerbound.cli.output import note, rereading, show, watched
+from lowerbound.cli.options import Device, Folder, Json, Quiet, Ray, Seed
+from lowerbound.cli.output import note, progress, rereading, show
 from lowerbound.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def outliers(
         typer.Option(help="Held-out examples that belong, instead of the run's test data."),
     ] = None,
     samples: Annotated[int, typer.Option(min=1, help="Draws z ~ q(z|x) for each example.")] = 100,
+    ray: Ray = None,
     seed: Seed = 0,
     device: Device = None,
     quiet: Quiet = False,
@@ -68,29 +70,34 @@ def outliers(
         lowerbound outliers runs/people --data new.csv --out scores.csv --rate 0.05
         lowerbound outliers runs/people --data new.csv --out s.csv --labels is_odd
     """
+    from lowerbound.cli.blocks import compared, each_block, on_processors, scores
     from lowerbound.cli.exports import expect_file
     from lowerbound.outliers import chosen, detect, explains
     from lowerbound.runs import Run
+    from lowerbound.runs.cluster import absolute
 
     expect_file(out, (".csv",), "a table")
-    run = Run.open(folder, device, rereading)
+    run = Run.open(folder, on_processors(device, ray), rereading)
     names = chosen(run.model, score or ())
     examples = run.streamed("test", data, labels)
     which = None if labels is None else _outliers(run, examples, labels, outlier or [])
     if outlier and which is None:
         raise ConfigurationError("expected --labels with --outlier, one of whose classes it is")
-    belong = run.held_out(examples) if inliers is None else run.streamed("test", inliers)
-    train = run.training_data(inliers)
-    found = watched(
-        "scoring",
-        detect,
-        *(run.model, examples, belong, train),
-        scores=names,
-        outlier=which,
-        rate=rate,
-        samples=samples,
-        seed=seed,
-    )
+    belong, train = compared(run, examples, inliers)
+    how: Any = {"samples": samples, "seed": seed}
+    asked = {"names": names, "inliers": inliers and absolute(inliers), **how}
+    with progress("scoring") as advance:
+        sharing = each_block(ray, scores, run, examples, advance, (data, labels, "test"), **asked)
+        with sharing if ray else nullcontext() as blocks:
+            found = detect(
+                *(run.model, examples, belong, train),
+                scores=names,
+                outlier=which,
+                rate=rate,
+                progress=advance,
+                found=blocks,
+                **how,
+            )
     _write(out, found)
     numbers = found.strangest(PICTURED)
     _picture(run, examples.subset(numbers), numbers, out)

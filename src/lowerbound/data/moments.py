@@ -31,7 +31,7 @@ class Moments:
             levels = torch.arange(256, dtype=torch.float64, device=x.device)
             times = torch.bincount(rows[:, 0], minlength=256).double()
             mean = (times * levels).sum(0, keepdim=True) / len(rows)
-            self._join(torch.full_like(mean, len(rows)), mean, (times * (levels - mean) ** 2).sum())
+            self.join(torch.full_like(mean, len(rows)), mean, (times * (levels - mean) ** 2).sum())
             return
         for part in rows.split(max(1, AT_ONCE // rows.shape[1])):
             part = part.double()
@@ -40,9 +40,9 @@ class Moments:
             if mean.isnan().any():
                 n -= part.isnan().sum(0)
                 mean = part.nansum(0) / n.clamp(min=1)
-            self._join(n, mean, (part - mean).square_().nansum(0))
+            self.join(n, mean, (part - mean).square_().nansum(0))
 
-    def _join(self, n: Tensor, mean: Tensor, squares: Tensor) -> None:
+    def join(self, n: Tensor, mean: Tensor, squares: Tensor) -> None:
         """Take in, of each column, n elements of this mean and sum of squares around it."""
         before, total = self.n.to(mean), self.n.to(mean) + n
         difference, over = mean - self.mean.to(mean), total.clamp(min=1)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from lowerbound.data import Dataset
+from lowerbound.data import Data
 from lowerbound.data.moments import Moments
 from lowerbound.distributions import has_density
 from lowerbound.divergences import exact_kl, kl_terms
@@ -23,6 +23,7 @@ from lowerbound.evaluation.importance import (
     group_sizes,
 )
 from lowerbound.evaluation.walk import (
+    Found,
     Progress,
     chunks,
     example_blocks,
@@ -142,7 +143,7 @@ def evaluate(
     samples: int = 100,
     seed: int = 0,
     progress: Progress | None = None,
-    each: Callable[[Dataset, dict[str, Tensor]], None] | None = None,
+    found: Iterable[Mapping[str, Tensor]] | None = None,
 ) -> Evaluation:
     """Bounds on log p(x) of ``data``, from ``samples`` draws z ~ q(z|x) per example.
 
@@ -156,8 +157,7 @@ def evaluate(
         samples: k, the draws for each example, at least 1.
         seed: of all noise: the draws, and what the transform adds.
         progress: called with the examples done and their number.
-        each: called with each block of the data, whose `Dataset.first` is its place, and what its
-            examples have, as `example_scores` has it.
+        found: what `bound_blocks` finds of each block of the data, where that is done already.
 
     Raises:
         ConfigurationError: ``samples`` is below 1, or there are fewer than two examples, from
@@ -166,21 +166,10 @@ def evaluate(
     """
     samples = check_count("samples", samples)
     data, running = held_out(data), _Running()
-
-    def measure(given: Conditioned) -> dict[str, Tensor]:
-        columns = example_bounds(model, given, samples) | {"mean": given.q.mean}
-        if model.is_density and has_density(given.q):
-            volume = model.transform.log_volume(given.x)
-            columns["in_data_units"] = columns["importance_weighted"] + volume
-        terms = kl_terms(given.q, given.p)
-        return columns if terms is None else columns | {"kl_terms": terms.expand(len(given.x), -1)}
-
-    for block, found in example_blocks(
-        *(model, data, measure), seed=seed, stream=Stream.EVALUATE, draws=samples, progress=progress
-    ):
-        running.add(block.first, found)
-        if each:
-            each(block, found)
+    if found is None:
+        found = (columns for _, columns in bound_blocks(model, data, samples, seed, progress))
+    for columns in found:
+        running.add(columns)
     if running.examples < 2:
         raise infinite(running.left_out, len(data))
     weighted, in_data_units = map(running.estimate, ("importance_weighted", "in_data_units"))
@@ -208,22 +197,51 @@ def evaluate(
     )
 
 
+def bound_blocks(
+    model: VAE,
+    data: Data,
+    samples: int,
+    seed: int,
+    progress: Progress | None = None,
+    which: Iterable[range] | None = None,
+) -> Iterator[Found]:
+    """What `evaluate` takes in of each block of the data; ``which`` is as in `blocks`."""
+
+    def measure(given: Conditioned) -> dict[str, Tensor]:
+        columns = example_bounds(model, given, samples) | {"mean": given.q.mean}
+        if model.is_density and has_density(given.q):
+            volume = model.transform.log_volume(given.x)
+            columns["in_data_units"] = columns["importance_weighted"] + volume
+        terms = kl_terms(given.q, given.p)
+        return columns if terms is None else columns | {"kl_terms": terms.expand(len(given.x), -1)}
+
+    return example_blocks(
+        *(model, data, measure),
+        seed=seed,
+        stream=Stream.EVALUATE,
+        draws=samples,
+        progress=progress,
+        which=which,
+    )
+
+
 class _Running:
     """What is known of the examples so far, but for those without finite figures."""
 
     def __init__(self) -> None:
-        self.examples, self.left_out = 0, list[int]()
+        self.seen, self.examples, self.left_out = 0, 0, list[int]()
         self.moments, self.worth = dict[str, Moments](), list[Tensor]()
 
-    def add(self, first: int, found: dict[str, Tensor]) -> None:
-        """Take in the columns of examples, the ``first`` on."""
+    def add(self, found: Mapping[str, Tensor]) -> None:
+        """Take in the columns of the next examples."""
         sound = finite(found)
         self.examples += int(sound.sum())
-        self.left_out += ((~sound).nonzero().flatten() + first).tolist()
+        self.left_out += ((~sound).nonzero().flatten() + self.seen).tolist()
+        self.seen += len(sound)
         if "curve" in found:
             self.worth.append(found["effective_samples"][sound])
             if found["curve"].shape[1] > 1:
-                found = found | {"rise": found["curve"][:, -2:].diff()}
+                found = {**found, "rise": found["curve"][:, -2:].diff()}
         for name, column in found.items():
             rows = column.reshape(len(column), -1)[sound]
             self.moments.setdefault(name, Moments()).add(rows)

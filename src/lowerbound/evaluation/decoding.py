@@ -30,14 +30,21 @@ class Decoding:
         model: is left as it is until the end.
         elements: that will be decoded, in all.
         codes: for each example, that most calls decode; None for as many as the first does.
+        rows: examples of most calls, likewise.
     """
 
-    def __init__(self, model: VAE, elements: float = 0.0, codes: int | None = None) -> None:
+    def __init__(
+        self,
+        model: VAE,
+        elements: float = 0.0,
+        codes: int | None = None,
+        rows: int | None = None,
+    ) -> None:
         self.sharing, self.function = Sharing(), _LogLikelihood(model)
         named = (*self.function.named_parameters(), *self.function.named_buffers())
         self.fixed = {name: tensor.detach() for name, tensor in named}
         self.compiles = elements >= COMPILED_FROM
-        self.codes = codes
+        self.codes, self.rows = codes, rows
         self.graphs: dict[tuple[int, bool], Graph] = {}
         self.calls: Counter[tuple[int, bool]] = Counter()
         self.shape: tuple[torch.Size, torch.Size] | None = None
@@ -68,7 +75,8 @@ class Decoding:
         """Whether codes come as most do; the rest of a batch may be smaller."""
         if not self.compiles or x.dtype == torch.float64:
             return False
-        if self.shape is None and self.codes in (None, len(z)):
+        usual = self.codes in (None, len(z)) and self.rows in (None, len(x))
+        if self.shape is None and usual:
             self.shape = x.shape, z.shape
         return self.shape == (x.shape, z.shape)
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec
 
 import torch
 from torch import Tensor
@@ -26,30 +26,7 @@ IMAGES_PER_BATCH = 500
 ELEMENTS_PER_CHUNK = 2**20
 BLOCK_ROWS, BLOCK_ELEMENTS = 2**16, 2**25
 Progress = Callable[[int, int], None]
-
-
-def per_example(
-    model: VAE,
-    data: Data,
-    measure: Callable[[Conditioned], Mapping[str, Tensor]],
-    *,
-    seed: int,
-    stream: Stream,
-    copies: int = 1,
-    draws: int = 1,
-    progress: Progress | None = None,
-    leave_out: Collection[int] = (),
-) -> dict[str, Tensor]:
-    """What ``measure`` finds of every example: columns (n, …) by name, on the CPU.
-
-    It is given batches of which ``copies`` codes for each example can be decoded at once, and those
-    with examples of which float32 cannot hold what it finds once more in float64.  Of each example
-    it decodes ``draws`` codes in all.  ``progress`` is called with the examples done and their
-    number; those whose numbers are to ``leave_out`` are not measured.
-    """
-    noise: Any = {"seed": seed, "stream": stream}
-    how: Any = {"copies": copies, "draws": draws, "progress": progress, "leave_out": leave_out}
-    return _joined(example_blocks(model, data, measure, **noise, **how))
+P = ParamSpec("P")
 
 
 def example_blocks(
@@ -63,17 +40,37 @@ def example_blocks(
     draws: int = 1,
     progress: Progress | None = None,
     leave_out: Collection[int] = (),
+    which: Iterable[range] | None = None,
 ) -> Iterator[Found]:
-    """As `per_example`, a block of the data at a time."""
+    """What ``measure`` finds of every example: columns (n, …) by name, on the CPU, block by block.
+
+    It is given batches of which ``copies`` codes for each example can be decoded at once, and those
+    with examples of which float32 cannot hold what it finds once more in float64.  Of each example
+    it decodes ``draws`` codes in all.  ``progress`` is called with the examples done and their
+    number; those whose numbers are to ``leave_out`` are not measured.  ``which`` is as in `blocks`.
+    """
 
     def of(judged: VAE, x: Tensor, context: Tensor | None) -> Mapping[str, Tensor]:
         given = judged.given(x, context)
         return measure(decoding.of(given, context) if judged is model else given)
 
-    examples = len(data) - len(leave_out)
-    elements = draws * examples * decoded_elements(model.likelihood)
-    with Decoding(model, elements, copies if copies > 1 else None) as decoding:
-        yield from _measured(model, data, of, seed, stream, copies, progress, leave_out)
+    examples, each = len(data) - len(leave_out), decoded_elements(model.likelihood)
+    rows = min(len(data), batch_size(model), at_once(model, copies))
+    with Decoding(model, draws * examples * each, copies if copies > 1 else None, rows) as decoding:
+        yield from _measured(model, data, of, seed, stream, copies, progress, leave_out, which)
+
+
+def _whole(find: Callable[P, Iterator[Found]]) -> Callable[P, dict[str, Tensor]]:
+    """What ``find`` finds, the columns of all blocks as one."""
+
+    def whole(*args: P.args, **how: P.kwargs) -> dict[str, Tensor]:
+        return _joined(find(*args, **how))
+
+    return whole
+
+
+per_example = _whole(example_blocks)
+"""As `example_blocks`, the columns of all blocks as one."""
 
 
 def per_batch(
@@ -98,6 +95,7 @@ def _measured(
     copies: int,
     progress: Progress | None,
     leave_out: Collection[int] = (),
+    which: Iterable[range] | None = None,
 ) -> Iterator[Found]:
     """What `per_batch` finds of each block that is not left out whole."""
     place = done = 0
@@ -119,7 +117,7 @@ def _measured(
         if progress:
             progress(done + now, len(data) - len(leave_out))
 
-    for block in blocks(model, model.expect(data)):
+    for block in blocks(model, model.expect(data), which):
         left = [i - block.first for i in leave_out if 0 <= i - block.first < len(block)]
         if len(left) == len(block):
             continue
@@ -153,21 +151,31 @@ def onwards(progress: Progress | None, block: Dataset, data: Data) -> Progress |
     return lambda done, _: tell(block.first + done, len(data))
 
 
-def blocks(model: VAE, data: Data) -> Iterator[Dataset]:
-    """The data in order, in memory a block of whole batches at a time.
+def ranges(model: VAE, data: Data) -> list[range]:
+    """The numbers of the examples of each of the `blocks`."""
+    size, n = batch_size(model), len(data)
+    rows = max(1, min(BLOCK_ROWS, BLOCK_ELEMENTS // math.prod(model.shape)) // size) * size
+    return [range(first, min(first + rows, n)) for first in range(0, n, rows)]
+
+
+def blocks(model: VAE, data: Data, which: Iterable[range] | None = None) -> Iterator[Dataset]:
+    """The data in order, in memory a block of whole batches at a time; or ``which`` of the blocks.
 
     What noise an example is given follows from its block: of the same data, measures of any block
     are the same whether others were measured before, and in memory as on disk.
     """
-    size = batch_size(model)
-    rows = max(1, min(BLOCK_ROWS, BLOCK_ELEMENTS // math.prod(model.shape)) // size) * size
-    if isinstance(data, Dataset) and len(data) <= rows:
+    every = ranges(model, data)
+    if which is None and isinstance(data, Dataset) and len(every) == 1:
         yield data
         return
-    for i, batch in enumerate(data.batches(rows)):
-        here = range(i * rows, i * rows + len(batch.x))
+    parts: Iterable[tuple[range, Tensor]]
+    if which is None:
+        parts = zip(every, (batch.x for batch in data.batches(len(every[0]))), strict=True)
+    else:
+        parts = ((here, data.subset(here).x) for here in which)
+    for here, x in parts:
         yield Dataset(
-            batch.x,
+            x,
             None if data.labels is None else data.labels[here.start : here.stop],
             *(data.name, data.classes, data.schema, data.labels_from),
             missing=data.missing,
@@ -332,11 +340,16 @@ def batch_size(model: VAE) -> int:
     return max(1, min(IMAGES_PER_BATCH, ELEMENTS_PER_CHUNK // decoded_elements(model.likelihood)))
 
 
+def at_once(model: VAE, codes: int) -> int:
+    """How many times so many ``codes`` can be decoded at once."""
+    return max(1, ELEMENTS_PER_CHUNK // (codes * decoded_elements(model.likelihood)))
+
+
 def in_parts(
     model: VAE, x: Tensor, context: Tensor | None, copies: int
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     """A batch in parts of which ``copies`` codes for each example can be decoded at once."""
-    rows = max(1, ELEMENTS_PER_CHUNK // (copies * decoded_elements(model.likelihood)))
+    rows = at_once(model, copies)
     for start in range(0, len(x), rows):
         part = slice(start, start + rows)
         yield x[part], None if context is None else context[part]
@@ -344,7 +357,7 @@ def in_parts(
 
 def chunks(model: VAE, examples: int, samples: int) -> Iterator[int]:
     """Sizes that add up to ``samples``, each with a bounded number of decoded elements."""
-    size = max(1, ELEMENTS_PER_CHUNK // (examples * decoded_elements(model.likelihood)))
+    size = at_once(model, examples)
     while samples > 0:
         yield min(size, samples)
         samples -= size

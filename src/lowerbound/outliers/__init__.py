@@ -10,8 +10,10 @@ from lowerbound.outliers.columns import (
     Costs,
     column_costs,
     column_scores,
+    column_sums,
     explain,
     explains,
+    scored,
 )
 from lowerbound.outliers.detection import Calibration, Detection, chosen, conformal, detect
 from lowerbound.outliers.draws import disagreement, entropy, expected_likelihood, std, waic
@@ -34,6 +36,7 @@ __all__ = [
     "chosen",
     "column_costs",
     "column_scores",
+    "column_sums",
     "conformal",
     "default",
     "detect",
@@ -44,6 +47,7 @@ __all__ = [
     "explain",
     "explains",
     "mahalanobis",
+    "scored",
     "separation",
     "std",
     "waic",

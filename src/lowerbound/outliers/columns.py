@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from lowerbound.data.moments import Moments
 from lowerbound.distributions import Joint, element_log_probs
 from lowerbound.errors import ConfigurationError
 from lowerbound.evaluation.estimates import Estimate
-from lowerbound.evaluation.walk import columns, held_out, judging, prepared_batches
+from lowerbound.evaluation.walk import blocks, columns, held_out, judging, prepared_batches
 from lowerbound.likelihoods import Heterogeneous
 from lowerbound.likelihoods.base import Likelihood
 from lowerbound.streams import Stream, generator
@@ -68,12 +68,8 @@ class ColumnScore:
     sigma: float | None
 
 
-def column_scores(
-    model: VAE, data: Any, each: Callable[[Tensor], None] | None = None
-) -> list[ColumnScore]:
+def column_scores(model: VAE, data: Any) -> list[ColumnScore]:
     """What each column of the ``data`` costs a ``model`` of rows, and the σ that it has there.
-
-    ``each`` is called with the `column_costs` of some rows, (n, D), in the order of the data.
 
     Raises:
         ConfigurationError: a model of other things than rows.
@@ -83,7 +79,14 @@ def column_scores(
             f"expected a model of rows, got one of examples of shape {model.shape} or of sequences"
         )
     data = model.expect(held_out(data, least=1))
-    slopes = model.transform.log_slopes(model.shape)
+    return scored(model, [column_sums(model, block) for block in blocks(model, data)])
+
+
+def column_sums(model: VAE, data: Data, each: Callable[[Tensor], None] | None = None) -> Tensor:
+    """Sums over the rows of a block of data, (7, D), which make `scored`.
+
+    ``each`` is called with the `column_costs` of some rows, (n, D), in the order of the data.
+    """
     finite, seen, lost, variance = Moments(), *torch.zeros(3, *model.shape, dtype=torch.float64)
     with judging(model, 0, Stream.EVALUATE) as device:
         for x, context in prepared_batches(model, data, device, 0):
@@ -95,9 +98,20 @@ def column_scores(
             seen += here.sum(0)
             lost += costs.masked_fill(~here | sound, 0.0).sum(0)
             variance += _variances(model, x, context).sum(0).cpu()
+    rows = torch.full_like(lost, len(data))
+    return torch.stack((finite.n, finite.mean, finite.squares, seen, lost, variance, rows))
+
+
+def scored(model: VAE, sums: Sequence[Tensor]) -> list[ColumnScore]:
+    """The `column_scores` of data, each block of which has its `column_sums`."""
+    finite, slopes = Moments(), model.transform.log_slopes(model.shape)
+    every = torch.stack([*sums])
+    for moments in every[:, :3]:
+        finite.join(*moments)
+    seen, lost, variance, rows = every[:, 3:].sum(0)
     values = finite.mean - slopes + lost
     errors = (finite.variance() / seen).sqrt() + lost.abs()
-    sigmas = (variance / len(data)).sqrt() / slopes.exp()
+    sigmas = (variance / rows).sqrt() / slopes.exp()
     names = model.columns or tuple(f"x{i}" for i in range(model.shape[0]))
     return [
         ColumnScore(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from lowerbound.data import Data
 from lowerbound.errors import ConfigurationError, DataError, near
 from lowerbound.evaluation.estimates import Figures
 from lowerbound.evaluation.walk import Progress, blocks, held_out, onwards
@@ -143,6 +144,7 @@ def detect(
     samples: int = 100,
     seed: int = 0,
     progress: Progress | None = None,
+    found: Iterable[Mapping[str, Tensor]] | None = None,
 ) -> Detection:
     """Scores of ``data``, their p-values against ``inliers``, and what share of them is flagged.
 
@@ -162,6 +164,7 @@ def detect(
         samples: draws z ~ q(z|x) for each example.
         seed: of all noise.
         progress: called with the examples done and their number, by each measure.
+        found: what `score_blocks` finds of each block of the data, where that is done already.
 
     Raises:
         ConfigurationError: unknown scores, or ones that this model does not have; or too few
@@ -187,19 +190,31 @@ def detect(
                 f"expected outliers and others, got {'only' if outlier.all() else 'no'} outliers; "
                 "leave out which they are"
             )
-    parts = []
-    for block in blocks(model, data):
-        x = Measures(model, block, samples, seed, onwards(progress, block, data))
-        parts.append({name: score(name, x, calibration.train) for name in names})
-    found = {name: torch.cat([part[name] for part in parts]) for name in names}
-    told = None
+    if found is None:
+        found = score_blocks(model, data, calibration.train, names, progress)
+    parts, told = [*found], None
+    values = {name: torch.cat([part[name] for part in parts]) for name in names}
     if outlier is not None:
         told = {
-            name: separation(values[~outlier], values[outlier], seed=seed)
-            for name, values in found.items()
+            name: separation(of_each[~outlier], of_each[outlier], seed=seed)
+            for name, of_each in values.items()
         }
     of_inliers = {name: calibration.scores(name) for name in names}
-    return Detection(len(calibration.inliers.data), rate, found, of_inliers, told)
+    return Detection(len(calibration.inliers.data), rate, values, of_inliers, told)
+
+
+def score_blocks(
+    model: VAE,
+    data: Data,
+    train: Measures,
+    names: Sequence[str],
+    progress: Progress | None = None,
+    which: Iterable[range] | None = None,
+) -> Iterator[dict[str, Tensor]]:
+    """The scores of each block of the data, by what is measured of ``train``; see `blocks`."""
+    for block in blocks(model, model.expect(data), which):
+        x = Measures(model, block, train.samples, train.seed, onwards(progress, block, data))
+        yield {name: score(name, x, train) for name in names}
 
 
 def conformal(scores: Float[Tensor, " n"], calibration: Float[Tensor, " m"]) -> Tensor:
