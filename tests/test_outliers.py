@@ -20,7 +20,7 @@ from lowerbound import outliers
 from lowerbound.data import Dataset, Field
 from lowerbound.errors import ConfigurationError, DataError
 from lowerbound.evaluation import refit
-from lowerbound.outliers import SCORES, TRIVIAL, Measures
+from lowerbound.outliers import SCORES, TRIVIAL, Measures, columns
 from lowerbound.outliers.scores import OF_DRAWS, score
 from test_cli import SMALL, exit_code, run, trained  # noqa: F401
 from test_evaluation import SIGMA, draw, evidence, far, linear_gaussian
@@ -280,9 +280,9 @@ def test_the_costliest_column_is_the_one_that_was_changed():
     total = -model.likelihood(z).log_prob(prepared)
     torch.testing.assert_close(costs.sum(1), total.detach().double(), rtol=1e-4, atol=1e-4)
     told: list[torch.Tensor] = []
-    sums = [outliers.column_sums(model, block, told.append) for block in (table, table)]
+    sums = [columns.column_sums(model, block, told.append) for block in (table, table)]
     assert torch.equal(torch.cat(told), costs.repeat(2, 1))
-    assert [score.observed for score in outliers.scored(model, sums)] == [2 * n] * 3 + [2 * n - 2]
+    assert [score.observed for score in columns.scored(model, sums)] == [2 * n] * 3 + [2 * n - 2]
     scores = outliers.column_scores(model, table)
     assert [score.name for score in scores] == ["height", "span", "kind", "noise"]
     assert [score.observed for score in scores] == [n, n, n, n - 1]

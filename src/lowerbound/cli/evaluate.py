@@ -90,7 +90,7 @@ def evaluate(
     from lowerbound import evaluation
     from lowerbound.cli.blocks import each_block, on_processors
     from lowerbound.cli.scores import bounds_alone, measured, scores_file
-    from lowerbound.outliers import scored
+    from lowerbound.outliers.columns import scored
     from lowerbound.runs import Run
 
     if bracket is not None and ais is None:

@@ -34,7 +34,8 @@ def measured(
     import torch
 
     from lowerbound.evaluation.bounds import bound_blocks
-    from lowerbound.outliers import column_sums, explains
+    from lowerbound.outliers import explains
+    from lowerbound.outliers.columns import column_sums
 
     model = run.model
     for block, found in bound_blocks(model, examples, samples, seed, progress, which):

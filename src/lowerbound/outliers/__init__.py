@@ -10,10 +10,8 @@ from lowerbound.outliers.columns import (
     Costs,
     column_costs,
     column_scores,
-    column_sums,
     explain,
     explains,
-    scored,
 )
 from lowerbound.outliers.detection import Calibration, Detection, chosen, conformal, detect
 from lowerbound.outliers.draws import disagreement, entropy, expected_likelihood, std, waic
@@ -36,7 +34,6 @@ __all__ = [
     "chosen",
     "column_costs",
     "column_scores",
-    "column_sums",
     "conformal",
     "default",
     "detect",
@@ -47,7 +44,6 @@ __all__ = [
     "explain",
     "explains",
     "mahalanobis",
-    "scored",
     "separation",
     "std",
     "waic",
