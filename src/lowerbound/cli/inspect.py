@@ -188,7 +188,7 @@ def embed(
     Examples:
         lowerbound embed runs/first --out codes.npy
         lowerbound embed runs/first --data more.csv --labels city --out codes.csv
-        lowerbound embed runs/first --data large.npy --out codes.npy --ray 10.0.0.1:6379
+        lowerbound embed runs/first --data big.npy --out z.npy --ray head:6379
     """
     from lowerbound.cli.blocks import codes, each_block, on_processors
     from lowerbound.cli.exports import codes_file, expect_file
