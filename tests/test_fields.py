@@ -554,6 +554,6 @@ def test_words_are_not_taken_for_numbers(tmp_path):
     (tmp_path / "words.csv").write_text("x,y\nabc,100\nabd,100\n")
     words = lb.data.read(tmp_path / "words.csv")
     wanted = "expected numbers in 'x', as the model was made for, got the categories 'abc', 'abd'"
-    for judge in (lb.evaluate, lb.embed):
+    for judge in (lb.evaluate, lb.evaluation.embed):
         with pytest.raises(DataError, match=wanted):
             judge(model, words)
