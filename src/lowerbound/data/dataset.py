@@ -76,6 +76,10 @@ class Data(Summarised):
     def recoded(self, places: Mapping[range, Tensor], schema: Schema) -> Self:
         """The same under another ``schema``, code c of some columns now being ``places[…][c]``."""
 
+    def told(self) -> str:
+        """The `summary`, for messages that have the name already."""
+        return self.summary().removeprefix(f"{self.name}: ")
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.summary()})"
 

@@ -184,15 +184,13 @@ def _obtain(entry: FileSet, folder: Path | None) -> tuple[Files, tuple[Attempt, 
             return files, tuple(attempts)
         if attempt.state == "damaged":
             log.warning("%s: %s is not used: %s", entry.name, attempt.place, attempt.reason)
-    lines = [f"{entry.name}: none of its sources could be used:"]
-    lines += [f"  {attempt}" for attempt in attempts]
-    if entry.package and DEBIAN.exists():
-        lines.append(f"`apt-get install {entry.package}` provides it; or")
+    tried = "; ".join(f"{each.source} {each.place}: {each.reason}" for each in attempts)
+    system = f"`apt-get install {entry.package}`, or " if entry.package and DEBIAN.exists() else ""
     names = ", ".join(file.name for file in entry.files)
-    lines.append(
-        f"put {names} (plain or .gz) into a folder and name it with folder= or LOWERBOUND_DATA"
+    raise DataUnavailable(
+        f"{entry.name}: expected its files from one of these, got none ({tried}); "
+        f"{system}put {names} (plain or .gz) into a folder and name it with LOWERBOUND_DATA"
     )
-    raise DataUnavailable("\n".join(lines))
 
 
 def _walk(entry: FileSet, folder: Path | None, *, network: bool) -> Iterator[tuple[Attempt, Files]]:
@@ -225,7 +223,7 @@ def _sources(entry: FileSet, folder: Path | None) -> Iterator[tuple[str, str, Re
         holding = [path for path in folders if entry.files[0].within(path)]
         yield from (("folder", str(path), _read_folder) for path in holding or folders[:1])
     else:
-        yield "folder", "folder= or LOWERBOUND_DATA", _none_named
+        yield "folder", "LOWERBOUND_DATA", _none_named
     yield from (("system", path, _read_folder) for path in entry.system)
     yield from (("mirror", address, _read_mirror) for address in entry.mirrors)
     if entry.npm:

@@ -99,7 +99,7 @@ def as_tokens(data: D) -> D:
     if data.columns is not None or len(data.shape) != 1 or data.kind not in WHOLE or data.missing:
         raise DataError(
             f"{data.name}: expected sequences of tokens, whole numbers (n, T) from 0, got "
-            f"{data.summary()}; write them as an .npz file with x, where −1 follows the end of a "
+            f"{data.told()}; write them as an .npz file with x, where −1 follows the end of a "
             "shorter sequence, and vocabulary, how many tokens there are or their names"
         )
     names = names_of(int(data.values.high) + 1, data.name)

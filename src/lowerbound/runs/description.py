@@ -92,7 +92,7 @@ class ValueRange(pydantic.BaseModel, frozen=True, extra="forbid"):
         if not fits.get(kind, True):
             wanted = "counts" if kind == "counts" else f"{kind} values up to {scale:g}"
             raise DataError(
-                f"{source}: expected {wanted}, as the run was trained on, got {data.summary()}; "
+                f"{source}: expected {wanted}, as the run was trained on, got {data.told()}; "
                 "bring them to that range"
             )
 

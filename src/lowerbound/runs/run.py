@@ -272,7 +272,7 @@ class Run:
                 remedy = f"name {'images' if image else 'a table or an array of rows'}"
             raise DataError(
                 f"{source}: expected {'images' if image else 'examples'} of shape {shape}, as the "
-                f"model was trained on, got {data.summary()}; {remedy}"
+                f"model was trained on, got {data.told()}; {remedy}"
             )
 
     def examples(
