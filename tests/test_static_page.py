@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 import functools
+import io
 import json
 import re
 import shlex
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,9 +22,11 @@ from PIL import Image
 
 import lowerbound as lb
 from lowerbound.data.sources import contents
-from lowerbound.errors import DataUnavailable
-from lowerbound.explorer import Space
-from lowerbound.explorer.static_page import RUNTIME, to_page
+from lowerbound.errors import ConfigurationError, DataError, DataUnavailable
+from lowerbound.explorer import Space, static_page
+from lowerbound.explorer.forms import form_of, plain
+from lowerbound.explorer.static_page import POLICY, RUNTIME, UNSERVED, fitting, to_page
+from lowerbound.explorer.uploads import example_of
 from lowerbound.runs import Run
 from lowerbound.walks import slerp
 from test_cli import exit_code as command
@@ -77,6 +83,9 @@ def folder_bytes(folder: Path) -> int:
 def test_a_page_without_python_shows_what_the_library_says(browser, of_digits, tmp_path):  # noqa: F811
     folder, space = of_digits
     assert folder_bytes(folder) < 5_000_000
+    markup = (folder / "index.html").read_text()
+    assert f"<head>{POLICY}" in markup
+    assert f">{UNSERVED}</p>" in markup
     np.save(tmp_path / "digit.npy", space.data.x[5:8].numpy())
     levels = (space.data.x[5, 0].double() * 255 / space.data.scale).round().byte().numpy()
     Image.fromarray(levels).save(tmp_path / "digit.png")
@@ -151,8 +160,10 @@ def of_people(tmp_path_factory, runtime):
     assert command("train", "mlp", "--data", home / "people.csv", "--out", run, *small) == 0
     made = to_page(Run.open(run), home / "page", data=str(home / "people.csv"), most=100)
     assert (made.examples, made.bytes) == (100, folder_bytes(home / "page"))
-    of_all = Run.open(run).other(str(home / "people.csv"))
-    space = Space(Run.open(run), of_all.subset(range(0, 300, 3)))
+    opened = Run.open(run)
+    of_all = opened.other(str(home / "people.csv"))
+    form = form_of(opened, of_all)
+    space = Space(opened, of_all.subset(range(0, 300, 3)), form=form)
     return home / "page", space, home / "people.csv"
 
 
@@ -190,3 +201,87 @@ def test_rows_are_told_as_the_library_tells_them(browser, of_people, tmp_path): 
             page.wait_for_function(
                 "(f) => document.querySelector('#status').textContent.startsWith(f)", arg=fault
             )
+
+
+READ = """([texts, first]) => import("./reading.js").then(({ exampleIn }) => {
+  const { about, onnx } = explorer.model, fields = [...onnx.data.fields];
+  fields[0] = { ...fields[0], name: first };
+  const told = { about, onnx: { ...onnx, data: { ...onnx.data, fields } } };
+  return Promise.all(texts.map((text) => exampleIn(new File([text], "a.csv"), told)
+    .then(({ x, count }) => [[...x], count], (error) => error.message)));
+})"""
+NUMBERS = [123456.7, 1234.5, -9999.5, 98.765, 0.1, -1.234567e-5, 1e-9, -0.0, 4e22, 1e14, 2.5e-7]
+
+
+def test_tables_are_read_as_the_library_reads_them(browser, of_people):  # noqa: F811
+    folder, space, table = of_people
+    names, row = csv.reader(table.read_text().splitlines()[:2])
+
+    def file(order=(), delimiter=",", end="\n", more=(), **cells):
+        rows = [dict(zip(names, names, strict=True)), dict(zip(names, row, strict=True)) | cells]
+        text = io.StringIO()
+        writer = csv.writer(text, delimiter=delimiter, lineterminator=end, quoting=csv.QUOTE_ALL)
+        writer.writerows([each[name] for name in order or names] for each in (*rows, *more))
+        return text.getvalue()
+
+    plainly = file(city="Oslo").replace('"', "")
+    taken = [
+        *(table.read_text(), file(), plainly, plainly[:-1], "\ufeff" + file(), "\n\n" + plainly),
+        *(file(order=names[::-1]), file(delimiter=";"), file(delimiter="\t"), file(end="\r\n")),
+        *(file(height=height) for height in ("", "NA", " 1e2 ", "+170", "170.", ".5")),
+        *(file(member=word) for word in ("true", "0", "FALSE")),
+        *(file(since=" 01.02.2020 "), file(city=" NA "), plainly.replace(",", " ,", 2)),
+    ]
+    refused = [
+        *(file(height=height) for height in (" ", "0x10", "1_0", "inf", "17O")),
+        *(file(since="30.2.2020"), file(since="2020-01-02"), file(member=" True")),
+        *(file(city=" Oslo"), file(city="oslo"), plainly[:-2].rpartition(",")[0], plainly + "1\n"),
+        *(file(order=[*names, "height"]), file(order=names[1:]), plainly.splitlines()[0], ""),
+        *(plainly + '"', plainly + '"' + "Oslo,1,2\n" * 400_000),
+    ]
+    complains = "Failed to load resource: net::ERR_FAILED"
+    with hosted(folder) as url, opened(browser, url, complains) as page:
+        for text, found in zip(taken, page.evaluate(READ, [taken, names[0]]), strict=True):
+            example, count = example_of(space, "a.csv", text.encode(), -1)
+            assert found == [pytest.approx(example.x[0].tolist(), nan_ok=True), count], text[:200]
+        for text, found in zip(refused, page.evaluate(READ, [refused, names[0]]), strict=True):
+            assert str(found).startswith("a.csv: expected "), text[:200]
+            with pytest.raises(DataError):
+                space.model.expect(example_of(space, "a.csv", text.encode(), -1)[0])
+        called_x = file(order=names[::-1]).replace(names[0], "x", 1)
+        expected = page.evaluate(READ, [[file()], names[0]])
+        assert page.evaluate(READ, [[called_x], "x"]) == expected
+
+        tell = "(numbers) => import('./forms.js').then(({ plain }) => numbers.map(plain))"
+        assert page.evaluate(tell, NUMBERS) == list(map(plain, NUMBERS))
+
+        judge = "(text) => explorer.model.judge(new File([text], 'a.csv'), -1)"
+        page.route("**/score.onnx", lambda route: route.abort())
+        failed = page.evaluate(f"(text) => ({judge})(text).catch((error) => error.message)", file())
+        assert failed.startswith("onnx/score.onnx cannot be fetched")
+        page.unroute("**/score.onnx")
+        assert page.evaluate(judge, file())["figures"]
+
+
+def test_what_is_shown_does_not_follow_from_how_much_is_kept(of_people, tmp_path, monkeypatch):
+    folder, space, table = of_people
+    monkeypatch.setattr(static_page, "to_onnx", lambda *given: None)
+    made = to_page(space.run, tmp_path / "none", data=str(table), most=0)
+    told, of_some = (
+        json.loads((home / "model.json").read_text()) for home in (made.folder, folder)
+    )
+    assert made.examples == 0
+    assert told["range"] == of_some["range"]
+    assert any(told["range"]["span"])
+    for channels, own in ((3, 1), (4, 4)):
+        data = lb.data.from_arrays(torch.randn(50, channels, 8, 8))
+        model = lb.recipes.compose(data, latent_dim=2)
+        form = form_of(SimpleNamespace(model=model, fields=None), data)
+        each = channels * 64 * own + 4 * 2 + 8
+        assert len(fitting(data, form, model, room=10 * each)) == 10
+
+    fields = [replace(f, form=f.form and "%d %b %Y") for f in space.data.schema]
+    dated = replace(space.data, schema=tuple(fields))
+    monkeypatch.setattr(Run, "examples", lambda *given: dated)
+    with pytest.raises(ConfigurationError, match="got %d %b %Y in 'since', whose %b it does not"):
+        to_page(space.run, tmp_path / "dated")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 import numpy as np
@@ -137,9 +138,26 @@ def value_range(run: Run, data: Dataset | None) -> tuple[float, float]:
 
 def _text(field: Field, value: Tensor) -> str:
     """A cell for people: words and dates as the data have them, numbers with four digits."""
-    if field.form or field.categories:
+    if field.categories or field.form not in ("", "whole"):
         return field.texts(value)[0]
-    return "" if value.isnan() else f"{value.item():.4g}".replace("-", "−")
+    if not value.isfinite():
+        return ""
+    text = field.texts(value)[0] if field.form else plain(value.item())
+    return text.replace("-", "−")
+
+
+def plain(value: float) -> str:
+    """A number with four digits, or all those before its point.
+
+    >>> [plain(value) for value in (123456.7, 98.765, -0.00001234, 1e-9)]
+    ['123457', '98.77', '-0.00001234', '1e-9']
+    """
+    digits, power = map(float, f"{value:.3e}".split("e"))
+    if not -7 < power < 15:
+        return f"{digits:g}e{power:.0f}"
+    places = max(0, 3 - int(power))
+    text = f"{Decimal(value).quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP) + 0:f}"
+    return text.rstrip("0").rstrip(".") if places else text
 
 
 def _shares(p: Any) -> dict[int, list[float]]:

@@ -35,6 +35,7 @@ class Space:
         note: why there are none, for whoever looks at the page.
         name: what split of the run's data they are.
         progress: called with the examples encoded and their number.
+        form: how examples are shown; by default as ``data`` have it.
 
     Raises:
         ConfigurationError: the model is given columns.
@@ -47,6 +48,7 @@ class Space:
         note: str = "",
         name: str = "",
         progress: Progress = lambda done, total: None,
+        form: Form | None = None,
     ) -> None:
         self.run, self.note, self.calls = run, note, Calls(run)
         self.model, self.name = self.calls.model, name
@@ -56,7 +58,7 @@ class Space:
                 "which the page has no choice; lowerbound sample --given draws from it"
             )
         self.data = None if data is None else in_memory(self.model.expect(data))
-        self.form: Form = form_of(run, self.data)
+        self.form = form or form_of(run, self.data)
         self.codes, self.kl = torch.empty(0, self.model.latent_dim), None
         if self.data is not None:
             self.codes, self.kl = codes_of(self.model, self.data, progress)

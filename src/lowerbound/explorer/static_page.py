@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from lowerbound.data import Dataset
+from lowerbound.data.assembly import in_memory
 from lowerbound.data.known import File, FileSet
+from lowerbound.data.schema import Schema
 from lowerbound.data.sources import contents
+from lowerbound.errors import ConfigurationError
 from lowerbound.evaluation.walk import Progress
 from lowerbound.explorer.app import PAGE
+from lowerbound.explorer.forms import Form, form_of
 from lowerbound.explorer.space import Space
 from lowerbound.explorer.uploads import MOST_BYTES as MOST_UPLOADED
 from lowerbound.explorer.uploads import accepted
@@ -110,12 +115,14 @@ def to_page(
 
     Raises:
         MissingExtra: what ONNX files need is not installed.
-        ConfigurationError: the model has no form in ONNX, or is given columns.
+        ConfigurationError: the model has no form in ONNX, or is given columns, or its data have
+            dates of a format that the page does not know.
         DataUnavailable: onnxruntime's files are nowhere to be had.
         StorageError: the folder is not empty, or cannot be written to.
     """
     with new_folder(Path(folder)) as made:
         examples = run.examples("test", data, labels)
+        _expect_dates(examples.schema)
         found = contents(RUNTIME)
         program, wasm = (found[file.name] for file in RUNTIME.files)
         write_atomic(made / "runtime/onnxruntime.js", program)
@@ -123,30 +130,47 @@ def to_page(
         to_onnx(run.model, examples, made / "onnx")
         for path in (*PAGE.iterdir(), *STATIC.iterdir()):
             write_atomic(made / path.name, _served_alone(path))
-        shown = _some(examples, run.model, MOST_BYTES - _bytes(made), most)
-        space = Space(run, shown, name="" if data else "test", progress=progress)
-        _write_data(space, made)
+        form = form_of(run, in_memory(run.model.expect(examples)))
+        shown = fitting(examples, form, run.model, MOST_BYTES - _bytes(made), most)
+        split = "" if data else "test"
+        space = Space(run, shown, name=split, progress=progress, form=form)
+        _write_data(space, made, named=None not in (run.fields, examples.columns))
         return StaticPage(Path(folder), _bytes(made), len(space.codes), space.form.nouns)
+
+
+def _expect_dates(schema: Schema) -> None:
+    """Dates of formats that dates.js knows."""
+    for field in schema:
+        if odd := re.search("%[^YymdHMSfz]", field.form):
+            raise ConfigurationError(
+                f"expected dates in numbers for the page, got {field.form} in {field.name!r}, "
+                f"whose {odd[0]} it does not know; write them as 2007-11-30 and train anew, or see "
+                "them in lowerbound explore"
+            )
 
 
 def _served_alone(path: Path) -> bytes:
     """A file of the page; the page itself says what it may load, as no server of ours does."""
     content = path.read_bytes()
     if path.name == "index.html":
-        for place, more in (("<head>", POLICY), ('role="status">', UNSERVED)):
-            content = content.replace(place.encode(), f"{place}{more}".encode(), 1)
+        for place, more in ((b"<head>", POLICY), (b'role="status">', UNSERVED)):
+            before, found, behind = content.partition(place)
+            assert found, place
+            content = before + found + more.encode() + behind
     return content
 
 
-def _some(data: Dataset, model: VAE, room: int, most: int | None) -> Dataset | None:
+def fitting(
+    data: Dataset, form: Form, model: VAE, room: int, most: int | None = None
+) -> Dataset | None:
     """As many examples as there is room for in bytes, ``most`` at most, evenly from all."""
-    own = 1 if len(model.shape) == 3 else data.x.element_size()
+    own = 1 if form.about["kind"] == "image" else data.x.element_size()
     each = math.prod(model.shape) * own + 4 * model.latent_dim + 8
     n = min(len(data), MOST_EXAMPLES, max(0, room) // each, len(data) if most is None else most)
     return data.subset([i * len(data) // n for i in range(n)]) if n else None
 
 
-def _write_data(space: Space, folder: Path) -> None:
+def _write_data(space: Space, folder: Path, *, named: bool) -> None:
     """What the page is told, and the examples that it shows."""
     suffixes, takes = accepted(space, by_browser=True)
     ranges = {
@@ -154,6 +178,7 @@ def _write_data(space: Space, folder: Path) -> None:
     }
     told = {
         "takes": takes,
+        "named": named,
         "accept": ",".join(suffixes),
         "bytes": MOST_UPLOADED,
         "range": {key: np.nan_to_num(value).tolist() for key, value in ranges.items()},

@@ -188,6 +188,7 @@ class Explorer {
   }
 }
 
+status("Loading …");
 try {
   const model = await Model.open();
   globalThis.explorer = new Explorer(model);

@@ -54,7 +54,13 @@ function textOf({ categories, form }, value) {
   if (form.includes("%")) return dateOf(value, form);
   if (form === "whole") return String(Math.round(value)).replace("-", "−");
   if (form) return value > 0.5 ? form : FALSE_OF[form];
-  return String(Number(value.toPrecision(4))).replace("-", "−");
+  return plain(value).replace("-", "−");
+}
+
+// A number with four digits, or all those before its point; see `plain` of forms.py.
+export function plain(value) {
+  const [digits, power] = value.toExponential(3).split("e").map(Number);
+  return power > -7 && power < 15 ? String(Number(value.toFixed(Math.max(0, 3 - power)))) : `${digits}e${power}`;
 }
 
 // The field of each column of a table, which may have no names.

@@ -75,7 +75,7 @@ export class Model {
   // The wanted outputs of a network for one example, one call after the other.
   async #run(name, given, wanted) {
     const { inputs } = this.onnx.files[`${name}.onnx`];
-    const session = await (this.#sessions[name] ??= opened(name));
+    const session = await kept(this.#sessions, name, () => opened(name));
     const feeds = Object.fromEntries(session.inputNames.map((input) => [input, tensor(inputs[input], given[input])]));
     const answer = this.#turn.then(() => session.run(feeds, wanted));
     this.#turn = answer.catch(() => {});
@@ -83,13 +83,21 @@ export class Model {
   }
 }
 
-let runtime = null;
+// What `make` promises, made once under a name, or again after it has failed.
+function kept(promises, name, make) {
+  return (promises[name] ??= make().catch((error) => {
+    delete promises[name];
+    throw error;
+  }));
+}
+
+const shared = {};
 
 async function opened(name) {
-  runtime ??= bytesOf("runtime/onnxruntime.wasm.gz");
-  const network = bytesOf(`onnx/${name}.onnx`);
-  Object.assign(ort.env.wasm, { numThreads: 1, wasmBinary: await runtime });
-  return ort.InferenceSession.create(await network, { executionProviders: ["wasm"] });
+  const runtime = kept(shared, "runtime", () => bytesOf("runtime/onnxruntime.wasm.gz"));
+  const [wasmBinary, network] = await Promise.all([runtime, bytesOf(`onnx/${name}.onnx`)]);
+  Object.assign(ort.env.wasm, { numThreads: 1, wasmBinary });
+  return ort.InferenceSession.create(network, { executionProviders: ["wasm"] });
 }
 
 function tensor({ type, shape }, values) {

@@ -1,10 +1,12 @@
 // The first example in a file, in the data's units, and how many there are.
 
 import { daysOf } from "./dates.js";
+import { rowsOf } from "./delimited.js";
 import { fieldsOf } from "./forms.js";
 
 const LUMA = [0.299, 0.587, 0.114];
 const MISSING = new Set(["", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaT", "nan", "NaN", "NAN", "null", "NULL", "?"]);
+const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 const TRUTH = { True: 1, true: 1, TRUE: 1, 1: 1, False: 0, false: 0, FALSE: 0, 0: 0 };
 const NUMBERS = {
   b1: ["getUint8", 1], u1: ["getUint8", 1], i1: ["getInt8", 1], u2: ["getUint16", 2], i2: ["getInt16", 2],
@@ -75,40 +77,40 @@ function checked({ x, count }, about, onnx) {
 
 // The first row of a table, by the names of its columns, or by their places where they have none.
 function rowIn(text, about, data) {
-  const rows = rowsOf(text), fields = fieldsOf(data), isNamed = fields[0].name !== null && !/^x(\[|$)/.test(fields[0].name);
-  const hasNames = isNamed || rows[0]?.some((cell) => !MISSING.has(cell) && Number.isNaN(Number(cell)));
-  const names = hasNames ? rows.shift() : null, row = rows[0];
+  const rows = rowsOf(text), fields = fieldsOf(data), isNamed = about.named;
+  let row = rows.next().value;
+  const names = row?.map((cell) => cell.trim());
+  const hasNames = isNamed || names?.some((name) => !MISSING.has(name) && !NUMBER.test(name));
+  if (hasNames) row = rows.next().value;
   if (!row) throw new Error("expected a row, got none");
+  const twice = hasNames && names.find((name, i) => names.indexOf(name) < i);
+  if (twice) throw new Error(`expected columns of different names, got ${twice} more than once; rename them`);
   const lacking = isNamed ? fields.filter(({ name }) => !names.includes(name)).map(({ name }) => name) : [];
   if (lacking.length) throw new Error(`expected a column ${lacking.join(", ")}, got ${names.join(", ")}`);
+  let count = 0;
+  for (let each = row; each; each = rows.next().value) {
+    count += 1;
+    if (each.length !== names.length) throw new Error(`expected ${names.length} cells in every row, got ${each.length} in row ${count.toLocaleString("en")}; correct it`);
+  }
   if (!isNamed && row.length !== fields.length) throw new Error(`expected ${fields.length} columns, got ${row.length}`);
   const x = Float64Array.from(fields, (field, i) => {
-    const cell = row[isNamed ? names.indexOf(field.name) : i] ?? "", value = valueOf(cell, field);
-    const fits = Number.isFinite(value) || (MISSING.has(cell) && about.missing);
+    const cell = row[isNamed ? names.indexOf(field.name) : i], value = valueOf(cell, field);
+    const fits = Number.isFinite(value) || (about.missing && isMissing(cell, field));
     if (!fits) throw new Error(`expected a value of the column ${field.name ?? i} as the data have them, got ${cell || "nothing"}`);
     return value;
   });
-  return { x, count: rows.length };
+  return { x, count };
 }
 
-function valueOf(cell, { categories, form }) {
-  const place = categories?.indexOf(cell) ?? -1;
+// Words and dates may have spaces around what says that they are missing.
+const isMissing = (cell, { categories, form }) => MISSING.has(categories || form.includes("%") ? cell.trim() : cell);
+
+function valueOf(cell, field) {
+  const { categories, form } = field, place = categories?.indexOf(cell) ?? -1;
   if (place >= 0) return place;
-  if (categories || MISSING.has(cell)) return NaN;
-  if (form.includes("%")) return daysOf(cell, form);
-  return form && form !== "whole" ? (TRUTH[cell] ?? NaN) : Number(cell);
-}
-
-// The cells of comma-separated values (RFC 4180), or of such as semicolons or tabs separate.
-function rowsOf(text) {
-  const first = text.slice(0, text.indexOf("\n") + 1 || text.length);
-  const [mark] = [",", ";", "\t"].sort((a, b) => first.split(b).length - first.split(a).length);
-  const rows = [[]];
-  for (const [, quoted, plain, end] of text.replace(/^\ufeff/, "").matchAll(new RegExp(`(?:"((?:[^"]|"")*)"|([^${mark}\\r\\n]*))(${mark}|\\r?\\n|$)`, "g"))) {
-    rows.at(-1).push(quoted?.replaceAll('""', '"') ?? plain.trim());
-    if (end === mark) continue;
-    if (end === "") break;
-    rows.push([]);
-  }
-  return rows.filter((row) => row.length > 1 || row[0]);
+  if (categories || isMissing(cell, field)) return NaN;
+  const trimmed = cell.trim();
+  if (form.includes("%")) return daysOf(trimmed, form);
+  if (form && form !== "whole") return TRUTH[cell] ?? NaN;
+  return NUMBER.test(trimmed) ? Number(trimmed) : NaN;
 }
