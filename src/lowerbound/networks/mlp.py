@@ -27,6 +27,7 @@ class MLP(nn.Module):
         activation: after each layer but the last: ``"relu"``, ``"tanh"``, ``"elu"``, ``"gelu"``,
             ``"silu"``, ``"softplus"`` or ``"gated"``, which is a ⊙ sigmoid(b).
         context_dim: width of the context, 0 for none.
+        skip: adds a linear layer from the input to the output, of weights that start at 0.
 
     >>> sum(p.numel() for p in MLP(784, (512,), 40).parameters())
     422440
@@ -39,9 +40,14 @@ class MLP(nn.Module):
         out_features: Size,
         activation: Activation = "relu",
         context_dim: NonNegative = 0,
+        *,
+        skip: bool = False,
     ) -> None:
         super().__init__()
         sizes = (in_features + context_dim, *hidden)
+        self.skip = nn.Linear(sizes[0], out_features, bias=False) if skip else None
+        if self.skip is not None:
+            nn.init.zeros_(self.skip.weight)
         layers: list[nn.Module] = []
         for n_in, n_out in itertools.pairwise(sizes):
             layers += activated(nn.Linear, n_in, n_out, activation)
@@ -50,5 +56,5 @@ class MLP(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch ..."], context: Context = None
     ) -> Float[Tensor, "batch out"]:
-        x = x.flatten(1)
-        return self.layers(x if context is None else torch.cat((x, context), -1))
+        x = x.flatten(1) if context is None else torch.cat((x.flatten(1), context), -1)
+        return self.layers(x) if self.skip is None else self.layers(x) + self.skip(x)
