@@ -82,7 +82,8 @@ def test_another_unit_of_a_column_shifts_scores_by_its_logarithm_where_it_is_obs
     expected = one.score_samples(frame) - np.where(frame["height"].isna(), 0, math.log(1000))
     np.testing.assert_allclose(shift, expected, atol=1e-4)
     data = lb.data.from_arrays(frame, np.zeros(60), missing=True)
-    measured = lb.evaluate(one.model_, data, samples=500)
+    measured = lb.evaluate(one.model_, data, samples=5000)
+    one.set_params(samples=5000)
     assert measured.in_data_units.value == pytest.approx(one.score(frame), abs=0.1)
     assert measured.bits_per_dimension is None
 
