@@ -132,6 +132,7 @@ SEQUENCES = {
 NETWORKS = {
     "MLP": lambda c: lb.MLP(SIZE, (7, 6), 4, "tanh", c),
     "MLP linear": lambda c: lb.MLP(SIZE, (), 4, context_dim=c),
+    "MLP skip": lambda c: lb.MLP(SIZE, (7,), 4, context_dim=c, skip=True),
     "Convolutional": lambda c: lb.Convolutional(
         SHAPE, (3, 2), 4, (5,), activation="elu", context_dim=c
     ),

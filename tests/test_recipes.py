@@ -255,6 +255,18 @@ def test_a_part_is_chosen_by_name_and_one_number_is_a_list():
     assert recipes.prepare("mlp", GREY, settings).objective == lb.IWAE(samples=5)
 
 
+def test_a_table_s_networks_start_without_their_skip_and_may_be_linear():
+    x = torch.randn(40, 3)
+    for part in ("posterior", "likelihood"):
+        network = getattr(lb.recipes.table(x).model, part).network
+        rows = torch.randn(5, network.skip.in_features)
+        assert torch.equal(network(rows), network.layers(rows))
+        torch.nn.init.normal_(network.skip.weight)
+        for layer in network.layers[-1].parameters():
+            torch.nn.init.zeros_(layer)
+        torch.testing.assert_close(network(rows), rows @ network.skip.weight.T)
+
+
 def test_the_network_is_a_part_and_the_decoder_its_mirror():
     chosen = ["network=Convolutional", "network.channels=4,8", "latent_dim=3"]
     settings = recipes.parse([*chosen, "normalisation=layer", "residual=1"])
