@@ -23,6 +23,9 @@ class Summarised(ABC):
     def summary(self) -> str:
         """One line: how many examples of which shape, which values, which classes."""
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.summary()})"
+
     def _repr_html_(self) -> str:
         fields = getattr(self, "schema", ())
         if len(fields) < 2:

@@ -80,9 +80,6 @@ class Data(Summarised):
         """The `summary`, for messages that have the name already."""
         return self.summary().removeprefix(f"{self.name}: ")
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.summary()})"
-
     @property
     def context(self) -> Tensor | None:
         """What a conditional model is given: covariates, (n, C), or else labels, (n,)."""
@@ -384,10 +381,8 @@ class Dataset(Data):
         digits = 4 if f"{low:.4g}" != f"{high:.4g}" or low == high else 15
         span = ("–" if low >= 0 else " to ").join(f"{end:.{digits}g}" for end in (low, high))
         grey = "grey levels" if len(self.shape) == 1 or self.shape[0] == 1 else "levels"
-        return {
-            "grey": f"{grey} {span}",
-            "unit": f"in the unit interval, {span}",
-        }.get(self.kind, f"{self.kind}, {span}")
+        told = {"grey": f"{grey} {span}", "unit": f"in the unit interval, {span}"}
+        return told.get(self.kind, f"{self.kind}, {span}")
 
     def _missing(self) -> str:
         if self.observed is None:

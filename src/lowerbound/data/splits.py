@@ -14,7 +14,7 @@ from lowerbound.notebooks import Summarised
 Train = TypeVar("Train", bound=Data, default=Dataset)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Splits(Summarised, Generic[Train]):
     """The three parts of a data set, all of one shape and dtype, and of the same fields.
 
