@@ -27,10 +27,10 @@ from websockets.sync.client import connect
 
 import forks
 import lowerbound as lb
-from lowerbound.errors import ConfigurationError
+from lowerbound.errors import ConfigurationError, DataError
 from lowerbound.explorer import Server, Space
 from lowerbound.explorer.app import PAGE
-from lowerbound.explorer.encoding import judge
+from lowerbound.explorer.encoding import encode, judge
 from lowerbound.music.midi import midi_bytes
 from lowerbound.plots.style import CLASS_COLOURS
 from lowerbound.runs import Run
@@ -296,8 +296,12 @@ def test_a_file_is_encoded(browser, address, space, tmp_path):
         found = lb.evaluation.example_scores(space.model, one, samples=1000)
         assert weighted == pytest.approx(found["importance_weighted"].item(), abs=0.2)
         page.set_input_files("#file", tmp_path / "notes.txt")
-        page.wait_for_selector("#status.alarm")
-        assert page.locator("#status").text_content().startswith("expected a file ending in .bmp, ")
+        page.wait_for_selector("#refused:not(:empty)")
+        told = page.locator("#refused").text_content()
+        assert told.startswith("expected a file ending in .bmp, ")
+        page.set_input_files("#file", tmp_path / "digit.npy")
+        page.wait_for_selector("#encoded .figures")
+        assert page.locator("#refused").text_content() == ""
 
 
 def test_of_files_one_after_the_other_the_last_is_told(browser, address, space, tmp_path):
@@ -421,6 +425,11 @@ def test_a_row_is_told_in_words(browser, tmp_path):
     assert max(cities, key=cities.__getitem__) == by_name["city"]["text"]
     assert re.fullmatch(r"2020-\d\d-\d\d", by_name["since"]["text"])
     assert 150 < float(by_name["height"]["text"]) < 190
+    odd = b"city,height,children,since\nRome,170,9,2020-01-11\n"
+    with pytest.raises(
+        DataError, match=r"^odd\.csv, column 'children': expected one of 0, 1, 2, 3"
+    ):
+        encode(space, "odd.csv", odd, -1)
     # A model in double precision takes codes as the page sends them.
     of_double = deepcopy(space.model).double()
     row = json.loads(space.form.of_code(of_double, torch.zeros(1, space.model.latent_dim), None))

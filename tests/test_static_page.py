@@ -149,13 +149,13 @@ def of_people(tmp_path_factory, runtime):
     rows = [
         f'"{rng.choice(["Rome", "Oslo", "Kyiv, old"])}",{rng.normal(170, 9):.1f},'
         f"{rng.integers(1, 28)}.{rng.integers(1, 13)}.2020,"
-        f"{bool(rng.random() < 0.5)}"
+        f"{bool(rng.random() < 0.5)},{rng.poisson(60)}"
         for _ in range(300)
     ]
-    rows[6] = '"Oslo",NA,1.2.2020,True'
-    table = "\n".join(["city,height,since,member", *rows])
+    rows[6] = '"Oslo",NA,1.2.2020,True,60'
+    table = "\n".join(["city,height,since,member,visits", *rows])
     (home / "people.csv").write_text(table)
-    small = shlex.split("--hidden 16 --latent-dim 2 --epochs 2 -q")
+    small = shlex.split("--hidden 16 --latent-dim 2 --epochs 2 -q --kind visits=counts")
     run = home / "run"
     assert command("train", "mlp", "--data", home / "people.csv", "--out", run, *small) == 0
     made = to_page(Run.open(run), home / "page", data=str(home / "people.csv"), most=100)
@@ -176,7 +176,11 @@ def test_rows_are_told_as_the_library_tells_them(browser, of_people, tmp_path): 
     folder, space, table = of_people
     expected = space.model.embed(space.data.x[:1])[0]
     (tmp_path / "odd.csv").write_text(re.sub('"[A-Z][^"]*"', "Wien", table.read_text()))
-    (tmp_path / "short.csv").write_text("city,height\nOslo,170\n")
+    (tmp_path / "short.csv").write_text("city,height,visits\nOslo,170,60\n")
+    for name, since, visits in (("date", "2020-01-31", 60), ("less", "31.01.2020", -3)):
+        row = f"city,height,since,member,visits\nOslo,170,{since},True,{visits}\n"
+        (tmp_path / f"{name}.csv").write_text(row)
+    (tmp_path / "rows.parquet").touch()
     with hosted(folder) as url, opened(browser, url) as page:
         for z in ([0.0, 0.0], [1.5, -0.5], [-2.0, 1.0]):
             decoded, *given = page.evaluate(SHOWN, [z, [0, 1, 2]])
@@ -193,14 +197,31 @@ def test_rows_are_told_as_the_library_tells_them(browser, of_people, tmp_path): 
         assert (code(page)[0] - expected).abs().max() < 1e-4
         told = page.locator("#encoded").inner_text()
         assert "The first of 300 rows in people.csv." in told
+        page.wait_for_selector("#encoded .strip button:nth-child(8):not(:empty)")
+        nearest = page.locator("#encoded .strip button").first
+        row = json.loads(space.example(int(nearest.get_attribute("title").split()[1])))
+        assert nearest.text_content() == ", ".join(cell["text"] for cell in row)
         for name, fault in (
-            ("odd.csv", "odd.csv: expected a value of the column city as the data have them, got "),
-            ("short.csv", "short.csv: expected a column since, member, got city, height"),
+            ("odd", "expected one of 'Kyiv, old', 'Oslo', 'Rome' in the column city, got Wien;"),
+            (
+                "short",
+                "expected the columns 'since', 'member', got 'city', 'height', 'visits'; add",
+            ),
+            ("date", "expected a date such as 31.01.2020 in the column since, got 2020-01-31;"),
+            ("less", "expected whole numbers from 0 in the column visits, got -3; correct it or"),
+            ("rows", "expected a file ending in .csv, .npy, got rows.parquet; lowerbound explore"),
         ):
-            page.set_input_files("#file", tmp_path / name)
+            file = tmp_path / f"{name}.{'parquet' if name == 'rows' else 'csv'}"
+            page.set_input_files("#file", file)
             page.wait_for_function(
-                "(f) => document.querySelector('#status').textContent.startsWith(f)", arg=fault
+                "(fault) => document.querySelector('#refused').textContent.includes(fault)",
+                arg=fault,
             )
+            assert page.locator("#encoded").inner_text() == ""
+            assert page.locator("#refused").bounding_box()["y"] < page.viewport_size["height"]
+        page.set_input_files("#file", table)
+        page.wait_for_selector("#encoded .figures")
+        assert page.locator("#refused").inner_text() == ""
 
 
 READ = """([texts, first]) => import("./reading.js").then(({ exampleIn }) => {

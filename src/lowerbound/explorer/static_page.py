@@ -180,6 +180,7 @@ def _write_data(space: Space, folder: Path, *, named: bool) -> None:
         "takes": takes,
         "named": named,
         "accept": ",".join(suffixes),
+        "elsewhere": sorted({*accepted(space)[0]} - {*suffixes}),
         "bytes": MOST_UPLOADED,
         "range": {key: np.nan_to_num(value).tolist() for key, value in ranges.items()},
         "missing": getattr(space.model.likelihood, "takes_missing", False),

@@ -36,12 +36,15 @@ def accepted(space: Space, *, by_browser: bool = False) -> tuple[tuple[str, ...]
         takes = f"Drop an image, brought to {size}, or an .npy array, whose first one is taken."
         return (*(SHOWN if by_browser else sorted(IMAGES)), ".npy"), takes
     if kind == "melody" and not by_browser:
-        return (*MELODIES, ".npy"), "Drop a MIDI, MusicXML or ABC file; its first bars are taken."
+        return (
+            *MELODIES,
+            ".npy",
+        ), "Drop a MIDI, MusicXML, ABC or .npy file; its first bars are taken."
     if kind == "row" and len(shape) == 1:
-        rows = ROWS[:1] if by_browser else ROWS
+        rows = (*(ROWS[:1] if by_browser else ROWS), ".npy")
         named = " with the columns of the data" if space.run.fields else ""
-        takes = f"Drop a {' or '.join(rows)} file{named}; its first row is taken."
-        return (*rows, ".npy"), takes
+        takes = f"Drop a {', '.join(rows[:-1])} or .npy file{named}; its first row is taken."
+        return rows, takes
     return (".npy",), "Drop an .npy array; its first example is taken."
 
 
@@ -63,15 +66,18 @@ def example_of(space: Space, name: str, content: bytes, label: int) -> tuple[Dat
         try:
             if suffix == ".npy":
                 _with_batch(path, space.model.shape)
-            found = _image(space, path) if suffix in IMAGES else space.run.other(str(path))
+            is_image = suffix in IMAGES
+            found = _image(space, path) if is_image else space.run.other(str(path))
+            first = found.take(1)
+            if not is_image:
+                space.model.expect(first)
         except DataError as error:
             own = rf"({re.escape(folder)}/)?{re.escape(path.name)}|{re.escape(folder)}"
             raise DataError(re.sub(own, lambda _: name, str(error))) from None
     context = space.context(label)
     classes = None if context is None else tuple(space.classes)
     # Its values are copied, as they may be of a file that is gone.
-    first = replace(found.take(1), labels=context, classes=classes)
-    return replace(first, x=first.x.clone()), len(found)
+    return replace(first, x=first.x.clone(), labels=context, classes=classes), len(found)
 
 
 def _image(space: Space, path: Path) -> Dataset:

@@ -42,7 +42,6 @@ class Explorer {
       label: () => this.label,
       moved: (z, label) => this.move(z, label),
       went: (example) => this.go(example),
-      failed,
     });
     this.axes();
     this.classes();

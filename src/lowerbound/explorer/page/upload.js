@@ -4,20 +4,24 @@ import { nearest } from "./codes.js";
 import { Latest } from "./latest.js";
 import { element, viewFor } from "./views.js";
 
-const NEIGHBOURS = 8;
+const NEIGHBOURS = 8, CELLS = 5;
+
+// The first few cells of a row that are not empty.
+const cellsOf = (bytes) => JSON.parse(new TextDecoder().decode(bytes)).map(({ text }) => text).filter(Boolean).slice(0, CELLS).join(", ");
 
 export class Upload {
   // `label()` is the class to encode as; `moved(z, label)` goes to a code; `went(example)` to an example.
-  constructor(model, { label, moved, went, failed }) {
-    Object.assign(this, { model, label, moved, went, failed, home: document.querySelector("#encoded") });
+  constructor(model, { label, moved, went }) {
+    const [home, refused] = ["#encoded", "#refused"].map((name) => document.querySelector(name));
+    Object.assign(this, { model, label, moved, went, home, refused });
     this.encoded = new Latest((file, label) => model.encode(file, label), (found, file) => this.show(found, file), (error) => {
-      this.home.textContent = "";
-      failed(error);
+      home.textContent = "";
+      this.failed(error);
     });
     this.judged = new Latest(
       (file, label, card, waiting) => model.judge(file, label).finally(() => waiting.remove()),
       (found, file, label, card) => this.figures(found, card),
-      failed,
+      (error) => this.failed(error),
     );
     const file = document.querySelector("#file"), drop = document.querySelector("#drop");
     document.querySelector("#takes").textContent = model.about.takes;
@@ -42,8 +46,15 @@ export class Upload {
     });
   }
 
+  // Told beside the box of files, until the next one is taken up.
+  failed(error) {
+    this.refused.textContent = error.message;
+    this.refused.scrollIntoView({ block: "nearest" });
+  }
+
   encode(file) {
     const { about } = this.model;
+    this.refused.textContent = "";
     if (file.size > about.bytes) return this.failed(new Error(`expected a file of at most ${about.bytes >> 20} MiB, got ${file.name} of ${Math.ceil(file.size / 2 ** 20)} MiB; make it smaller`));
     this.home.textContent = `Encoding ${file.name} …`;
     this.encoded.ask(file, this.label());
@@ -61,7 +72,7 @@ export class Upload {
     }
     if (found.count > 1) element("p", card, "unit").textContent = `The first of ${found.count.toLocaleString("en")} ${about.nouns} in ${file.name}.`;
     const neighbours = nearest(this.model.codes, found.z, NEIGHBOURS);
-    if (neighbours.length) this.neighbours(card, neighbours).catch(this.failed);
+    if (neighbours.length) this.neighbours(card, neighbours).catch((error) => this.failed(error));
     this.moved(new Float32Array(found.z), found.label);
     const waiting = element("p", card);
     waiting.textContent = "Scoring …";
@@ -89,8 +100,9 @@ export class Upload {
       button.setAttribute("aria-label", name);
       button.title = name;
       button.addEventListener("click", () => this.went(number));
-      if (about.kind === "image") new (viewFor(about))(button, about).show(await this.model.example(number));
-      else button.textContent = name;
+      const bytes = await this.model.example(number);
+      if (about.kind === "image") new (viewFor(about))(button, about).show(bytes);
+      else button.textContent = about.kind === "row" ? cellsOf(bytes) : name;
     }
   }
 }

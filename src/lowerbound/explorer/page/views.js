@@ -25,16 +25,19 @@ export class ImageView {
   }
 }
 
+const WORD = 16, OTHERS = 2; // letters, and further categories told
+
 export class RowView {
   constructor(home, about) {
     this.about = about;
     const table = element("table", home);
     this.cells = about.columns.map((name) => {
       const row = element("tr", table);
-      Object.assign(element("th", row), { textContent: name, scope: "row" });
-      const value = element("td", row, "value");
+      const head = Object.assign(element("th", row), { textContent: name, scope: "row" });
+      head.style.minWidth = `${Math.min(WORD, Math.max(...name.split(/\s/).map((word) => word.length)) + 2)}ch`;
+      const cell = element("td", row, "value"), value = element("span", cell), others = element("small", cell);
       const bar = element("td", row, "share");
-      return { value, bar, marks: [] };
+      return { value, others, bar, marks: [] };
     });
     if (about.more) element("p", home).textContent = about.more;
   }
@@ -42,8 +45,9 @@ export class RowView {
   show(bytes) {
     const row = JSON.parse(new TextDecoder().decode(bytes));
     row.forEach(({ text, at, shares }, i) => {
-      const { value, bar, marks } = this.cells[i];
+      const { value, others, bar, marks } = this.cells[i];
       value.textContent = text;
+      others.textContent = "";
       const wanted = shares ?? (at === null ? [] : [at]);
       while (marks.length < wanted.length) marks.push(element("i", bar));
       marks.forEach((mark, j) => {
@@ -54,7 +58,11 @@ export class RowView {
           mark.title = `${this.about.categories[i][j]} ${Math.round(100 * shares[j])} %`;
         } else if (at !== null) mark.style.left = `${5 + 90 * at}%`;
       });
-      if (shares) value.textContent = `${text} ${Math.round(100 * Math.max(...shares))} %`;
+      if (!shares) return;
+      const told = shares.map((share, j) => [share, `${this.about.categories[i][j]} ${Math.round(100 * share)} %`]);
+      const [first, ...rest] = told.sort(([a], [b]) => b - a).map(([, words]) => words);
+      value.textContent = first;
+      others.textContent = rest.slice(0, OTHERS).join(", ");
     });
   }
 }

@@ -2,7 +2,7 @@
 
 import { dateOf } from "./dates.js";
 
-const FALSE_OF = { True: "False", true: "false", TRUE: "FALSE" };
+export const FALSE_OF = { True: "False", true: "false", TRUE: "FALSE" };
 
 // `of(values, outputs)` makes them, of decoded ones with all `needs` of the decoder's outputs.
 export function formOf(about, onnx) {
@@ -66,7 +66,7 @@ export function plain(value) {
 // The field of each column of a table, which may have no names.
 export function fieldsOf({ fields, shape }) {
   const columns = shape.reduce((product, n) => product * n, 1);
-  return fields.length === columns ? fields : Array(columns).fill({ name: null, form: "", categories: null });
+  return fields.length === columns ? fields : Array(columns).fill({ ...fields[0], name: null, form: "", categories: null });
 }
 
 function softmax(logits) {

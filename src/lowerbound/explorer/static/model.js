@@ -48,6 +48,7 @@ export class Model {
   async encode(file, label) {
     const { x, count } = await exampleIn(file, this);
     const { mean } = await this.#run("encoder", { x, label: [label] }, ["mean"]);
+    finite(mean, file);
     const z = Float32Array.from(mean);
     return { z, label, count, input: this.form.of(x), rebuilt: await this.decode(z, label) };
   }
@@ -61,6 +62,7 @@ export class Model {
     const found = await this.#run("score", { x, noise, label: [label] }, Object.keys(score.outputs));
     const names = { elbo: "ELBO", kl: "KL", reconstruction: "reconstruction (−log p(x|z))" };
     const told = Object.keys(names).filter((key) => key in found);
+    finite(told.map((key) => found[key][0]), file);
     return {
       figures: told.map((key) => [names[key], `${found[key][0].toFixed(2).replace("-", "−")} nats`]),
       note: `Bounds are on the ${this.onnx.elbo_bounds}.`,
@@ -81,6 +83,12 @@ export class Model {
     this.#turn = answer.catch(() => {});
     return Object.fromEntries(Object.entries(await answer).map(([output, { data }]) => [output, data]));
   }
+}
+
+// Refuses an example of which the model makes no numbers.
+function finite(values, { name }) {
+  if (values.every(Number.isFinite)) return;
+  throw new Error(`${name}: expected values such as the model was trained on, got some to which it gives no probability; correct them`);
 }
 
 // What `make` promises, made once under a name, or again after it has failed.

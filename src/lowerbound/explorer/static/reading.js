@@ -3,6 +3,7 @@
 import { daysOf } from "./dates.js";
 import { rowsOf } from "./delimited.js";
 import { fieldsOf } from "./forms.js";
+import { inWords, isOf, isWhole, some } from "./support.js";
 
 const LUMA = [0.299, 0.587, 0.114];
 const MISSING = new Set(["", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaT", "nan", "NaN", "NAN", "null", "NULL", "?"]);
@@ -17,7 +18,8 @@ const NUMBERS = {
 export async function exampleIn(file, { about, onnx }) {
   const suffix = /\.[^.]*$/.exec(file.name.toLowerCase())?.[0] ?? "";
   const known = about.accept.split(",");
-  if (!known.includes(suffix)) throw new Error(`expected a file ending in ${known.join(", ")}, got ${file.name}`);
+  const elsewhere = about.elsewhere.includes(suffix) ? `; lowerbound explore takes ${suffix}` : "";
+  if (!known.includes(suffix)) throw new Error(`expected a file ending in ${known.join(", ")}, got ${file.name}${elsewhere}`);
   try {
     if (suffix === ".csv") return rowIn(await file.text(), about, onnx.data);
     if (suffix === ".npy") return checked(arrayIn(await file.arrayBuffer(), onnx.data.shape), about, onnx);
@@ -68,10 +70,14 @@ function arrayIn(buffer, shape) {
 
 // An array's example, if it has values such as the data have.
 function checked({ x, count }, about, onnx) {
-  const { type } = onnx.files["encoder.onnx"].inputs.x, isWhole = /int/.test(type);
-  const fits = (value) => (Number.isFinite(value) || (about.missing && Number.isNaN(value))) && (!isWhole || (Number.isInteger(value) && value >= 0));
-  const odd = x.find((value) => !fits(value) || (type === "uint8" && value > 255));
-  if (odd !== undefined) throw new Error(`expected ${isWhole ? "levels as the data have them" : "finite numbers"}, got ${odd}`);
+  const isInteger = /int/.test(onnx.files["encoder.onnx"].inputs.x.type);
+  const fields = onnx.data.fields.length === x.length ? onnx.data.fields : Array(x.length).fill(onnx.data.fields[0]);
+  x.forEach((value, i) => {
+    if (about.missing && Number.isNaN(value)) return;
+    if (!Number.isFinite(value) || (isInteger && !isWhole(value)) || !isOf(value, { ...fields[i], top: about.range.high })) {
+      throw new Error(`expected ${inWords({ ...fields[i], categories: null, form: "" })}, got ${value}; correct it`);
+    }
+  });
   return { x, count };
 }
 
@@ -86,7 +92,7 @@ function rowIn(text, about, data) {
   const twice = hasNames && names.find((name, i) => names.indexOf(name) < i);
   if (twice) throw new Error(`expected columns of different names, got ${twice} more than once; rename them`);
   const lacking = isNamed ? fields.filter(({ name }) => !names.includes(name)).map(({ name }) => name) : [];
-  if (lacking.length) throw new Error(`expected a column ${lacking.join(", ")}, got ${names.join(", ")}`);
+  if (lacking.length) throw new Error(`expected the column${lacking.length > 1 ? "s" : ""} ${some(lacking)}, got ${some(names)}; add ${lacking.length > 1 ? "them" : "it"}${about.missing ? ", empty if unknown" : ""}`);
   let count = 0;
   for (let each = row; each; each = rows.next().value) {
     count += 1;
@@ -95,9 +101,9 @@ function rowIn(text, about, data) {
   if (!isNamed && row.length !== fields.length) throw new Error(`expected ${fields.length} columns, got ${row.length}`);
   const x = Float64Array.from(fields, (field, i) => {
     const cell = row[isNamed ? names.indexOf(field.name) : i], value = valueOf(cell, field);
-    const fits = Number.isFinite(value) || (about.missing && isMissing(cell, field));
-    if (!fits) throw new Error(`expected a value of the column ${field.name ?? i} as the data have them, got ${cell || "nothing"}`);
-    return value;
+    if (Number.isFinite(value) && isOf(value, field)) return value;
+    if (about.missing && isMissing(cell, field)) return NaN;
+    throw new Error(`expected ${inWords(field)} in the column ${field.name ?? i}, got ${cell || "nothing"}; correct it${about.missing ? " or leave it empty" : ""}`);
   });
   return { x, count };
 }
