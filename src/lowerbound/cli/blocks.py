@@ -31,9 +31,11 @@ def each_block(
     """
     if ray is None:
         return nullcontext(work(run, examples, progress, **settings))
+    from lowerbound.evaluation.walk import ranges
     from lowerbound.runs.cluster import Job, shared
 
-    return shared(ray, Job.of(work, run, examples, *where, **settings), examples, progress)
+    job = Job.of(work, run, examples, *where, **settings)
+    return shared(ray, job, ranges(run.model, examples), progress)
 
 
 def on_processors(device: str | None, ray: str | None) -> str | None:

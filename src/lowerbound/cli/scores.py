@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from lowerbound.data import Data
     from lowerbound.evaluation.walk import Progress
     from lowerbound.runs import Run
-
-    Columns = dict[str, Tensor]
+    from lowerbound.runs.cluster import Columns
 
 BOUNDS = ("reconstruction", "kl", "elbo", "importance_weighted", "effective_samples")
 

@@ -22,7 +22,7 @@ import lowerbound
 from lowerbound import errors
 from lowerbound.data import Data
 from lowerbound.errors import ConfigurationError, DataError, LowerboundError, brief
-from lowerbound.evaluation.walk import Progress, ranges
+from lowerbound.evaluation.walk import Progress
 from lowerbound.extras import needs
 from lowerbound.runs.run import Run, SplitName
 
@@ -132,9 +132,9 @@ class Worker:
 
 @contextmanager
 def shared(
-    address: str, job: Job, examples: Data, progress: Progress
+    address: str, job: Job, blocks: list[range], progress: Progress
 ) -> Iterator[Iterator[Columns]]:
-    """The columns of each block, in order, by the workers of the cluster at ``address``.
+    """The columns of each of the blocks, in order, by the workers of the cluster at ``address``.
 
     "local" starts a cluster on this machine, which ends with the ``with``.  A block whose worker
     dies is given to another.
@@ -145,8 +145,7 @@ def shared(
         LowerboundError: what went wrong with a worker.
     """
     with _cluster(address):
-        run = Run.open(job.folder, "cpu")
-        yield _found(job, ranges(run.model, examples), progress)
+        yield _found(job, blocks, progress)
 
 
 def _found(job: Job, blocks: list[range], progress: Progress) -> Iterator[Columns]:
