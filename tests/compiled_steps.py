@@ -24,7 +24,7 @@ from lowerbound.compiler.rewriting import log1p_exp
 from lowerbound.corruptions import Masking
 from lowerbound.errors import Interrupted
 from lowerbound.evaluation import decoding, walk
-from lowerbound.training import Callback
+from lowerbound.training import Callback, compiled
 
 ROWS, WIDTH = 72, 6  # the last batch of an epoch is a smaller one
 
@@ -185,6 +185,29 @@ def test_what_cannot_be_compiled_is_said_so_and_trained(network, data):
     assert notes.notes[1].startswith("training goes on without: ")
     assert len(notes.notes) == 2
     assert differences(model, twin) == 0
+
+
+@pytest.mark.parametrize("wrong", [0.0, 0.1])
+def test_in_bfloat16_a_compiled_step_may_be_rounded_otherwise_but_not_wrong(
+    wrong, data, monkeypatch
+):
+    """With 100 pseudo-inputs an encoder's last bias is moved by differences of large numbers."""
+    torch.manual_seed(0)
+    encoder = lb.DiagonalGaussian(lb.MLP(WIDTH, (64, 64), 8, activation="gated"), 4)
+    prior = lb.VampPrior((WIDTH,), 100)
+    model = lb.VAE(prior, encoder, lb.Gaussian(lb.MLP(4, (64,), WIDTH), (WIDTH,)))
+    whole = compiled.CompiledStep.trial
+
+    def trial(self, batch):
+        loss, gradients, buffers = whole(self, batch)
+        return loss, [g * (1 + wrong) for g in gradients], buffers
+
+    monkeypatch.setattr(compiled.CompiledStep, "trial", trial)
+    notes = Notes()
+    settings = {"batch_size": 24, "compile": True, "precision": "bfloat16"}
+    lb.fit(model, data, training=lb.Training(epochs=1, **settings), callbacks=[notes])
+    assert notes.notes[0] == COMPILING
+    assert ["something else" in note for note in notes.notes[1:]] == [True] * bool(wrong)
 
 
 def test_a_model_with_other_tensors_than_were_compiled_trains_on(data):

@@ -28,8 +28,12 @@ from lowerbound.training.step import TermsOf, Trial, mixed, totals, trial, undis
 FROM_STEPS = 10_000
 """``compile="auto"`` compiles a run of so many steps or more: about what the compiler's 10 to 20
 seconds are worth."""
-CLOSE = {"float32": 1e-3, "bfloat16": 0.1}
-"""How near the gradients of one step, compiled and not, must be, as part of their norm."""
+CLOSE = {"float32": 1e-3, "bfloat16": 1e-2}
+"""How near the gradients of one step, compiled and not, must be, as part of their norm.
+
+In bfloat16 both are rounded, differently.  There the compiled one may be farther from the gradient
+in float32 than this, by twice as much as the other one is.
+"""
 CHANGEABLE = (list, dict, set)  # what attributes may be changed in place
 
 
@@ -84,7 +88,8 @@ class CompiledStep:
         )
         self.views = dict(zip(eager.terms, self.moved.sums.unbind(), strict=True))
         self.graphs: dict[int, Graph] = {}
-        self._compare(eager)
+        single = state.precision == "float32"
+        self._compare(eager, eager if single else trial(terms, state, batch, rounded=False))
 
     def __call__(
         self, batch: Batch, time: float, learning_rate: float, sums: dict[str, Tensor]
@@ -149,21 +154,23 @@ class CompiledStep:
         changing = torch.from_numpy(np.array(numbers)), *batch
         return self.graphs[threads](moved, changing, same=same)
 
-    def _compare(self, eager: Trial) -> None:
-        """Refuse a compiled step that does not do what an eager one does."""
+    def _compare(self, eager: Trial, exact: Trial) -> None:
+        """Refuse a compiled step that does not do what an eager one does, but for rounding."""
         loss, gradients, buffers = self.trial(self.batch)
         self.trial(self.batch)  # is refused where the step itself has changed the model
+        if not (math.isfinite(loss) or math.isfinite(eager.loss)):
+            return
         close = CLOSE[self.state.precision]
-        near = abs(loss - eager.loss) <= close * abs(eager.loss) + 1e-4
-        if not near and (math.isfinite(loss) or math.isfinite(eager.loss)):
+        rounding = close * abs(exact.loss) + 2 * abs(eager.loss - exact.loss)
+        if not abs(loss - exact.loss) <= rounding + 1e-4:
             raise CannotCompile(f"compiled, the loss was {loss:.6g} instead of {eager.loss:.6g}")
-        largest = max((g.norm().item() for g in eager.gradients.values()), default=0.0)
-        expected = {name: eager.gradients[name] for name in self.moved.weights} | {
-            name: eager.buffers[name] for name in self.moved.buffers
-        }
-        for (name, value), found in zip(expected.items(), [*gradients, *buffers], strict=True):
-            far = (found.double() - value.double()).norm()
-            if math.isfinite(loss) and not far <= close * (value.double().norm() + 1e-3 * largest):
+        largest = max((g.norm().item() for g in exact.gradients.values()), default=0.0)
+        names = [*self.moved.weights, *self.moved.buffers]
+        theirs, true = (one.gradients | one.buffers for one in (eager, exact))
+        for name, found in zip(names, [*gradients, *buffers], strict=True):
+            value = true[name].double()
+            far, rounding = ((a.double() - value).norm() for a in (found, theirs[name]))
+            if not far <= close * (value.norm() + 1e-3 * largest) + 2 * rounding:
                 raise CannotCompile(f"compiled, what it does to {name} was something else")
 
     def _function(self) -> Callable[..., Tensor]:

@@ -91,9 +91,10 @@ class Trial(NamedTuple):
     buffers: dict[str, Tensor]
 
 
-def trial(terms: TermsOf, state: State, batch: Batch) -> Trial:
+def trial(terms: TermsOf, state: State, batch: Batch, *, rounded: bool = True) -> Trial:
     """What a step at the end of training would do, with noise that is always the same.
 
+    It runs in the precision of the run where it is ``rounded``, in float32 otherwise.
     The model, and all random numbers, stay as they are.
 
     Raises:
@@ -105,7 +106,7 @@ def trial(terms: TermsOf, state: State, batch: Batch) -> Trial:
         raise CannotCompile(f"the model cannot be copied ({brief(error)})") from error
     before = {name: (buffer, buffer.clone()) for name, buffer in twin.named_buffers()}
     with undisturbed(batch.x.device):
-        with mixed(state, batch.x.device):
+        with mixed(state, batch.x.device) if rounded else nullcontext():
             found = twin(*batch, math.inf)
         loss = -found.objective.mean()
         loss.backward()
