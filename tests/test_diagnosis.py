@@ -672,6 +672,10 @@ def test_a_training_that_ended_on_the_way_is_a_note(digits):
     assert (found.severity, found.number) == ("note", 40)
     assert "last 2 epochs" in found.sentence
     assert found.picture().axes
+    broken = [*rising, {"epoch": 21, "train": {"bound": -1e4}}]
+    found = ask("still-learning", model, digits.test, history=broken).finding
+    assert (found.severity, found.number) == ("fault", 10_400)
+    assert "since epoch 20" in found.sentence
     settled = [{"epoch": i, "train": {"bound": -1.0 / i}} for i in range(1, 21)]
     assert ask("still-learning", model, digits.test, history=settled).finding is None
 

@@ -34,6 +34,7 @@ from lowerbound.training import (
     batches,
     callbacks,
     fit,
+    lost,
 )
 from lowerbound.training.adam import Adam
 
@@ -221,6 +222,50 @@ def test_early_stopping_keeps_the_best_weights(tmp_path):
     told = f"the weights of epoch {best} of {len(history)} are kept, by its validation: 4 more"
     assert said == [f"{told} were no better"]
     assert json.loads((tmp_path / "model.json").read_text())["metrics"]["epoch"] == best
+
+
+def test_a_loss_that_blows_up_is_told_once():
+    said = []
+
+    class Blow(Callback):
+        """In epoch 3, σ is divided by e³; then it is given back."""
+
+        def epoch(self, vae, record):
+            with torch.no_grad():
+                vae.likelihood.log_sigma -= {2: 3.0, 3: 0.0, 4: -3.0}.get(record["epoch"], 0.0)
+
+        def note(self, text):
+            said.append(text)
+
+    settings = quick(epochs=6, learning_rate=1e-3)
+    history = fit(model(sigma="learned"), data(), training=settings, callbacks=[Blow()])
+    costs = [-record["train"]["bound"] for record in history]
+    assert min(costs[2:4]) > 5 * max(costs[:2] + costs[4:])
+    assert len(said) == 1
+    assert said[0].startswith(
+        f"the loss on training data was {costs[1]:.2f} in epoch 2 and is {costs[2]:,.2f} in epoch 3"
+    )
+
+
+@pytest.mark.parametrize(
+    ("objective", "bound", "found"),
+    [
+        ((-300, -100, -220), (-300, -100, -220), 2),
+        ((-300, -100, -190), (-300, -100, -190), None),  # not yet half of what was won
+        ((-100, -100.5, -109), (-100, -100.5, -109), None),  # noise of a trained model
+        ((-200, -90, -180), (-600, -500, -250), None),  # the KL's weight rises
+        ((-200, -150, -90), (-250, -240, -900), None),  # there is no weight yet
+        ((-200, -90, -180), None, 2),
+    ],
+)
+def test_most_of_what_was_learned_is_lost(objective, bound, found):
+    courses = {"objective": objective} | ({} if bound is None else {"bound": bound})
+    records = [
+        {"epoch": i + 1, "train": {name: float(course[i]) for name, course in courses.items()}}
+        for i in range(3)
+    ]
+    best = lost(records, elements=100)
+    assert (best and best["epoch"]) == found
 
 
 def test_without_a_bound_the_best_epoch_is_the_one_of_the_best_objective():

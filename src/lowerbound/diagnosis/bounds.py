@@ -30,7 +30,7 @@ from lowerbound.diagnosis.thresholds import (
 from lowerbound.diagnosis.trained import SAMPLES, TrainedModel, subset
 from lowerbound.evaluation import estimate
 from lowerbound.evaluation.importance import effective_size
-from lowerbound.training import criterion
+from lowerbound.training import criterion, lost
 
 COMPARED = 10_000
 """Examples of each split whose bounds are compared.  The spread between examples, 24 nats for MNIST
@@ -116,7 +116,8 @@ def importance_weighted(log_w: Tensor, k: int = SAMPLES) -> Tensor:
 def still_learning(trained: TrainedModel) -> Measured:
     """What the bound of the training data won over the last tenth of the epochs.
 
-    After a training of few steps, or one epoch, what the objective would win by some more of them.
+    After a training of few steps, or one epoch, what the objective would win by some more of them;
+    what it lost, where that is most of what it had won.
     """
     kept = [e for e in trained.history if "bound" in e["train"]]
     can_go_on = trained.train is not None and math.isfinite(trained.steps)
@@ -129,6 +130,9 @@ def still_learning(trained: TrainedModel) -> Measured:
         "course": np.array(bounds),
         "longer": 2 * epochs[-1],
     }
+    if best := lost(kept, math.prod(trained.held_out.shape)):
+        fall = best["train"]["bound"] - bounds[-1]
+        return Measured("lost", "lost-answer", best=best["epoch"], lost=fall, **common)
     if can_go_on and (trained.steps < SETTLED or len(kept) < 2):
 
         def loss(*given: Any) -> Tensor:

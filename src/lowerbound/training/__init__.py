@@ -3,7 +3,7 @@
 from lowerbound.training.callbacks import Callback, ProgressBar, Record, TensorBoard
 from lowerbound.training.checkpoint import CHECKPOINT_FILE
 from lowerbound.training.claim import LOCK_FILE, claimed
-from lowerbound.training.history import METRICS_FILE, criterion, read_history
+from lowerbound.training.history import METRICS_FILE, criterion, lost, read_history
 from lowerbound.training.loop import fit
 from lowerbound.training.settings import Training
 from lowerbound.training.sghmc import SGHMC
@@ -21,5 +21,6 @@ __all__ = [
     "claimed",
     "criterion",
     "fit",
+    "lost",
     "read_history",
 ]

@@ -9,6 +9,8 @@ from torch import Tensor
 from lowerbound.errors import NonFiniteLoss
 from lowerbound.training.settings import Training
 
+SLOWER = "a lower learning_rate, clip_norm=1 or some warmup_epochs"
+
 
 def expect_finite(
     tensors: dict[str, Tensor], place: str, training: Training, kept: Path | None
@@ -23,7 +25,7 @@ def expect_finite(
     for name, tensor in reversed(tensors.items()):
         if tensor.isfinite().all():
             continue
-        slower = "a lower learning_rate, clip_norm=1 or some warmup_epochs"
+        slower = SLOWER
         if training.sampler is not None:
             slower = "a lower sampler.step_size or learning_rate, or train the model without first"
         raise NonFiniteLoss(

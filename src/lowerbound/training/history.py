@@ -19,8 +19,11 @@ from lowerbound.files import (
 )
 from lowerbound.training import checkpoint
 from lowerbound.training.callbacks import Record
+from lowerbound.training.finite import SLOWER
 
 METRICS_FILE = "metrics.jsonl"
+LOST, LEAST_LOST, OF_EACH = 0.5, 10.0, 0.1
+"""Share of what training had won, nats, and nats for each element of x, from which it is lost."""
 
 
 def write_history(folder: Path, history: list[Record]) -> None:
@@ -77,6 +80,35 @@ def kept_early(records: list[Record], patience: int | None) -> str | None:
         return None
     why = f": {patience} more were no better" if out_of_patience(records, patience) else ""
     return f"the weights of epoch {best} of {len(records)} are kept, by its validation{why}"
+
+
+def lost(records: list[Record], elements: int) -> Record | None:
+    """The best epoch, where the last one has lost on training data most of what was won until then.
+
+    Both bound and objective must have fallen so far: while the KL's weight rises the objective
+    falls alone, and without that weight the bound.  ``elements`` are those of an example.
+    """
+    names = [name for name in ("objective", "bound") if name in records[0]["train"]]
+    least = max(LEAST_LOST, OF_EACH * elements)
+    courses = [[record["train"][name] for record in records] for name in names]
+    for course in courses:
+        best = max(course)
+        if best - course[-1] <= max(LOST * (best - course[0]), least):
+            return None
+    return records[courses[-1].index(max(courses[-1]))]
+
+
+def loss_told(records: list[Record], elements: int) -> str | None:
+    """What was `lost` in the last epoch, and not yet in the one before, in words."""
+    best = lost(records, elements)
+    if best is None or (len(records) > 2 and lost(records[:-1], elements)):
+        return None
+    before, now = (-criterion(record["train"]) for record in (best, records[-1]))
+    return (
+        f"the loss on training data was {before:,.2f} in epoch {best['epoch']} and is {now:,.2f} "
+        f"in epoch {records[-1]['epoch']}: most of what was learned is lost; training goes on, "
+        f"but if the loss does not come down again, stop it, and try {SLOWER}"
+    )
 
 
 def criterion(terms: dict[str, float]) -> float:

@@ -17,12 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from lowerbound import devices, storage, streams
 from lowerbound.data import Batch, Data, Splits, as_dataset
 from lowerbound.environment import keep_freed_memory
-from lowerbound.errors import (
-    ConfigurationError,
-    DataError,
-    Interrupted,
-    StorageError,
-)
+from lowerbound.errors import ConfigurationError, DataError, Interrupted, StorageError
 from lowerbound.files import to_json
 from lowerbound.likelihoods.support import expect_digits, warn_of_scale
 from lowerbound.objectives import ELBO, Objective
@@ -264,6 +259,7 @@ class _Run:
         self._save()
         for callback in self.callbacks:
             callback.epoch(self.model, record)
+        self._note(history.loss_told(state.history, math.prod(self.train.shape)))
 
     def _validate(self, epoch: int) -> dict[str, float] | None:
         data = self.validation
@@ -366,9 +362,7 @@ class _Run:
     def _end(self) -> None:
         kept = self.state.settle()
         self.model.eval()
-        if line := history.kept_early(self.state.history, self.training.patience):
-            for callback in self.callbacks:
-                callback.note(line)
+        self._note(history.kept_early(self.state.history, self.training.patience))
         told = {}
         if self.state.sampling is not None and self.processes.is_first:
             data = self.validation or self.train
@@ -386,6 +380,11 @@ class _Run:
             )
             self.claim.expect()
         self.processes.wait()
+
+    def _note(self, line: str | None) -> None:
+        for callback in self.callbacks:
+            if line:
+                callback.note(line)
 
     def _means(self, sums: dict[str, Tensor], n: int) -> dict[str, float]:
         return {name: self.processes.sum(value).item() / n for name, value in sums.items()}
