@@ -219,8 +219,8 @@ def test_early_stopping_keeps_the_best_weights(tmp_path):
     best = bounds.index(max(bounds)) + 1
     assert len(history) == best + 4 < 500
     assert torch.equal(parameters(vae), kept[best])
-    told = f"the weights of epoch {best} of {len(history)} are kept, by its validation: 4 more"
-    assert said == [f"{told} were no better"]
+    told = f"the weights of epoch {best} of {len(history)} are kept, by its validation, "
+    assert said == [f"{told}{-max(bounds):.2f}: 4 more were no better"]
     assert json.loads((tmp_path / "model.json").read_text())["metrics"]["epoch"] == best
 
 
@@ -549,7 +549,7 @@ LONG = {"bound": -123456.78, "reconstruction": 120000.12, "kl": 3456.66}
 
 
 def test_an_epoch_is_one_line_of_a_file(capsys):
-    record = {"epoch": 1234, "step": 1, "train": LONG, "validation": LONG}
+    record = {"epoch": 1234, "step": 1, "train": LONG, "validation": LONG, "seconds": 9.0}
     bar = ProgressBar()
     bar.start(None, 1, 1, 0)
     bar.epoch(None, record)
@@ -557,6 +557,17 @@ def test_an_epoch_is_one_line_of_a_file(capsys):
     assert capsys.readouterr().err.splitlines() == [
         "epoch 1234: −bound 123456.78 = reconstruction 120000.12 + KL 3456.66; validation 123456.78"
     ]
+
+
+@pytest.mark.parametrize(("epochs", "told"), [(20, range(1, 21)), (300, [*range(1, 47, 4), 47])])
+def test_many_epochs_have_a_line_every_two_seconds_and_the_last_has_one(capsys, epochs, told):
+    bar = ProgressBar()
+    bar.start(None, epochs, 1, 0)
+    for epoch in range(1, min(epochs, 47) + 1):  # of half a second
+        bar.epoch(None, {"epoch": epoch, "step": epoch, "train": LONG, "seconds": epoch / 2})
+    bar.end()
+    lines = capsys.readouterr().err.splitlines()
+    assert [int(line.split(":")[0].removeprefix("epoch ")) for line in lines] == [*told]
 
 
 def test_a_notebook_has_a_bar_that_needs_no_widgets(monkeypatch):

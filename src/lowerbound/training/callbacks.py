@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from lowerbound.extras import needs
 from lowerbound.vae import VAE
 
 Record = dict[str, Any]
+FEW, SECONDS = 20, 2.0
+"""So many epochs have a line each; of more, one has after so many seconds of training."""
 
 
 class Callback:
@@ -77,13 +80,18 @@ class _Speed(ProgressColumn):
 
 
 class ProgressBar(Callback):
-    """A bar over all steps and a line per epoch; the lines alone where nobody looks on."""
+    """A bar over all steps, and lines of epochs; the lines alone where nobody looks on.
+
+    Of more than 20 epochs one has a line every two seconds, as have the first and the last.
+    """
 
     def __init__(self) -> None:
         self.console = Console(stderr=True, highlight=False)
         self.refreshed = 0.0
 
     def start(self, model: VAE, epochs: int, steps: int, step: int) -> None:
+        self.apart, self.told = SECONDS * (epochs > FEW), -math.inf
+        self.untold: Record | None = None
         self.bar = _InNotebook() if self.console.is_jupyter else _InTerminal(self.console)
         self.bar.begin(epochs * steps, step)
 
@@ -98,11 +106,19 @@ class ProgressBar(Callback):
 
     def epoch(self, model: VAE, record: Record) -> None:
         self.bar.move(record["step"])
-        # Not wrapped, so that each epoch is a line of a file, too.
-        self.console.print(format_record(record), soft_wrap=True)
+        self.untold = record
+        if record["seconds"] - self.told >= self.apart:
+            self._tell(record)
 
     def end(self) -> None:
+        if self.untold is not None:
+            self._tell(self.untold)
         self.bar.stop()
+
+    def _tell(self, record: Record) -> None:
+        self.told, self.untold = record["seconds"], None
+        # Not wrapped, so that each epoch is a line of a file, too.
+        self.console.print(format_record(record), soft_wrap=True)
 
 
 class _InTerminal(Progress):

@@ -79,7 +79,9 @@ def kept_early(records: list[Record], patience: int | None) -> str | None:
     if patience is None or (best := best_epoch(records)) == len(records):
         return None
     why = f": {patience} more were no better" if out_of_patience(records, patience) else ""
-    return f"the weights of epoch {best} of {len(records)} are kept, by its validation{why}"
+    of_best = -criterion(records[best - 1]["validation"])
+    place = f"the weights of epoch {best} of {len(records)}"
+    return f"{place} are kept, by its validation, {of_best:.2f}{why}"
 
 
 def lost(records: list[Record], elements: int) -> Record | None:
