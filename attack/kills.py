@@ -22,7 +22,7 @@ def kills(sound: Path, folder: Path, attempts: int, seed: int, tally: Tally) -> 
     sound = Path(shutil.copytree(sound, folder / "sound to kill"))
     first, second = _model(1), _model(2)
     lb.save(first, sound / "model")
-    embedding = box.command(("embed", "rows", "--out", "codes.npy"))
+    embedding = ("embed", "rows", "--out", "codes.npy", "--force")
     box.run(("embed", "images", "--out", "codes.npy"), sound)
     before = (sound / "codes.npy").read_bytes()
     training = ("train", "mlp", "--data", "grey.npy", "--out", "new", *SMALL)
@@ -31,7 +31,7 @@ def kills(sound: Path, folder: Path, attempts: int, seed: int, tally: Tally) -> 
             lambda: lb.save(second, "model"),
             lambda at: _one_of(at / "model", (first, second)),
         ),
-        "embed": (embedding, lambda at: _whole(at, before)),
+        "embed": (box.command(embedding), lambda at: _whole(at, before, embedding)),
         "train": (box.command(training), lambda at: _goes_on(at, training)),
         "evaluate": (
             box.command(("evaluate", "rows", "--samples", "3")),
@@ -79,13 +79,13 @@ def _one_of(folder: Path, models: tuple[lb.VAE, ...]) -> list[str]:
     ]
 
 
-def _whole(at: Path, before: bytes) -> list[str]:
-    """The codes are what they were, or what they should become."""
+def _whole(at: Path, before: bytes, embedding: tuple[str, ...]) -> list[str]:
+    """The codes are what they were, or what they should become by ``embedding``."""
     out = at / "codes.npy"
     now = out.read_bytes() if out.exists() else b""
     if now == before:
         return []
-    wrong = _works(at, ("embed", "rows", "--out", "codes.npy"))
+    wrong = _works(at, embedding)
     return wrong or ([] if now == out.read_bytes() else ["writes half a file"])
 
 

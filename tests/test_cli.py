@@ -145,6 +145,25 @@ def test_help_reads_well_at_80_columns_and_its_examples_are_understood(run, monk
         parsed.make_context(command, words)
 
 
+@pytest.mark.parametrize(
+    "command", ["evaluate", "rates", "outliers", "impute", "reconstruct", "sample", "embed", "vary"]
+)
+def test_a_file_that_is_there_is_replaced_with_force_alone(run, tmp_path, monkeypatch, command):
+    """Each is refused before any work is done."""
+    monkeypatch.chdir(tmp_path)
+    out = tmp_path / "there.csv"
+    out.write_text("mine")
+    words = ["r", *["--data", "d.csv"] * (command in ("outliers", "impute")), "--out", out]
+    if command == "vary":
+        words[1:1] = ["0"]
+    code, _, err = run(command, *words)
+    assert (code, out.read_text()) == (4, "mine")
+    assert err.startswith(f"error: expected a new file, got {out}, which exists; ")
+    assert err.endswith("or replace it with --force\n")
+    code, _, err = run(command, *words, "-f")
+    assert (code != 0, "which exists" in err, out.read_text()) == (True, False, "mine")
+
+
 def test_recipes_lists_every_setting(run):
     code, out, _ = run("recipes")
     assert code == 0
@@ -229,7 +248,7 @@ def test_quiet_leaves_the_result_alone(run, trained, tmp_path):
     code, out, err = run("evaluate", trained, "--samples", 2, "-q")
     assert (code, err, "ELBO" in out) == (0, "", True)
     for command in ("embed", "sample", "reconstruct"):
-        arguments = (command, trained, "--out", tmp_path / "x.npy")
+        arguments = (command, trained, "--out", tmp_path / "x.npy", "--force")
         assert run(*arguments, "--quiet") == (0, "", "")
         assert run(*arguments)[2].startswith(f"wrote {tmp_path / 'x.npy'}: ")
         told = json.loads(run(*arguments, "--json")[1])
@@ -474,10 +493,11 @@ def test_embed_sample_reconstruct(run, trained, tmp_path):
     assert lines[0].replace('"', "") == "z0,z1,label"
     assert len(lines) == 361
     for command, n in (("sample", 7), ("reconstruct", 5)):
-        assert run(command, trained, "--out", tmp_path / "x.npy", "-n", n)[0] == 0
-        assert np.load(tmp_path / "x.npy").shape == (n, 1, 8, 8)
-        assert run(command, trained, "--out", tmp_path / "x.png", "-n", n)[0] == 0
-        assert Image.open(tmp_path / "x.png").width > 100
+        out = tmp_path / command
+        assert run(command, trained, "--out", out.with_suffix(".npy"), "-n", n)[0] == 0
+        assert np.load(out.with_suffix(".npy")).shape == (n, 1, 8, 8)
+        assert run(command, trained, "--out", out.with_suffix(".png"), "-n", n)[0] == 0
+        assert Image.open(out.with_suffix(".png")).width > 100
 
 
 def test_samples_are_seeded(run, trained, tmp_path):
@@ -535,7 +555,7 @@ def test_a_conditional_model(run, tmp_path):
     conditional = ("--set", "conditional=true")
     assert run("train", "mlp", "--data", "digits", "--out", out, *SMALL, *conditional)[0] == 0
     assert run("sample", out, "--out", tmp_path / "x.npy", "--label", 5, "-n", 4)[0] == 0
-    code, _, err = run("sample", out, "--out", tmp_path / "x.npy", "--label", 10)
+    code, _, err = run("sample", out, "--out", tmp_path / "y.npy", "--label", 10)
     assert (code, "expected a class of the model, got '10'" in err) == (2, True)
     assert run("reconstruct", out, "--out", tmp_path / "fives.npy", "--label", 5, "-n", 4)[0] == 0
     model, test = lb.load(out), lb.data.load("digits").test

@@ -202,7 +202,7 @@ def test_a_run_given_covariates_goes_the_whole_path(run, tmp_path):
     assert len(men) == 64
     assert {(row["sex"], row["age"], row["visits"]) for row in men} == {("male", "", "30")}
     assert np.mean([float(row["height"]) for row in men]) == pytest.approx(178, abs=2.5)
-    code, output = invoke(run, "sample", folder, "--json", "--out", tmp_path / "drawn.csv")
+    code, output = invoke(run, "sample", folder, "--json", "--out", tmp_path / "more.csv")
     assert json.loads(output)["shape"] == [64, 5]
     each = rows(tmp_path / "each.csv")
     assert [row["sex"] for row in each] == people().sex.tolist()

@@ -220,6 +220,8 @@ def test_a_table_goes_through_all_commands_and_comes_back_as_it_is_written(
     assert json.loads(out)["columns"][0].keys() == {"name", "observed", "cost", "sigma"}
     drawn = tmp_path / "drawn.csv"
     assert run("sample", folder, "-n", 5, "--out", drawn)[0] == 0
+    code, _, err = run("sample", folder, "-n", 5, "--out", tmp_path / "five.png")
+    assert (code, "5 rows tell little of how columns are distributed; -n 1000" in err) == (0, True)
     for row in csv.DictReader(drawn.open()):
         assert row["town"] in {"Oslo", "Rome", "Bath, UK"}
         assert row["grade"] in {"1", "2", "3"}
@@ -227,12 +229,12 @@ def test_a_table_goes_through_all_commands_and_comes_back_as_it_is_written(
         assert datetime.datetime.strptime(row["born"], "%d.%m.%Y")
         assert row["children"].isdigit()
     data.write_text(people().splitlines()[0] + "\n" + 9 * "," + "\n")
-    code, out, err = run(*command, "--out", filled)
+    code, out, err = run(*command, "--out", filled, "--force")
     assert code == 0
     assert out.startswith("7 cells in 1 of 1 rows")
     assert "guesses" not in err
     data.write_text(people().replace("Rome", "").replace("Oslo", ""))
-    code, _, err = run(*command, "--out", filled, "--quiet")
+    code, _, err = run(*command, "--out", filled, "--quiet", "--force")
     assert code == 0
     assert err.startswith("most cells of 'town' were empty, and now hold guesses; where an empty")
     assert "--kind town=ignore" in err
@@ -243,7 +245,8 @@ def test_a_table_goes_through_all_commands_and_comes_back_as_it_is_written(
     assert code == 2
     assert "expected --out to be a .csv file" in err
     before = data.read_bytes()
-    code, _, err = run("impute", folder, "--data", data, "--out", tmp_path / "r/../people.csv")
+    itself = ("--out", tmp_path / "r/../people.csv", "--force")
+    code, _, err = run("impute", folder, "--data", data, *itself)
     assert (code, data.read_bytes()) == (2, before)
     assert "expected --out to be another file than --data" in err
     data.write_text(people())

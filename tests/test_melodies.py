@@ -147,6 +147,7 @@ def test_what_is_between_around_and_along_is_written(run, folder, tunes, tmp_pat
     middle = run.model.reconstruct(run.data("test").x[:1]).numpy()
     assert (np.load(denser)[1] == middle).all()
 
+    out = tmp_path / "none.mid"
     for words, told in (
         (("interpolate", folder, 0, 999, "--out", out), "number of a test example from 0 to"),
         (("interpolate", folder, 0, 1, "--out", "x.csv"), "ending in .mid or .wav or .png or .npy"),

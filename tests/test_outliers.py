@@ -20,7 +20,7 @@ from lowerbound import outliers
 from lowerbound.data import Dataset, Field
 from lowerbound.errors import ConfigurationError, DataError
 from lowerbound.evaluation import refit
-from lowerbound.outliers import SCORES, TRIVIAL, Measures, columns
+from lowerbound.outliers import SCORES, TRIVIAL, Measures, columns, same
 from lowerbound.outliers.scores import OF_DRAWS, score
 from test_cli import SMALL, exit_code, run, trained  # noqa: F401
 from test_evaluation import SIGMA, draw, evidence, far, linear_gaussian
@@ -174,6 +174,36 @@ def test_p_values_with_ties_are_never_too_low():
     p = outliers.conformal(scores, torch.randint(0, 5, (999,)).double())
     for alpha in (0.1, 0.3, 0.5):
         assert (p <= alpha).double().mean() < alpha + 0.01
+
+
+def test_an_inlier_among_the_examples_is_compared_with_the_others(caplog):
+    model, W = linear_gaussian()
+    inliers, train, fresh = draw(W, 20), draw(W, 30), draw(W, 5)
+    own = torch.tensor([7, 0, 19])
+    x = torch.cat((fresh.x, inliers.x[own], train.x[:2]))
+    with caplog.at_level("INFO", "lowerbound"):
+        found = outliers.detect(model, x, inliers, train, rate=0.1, samples=1)
+    assert found.own.tolist() == [-1] * 5 + own.tolist() + [-1] * 2
+    scores, p = found.calibration["level"], found.p_values["level"]
+    for i, place in enumerate(own.tolist(), 5):
+        others = scores[torch.arange(20) != place]
+        assert p[i : i + 1].equal(outliers.conformal(scores[place : place + 1], others))
+    assert p[:5].equal(outliers.conformal(found.scores["level"][:5], scores))
+    told = [record.message for record in caplog.records]
+    assert told[0].startswith("3 of 10 examples are held-out inliers, each")
+    assert told[1].startswith("2 of 10 examples are training data, which")
+    every = outliers.detect(model, inliers, inliers, train, rate=0.1, samples=1)
+    assert every.flagged["level"] == 0.1  # as by ranks
+
+
+def test_equal_examples_have_equal_digests_and_others_have_not():
+    model, _ = linear_gaussian()
+    x = torch.tensor([[1.0, math.nan, 0.0, 2, 3], [1.0, math.nan, -0.0, 2, 3], [1, 0, 0, 2, 3]])
+    first, second, other = same.digests(model, Dataset(x, name="x", missing=True)).tolist()
+    assert first == second != other
+    model.context = lb.Labels(2)
+    labelled = Dataset(x[[0, 0]], name="x", missing=True, labels=torch.tensor([0, 1]))
+    assert len(set(same.digests(model, labelled).tolist())) == 2
 
 
 def test_separation_agrees_with_scikit_learn():
@@ -368,7 +398,20 @@ def test_images_by_the_command(run, trained, tmp_path):  # noqa: F811
     x[:10] = 255 - x[:10]
     np.savez(tmp_path / "x.npz", x=x.numpy(), strange=np.arange(60) < 10)
     out = tmp_path / "scores.csv"
-    command = ("outliers", trained, "--data", tmp_path / "x.npz", "--out", out, "--samples", 2)
+    command = (
+        "outliers",
+        trained,
+        "--data",
+        tmp_path / "x.npz",
+        "--out",
+        out,
+        "--samples",
+        2,
+        "-f",
+    )
+    (tmp_path / "scores.png").touch()
+    code, text, err = run(*command[:-1], "--labels", "strange", "--score", "lpath-ecod")
+    assert (code, "scores.png, which exists" in err) == (4, True)
     code, text, err = run(*command, "--labels", "strange", "--score", "lpath-ecod")
     assert code == 0
     assert "60 examples; p-values against 360 held-out inliers" in text
@@ -417,7 +460,7 @@ def test_rows_by_the_command(run, tmp_path):  # noqa: F811
     assert not (tmp_path / "s.png").exists()
     # Without --inliers none would be left of a model that the library saved.
     lb.save(lb.load(tmp_path / "r"), tmp_path / "m")
-    own = ("outliers", tmp_path / "m", "--data", tmp_path / "new.csv", "--out", tmp_path / "s.csv")
+    own = ("outliers", tmp_path / "m", "--data", tmp_path / "new.csv", "--out", tmp_path / "m.csv")
     code, _, err = run(*own)
     assert code == 3
     assert "--inliers" in err

@@ -419,12 +419,15 @@ def test_marginals_hold_every_row_and_leave_out_what_was_not_observed():
         assert axes.get_xlim()[1] < 10
 
 
-def test_few_rows_are_a_dot_each():
+def test_few_rows_are_a_dot_or_a_line_each():
     data = np.linspace(-1, 1, 30)[:, None]  # all within the axis, whose ends hold what lies beyond
     axes = plots.marginals(data, RNG.normal(size=(500, 1)), ["a"]).axes[0]
     dots = axes.lines[0].get_xydata()
     np.testing.assert_allclose(dots[:, 0], np.sort(data[:, 0]))
     assert len(np.unique(dots, axis=0)) == 30
+    axes = plots.marginals(RNG.normal(size=(500, 1)), data, ["a"]).axes[0]
+    (lines,) = axes.collections
+    assert [line[0, 0] for line in lines.get_segments()] == pytest.approx(data[:, 0])
     sets = {"test": data[:, 0], "training": RNG.normal(size=500)}
     test, training = plots.score_histograms({"ELBO": sets}, xlabel="nats").axes[0].lines
     assert (len(test.get_xdata()), len(training.get_xdata())) == (30, 500)

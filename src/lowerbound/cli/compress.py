@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lowerbound.cli.options import Json, Quiet
+from lowerbound.cli.options import Force, Json, Quiet, expect_new
 from lowerbound.cli.output import note, print_json, progress, show
-from lowerbound.errors import ConfigurationError, DataError, StorageError
+from lowerbound.errors import ConfigurationError, DataError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +23,6 @@ SUFFIX = ".lb"
 UNLIKELY = -0.05  # of the −ELBO below which no file of data that the model knows can be
 DEFLATED = {"deflate": ", which are deflated as that takes less", "bits-back": ""}
 Folder = Annotated[Path, typer.Argument(help="The folder of the model, which both sides need.")]
-Force = Annotated[bool, typer.Option("--force", "-f", help="Replace an existing file.")]
 
 
 def compress(
@@ -49,7 +48,7 @@ def compress(
     from lowerbound.runs import Run
 
     target = out or Path(f"{Path(file)}{SUFFIX}")
-    _refuse_existing(target, force=force)
+    expect_new(target, force=force)
     model = Run.open(run, "cpu").model
     array = data.read_array(file)
     started = time.perf_counter()
@@ -114,7 +113,7 @@ def decompress(
     target = out or _restored(file)
     if target.suffix != ".npy":
         raise ConfigurationError(f"expected a .npy file to write to, got {target}")
-    _refuse_existing(target, force=force)
+    expect_new(target, force=force)
     model = Run.open(run, "cpu").model
     started = time.perf_counter()
     with progress("decompressing") as advance:
@@ -145,11 +144,3 @@ def _restored(file: Path) -> Path:
     """digits.npy.lb and digits.lb are both restored to digits.npy."""
     bare = file.with_suffix("") if file.suffix == SUFFIX else file
     return bare if bare.suffix == ".npy" else bare.with_name(f"{bare.name}.npy")
-
-
-def _refuse_existing(target: Path, *, force: bool) -> None:
-    if target.exists() and not force:
-        raise StorageError(
-            f"expected a new file, got {target}, which exists; choose another with --out, or "
-            "replace it with --force"
-        )

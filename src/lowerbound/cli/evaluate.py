@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lowerbound.cli.options import Data, Device, Folder, Json, Labels, Quiet, Ray, Seed, Split
+from lowerbound.cli.options import (
+    Data,
+    Device,
+    Folder,
+    Force,
+    Json,
+    Labels,
+    Quiet,
+    Ray,
+    Seed,
+    Split,
+    new_file,
+)
 from lowerbound.cli.output import note, progress, rereading, show, watched
 from lowerbound.errors import ConfigurationError
 
@@ -56,7 +68,8 @@ def evaluate(
         ),
     ] = False,
     out: Annotated[
-        Path | None, typer.Option(help="A .csv file to write: each example's own figures.")
+        Path | None,
+        typer.Option(callback=new_file, help="A .csv file to write: each example's own figures."),
     ] = None,
     split: Split = "test",
     data: Data = None,
@@ -64,6 +77,7 @@ def evaluate(
     ray: Ray = None,
     seed: Seed = 0,
     device: Device = None,
+    force: Force = False,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -190,12 +204,14 @@ def rates(
         list[Path], typer.Argument(metavar="RUN...", help="Runs of one recipe on the same data.")
     ],
     out: Annotated[
-        Path | None, typer.Option(help="A .png to write: distortion against rate.")
+        Path | None,
+        typer.Option(callback=new_file, help="A .png to write: distortion against rate."),
     ] = None,
     samples: Annotated[int, typer.Option(min=1, help="Draws z ~ q(z|x) for each example.")] = 10,
     split: Split = "test",
     seed: Seed = 0,
     device: Device = None,
+    force: Force = False,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:

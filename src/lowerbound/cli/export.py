@@ -75,7 +75,7 @@ def export(
         written["hub"] = str(hub)
         lines.append(f"{hub}: say its licence in README.md before you publish it")
     if page is not None:
-        with progress("encoding") as advance:
+        with progress("writing the page") as advance:
             shown = to_page(run, page, data=data, labels=labels, most=points, progress=advance)
         written["page"] = dataclasses.asdict(shown) | {"folder": str(shown.folder)}
         lines.append(str(shown))

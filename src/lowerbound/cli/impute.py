@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lowerbound.cli.options import Device, Folder, Json, Labels, Quiet, Seed
+from lowerbound.cli.options import Device, Folder, Force, Json, Labels, Quiet, Seed, new_file
 from lowerbound.cli.output import note, progress, rereading, show
 from lowerbound.errors import ConfigurationError
 from lowerbound.logs import log
@@ -23,7 +23,9 @@ MOSTLY, ENOUGH = 0.5, 20
 def impute(
     folder: Folder,
     data: Annotated[Path, typer.Option(help="The .csv, .tsv or .parquet file to fill in.")],
-    out: Annotated[Path, typer.Option(help="The file to write, of the same format.")],
+    out: Annotated[
+        Path, typer.Option(callback=new_file, help="The file to write, of the same format.")
+    ],
     draws: Annotated[
         int,
         typer.Option(
@@ -36,6 +38,7 @@ def impute(
     labels: Labels = None,
     seed: Seed = 0,
     device: Device = None,
+    force: Force = False,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -80,7 +83,7 @@ def impute(
             worth.append(found.effective_samples[~found.effective_samples.isnan()])
     header = run.description.source.header if run.is_described else None
     reading = Reading(labels=labels, header=header, columns=examples.columns)
-    with replacing(out) as file:
+    with progress("writing"), replacing(out) as file:
         rewrite(data, file, fields, filled, reading, numbered=draws > 0)
         stamp.check()
     note(f"wrote {out}")

@@ -7,21 +7,27 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from lowerbound.cli.options import Data, Device, Folder, Json, Labels, Quiet, Ray, Seed, Split
-from lowerbound.cli.output import progress, rereading, show, watched, wrote
+from lowerbound.cli.options import (
+    Data,
+    Device,
+    Folder,
+    Force,
+    Json,
+    Labels,
+    Out,
+    Quiet,
+    Ray,
+    Seed,
+    Split,
+    new_file,
+)
+from lowerbound.cli.output import note, progress, rereading, show, watched, wrote
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-BESIDE = 1000
-"""Rows that are drawn for a picture."""
-
-Out = Annotated[
-    Path,
-    typer.Option(
-        help="A .png (images), .mid, .wav or .png (melodies), .npy or .csv file to write."
-    ),
-]
+BESIDE, ENOUGH = 1000, 200
+"""Rows that are drawn for a picture, and below which it is said that they are few."""
 
 
 def report(
@@ -60,6 +66,7 @@ def reconstruct(
     data: Data = None,
     labels: Labels = None,
     device: Device = None,
+    force: Force = False,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -125,6 +132,7 @@ def sample(
     ] = 0.3,
     seed: Seed = 0,
     device: Device = None,
+    force: Force = False,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -165,6 +173,8 @@ def sample(
         from lowerbound.report.tables import beside
 
         plots.save(beside(run.data("test"), drawn), out)
+        if n < ENOUGH:
+            note(f"{n:,} rows tell little of how columns are distributed; -n {BESIDE} tells more")
     else:
         more = columns_beside(run, context)
         write_examples(out, drawn, run.model, metre=run.metre, fields=run.fields, more=more)
@@ -174,12 +184,13 @@ def sample(
 
 def embed(
     folder: Folder,
-    out: Annotated[Path, typer.Option(help="A .npy or .csv file to write.")],
+    out: Annotated[Path, typer.Option(callback=new_file, help="A .npy or .csv file to write.")],
     split: Split = "test",
     data: Data = None,
     labels: Labels = None,
     ray: Ray = None,
     device: Device = None,
+    force: Force = False,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:

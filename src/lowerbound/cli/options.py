@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from lowerbound.cli.output import hush
-from lowerbound.errors import ConfigurationError
+from lowerbound.errors import ConfigurationError, StorageError
 
 
 def known_data() -> list[str]:
@@ -18,6 +18,22 @@ def known_data() -> list[str]:
     from lowerbound.data import known
 
     return list(known())
+
+
+def new_file(ctx: typer.Context, out: Path | None) -> Path | None:
+    """--out of a command that takes --force, before any work is done: see `expect_new`."""
+    if out is not None:
+        expect_new(out, force=ctx.params["force"])
+    return out
+
+
+def expect_new(out: Path, *, force: bool) -> None:
+    """Raises StorageError: there is something at ``out``, and nobody said to replace it."""
+    if out.exists() and not force:
+        raise StorageError(
+            f"expected a new file, got {out}, which exists; choose another with --out, or "
+            "replace it with --force"
+        )
 
 
 Folder = Annotated[
@@ -43,6 +59,16 @@ Ray = Annotated[
 ]
 Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of all noise.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Force = Annotated[
+    bool, typer.Option("--force", "-f", is_eager=True, help="Replace an existing file.")
+]
+Out = Annotated[
+    Path,
+    typer.Option(
+        callback=new_file,
+        help="A .png (images), .mid, .wav or .png (melodies), .npy or .csv file to write.",
+    ),
+]
 Quiet = Annotated[
     bool,
     typer.Option(

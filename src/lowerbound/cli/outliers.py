@@ -8,13 +8,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lowerbound.cli.options import Device, Folder, Json, Quiet, Ray, Seed
+from lowerbound.cli.options import (
+    Device,
+    Folder,
+    Force,
+    Json,
+    Quiet,
+    Ray,
+    Seed,
+    expect_new,
+    new_file,
+)
 from lowerbound.cli.output import note, progress, rereading, show
 from lowerbound.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from lowerbound import VAE
     from lowerbound.data import Data, Dataset
     from lowerbound.outliers import Detection
     from lowerbound.runs import Run
@@ -27,7 +38,10 @@ def outliers(
     folder: Folder,
     data: Annotated[str, typer.Option(help="The examples to judge, all of them.")],
     out: Annotated[
-        Path, typer.Option(help="A .csv file to write: each example's scores and p-values.")
+        Path,
+        typer.Option(
+            callback=new_file, help="A .csv file to write: each example's scores and p-values."
+        ),
     ],
     score: Annotated[
         list[str] | None,
@@ -56,6 +70,7 @@ def outliers(
     ray: Ray = None,
     seed: Seed = 0,
     device: Device = None,
+    force: Force = False,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -78,6 +93,8 @@ def outliers(
 
     expect_file(out, (".csv",), "a table")
     run = Run.open(folder, on_processors(device, ray), rereading)
+    if _is_seen(run.model):
+        expect_new(out.with_suffix(".png"), force=force)
     names = chosen(run.model, score or ())
     examples = run.streamed("test", data, labels)
     which = None if labels is None else _outliers(run, examples, labels, outlier or [])
@@ -100,7 +117,8 @@ def outliers(
             )
     _write(out, found)
     numbers = found.strangest(PICTURED)
-    _picture(run, examples.subset(numbers), numbers, out)
+    if _is_seen(run.model):
+        _picture(run, examples.subset(numbers), numbers, out.with_suffix(".png"))
     told = _strangest(run, examples, found, train or belong)
     lines = [
         str(found),
@@ -146,20 +164,24 @@ def _write(out: Path, found: Detection) -> None:
         for start in range(0, examples, ROWS):
             table: dict[str, Any] = {"example": range(start, min(start + ROWS, examples))}
             for name, scores in found.scores.items():
-                here = scores[start : start + ROWS]
-                table |= {name: here.numpy(), f"{name}_p": found.p_value(name, here).numpy()}
+                both = {name: scores, f"{name}_p": found.p_values[name]}
+                table |= {key: each[start : start + ROWS].numpy() for key, each in both.items()}
             write(table)
     note(f"wrote {out}: {examples:,} examples, numbered from 0")
 
 
-def _picture(run: Run, strangest: Dataset, numbers: Tensor, out: Path) -> None:
-    """The strangest images or melodies, by their numbers, and what the model makes of them."""
-    from lowerbound.cli.exports import is_melodic, write_examples
+def _is_seen(model: VAE) -> bool:
+    """Whether it is of images or melodies, a picture of which is written beside the .csv."""
+    from lowerbound.cli.exports import is_melodic
+
+    return is_melodic(model) or len(model.shape) == 3
+
+
+def _picture(run: Run, strangest: Dataset, numbers: Tensor, target: Path) -> None:
+    """The strangest, by their numbers, and what the model makes of them."""
+    from lowerbound.cli.exports import write_examples
 
     model = run.model
-    if not is_melodic(model) and len(model.shape) != 3:
-        return
-    target = out.with_suffix(".png")
     rebuilt = model.reconstruct(strangest).cpu().numpy()
     pairs = {"strangest": strangest.x.numpy(), "rebuilt": rebuilt}
     titles = [f"{number:,}" for number in numbers.tolist()]
@@ -173,7 +195,7 @@ def _strangest(run: Run, examples: Data, found: Detection, train: Data) -> list[
 
     numbers = found.strangest(LISTED)
     first = next(iter(found.scores))
-    p = found.p_value(first, found.scores[first][numbers])
+    p = found.p_values[first][numbers]
     rows = [
         {"example": i, "p": value, "why": ""}
         for i, value in zip(numbers.tolist(), p.tolist(), strict=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from lowerbound.cli.options import Device, Folder, Json, Quiet
+from lowerbound.cli.options import Device, Folder, Force, Json, Out, Quiet
 from lowerbound.cli.output import rereading, wrote
 from lowerbound.errors import ConfigurationError, DataError
 
@@ -18,12 +18,6 @@ if TYPE_CHECKING:
 
 LEARNT_FROM = 5000
 EXAMPLE = "A file, whose first example is taken, or a test example's number."
-Out = Annotated[
-    Path,
-    typer.Option(
-        help="A .mid, .wav or .png (melodies), .png (images), .npy or .csv file to write."
-    ),
-]
 
 
 def interpolate(
@@ -33,6 +27,7 @@ def interpolate(
     out: Out,
     steps: Annotated[int, typer.Option(min=2, help="How many, A and B among them.")] = 8,
     device: Device = None,
+    force: Force = False,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -69,6 +64,7 @@ def vary(
         float, typer.Option(min=0, help="How far, as a multiple of the attribute's vector.")
     ] = 1.0,
     device: Device = None,
+    force: Force = False,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:

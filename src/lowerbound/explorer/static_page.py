@@ -133,7 +133,11 @@ def to_page(
         form = form_of(run, in_memory(run.model.expect(examples)))
         shown = fitting(examples, form, run.model, MOST_BYTES - _bytes(made), most)
         split = "" if data else "test"
-        space = Space(run, shown, name=split, progress=progress, form=form)
+
+        def told(done: int, total: int) -> None:
+            progress(done, total + 1)  # as what is encoded is still to be written
+
+        space = Space(run, shown, name=split, progress=told, form=form)
         _write_data(space, made, named=None not in (run.fields, examples.columns))
         return StaticPage(Path(folder), _bytes(made), len(space.codes), space.form.nouns)
 

@@ -113,7 +113,9 @@ def to_onnx(model: VAE, data: Any, folder: str | Path) -> Exported:
         examples = judged.expect(as_dataset(data, "test")).take(CHECKED)
         told, contents, worst = _about(judged, examples), {}, 0.0
         for name, function, inputs in _functions(judged, examples):
-            file, proto, difference = f"{name}.onnx", *_translated(name, function, inputs)
+            file = f"{name}.onnx"
+            log.info("translating %s", file)
+            proto, difference = _translated(name, function, inputs)
             worst = max(worst, difference)
             told["files"][file] = _told(function, inputs, difference)
             needs("onnx", "export").helper.set_model_props(

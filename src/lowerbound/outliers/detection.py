@@ -6,10 +6,11 @@ import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from lowerbound.data import Data
@@ -18,11 +19,14 @@ from lowerbound.evaluation.estimates import Figures
 from lowerbound.evaluation.walk import Progress, blocks, held_out, onwards
 from lowerbound.outliers.columns import some_of
 from lowerbound.outliers.measures import Measures
+from lowerbound.outliers.same import digests, places
 from lowerbound.outliers.scores import SCORES, TRIVIAL, default, lacks, score
 from lowerbound.outliers.separation import Separation, separation
 from lowerbound.vae import VAE
 
 RATE = 0.01
+DIGEST = "digest"
+"""The column beside the scores of examples: `digests`."""
 
 log = logging.getLogger("lowerbound")
 
@@ -36,6 +40,7 @@ class Detection(Figures):
         rate: what p-values are flagged up to.
         scores: float64, higher where the example is stranger.
         calibration: the scores of the inliers, (m,).
+        own: which of the inliers an example is itself, −1 if it is none, (n,).
         separation: of outliers from the other examples, where it is known which they are.
     """
 
@@ -43,16 +48,16 @@ class Detection(Figures):
     rate: float
     scores: dict[str, Tensor]
     calibration: dict[str, Tensor]
+    own: Tensor
     separation: dict[str, Separation] | None
 
-    @property
+    @cached_property
     def p_values(self) -> dict[str, Tensor]:
         """The share of inliers, the example among them, that are as strange: see `conformal`."""
-        return {name: self.p_value(name, values) for name, values in self.scores.items()}
-
-    def p_value(self, name: str, scores: Tensor) -> Tensor:
-        """The p-values of ``scores`` by that ``name``."""
-        return conformal(scores, self.calibration[name])
+        return {
+            name: conformal(values, self.calibration[name], self.own)
+            for name, values in self.scores.items()
+        }
 
     @property
     def flagged(self) -> dict[str, float]:
@@ -127,9 +132,15 @@ class Calibration:
         """Those of the inliers by the score called ``name``."""
         return score(name, self.inliers, self.train)
 
-    def p_values(self, name: str, scores: Float[Tensor, " n"]) -> Tensor:
-        """Those of ``scores`` called ``name``, see `conformal`."""
-        return conformal(scores, self.scores(name))
+    @cached_property
+    def digests(self) -> Tensor:
+        """Those of the inliers, by which an example that is one of them is known."""
+        return digests(self.inliers.model, self.inliers.data)
+
+    def p_values(self, name: str, x: Measures) -> Tensor:
+        """Those of examples by the score called ``name``, see `conformal`."""
+        own = places(digests(x.model, x.data), self.digests)
+        return conformal(score(name, x, self.train), self.scores(name), own)
 
 
 def detect(
@@ -200,7 +211,28 @@ def detect(
             for name, of_each in values.items()
         }
     of_inliers = {name: calibration.scores(name) for name in names}
-    return Detection(len(calibration.inliers.data), rate, values, of_inliers, told)
+    digest = torch.cat([part[DIGEST] for part in parts])
+    own = places(digest, calibration.digests)
+    _tell_known(model, digest, int((own >= 0).sum()), train)
+    return Detection(len(calibration.inliers.data), rate, values, of_inliers, own, told)
+
+
+def _tell_known(model: VAE, digest: Tensor, own: int, train: Any) -> None:
+    """How many of the examples are ``own`` inliers, or were trained on, and what it means."""
+    if own:
+        log.info(
+            "%s of %s examples are held-out inliers, each of which is compared with the others",
+            *(f"{own:,}", f"{len(digest):,}"),
+        )
+    if train is None:
+        return
+    trained = int(torch.isin(digest, digests(model, model.expect(held_out(train)))).sum())
+    if trained:
+        log.info(
+            "%s of %s examples are training data, which the model has learned to find usual: "
+            "strange ones among them may not be flagged; train without those that are in doubt",
+            *(f"{trained:,}", f"{len(digest):,}"),
+        )
 
 
 def score_blocks(
@@ -211,20 +243,26 @@ def score_blocks(
     progress: Progress | None = None,
     which: Iterable[range] | None = None,
 ) -> Iterator[dict[str, Tensor]]:
-    """The scores of each block of the data, by what is measured of ``train``; see `blocks`."""
+    """The scores of each block, by what is measured of ``train``, and its `digests`."""
     for block in blocks(model, model.expect(data), which):
         x = Measures(model, block, train.samples, train.seed, onwards(progress, block, data))
-        yield {name: score(name, x, train) for name in names}
+        yield {name: score(name, x, train) for name in names} | {DIGEST: digests(model, block)}
 
 
-def conformal(scores: Float[Tensor, " n"], calibration: Float[Tensor, " m"]) -> Tensor:
+def conformal(
+    scores: Float[Tensor, " n"],
+    calibration: Float[Tensor, " m"],
+    own: Int64[Tensor, " n"] | None = None,
+) -> Tensor:
     """p = (1 + #{calibration ≥ score})/(1 + m), float64, (n,).
 
-    Of a fresh inlier, P(p ≤ α) ≤ α for every α, whatever the score and the model.
+    Of a fresh inlier, P(p ≤ α) ≤ α for every α, whatever the score and the model.  An example that
+    is itself in the calibration is compared with the m − 1 others, as if it were fresh.
 
     Args:
         scores: higher where the example is stranger.
         calibration: scores of inliers that nothing was fitted to.
+        own: which of these an example is itself, −1 if it is none.
 
     Source: Vovk, Gammerman & Shafer, Algorithmic learning in a random world, 2005; for outliers
     Bates et al., Testing for outliers with conformal p-values, 2021, arXiv 2104.08279.
@@ -233,8 +271,12 @@ def conformal(scores: Float[Tensor, " n"], calibration: Float[Tensor, " m"]) -> 
     tensor([1.0000, 0.7500, 0.2500], dtype=torch.float64)
     """
     m = len(calibration)
-    below = torch.searchsorted(calibration.sort().values, scores, side="left")
-    return (1 + m - below).double() / (1 + m)
+    as_strange = m - torch.searchsorted(calibration.sort().values, scores, side="left")
+    if own is None:
+        own = torch.full((len(scores),), -1)
+    itself = (own >= 0).long()
+    as_strange -= itself * (calibration[own] >= scores)
+    return (1 + as_strange).double() / (1 + m - itself)
 
 
 def usual_rate(inliers: int) -> float:

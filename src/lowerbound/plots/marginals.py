@@ -24,6 +24,9 @@ BARS = 8
 TALL = 4
 """Bars up to which each has room for two lines."""
 
+TICK = 0.15
+"""Height of the line of a row, of the panel's."""
+
 LEVELS = 12
 """Different numbers up to which each has a bar."""
 
@@ -41,8 +44,8 @@ def marginals(
 
     Lengths are shares of the rows.  Categories, the most frequent first, and up to 12 different
     numbers have a bar each.  Other numbers have bins, the outermost of which hold all that lies
-    beyond; fewer than 60 rows of data are a dot each, stacked.  Columns that span decades have a
-    logarithmic axis.
+    beyond; fewer than 60 rows of data are a dot each, stacked, and of generated ones a line each.
+    Columns that span decades have a logarithmic axis.
 
     Args:
         original: (n, D) rows of data; NaN is what was not observed.
@@ -130,10 +133,13 @@ def of_levels(axes: Axes, data: Array, rows: Array, values: Array) -> None:
 
 
 def of_numbers(axes: Axes, data: Array, rows: Array, *, dates: bool) -> None:
-    """A histogram of data, or a dot for each, and the outline of one of rows."""
+    """A histogram of data, or a dot for each, and the outline of one of rows, or lines."""
     scale = Scale.of(data, rows)
     edges = scale.edges(max(len(data), FEW))
     scale.apply(axes, "x", dates=dates)
     distribution(axes, data, edges)
-    outline: dict[str, Any] = {"histtype": "step", "linewidth": 1.6, "color": style.BLUE}
-    axes.hist(rows.clip(edges[0], edges[-1]), edges.tolist(), weights=shares(rows), **outline)
+    drawn, line = rows.clip(edges[0], edges[-1]), {"linewidth": 1.6, "color": style.BLUE}
+    if len(drawn) < FEW:
+        axes.vlines(drawn, 0, TICK * axes.get_ylim()[1], **line)
+    else:
+        axes.hist(drawn, edges.tolist(), weights=shares(drawn), histtype="step", **line)

@@ -152,7 +152,7 @@ class Calls:
             found = {bound: given.bounds[bound] for bound in bounds if bound in given.bounds}
             found["score"] = scores
             if against is not None:
-                found["p_value"] = against.p_values(name, scores)
+                found["p_value"] = against.p_values(name, given)
         return {name: values.numpy() for name, values in found.items()}
 
     @cached_property
