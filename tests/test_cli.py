@@ -23,6 +23,7 @@ from typer.main import get_command
 
 import lowerbound as lb
 from lowerbound import cli, recipes
+from lowerbound.cli.app import fail
 from lowerbound.cli.compress import _negative_elbo
 from lowerbound.cli.recipes import explain_part, explain_recipe
 from lowerbound.data.reading import KINDS
@@ -162,6 +163,17 @@ def test_a_file_that_is_there_is_replaced_with_force_alone(run, tmp_path, monkey
     assert err.endswith("or replace it with --force\n")
     code, _, err = run(command, *words, "-f")
     assert (code != 0, "which exists" in err, out.read_text()) == (True, False, "mine")
+
+
+@pytest.mark.parametrize("length", [50, 300, 480, 900])
+def test_a_long_error_keeps_its_beginning_and_its_remedy(capsys, length):
+    remedy = f"do {'so ' * length}"[:length]
+    with pytest.raises(SystemExit):
+        fail(f"expected one, got {'x' * 5000}; {remedy}", 3)
+    line = capsys.readouterr().err
+    assert len(line) < 620
+    assert line.startswith("error: expected one, got x")
+    assert line.endswith(f"{remedy[-500:]}\n")
 
 
 def test_recipes_lists_every_setting(run):

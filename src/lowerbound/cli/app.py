@@ -32,7 +32,8 @@ from lowerbound.cli.output import show_every_letter, show_notes
 from lowerbound.cli.settings import WithSettings
 from lowerbound.errors import LowerboundError
 
-LONGEST = 600  # characters of an error
+LONGEST, BEGINNING = 600, 100
+"""Characters of an error, and of what was expected where the remedy is a long one."""
 
 app = typer.Typer(
     name="lowerbound",
@@ -130,6 +131,8 @@ def fail(message: str, code: int) -> NoReturn:
         for letter in message
     )
     if len(line) > LONGEST:
-        line = f"{line[: LONGEST // 2]} … {line[-LONGEST // 2 :]}"
+        remedy = len(line.rpartition("; ")[2])
+        end = max(LONGEST // 2, min(remedy, LONGEST - BEGINNING))
+        line = f"{line[: LONGEST - end]} … {line[-end:]}"
     typer.echo(f"error: {line}", err=True)
     raise SystemExit(code)
