@@ -13,9 +13,9 @@ from lowerbound.errors import count
 
 
 def diagnose(
-    run: Annotated[Path, typer.Argument(help="The folder of a run, or of a model that fit kept.")],
+    run: Annotated[Path, typer.Argument(help="The folder of a run, or of a model that fit saved.")],
     data: Annotated[
-        str | None, typer.Option(help="Data to judge it on, in place of the run's own.")
+        str | None, typer.Option(help="Other data to judge it on, instead of the run's.")
     ] = None,
     labels: Labels = None,
     seed: Seed = 0,

@@ -42,11 +42,14 @@ def evaluate(
     folder: Folder,
     samples: Annotated[int, typer.Option(min=1, help="k of the importance-weighted bound.")] = 100,
     first: Annotated[
-        int | None, typer.Option(min=2, help="Only the first so many examples, for all measures.")
+        int | None,
+        typer.Option(min=2, help="Only the first examples, this many, for all measures."),
     ] = None,
     ais: Annotated[
         int | None,
-        typer.Option(min=1, help="Also log p(x) by annealed importance sampling in so many steps."),
+        typer.Option(
+            min=1, help="Also log p(x) by annealed importance sampling in this many steps."
+        ),
     ] = None,
     chains: Annotated[
         int, typer.Option(min=1, help="Chains of --ais and --bracket for each example.")
@@ -54,12 +57,15 @@ def evaluate(
     bracket: Annotated[
         int | None,
         typer.Option(
-            min=2, help=f"With --ais: bound its error on so many x of the model's own; {BRACKET}."
+            min=2,
+            help=f"With --ais: bound its error on this many x drawn by the model. [{BRACKET}]",
         ),
     ] = None,
     gap: Annotated[
         bool,
-        typer.Option("--gap", help="Also what the ELBO loses: to the family of q, to the encoder."),
+        typer.Option(
+            "--gap", help="Also what the ELBO loses to the family of q and to the encoder."
+        ),
     ] = False,
     decompose: Annotated[
         bool,
@@ -84,14 +90,14 @@ def evaluate(
     """Measure a trained model on held-out data, in nats per example with standard errors.
 
     ± is over the choice of examples.  All bounds are lower ones, and blind to modes of p(z|x) that
-    q(z|x) misses; what --ais prints on x of the model's own tells whether there are any.
+    q(z|x) misses; what --ais prints for x drawn by the model shows whether there are any.
 
-    Of rows it also tells the bound, what each column costs, and its σ, in the columns' own units.
+    For rows it also prints the bound, what each column costs, and its σ, in the columns' own units.
 
-    --out has the bounds of each example, and of rows what each column costs, −log p(xᵢ|z) at the
+    --out gets the bounds of each example, and for rows what each column costs, −log p(xᵢ|z) at the
     posterior's mean: all in nats, in the model's units.
 
-    --ais and --gap take minutes for a hundred images: choose these with --first.
+    --ais and --gap take minutes for a hundred images: take fewer with --first.
 
     Examples:
         lowerbound evaluate runs/first
@@ -215,7 +221,7 @@ def rates(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Set runs that were trained with several β side by side: what codes cost and leave unsaid.
+    """Compare runs trained with several β: what their codes cost, and what they leave unsaid.
 
     Train them with --objective.beta 0.5, 1, 2, ….
 

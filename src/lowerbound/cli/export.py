@@ -29,7 +29,7 @@ def export(
     ] = None,
     points: Annotated[
         int | None,
-        typer.Option(min=0, help="With --page: so many test examples at most, 0 for none of them."),
+        typer.Option(min=0, help="With --page: at most this many test examples; 0 for none."),
     ] = None,
     data: Data = None,
     labels: Labels = None,
@@ -38,12 +38,12 @@ def export(
 ) -> None:
     """Write the model for use elsewhere: as ONNX, for a model hub, or as a page to explore it.
 
-    ONNX files take data as they are kept, in batches of any size, and return codes, what p(x|z) is
-    and its mean in the data's units, and the terms of the ELBO.  They are written if onnxruntime's
-    numbers for test data are the library's to 10⁻⁵.
+    ONNX files take data as they are kept, in batches of any size, and return codes, the parameters
+    of p(x|z) and its mean in the data's units, and the terms of the ELBO.  They are written only if
+    onnxruntime's numbers for test data agree with the library's to 10⁻⁵.
 
     A page is the explorer without Python behind it: the model runs in the browser.  It holds as
-    many test examples as keep it below 20 MB, for all who open it to see.
+    many test examples as keep it below 20 MB; everyone who opens it can see them.
 
     A folder for a hub is loaded with lb.load, from the hub too: lb.load("hf://owner/name").
 

@@ -42,9 +42,7 @@ Folder = Annotated[
 Split = Annotated[
     Literal["train", "validation", "test"], typer.Option(help="Which part of the run's data.")
 ]
-Data = Annotated[
-    str | None, typer.Option(help="Other data, all of which are used, instead of the run's.")
-]
+Data = Annotated[str | None, typer.Option(help="Other data, used in full, instead of the run's.")]
 Labels = Annotated[
     str | None, typer.Option(help="With --data: the column or array of its class labels.")
 ]
@@ -75,7 +73,7 @@ Quiet = Annotated[
         "--quiet",
         "-q",
         callback=hush,
-        help="No bars and no notes: the result, warnings and errors alone.",
+        help="Only the result, warnings and errors: no bars, no notes.",
     ),
 ]
 

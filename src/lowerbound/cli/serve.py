@@ -16,24 +16,26 @@ def serve(
     host: Annotated[
         str, typer.Option(help="Where to listen; beyond this machine only with a token.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free port.")] = 8000,
     token_file: Annotated[
         Path | None,
-        typer.Option(help="A file with the token that requests must have; or LOWERBOUND_TOKEN."),
+        typer.Option(help="A file with the token that requests must carry; or LOWERBOUND_TOKEN."),
     ] = None,
-    max_bytes: Annotated[int, typer.Option(min=1, help="Of the body of a request.")] = 2**24,
-    max_rows: Annotated[int, typer.Option(min=1, help="Of a request, and of a batch.")] = 1000,
-    max_seconds: Annotated[float, typer.Option(min=0.1, help="Of a request.")] = 60.0,
-    max_requests: Annotated[int, typer.Option(min=1, help="At a time.")] = 64,
+    max_bytes: Annotated[int, typer.Option(min=1, help="Largest body of a request.")] = 2**24,
+    max_rows: Annotated[
+        int, typer.Option(min=1, help="Most rows of a request, and of a batch.")
+    ] = 1000,
+    max_seconds: Annotated[float, typer.Option(min=0.1, help="Longest time for a request.")] = 60.0,
+    max_requests: Annotated[int, typer.Option(min=1, help="Most requests at a time.")] = 64,
     device: Device = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Answer programs over HTTP: embed, reconstruct, decode, sample and score.
 
-    Bodies are JSON or .npy; /openapi.json tells of each call, and /metadata of the model. Requests
-    that wait together are answered by one call of the model. Ctrl-C ends it, once what has begun
-    is answered.
+    Bodies are JSON or .npy; /openapi.json describes the calls, and /metadata the model. Requests
+    that wait together are answered by one call of the model. Ctrl-C stops it, after requests that
+    have begun are answered.
 
     Examples:
         lowerbound serve runs/first

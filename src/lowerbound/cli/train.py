@@ -61,8 +61,8 @@ def train(
         bool,
         typer.Option(
             "--on-disk",
-            help="Leave the training data on disk (.npy, .csv, Parquet), as is done by itself when "
-            "their files exceed a quarter of memory.",
+            help="Leave the training data on disk (.npy, .csv, Parquet). Files larger than a "
+            "quarter of memory stay there anyway.",
         ),
     ] = False,
     header: Annotated[
@@ -84,8 +84,8 @@ def train(
         list[str] | None,
         typer.Option(
             metavar="COLUMN,…",
-            help="Columns of a table that are no part of x, but covariates: what is modelled is "
-            "p(x | c). A name with a comma is in double quotes.",
+            help="Columns of a table that are covariates c, not part of x: the model is of "
+            "p(x | c). A name with a comma is put in double quotes.",
         ),
     ] = None,
     crop: Annotated[
@@ -103,7 +103,7 @@ def train(
     ] = False,
     bars: Annotated[int, typer.Option(min=1, help="Bars in a window of melodies.")] = 2,
     metre: Annotated[
-        Literal["4/4", "3/4", "6/8"], typer.Option(help="The metre of melodies that is read.")
+        Literal["4/4", "3/4", "6/8"], typer.Option(help="The metre of the melodies to read.")
     ] = "4/4",
     track: Annotated[
         str | None,
@@ -112,7 +112,7 @@ def train(
     transpose: Annotated[
         int,
         typer.Option(
-            min=0, help="Train on melodies moved by up to so many semitones, up and down, too."
+            min=0, help="Train also on melodies moved up and down by up to this many semitones."
         ),
     ] = 5,
     device: Device = None,

@@ -23,9 +23,9 @@ EXAMPLE = "A file, whose first example is taken, or a test example's number."
 def interpolate(
     folder: Folder,
     first: Annotated[str, typer.Argument(metavar="A", help=EXAMPLE)],
-    last: Annotated[str, typer.Argument(metavar="B", help="Likewise.")],
+    last: Annotated[str, typer.Argument(metavar="B", help="The same.")],
     out: Out,
-    steps: Annotated[int, typer.Option(min=2, help="How many, A and B among them.")] = 8,
+    steps: Annotated[int, typer.Option(min=2, help="How many, A and B included.")] = 8,
     device: Device = None,
     force: Force = False,
     quiet: Quiet = False,
@@ -57,7 +57,7 @@ def vary(
     out: Out,
     along: Annotated[
         Literal["density", "interval", "diatonic", "syncopation", "eighth-syncopation"],
-        typer.Option(help="What is made less and more of."),
+        typer.Option(help="The attribute that is varied."),
     ] = "density",
     steps: Annotated[int, typer.Option(min=2, help="How many, from less to more.")] = 5,
     reach: Annotated[

@@ -244,7 +244,7 @@ full_covariance = Recipe(
     {"posterior": {"part": "FullGaussian"}},
 )
 bayesian = Recipe(
-    "A VAE with draws of its decoder's weights from their posterior, by which outliers are told.",
+    "A VAE with draws of its decoder's weights from their posterior, to find outliers by.",
     "Daxberger & Hernández-Lobato, Bayesian variational autoencoders for unsupervised "
     "out-of-distribution detection, 2019, arXiv 1912.05651.",
     {"likelihood": {"part": "Bernoulli"}},
