@@ -138,7 +138,7 @@ class Calibration:
         return digests(self.inliers.model, self.inliers.data)
 
     def p_values(self, name: str, x: Measures) -> Tensor:
-        """Those of examples by the score called ``name``, see `conformal`."""
+        """Those of the examples measured, ``x``, by the score called ``name``: see `conformal`."""
         own = places(digests(x.model, x.data), self.digests)
         return conformal(score(name, x, self.train), self.scores(name), own)
 
