@@ -21,6 +21,8 @@ from lowerbound.data import Dataset, Field
 from lowerbound.errors import ConfigurationError, DataError
 from lowerbound.evaluation import refit
 from lowerbound.outliers import SCORES, TRIVIAL, Measures, columns, same
+from lowerbound.outliers import cells as cells_module
+from lowerbound.outliers.cells import left_out_costs
 from lowerbound.outliers.scores import OF_DRAWS, score
 from test_cli import SMALL, exit_code, run, trained  # noqa: F401
 from test_evaluation import SIGMA, draw, evidence, far, linear_gaussian
@@ -374,6 +376,32 @@ def test_columns_are_scored_a_batch_at_a_time_without_keeping_it(monkeypatch):
     assert (lost.value, lost.standard_error) == (math.inf, math.inf)
 
 
+def test_a_cell_left_out_costs_what_it_does_given_the_others(monkeypatch):
+    monkeypatch.setattr(cells_module, "DRAWS", 3000)
+    model, W = linear_gaussian()
+    x = draw(W, 40).x
+    precision = (W @ W.T + SIGMA**2 * torch.eye(5)).double().inverse()
+    away = x.double() @ precision / precision.diagonal()
+    normal = torch.distributions.Normal(0, precision.diagonal().rsqrt())
+    cells = torch.tensor([3, 0, 4]).expand(40, -1)
+    with torch.no_grad():
+        found = left_out_costs(model.eval(), x, None, cells)
+    exact = -normal.log_prob(away).gather(1, cells)
+    assert (found - exact).abs().max() < 0.1
+    model.posterior = lb.Deterministic(lb.MLP(5, (), 2), 2)
+    assert left_out_costs(model, x, None, cells) is None
+
+
+def test_an_absurd_cell_is_named_whatever_it_does_to_the_code_of_its_row():
+    model, W = linear_gaussian()
+    rows, train = draw(W, 60), draw(W, 500)
+    place = torch.arange(60) % 5
+    x = rows.x + 40 * torch.nn.functional.one_hot(place, 5) * train.x.std(0)
+    found = outliers.explain(model, x, train)
+    named = [int(costs.columns[0].removeprefix("x")) for costs in found]
+    assert named == place.tolist()
+
+
 def test_a_column_that_is_mostly_missing_is_judged_by_the_cells_that_it_has(monkeypatch):
     torch.manual_seed(0)
     x = torch.randn(200, 3)
@@ -383,6 +411,7 @@ def test_a_column_that_is_mostly_missing_is_judged_by_the_cells_that_it_has(monk
     model = lb.recipes.mlp(table, latent_dim=1, hidden=(4,)).model.eval()
     costs = outliers.column_costs(model, table)
     median = costs[:9, 2].median()
+    monkeypatch.setattr(columns, "left_out_costs", lambda *given: None)
     (first, *_) = outliers.explain(model, table.take(1), table)
     nats = dict(zip(first.columns, first.nats, strict=True))
     assert nats["c"] == pytest.approx((costs[0, 2] - median).item())

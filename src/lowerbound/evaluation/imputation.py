@@ -193,28 +193,15 @@ def _imputed(
     """Of one batch x, NaN where missing: means, draws (batch, m, *shape), and effective samples."""
     dtype = next(model.parameters()).dtype
     x = model.transform.noiseless(x).to(dtype)
-    context, seen = model.features(labels, len(x)), ~x.isnan()
-    told = any(getattr(part, "missing", False) for part in model.posterior.modules())
-    whole = torch.where(seen, x, 0.0)
-    if not told:
-        for _ in range(REFINED):
-            z = model.posterior(whole, context).mean
-            whole = torch.where(seen, x, model.likelihood(z, context).mean)
-    q = model.posterior(x if told else whole, context)
-    if not has_density(q):
+    context = model.features(labels, len(x))
+    given = given_observed(model, x, context)
+    if not has_density(given.q):
         raise ConfigurationError(
             "expected a posterior with a density, got a deterministic one, which cannot weigh "
             "codes; train with another posterior"
         )
-
-    def log_likelihood(z: Tensor) -> Tensor:
-        """log p(xᵒ|z), (k, batch)."""
-        terms = element_log_probs(model.likelihood(z, context), whole)
-        return torch.where(seen, terms, 0.0).flatten(2).sum(2)
-
-    given = Conditioned(whole, q, model.prior(context), log_likelihood)
     sizes = chunks(model, len(x), samples)
-    if as_diagonal(q) is None:
+    if as_diagonal(given.q) is None:
         drawings = [given.draws(size) for size in sizes]
     else:
         with seeded(x.device, seed, Stream.IMPUTE):  # the same ε in every batch
@@ -233,6 +220,25 @@ def _imputed(
         drawn = model.transform.inverse(model.likelihood(anew, context).sample())
         found["draws"] = drawn.movedim(0, 1)
     return found
+
+
+def given_observed(model: VAE, x: Tensor, context: Tensor | None) -> Conditioned:
+    """What codes are drawn from given xᵒ, of prepared x, NaN where missing: q(z|xᵒ), p(xᵒ|z)."""
+    seen = ~x.isnan()
+    told = any(getattr(part, "missing", False) for part in model.posterior.modules())
+    whole = torch.where(seen, x, 0.0)
+    if not told:
+        for _ in range(REFINED):
+            z = model.posterior(whole, context).mean
+            whole = torch.where(seen, x, model.likelihood(z, context).mean)
+
+    def log_likelihood(z: Tensor) -> Tensor:
+        """log p(xᵒ|z), (k, batch)."""
+        terms = element_log_probs(model.likelihood(z, context), whole)
+        return torch.where(seen, terms, 0.0).flatten(2).sum(2)
+
+    q = model.posterior(x if told else whole, context)
+    return Conditioned(whole, q, model.prior(context), log_likelihood)
 
 
 def _mean(model: VAE, z: Tensor, w: Tensor, context: Tensor | None) -> Tensor:

@@ -19,12 +19,15 @@ from lowerbound.evaluation.estimates import Estimate
 from lowerbound.evaluation.walk import blocks, columns, held_out, judging, prepared_batches
 from lowerbound.likelihoods import Heterogeneous
 from lowerbound.likelihoods.base import Likelihood
+from lowerbound.outliers.cells import left_out_costs
 from lowerbound.streams import Stream, generator
 from lowerbound.vae import VAE
 from lowerbound.weight_draws import WeightDraws
 
 LARGE = 1e6
 REFERENCE = 5000
+SUSPECTS = 32
+"""Columns of a row, of those that cost most at its code, that are judged by the others."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,8 @@ class Costs:
     Attributes:
         columns: their names.
         values: what the example has there, in the data's units; of categories their names.
-        nats: what each costs above its median cost where training examples have it.
+        nats: what each costs given the others, −log p(xᵢ|x₋ᵢ), or where that is not known
+            −log p(xᵢ|z = E[z|x]), above its median −log p(xᵢ|z = E[z|x]) in training.
     """
 
     columns: tuple[str, ...]
@@ -181,7 +185,7 @@ def explains(model: VAE) -> bool:
 
 
 def explain(model: VAE, data: Any, train: Any, most: int = 3) -> list[Costs]:
-    """The columns of each row that cost most nats above what they mostly cost in training.
+    """The columns of each row that cost most nats, given its others, above their usual cost.
 
     Args:
         model: of a table, as in `column_costs`.
@@ -193,8 +197,21 @@ def explain(model: VAE, data: Any, train: Any, most: int = 3) -> list[Costs]:
     reference = in_memory(model.by_name(some_of(as_dataset(train))))
     costs = column_costs(model, reference).masked_fill(reference.x.isnan(), math.nan)
     usual = costs.nanmedian(0).values.nan_to_num(0.0)
-    above = (column_costs(model, data) - usual).nan_to_num(math.inf)
-    above = above.masked_fill(data.x.isnan(), -math.inf)
+
+    def measure(x: Tensor, context: Tensor | None) -> dict[str, Tensor]:
+        base = usual.to(x.device)
+        above = (_costs(model, x, context) - base).nan_to_num(math.inf)
+        above = above.masked_fill(x.isnan(), -math.inf)
+        suspects = above.topk(min(SUSPECTS, above.shape[1])).indices
+        alone = left_out_costs(model, x, context, suspects)
+        if alone is None:
+            return {"above": above}
+        alone = (alone - base[suspects]).nan_to_num(0.0, math.inf, -math.inf)
+        alone = alone.masked_fill(x.gather(1, suspects).isnan(), -math.inf)
+        return {"above": torch.full_like(above, -math.inf).scatter(1, suspects, alone)}
+
+    with judging(model, 0, Stream.EVALUATE) as device:
+        above = columns(model, held_out(data, least=1), measure, device, 0)["above"]
     names = data.columns or tuple(f"x{i}" for i in range(above.shape[1]))
     if data.columns is None:
         table = dict(zip(names, data.x.T.tolist(), strict=True))
