@@ -65,9 +65,10 @@ PUBLIC = {
     "LogisticMixture", "MLP", "Masking", "NegativeBinomial", "Nominal", "NormalMixture", "Ordinal",
     "Poisson",
     "Reconstruction", "Renyi", "SGHMC", "Scale", "SharedMLP", "StandardNormal", "Standardise",
-    "StudentT", "TCVAE", "TopDownPosterior", "Training", "VAE", "VampPrior", "WeightDraws",
-    "ZeroInflated", "ZeroInflatedNegativeBinomial", "__version__", "compression", "data",
-    "diagnose", "diagnose_draws", "diagnose_kl", "diagnose_loss", "distributions", "divergences",
+    "StudentT", "TCVAE", "TopDownPosterior", "Training", "Trimmed", "VAE", "VampPrior",
+    "WeightDraws", "ZeroInflated", "ZeroInflatedNegativeBinomial", "__version__", "compression",
+    "data", "diagnose", "diagnose_draws", "diagnose_kl", "diagnose_loss", "distributions",
+    "divergences",
     "errors", "evaluate", "evaluation", "export", "fit", "load", "music", "networks", "outliers",
     "part", "plots", "recipes", "reproduction", "save", "sklearn", "transforms", "walks",
 }  # fmt: skip

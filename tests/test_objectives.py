@@ -13,7 +13,7 @@ import lowerbound as lb
 from lowerbound.distributions import DiagonalNormal
 from lowerbound.divergences import gaussian_total_correlation, kl, kl_terms, mmd
 from lowerbound.errors import ConfigurationError
-from lowerbound.objectives import aggregate_log_densities
+from lowerbound.objectives import Terms, aggregate_log_densities
 from test_evaluation import draw, evidence, linear_gaussian
 
 
@@ -125,6 +125,25 @@ def test_iwae_with_one_sample_is_the_sampled_elbo_and_rises_with_k():
     assert bounds[-1].item() == pytest.approx(log_p.mean().item(), abs=0.01)
     elbo = lb.ELBO(samples=2000)(model, x).bound.mean()
     assert bounds[0].item() == pytest.approx(elbo.item(), abs=0.03)
+
+
+def test_a_trimmed_elbo_is_that_of_the_highest_and_does_not_feel_the_others():
+    model, x, _ = exact()
+    far = x.clone().index_fill_(0, torch.tensor([3, 40]), 1e3).requires_grad_()
+
+    def terms(objective: lb.ELBO, time: float = math.inf) -> Terms:
+        torch.manual_seed(0)
+        return objective(model, far, time=time)
+
+    plain = terms(lb.ELBO()).objective
+    trimmed = terms(lb.Trimmed(share=0.25)).objective
+    torch.testing.assert_close(trimmed.mean(), plain.sort(descending=True).values[:48].mean())
+    (felt,) = torch.autograd.grad(trimmed.sum(), far)
+    assert (felt == 0).all(1).sum() == 16
+    assert not felt[[3, 40]].any()
+    early = terms(lb.Trimmed(share=lb.Linear(start=2, final=0.25)), time=1.0)
+    torch.testing.assert_close(early.objective, plain)
+    assert early.bound is None
 
 
 def gradients(model: lb.VAE, x: torch.Tensor, objective: lb.IWAE) -> torch.Tensor:
@@ -279,6 +298,8 @@ def test_a_deterministic_posterior_is_refused_by_the_elbo():
         lambda: lb.ELBO(beta=-1),
         lambda: lb.Renyi(alpha=-0.5),
         lambda: lb.Renyi(samples=0),
+        lambda: lb.Trimmed(share=1),
+        lambda: lb.Trimmed(share=lb.Linear(final=2)),
         lambda: lb.TCVAE(0),
         lambda: lb.TCVAE(),
         lambda: lb.TCVAE(10, gamma=-1),

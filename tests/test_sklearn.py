@@ -108,6 +108,14 @@ def test_outliers_are_the_share_asked_for_and_those_without_probability():
             VAEOutlierDetector(contamination=wrong).fit(x)
 
 
+def test_a_detector_does_not_learn_the_outliers_among_its_rows():
+    """They lie closely together, where a density that fits all rows is highest."""
+    rng = np.random.default_rng(0)
+    x = np.vstack((rng.normal(size=(180, 4)), rng.normal(3, 0.2, size=(20, 4))))
+    detector = VAEOutlierDetector(2, hidden=16, steps=300, samples=20, random_state=0)
+    np.testing.assert_array_equal(detector.fit_predict(x) == -1, np.arange(200) >= 180)
+
+
 @pytest.mark.parametrize("made", [pd.DataFrame, pl.from_pandas])
 def test_frames_of_mixed_columns_come_in_and_out(made):
     frame = made(people())

@@ -59,6 +59,7 @@ from lowerbound.objectives import TCVAE as TCVAE
 from lowerbound.objectives import InfoVAE as InfoVAE
 from lowerbound.objectives import Reconstruction as Reconstruction
 from lowerbound.objectives import Renyi as Renyi
+from lowerbound.objectives import Trimmed as Trimmed
 from lowerbound.parts import part as part
 from lowerbound.posteriors import BottomUpPosterior as BottomUpPosterior
 from lowerbound.posteriors import Deterministic as Deterministic

@@ -16,11 +16,13 @@ from torch import Tensor
 
 from lowerbound.errors import ConfigurationError, check_count
 from lowerbound.evaluation.walk import per_example
+from lowerbound.objectives import Trimmed
+from lowerbound.schedules import Linear
 from lowerbound.sklearn.base import Estimator
 from lowerbound.streams import Stream, generator
 from lowerbound.vae import Conditioned
 
-LEAST = torch.finfo(torch.float64).min
+LEAST, WARM_UP = torch.finfo(torch.float64).min, 100
 
 
 @dataclass(eq=False, repr=False)
@@ -86,6 +88,8 @@ class VAEOutlierDetector(OutlierMixin, _Density):  # type: ignore[misc]
     """Rows that are unlike those of `fit`: of the least log p(x).
 
     Of tables that is minus `outliers`' score ``excess``, which it takes where none is asked for.
+    The rows of `fit` may hold outliers: after 100 steps, training leaves out of each batch the rows
+    of the lowest bounds, twice the share of ``contamination``, as `Trimmed` does.
 
     >>> from sklearn.datasets import load_wine
     >>> X, y = load_wine(return_X_y=True)
@@ -109,7 +113,10 @@ class VAEOutlierDetector(OutlierMixin, _Density):  # type: ignore[misc]
         given = self.contamination
         if not isinstance(given, Real) or not 0 < given <= 0.5:
             raise ConfigurationError(f"expected contamination above 0, at most 0.5, got {given!r}")
-        super().fit(X)
+        rows = self._validated(X, reset=True)
+        passes = -(-WARM_UP // -(-len(rows) // check_count("rows", self.batch_size)))
+        share = Linear(start=passes, duration=1, final=min(0.5, 2 * given))
+        self._fit(rows, objective=Trimmed(share=share))
         self.offset_: float = float(np.percentile(self.score_samples(X), 100 * given))
         return self
 

@@ -1,8 +1,4 @@
-"""Objectives: per-example terms in nats, to be maximised.
-
-An objective is called with a model, prepared x (and context), and the time in epochs, and reads its
-`Terms` from draws z ~ q(z|x).
-"""
+"""Bounds on log p(x), and what autoencoders maximise instead."""
 
 from __future__ import annotations
 

@@ -1,0 +1,51 @@
+"""An objective that outliers among the training examples do not bend."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from lowerbound.errors import ConfigurationError
+from lowerbound.objectives.bounds import ELBO, Objective, Terms
+from lowerbound.parts import part
+from lowerbound.schedules import Schedule
+from lowerbound.vae import VAE
+
+
+@part
+@dataclass(frozen=True)
+class Trimmed(Objective):
+    """n/m Σ over the m = n − ⌊α n⌋ highest of a batch's n ELBOs: trimmed maximum likelihood.
+
+    The other examples count for nothing, in training and validation, so that those unlike the rest
+    draw no density to themselves. As what is left out follows from the model, there is no bound.
+
+    Args:
+        share: α, what is left out, at least 0 and below 1, or its schedule.  Of a model that has
+            seen nothing the lowest are lowest by chance: let α rise from 0 once the first steps
+            are done.
+
+    Source: Hadi & Luceño, Maximum trimmed likelihood estimators, 1997.
+    """
+
+    share: float | Schedule = 0.2
+
+    def __post_init__(self) -> None:
+        if not 0 <= self._share(math.inf) < 1:
+            raise ConfigurationError(
+                f"expected a share to leave out of at least 0 and below 1, got {self.share}"
+            )
+
+    def _share(self, time: float) -> float:
+        return self.share(time) if isinstance(self.share, Schedule) else self.share
+
+    def __call__(
+        self, model: VAE, x: Tensor, context: Tensor | None = None, time: float = math.inf
+    ) -> Terms:
+        terms = ELBO()(model, x, context, time)
+        elbo, n = terms.objective, len(x)
+        lowest = elbo.detach().topk(int(self._share(time) * n), largest=False).indices
+        trimmed = (elbo * n / (n - len(lowest))).index_fill(0, lowest, 0.0)
+        return replace(terms, objective=trimmed, bound=None)
