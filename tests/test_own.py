@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from lowerbound import recipes
 from lowerbound.data import Dataset
 from lowerbound.errors import ConfigurationError
 from lowerbound.parts import REGISTRY
+from lowerbound.schedules import Linear
 
 COUNTS = Dataset(torch.poisson(torch.full((40, 4), 3.0)))
 
@@ -65,6 +67,30 @@ def test_the_parts_in_contributing_train_and_are_judged(tmp_path, monkeypatch):
     finally:
         for name in set(REGISTRY) - before:
             del REGISTRY[name]
+
+
+def test_a_dataclass_takes_the_fields_of_a_part_of_another_module():
+    @lb.part
+    @dataclass(frozen=True)
+    class Halved(lb.ELBO):
+        """An ELBO with a setting more; ELBO's own are annotated with names of its module."""
+
+        share: float = 0.5
+
+    @lb.part
+    class Same(Halved):
+        """As it is."""
+
+    try:
+        settings = {"objective": "Halved", "objective.share": 0.25, "objective.beta": "Linear"}
+        settings |= {"objective.beta.duration": 3, "objective.samples": 2}
+        found = recipes.prepare("mlp", COUNTS, settings).objective
+        assert (found.share, found.samples, found.beta) == (0.25, 2, Linear(duration=3))
+        assert Same(samples=3).samples == 3
+        with pytest.raises(ConfigurationError, match="expected samples to be a whole number"):
+            Same(samples=0)
+    finally:
+        del REGISTRY["Halved"], REGISTRY["Same"]
 
 
 def test_wrong_settings_of_own_parts_are_refused():

@@ -133,11 +133,9 @@ def validate(
 def _schema(
     target: Callable[..., Any], only: frozenset[str] | None = None
 ) -> type[pydantic.BaseModel]:
-    if inspect.isclass(target):
-        function, signature = target.__init__, _of_constructor(target)
-    else:
-        function, signature = target, inspect.signature(target)
-    hints = typing.get_type_hints(function, include_extras=True)
+    of_class = inspect.isclass(target)
+    signature = _of_constructor(target) if of_class else inspect.signature(target)  # type: ignore[arg-type]
+    hints = hints_of(target)
     fields: dict[str, Any] = {
         name: (
             hints.get(name, Any),
@@ -152,14 +150,29 @@ def _schema(
     return pydantic.create_model(target.__name__, __config__=config, **fields)
 
 
+def hints_of(target: Callable[..., Any]) -> dict[str, Any]:
+    """The annotations of the target's parameters.
+
+    Those of a dataclass are its fields', which may stand in classes of several modules.
+    """
+    if inspect.isclass(target):
+        fields = getattr(target, "__dataclass_fields__", None)
+        parameters = _of_constructor(target).parameters.items()
+        of_fields = fields is not None and all(
+            name in fields and parameter.annotation == fields[name].type
+            for name, parameter in parameters
+        )
+        target = target if of_fields else target.__init__
+    return typing.get_type_hints(target, include_extras=True)
+
+
 def _explain(
     target: Callable[..., Any], given: Mapping[str, Any], error: pydantic.ValidationError
 ) -> str:
     """The first problem, as one sentence."""
     problem = error.errors(include_url=False)[0]
     name, field = target.__name__, str(problem["loc"][0])
-    function = target.__init__ if inspect.isclass(target) else target
-    hints = typing.get_type_hints(function, include_extras=True)
+    hints = hints_of(target)
     if problem["type"] == "missing":
         return f"{name}: missing argument {field!r}"
     if field not in hints:

@@ -152,12 +152,12 @@ def explain_part(name: str) -> tuple[Told, str]:
 
 def _named(axis: str) -> list[str]:
     """The parts that a setting takes by name: all but those made of other parts, by hand."""
-    from lowerbound.parts import REGISTRY
+    from lowerbound.parts import REGISTRY, hints_of
     from lowerbound.recipes import choices
 
     def by_hand(cls: type) -> bool:
         needed = [n for n, p in _settable(cls).items() if p.default is p.empty]
-        hints = typing.get_type_hints(cls.__init__)  # type: ignore[misc]
+        hints = hints_of(cls)
         return any("lowerbound" in str(hints[n]) or "torch" in str(hints[n]) for n in needed)
 
     return [name for name in choices(axis) if not by_hand(REGISTRY[name])]
@@ -173,9 +173,9 @@ def _settable(cls: type) -> dict[str, inspect.Parameter]:
 
 def _arguments(key: str, cls: type, given: Mapping[str, Any]) -> Told:
     """The settings of the part at ``key``, which has the arguments ``given``."""
-    from lowerbound.parts import REGISTRY, describe, registered
+    from lowerbound.parts import REGISTRY, describe, hints_of, registered
 
-    hints = typing.get_type_hints(cls.__init__, include_extras=True)  # type: ignore[misc]
+    hints = hints_of(cls)
     meanings = arguments(docstring(cls))
     settings: Told = {}
     for name, parameter in _settable(cls).items():

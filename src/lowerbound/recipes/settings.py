@@ -8,7 +8,6 @@ awaits follow from the data.  An argument of the network needs no dot (``hidden=
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import json
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +20,7 @@ from lowerbound.parts import (
     awaiting,
     build,
     describe,
+    hints_of,
     parameters_of,
     registered,
     validate,
@@ -234,7 +234,6 @@ def _is_part(value: Any) -> bool:
 
 def _listed(target: Callable[..., Any], name: str, value: Any) -> Any:
     """One number, where several are wanted, as a list of it."""
-    function = target.__init__ if inspect.isclass(target) else target
-    hint = typing.get_type_hints(function).get(name)
+    hint = hints_of(target).get(name)
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return [value] if is_number and typing.get_origin(hint) is tuple else value
