@@ -676,6 +676,8 @@ def test_a_training_that_ended_on_the_way_is_a_note(digits):
     found = ask("still-learning", model, digits.test, history=broken).finding
     assert (found.severity, found.number) == ("fault", 10_400)
     assert "since epoch 20" in found.sentence
+    given_back = ask("still-learning", model, digits.test, digits.train, broken).finding
+    assert given_back is None or "broke down" not in given_back.sentence
     settled = [{"epoch": i, "train": {"bound": -1.0 / i}} for i in range(1, 21)]
     assert ask("still-learning", model, digits.test, history=settled).finding is None
 

@@ -30,7 +30,7 @@ from lowerbound.diagnosis.thresholds import (
 from lowerbound.diagnosis.trained import SAMPLES, TrainedModel, subset
 from lowerbound.evaluation import estimate
 from lowerbound.evaluation.importance import effective_size
-from lowerbound.training import criterion, lost
+from lowerbound.training import Course, criterion
 
 COMPARED = 10_000
 """Examples of each split whose bounds are compared.  The spread between examples, 24 nats for MNIST
@@ -130,9 +130,15 @@ def still_learning(trained: TrainedModel) -> Measured:
         "course": np.array(bounds),
         "longer": 2 * epochs[-1],
     }
-    if best := lost(kept, math.prod(trained.held_out.shape)):
-        fall = best["train"]["bound"] - bounds[-1]
-        return Measured("lost", "lost-answer", best=best["epoch"], lost=fall, **common)
+    course = Course(math.prod(trained.held_out.shape))
+    if [course.loses(each) for each in kept][-1] and course.best is not None:
+        best = course.best["train"]["bound"]
+        now = bounds[-1]
+        if trained.training is not None:  # which patience may have given back the best weights
+            now = _elbo(trained, trained.training).mean().item()
+        if now < (best + bounds[-1]) / 2:
+            epoch = course.best["epoch"]
+            return Measured("lost", "lost-answer", best=epoch, lost=best - now, **common)
     if can_go_on and (trained.steps < SETTLED or len(kept) < 2):
 
         def loss(*given: Any) -> Tensor:

@@ -3,7 +3,7 @@
 from lowerbound.training.callbacks import Callback, ProgressBar, Record, TensorBoard
 from lowerbound.training.checkpoint import CHECKPOINT_FILE
 from lowerbound.training.claim import LOCK_FILE, claimed
-from lowerbound.training.history import METRICS_FILE, criterion, lost, read_history
+from lowerbound.training.history import METRICS_FILE, Course, criterion, read_history
 from lowerbound.training.loop import fit
 from lowerbound.training.settings import Training
 from lowerbound.training.sghmc import SGHMC
@@ -14,6 +14,7 @@ __all__ = [
     "METRICS_FILE",
     "SGHMC",
     "Callback",
+    "Course",
     "ProgressBar",
     "Record",
     "TensorBoard",
@@ -21,6 +22,5 @@ __all__ = [
     "claimed",
     "criterion",
     "fit",
-    "lost",
     "read_history",
 ]

@@ -9,7 +9,12 @@ from torch import Tensor
 from lowerbound.errors import NonFiniteLoss
 from lowerbound.training.settings import Training
 
-SLOWER = "a lower learning_rate, clip_norm=1 or some warmup_epochs"
+
+def slower(training: Training) -> str:
+    """What may keep a loss from growing."""
+    if training.sampler is not None:
+        return "a lower sampler.step_size or learning_rate, or train the model without first"
+    return "a lower learning_rate, clip_norm=1 or some warmup_epochs"
 
 
 def expect_finite(
@@ -25,11 +30,8 @@ def expect_finite(
     for name, tensor in reversed(tensors.items()):
         if tensor.isfinite().all():
             continue
-        slower = SLOWER
-        if training.sampler is not None:
-            slower = "a lower sampler.step_size or learning_rate, or train the model without first"
+        what = "NaN" if tensor.isnan().any() else "infinite"
         raise NonFiniteLoss(
-            f"{name} became {'NaN' if tensor.isnan().any() else 'infinite'} {place}; try {slower}, "
-            "or look for outliers in the data"
-            + ("" if kept is None else f"; the last good checkpoint is kept in {kept}")
+            f"{name} became {what} {place}; try {slower(training)}, or look for outliers in "
+            "the data" + ("" if kept is None else f"; the last good checkpoint is kept in {kept}")
         )

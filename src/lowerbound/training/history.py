@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import median_low
 from typing import Annotated, Any, NotRequired
 
 import pydantic
@@ -19,11 +21,13 @@ from lowerbound.files import (
 )
 from lowerbound.training import checkpoint
 from lowerbound.training.callbacks import Record
-from lowerbound.training.finite import SLOWER
+from lowerbound.training.finite import slower
+from lowerbound.training.settings import Training
 
 METRICS_FILE = "metrics.jsonl"
 LOST, LEAST_LOST, OF_EACH = 0.5, 10.0, 0.1
 """Share of what training had won, nats, and nats for each element of x, from which it is lost."""
+BEGINNING = 3
 
 
 def write_history(folder: Path, history: list[Record]) -> None:
@@ -79,43 +83,69 @@ def kept_early(records: list[Record], patience: int | None) -> str | None:
     if patience is None or (best := best_epoch(records)) == len(records):
         return None
     why = f": {patience} more were no better" if out_of_patience(records, patience) else ""
-    of_best = -criterion(records[best - 1]["validation"])
-    place = f"the weights of epoch {best} of {len(records)}"
-    return f"{place} are kept, by its validation, {of_best:.2f}{why}"
+    kept = records[best - 1]["validation"]
+    value = f", {-kept['bound']:.2f}" if "bound" in kept else ""
+    return f"the weights of epoch {best} of {len(records)} are kept, by its validation{value}{why}"
 
 
-def lost(records: list[Record], elements: int) -> Record | None:
-    """The best epoch, where the last one has lost on training data most of what was won until then.
+class Course:
+    """How training goes, epoch by epoch, on its own data.
 
-    Both bound and objective must have fallen so far: while the KL's weight rises the objective
-    falls alone, and without that weight the bound.  ``elements`` are those of an example.
+    Args:
+        elements: those of x, of an example.
+        records: of the epochs so far.
     """
-    names = [name for name in ("objective", "bound") if name in records[0]["train"]]
-    least = max(LEAST_LOST, OF_EACH * elements)
-    courses = [[record["train"][name] for record in records] for name in names]
-    for course in courses:
-        best = max(course)
-        if best - course[-1] <= max(LOST * (best - course[0]), least):
+
+    def __init__(self, elements: int, records: Sequence[Record] = ()) -> None:
+        self.least = max(LEAST_LOST, OF_EACH * elements)
+        self.began: list[dict[str, float]] = []
+        self.best: Record | None = None
+        self.is_told = False
+        for record in records:
+            self.is_told |= self.loses(record)
+
+    def loses(self, record: Record) -> bool:
+        """Whether the next epoch, of ``record``, has lost most of what was won until the best one.
+
+        Both bound and objective must have fallen so far: while the KL's weight rises the objective
+        falls alone, and without that weight the bound.  What was won is counted from the median of
+        the first three epochs, as the first may be far from all others.
+        """
+        now, began = record["train"], self.began
+        is_lost = False
+        if self.best is None or criterion(now) >= criterion(self.best["train"]):
+            self.best = record
+        else:
+            best = self.best["train"]
+            is_lost = all(
+                best[name] - now[name]
+                > max(LOST * (best[name] - median_low(r[name] for r in began)), self.least)
+                for name in ("objective", "bound")
+                if name in now
+            )
+        if len(began) < BEGINNING:
+            began.append(now)
+        return is_lost
+
+    def told(self, record: Record, training: Training) -> str | None:
+        """In words, once in a run, that the next epoch `loses`."""
+        if not self.loses(record) or self.is_told or self.best is None:
             return None
-    return records[courses[-1].index(max(courses[-1]))]
-
-
-def loss_told(records: list[Record], elements: int) -> str | None:
-    """What was `lost` in the last epoch, and not yet in the one before, in words."""
-    best = lost(records, elements)
-    if best is None or (len(records) > 2 and lost(records[:-1], elements)):
-        return None
-    before, now = (-criterion(record["train"]) for record in (best, records[-1]))
-    return (
-        f"the loss on training data was {before:,.2f} in epoch {best['epoch']} and is {now:,.2f} "
-        f"in epoch {records[-1]['epoch']}: most of what was learned is lost; training goes on, "
-        f"but if the loss does not come down again, stop it, and try {SLOWER}"
-    )
+        self.is_told = True
+        before, now = (
+            f"{cost:,.2f}" if abs(cost) < 1e6 else f"{cost:.3g}"
+            for cost in (-criterion(each["train"]) for each in (self.best, record))
+        )
+        return (
+            f"the loss on training data was {before} in epoch {self.best['epoch']} and is {now} in "
+            f"epoch {record['epoch']}: most of what was learned is lost; training goes on, but if "
+            f"the loss does not come down again, stop it, and try {slower(training)}"
+        )
 
 
 def criterion(terms: dict[str, float]) -> float:
     """What the best epoch has the most of: the bound, or where there is none the objective."""
-    return terms.get("bound", terms["objective"])
+    return terms["bound" if "bound" in terms else "objective"]
 
 
 def _with_objective(terms: dict[str, float]) -> dict[str, float]:

@@ -152,6 +152,7 @@ class _Run:
     def go(self, stop: StopRequest, *, resume: bool) -> list[Record]:
         with self._claimed(resume=resume) as self.claim:
             self._begin(resume=resume)
+            self.course = history.Course(math.prod(self.train.shape), self.state.history)
             for callback in self.callbacks:
                 callback.start(self.model, self.training.epochs, self.steps, self.state.step)
             self.take = self._pace(stop)
@@ -259,7 +260,7 @@ class _Run:
         self._save()
         for callback in self.callbacks:
             callback.epoch(self.model, record)
-        self._note(history.loss_told(state.history, math.prod(self.train.shape)))
+        self._note(self.course.told(record, self.training))
 
     def _validate(self, epoch: int) -> dict[str, float] | None:
         data = self.validation
