@@ -221,7 +221,7 @@ def test_a_table_goes_through_all_commands_and_comes_back_as_it_is_written(
     drawn = tmp_path / "drawn.csv"
     assert run("sample", folder, "-n", 5, "--out", drawn)[0] == 0
     code, _, err = run("sample", folder, "-n", 5, "--out", tmp_path / "five.png")
-    assert (code, "5 rows tell little of how columns are distributed; -n 1000" in err) == (0, True)
+    assert (code, "5 rows cannot show how columns are distributed; try -n 1000" in err) == (0, True)
     for row in csv.DictReader(drawn.open()):
         assert row["town"] in {"Oslo", "Rome", "Bath, UK"}
         assert row["grade"] in {"1", "2", "3"}

@@ -22,6 +22,7 @@ from lowerbound.cli.options import (
     new_file,
 )
 from lowerbound.cli.output import note, progress, rereading, show, watched, wrote
+from lowerbound.errors import count
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -174,7 +175,7 @@ def sample(
 
         plots.save(beside(run.data("test"), drawn), out)
         if n < ENOUGH:
-            note(f"{n:,} rows tell little of how columns are distributed; -n {BESIDE} tells more")
+            note(f"{count(n, 'row')} cannot show how columns are distributed; try -n {BESIDE}")
     else:
         more = columns_beside(run, context)
         write_examples(out, drawn, run.model, metre=run.metre, fields=run.fields, more=more)

@@ -355,10 +355,10 @@ class _Run:
 
     def _stopped_where(self) -> str:
         epoch, step = divmod(self.state.step, self.steps)
-        place = f"stopped after step {step} of {self.steps} of epoch {epoch + 1}"
+        place = f"step {step} of {self.steps} of epoch {epoch + 1}" if step else f"epoch {epoch}"
         if self.out is None:
-            return f"{place}; the model keeps its weights, nothing was written"
-        return f"{place}, and saved in {self.out}; resume=True goes on from there"
+            return f"stopped after {place}; the model keeps its weights, nothing was written"
+        return f"stopped after {place}, and saved in {self.out}; resume=True goes on from there"
 
     def _end(self) -> None:
         kept = self.state.settle()
