@@ -115,6 +115,20 @@ def test_compiled_steps_are_eager_ones_and_resume_to_the_same_bits(model, data, 
     assert [r["train"] for r in again] == [r["train"] for r in records]
 
 
+@pytest.mark.parametrize("share", [0.25, lb.Linear(start=1, duration=1, final=0.5)])
+def test_a_trimmed_step_is_compiled_and_leaves_out_what_an_eager_one_does(share, data):
+    torch.manual_seed(0)
+    posterior = lb.DiagonalGaussian(nn.Linear(WIDTH, 4), 2)
+    model = lb.VAE(lb.StandardNormal(2), posterior, lb.Gaussian(nn.Linear(2, WIDTH), (WIDTH,)))
+    twin, notes = copy.deepcopy(model), Notes()
+    training = lb.Training(epochs=3, batch_size=24, learning_rate=0.01, compile=True)
+    lb.fit(model, data, None, lb.Trimmed(share), training, callbacks=[notes])
+    plain = dataclasses.replace(training, compile=False)
+    lb.fit(twin, data, None, lb.Trimmed(share), plain, callbacks=[])
+    assert notes.notes == [COMPILING]
+    assert differences(model, twin) < 1e-5
+
+
 class Stop(Callback):
     def __init__(self, at):
         self.at = at

@@ -14,6 +14,7 @@ from lowerbound.distributions import DiagonalNormal
 from lowerbound.divergences import gaussian_total_correlation, kl, kl_terms, mmd
 from lowerbound.errors import ConfigurationError
 from lowerbound.objectives import Terms, aggregate_log_densities
+from lowerbound.schedules import Schedule
 from test_evaluation import draw, evidence, linear_gaussian
 
 
@@ -144,6 +145,27 @@ def test_a_trimmed_elbo_is_that_of_the_highest_and_does_not_feel_the_others():
     early = terms(lb.Trimmed(share=lb.Linear(start=2, final=0.25)), time=1.0)
     torch.testing.assert_close(early.objective, plain)
     assert early.bound is None
+
+
+class InFloat32(Schedule):
+    """A share as a compiled step has it."""
+
+    def __init__(self, share: float):
+        self.share = share
+
+    def __call__(self, t: float) -> torch.Tensor:
+        return torch.tensor(self.share, dtype=torch.float32)
+
+
+@pytest.mark.parametrize("n", [1, 50, 100, 250])
+def test_a_trimmed_elbo_leaves_out_the_whole_part_of_the_share(n):
+    """As 29 of 100 for 0.29, which is a little less as a float; and never all."""
+    model, x, _ = exact(n=n)
+    for percent in range(100):
+        for share in (percent / 100, InFloat32(percent / 100)):
+            found = lb.Trimmed(share)(model, x).objective
+            assert (found == 0).sum() == percent * n // 100
+    assert (lb.Trimmed(1 - 1e-9)(model, x).objective != 0).sum() == 1
 
 
 def gradients(model: lb.VAE, x: torch.Tensor, objective: lb.IWAE) -> torch.Tensor:
