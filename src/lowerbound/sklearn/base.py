@@ -34,8 +34,9 @@ SHARED = """\
     likelihood: p(x|z), ``"auto"`` for what the recipe ``table`` takes for the kind of each
         column, or what `recipes.compose` takes.
     steps: of training, at the most, rounded up to whole passes over X.  A tenth of the rows is held
-        out: where the bound on them has not risen for 300 steps, or 10 passes if those are longer,
-        training ends, and the best weights are kept.
+        out: where the bound on them, of a detector the mean of those that `Trimmed` takes, has not
+        risen for 300 steps, or 10 passes if those are longer, training ends, and the best weights
+        are kept.
     batch_size: rows in a step.
     learning_rate: of Adam.
     random_state: of the first weights, of what is held out, and of all noise.
