@@ -165,6 +165,18 @@ def test_a_file_that_is_there_is_replaced_with_force_alone(run, tmp_path, monkey
     assert (code != 0, "which exists" in err, out.read_text()) == (True, False, "mine")
 
 
+def test_what_is_no_regular_file_is_never_replaced(run, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for there in (tmp_path / "pipe", tmp_path, Path(os.devnull)):
+        for more in ([], ["--force"]):
+            code, _, err = run("sample", "r", "--out", there, *more)
+            assert code == 4
+            assert err == (
+                f"error: expected a new file, got {there}, which is a folder, pipe, socket or "
+                "device; choose another with --out\n"
+            )
+
+
 @pytest.mark.parametrize("length", [50, 300, 480, 900])
 def test_a_long_error_keeps_its_beginning_and_its_remedy(capsys, length):
     remedy = f"do {'so ' * length}"[:length]
@@ -174,6 +186,13 @@ def test_a_long_error_keeps_its_beginning_and_its_remedy(capsys, length):
     assert len(line) < 620
     assert line.startswith("error: expected one, got x")
     assert line.endswith(f"{remedy[-500:]}\n")
+
+
+def test_a_long_error_without_a_remedy_keeps_as_much_of_either_end(capsys):
+    with pytest.raises(SystemExit):
+        fail(f"expected one, got {'x' * 290}{'y' * 5000}{'z' * 290}", 3)
+    told = capsys.readouterr().err.removeprefix("error: ").rstrip()
+    assert [len(end) for end in told.split(" … ")] == [300, 300]
 
 
 def test_recipes_lists_every_setting(run):

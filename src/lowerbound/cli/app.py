@@ -131,8 +131,8 @@ def fail(message: str, code: int) -> NoReturn:
         for letter in message
     )
     if len(line) > LONGEST:
-        remedy = len(line.rpartition("; ")[2])
-        end = max(LONGEST // 2, min(remedy, LONGEST - BEGINNING))
+        _, cut, remedy = line.rpartition("; ")
+        end = max(LONGEST // 2, min(len(remedy), LONGEST - BEGINNING) if cut else 0)
         line = f"{line[: LONGEST - end]} … {line[-end:]}"
     typer.echo(f"error: {line}", err=True)
     raise SystemExit(code)

@@ -28,7 +28,12 @@ def new_file(ctx: typer.Context, out: Path | None) -> Path | None:
 
 
 def expect_new(out: Path, *, force: bool) -> None:
-    """Raises StorageError: there is something at ``out``, and nobody said to replace it."""
+    """Raises StorageError: at ``out`` is a file that nobody said to replace, or no regular one."""
+    if out.exists() and not out.is_file():
+        raise StorageError(
+            f"expected a new file, got {out}, which is a folder, pipe, socket or device; choose "
+            "another with --out"
+        )
     if out.exists() and not force:
         raise StorageError(
             f"expected a new file, got {out}, which exists; choose another with --out, or "
