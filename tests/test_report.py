@@ -219,7 +219,7 @@ def test_the_worst_are_those_of_the_lowest_bound():
     assert len(table.rows) == tables.WORST
 
 
-def test_the_worst_rows_are_in_words_and_dates_by_their_numbers():
+def test_rows_and_columns_are_in_words_and_dates():
     schema = (
         Field("island", "categories", categories=("Biscoe", "Dream")),
         Field("born", "real", form="%Y-%m-%d"),
@@ -232,6 +232,12 @@ def test_the_worst_rows_are_in_words_and_dates_by_their_numbers():
         i = int(row[0])
         assert f"island {('Biscoe', 'Dream')[i % 2]} → " in row[2]
         assert f"born {np.datetime64(14_200 + i, 'D')} → 20" in row[2]
+    born = next(row for row in tables.column_table(found).rows if row[0] == "born")
+    assert born[1] in (f"{np.datetime64(14_219, 'D')}", f"{np.datetime64(14_220, 'D')}")
+    assert born[2] == "11.5 days"
+    figure = tables.reconstructions(found)
+    figure.canvas.draw()
+    assert figure.axes[0].get_xticklabels()[1].get_text().startswith("2008-")
 
 
 def test_a_row_without_a_bound_is_left_out_and_said(tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -81,7 +81,11 @@ def distribution(axes: Axes, values: Array, edges: Array) -> None:
 
 @styled
 def scatter_reconstruction(
-    original: Array, reconstruction: Array, columns: Sequence[str]
+    original: Array,
+    reconstruction: Array,
+    columns: Sequence[str],
+    *,
+    dates: Collection[str] = (),
 ) -> Figure:
     """Each column's reconstructed values over its true ones, with the share of variance explained.
 
@@ -91,11 +95,13 @@ def scatter_reconstruction(
         original: (n, D) rows of data; NaN is what was not observed, and left out.
         reconstruction: (n, D), row by row.
         columns: the names of the D columns; the first 48 are drawn.
+        dates: the columns that hold days since 1970.
     """
     original, reconstruction = as_tables(original, reconstruction, columns, "reconstruction")
     same_length(reconstruction, len(original), "reconstructed rows", "one per original")
     figure, panels = column_panels(columns, 2.5)
-    for axes, held, rebuilt in zip(panels, original.T, reconstruction.T, strict=False):
+    drawn = zip(panels, columns, original.T, reconstruction.T, strict=False)
+    for axes, name, held, rebuilt in drawn:
         seen = ~(np.ma.getmaskarray(held) | np.ma.getmaskarray(rebuilt))
         truth, found = held.data[seen], rebuilt.data[seen]
         if not len(truth):
@@ -104,7 +110,7 @@ def scatter_reconstruction(
             continue
         scale = Scale.of(truth)
         for axis in ("x", "y"):
-            scale.apply(axes, axis)
+            scale.apply(axes, axis, dates=name in dates)
         axes.scatter(
             truth,
             found,

@@ -40,7 +40,13 @@ def reconstructions(outcome: Outcome) -> Figure:
     ranked = rows.ranked.tolist()
     kept = ([i for i in ranked if i not in outcome.categories] or ranked)[:PANELS]
     names = [outcome.columns[i] for i in kept]
-    return plots.scatter_reconstruction(rows.original[:, kept], rows.rebuilt[:, kept], names)
+    pairs, dates = (rows.original[:, kept], rows.rebuilt[:, kept]), _dates(outcome)
+    return plots.scatter_reconstruction(*pairs, names, dates=dates)
+
+
+def _dates(outcome: Outcome) -> list[str]:
+    dates: list[str] = told(outcome.columns, outcome.data.schema)["dates"]
+    return dates
 
 
 def marginals(outcome: Outcome) -> list[Figure]:
@@ -143,11 +149,14 @@ def column_table(outcome: Outcome) -> Table:
     error, _ = moments((rows.original - rows.rebuilt) ** 2)
     with np.errstate(divide="ignore", invalid="ignore"):
         explained = np.where(deviations > 0, 1 - error / deviations**2, np.nan)
-    coded = outcome.categories
+    coded, dates, fields = outcome.categories, _dates(outcome), fields_of(outcome.data.schema)
     listed = []
     for i in rows.ranked[:LISTED]:
         figures = (means[i], deviations[i], drawn[i], spreads[i])
         four = [rounded(value, deviations[i]) if i not in coded else "" for value in figures]
+        if outcome.columns[i] in dates:
+            four[::2] = [_cell(value, deviations[i], fields[i]) for value in figures[::2]]
+            four[1::2] = [f"{spread} days" for spread in four[1::2]]
         r2 = "" if i in coded or np.isnan(explained[i]) else minus(f"{explained[i]:.2f}")
         apart = (f"{distance:.3f}" for distance in (rows.distance[i], rows.chance[i]))
         cost = "" if outcome.costs is None else number(outcome.costs[0][i])
