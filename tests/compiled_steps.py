@@ -12,6 +12,8 @@ import gc
 import signal
 import weakref
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -199,6 +201,24 @@ def test_what_cannot_be_compiled_is_said_so_and_trained(network, data):
     assert notes.notes[1].startswith("training goes on without: ")
     assert len(notes.notes) == 2
     assert differences(model, twin) == 0
+
+
+def test_steps_of_mixed_tables_are_compiled():
+    """Transforms of each kind hold figures of their columns."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(5, 2, (ROWS, 4))
+    x[:, 1], x[:, 2] = np.arange(ROWS) % 4, np.where(x[:, 2] > 5, 0, x[:, 2])
+    x[::7, 3] = np.nan
+    names, kinds = ["a", "b", "c", "d"], {"b": "ordinal", "c": "zero-inflated"}
+    table, models = lb.data.from_arrays(pd.DataFrame(x, columns=names), kinds=kinds), []
+    notes = Notes()
+    for compiles in (True, False):
+        torch.manual_seed(0)
+        models.append(lb.recipes.table(table, hidden=(8,)).model)
+        training = lb.Training(epochs=2, batch_size=24, compile=compiles)
+        lb.fit(models[-1], table, training=training, callbacks=[notes])
+    assert notes.notes == [COMPILING]
+    assert differences(*models) < 1e-5
 
 
 @pytest.mark.parametrize("wrong", [0.0, 0.1])

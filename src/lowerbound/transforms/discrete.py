@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -70,21 +69,21 @@ class Levels(Transform):
             )
 
     def __call__(self, x: Tensor) -> Tensor:
-        levels = torch.from_numpy(self._figures).to(x.device)
+        levels = self._figures.to(x.device)
         distance, code = (x.double().unsqueeze(-1) - levels).abs().min(-1)
         is_level = distance <= SAME * levels.diff(dim=-1).amin(-1)
         code = torch.where(is_level, code, -1)
         return code.to(floating(x).dtype).masked_fill(x.isnan(), math.nan)
 
     def inverse(self, x: Tensor) -> Tensor:
-        levels = torch.from_numpy(self._figures).to(x.device)
+        levels = self._figures.to(x.device)
         code = x.nan_to_num().round().clamp(0, levels.shape[1] - 1).long().unsqueeze(-1)
         found = levels.expand(*x.shape, -1).gather(-1, code).squeeze(-1)
         return found.masked_fill(x.isnan(), math.nan).to(x.dtype)
 
     @lazy
-    def _figures(self) -> np.ndarray:
-        return np.array(self.levels)
+    def _figures(self) -> Tensor:
+        return torch.tensor(self.levels, dtype=torch.float64)
 
     def log_slopes(self, shape: tuple[int, ...]) -> Tensor:
         return torch.zeros(shape, dtype=torch.float64)

@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -48,16 +47,16 @@ class FromSpike(Transform):
             )
 
     def __call__(self, x: Tensor) -> Tensor:
-        spike, sign = torch.from_numpy(self._figures).to(x.device)
+        spike, sign = self._figures.to(x.device)
         return ((x.double() - spike) * sign).to(floating(x).dtype)
 
     def inverse(self, x: Tensor) -> Tensor:
-        spike, sign = torch.from_numpy(self._figures).to(x.device)
+        spike, sign = self._figures.to(x.device)
         return (x.double() * sign + spike).to(x.dtype)
 
     @lazy
-    def _figures(self) -> np.ndarray:
-        return np.array((self.spikes, self.signs), float)
+    def _figures(self) -> Tensor:
+        return torch.tensor((self.spikes, self.signs), dtype=torch.float64)
 
     def log_slopes(self, shape: tuple[int, ...]) -> Tensor:
         return torch.zeros(shape, dtype=torch.float64)

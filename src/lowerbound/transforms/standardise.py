@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -59,18 +58,18 @@ class Standardise(Transform):
             )
 
     def __call__(self, x: Tensor) -> Tensor:
-        mean, deviation = torch.from_numpy(self._figures).to(x.device)
+        mean, deviation = self._figures.to(x.device)
         centred = (x.double() - mean) / deviation
         return centred.to(floating(x).dtype)
 
     def inverse(self, x: Tensor) -> Tensor:
-        mean, deviation = torch.from_numpy(self._figures).to(x.device)
+        mean, deviation = self._figures.to(x.device)
         brought = x.double() * deviation + mean
         return brought if self._is_wide else brought.to(x.dtype)
 
     @lazy
-    def _figures(self) -> np.ndarray:
-        return np.array([self.mean, self.deviation])
+    def _figures(self) -> Tensor:
+        return torch.tensor((self.mean, self.deviation), dtype=torch.float64)
 
     @lazy
     def _is_wide(self) -> bool:
@@ -79,4 +78,4 @@ class Standardise(Transform):
         return any(abs(m) > 2**12 * s or not 1e-30 < s < 1e30 for m, s in figures)
 
     def log_slopes(self, shape: tuple[int, ...]) -> Tensor:
-        return -torch.from_numpy(self._figures[1]).log().expand(shape)
+        return -self._figures[1].log().expand(shape)
