@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import math
 import zlib
@@ -20,12 +21,11 @@ from lowerbound import outliers
 from lowerbound.data import Dataset, Field
 from lowerbound.errors import ConfigurationError, DataError
 from lowerbound.evaluation import refit
-from lowerbound.outliers import SCORES, TRIVIAL, Measures, columns, same
-from lowerbound.outliers import cells as cells_module
+from lowerbound.outliers import SCORES, TRIVIAL, Measures, cells, columns, explanation, same
 from lowerbound.outliers.cells import left_out_costs
 from lowerbound.outliers.scores import OF_DRAWS, score
 from test_cli import SMALL, exit_code, run, trained  # noqa: F401
-from test_evaluation import SIGMA, draw, evidence, far, linear_gaussian
+from test_evaluation import SIGMA, draw, evidence, far, linear_gaussian, set_linear
 
 OF_ONE_MODEL = [name for name in SCORES if name not in OF_DRAWS]
 
@@ -193,9 +193,43 @@ def test_an_inlier_among_the_examples_is_compared_with_the_others(caplog):
     assert p[:5].equal(outliers.conformal(found.scores["level"][:5], scores))
     told = [record.message for record in caplog.records]
     assert told[0].startswith("3 of 10 examples are held-out inliers, each")
-    assert told[1].startswith("2 of 10 examples are training data, which")
+    assert told[1].startswith("at least 2 of 10 examples are training data, which")
     every = outliers.detect(model, inliers, inliers, train, rate=0.1, samples=1)
     assert every.flagged["level"] == 0.1  # as by ranks
+
+
+def test_where_rows_repeat_an_equal_one_is_not_taken_for_an_inlier_itself(caplog):
+    model, _ = linear_gaussian()
+    inliers, train, fresh = (torch.randint(2, (n, 5)).float() for n in (40, 50, 20))
+    with caplog.at_level("INFO", "lowerbound"):
+        found = outliers.detect(model, fresh, inliers, train, rate=0.1, samples=1)
+    assert (found.own == -1).all()
+    assert not caplog.records
+
+
+def test_a_few_rows_that_repeat_leave_the_others_told_by_their_values():
+    inliers, others = torch.arange(5000), torch.arange(5000, 9000)
+    assert same.telling(inliers, others).all()
+    others[:2] = torch.tensor([7, 6000])  # 4 of 9,000 rows have an equal one
+    assert (~same.telling(inliers, others)).nonzero().tolist() == [[7]]
+    others[:9] = 7
+    assert not same.telling(inliers, others).any()
+
+
+@pytest.mark.parametrize("values", [3, 8])
+def test_p_values_of_fresh_inliers_are_valid_where_rows_repeat(values):
+    """Exact: of all samples of 8 inliers and a fresh one, each one of so many likely values."""
+    m, fresh, nothing = 8, torch.arange(values), torch.tensor([], dtype=torch.int64)
+    low: dict[float, float] = {}
+    for sample in itertools.combinations_with_replacement(range(values), m):
+        inliers = torch.tensor(sample)
+        repeats = math.prod(math.factorial(n) for n in inliers.bincount().tolist())
+        own = same.places(fresh, inliers, same.telling(inliers, nothing))
+        for p in outliers.conformal(fresh.double(), inliers.double(), own).tolist():
+            low[p] = low.get(p, 0) + math.factorial(m) / repeats / values ** (m + 1)
+    assert sum(low.values()) == pytest.approx(1)
+    for alpha in low:
+        assert sum(share for p, share in low.items() if p <= alpha) <= alpha + 1e-12
 
 
 def test_equal_examples_have_equal_digests_and_others_have_not():
@@ -376,20 +410,48 @@ def test_columns_are_scored_a_batch_at_a_time_without_keeping_it(monkeypatch):
     assert (lost.value, lost.standard_error) == (math.inf, math.inf)
 
 
-def test_a_cell_left_out_costs_what_it_does_given_the_others(monkeypatch):
-    monkeypatch.setattr(cells_module, "DRAWS", 3000)
-    model, W = linear_gaussian()
-    x = draw(W, 40).x
-    precision = (W @ W.T + SIGMA**2 * torch.eye(5)).double().inverse()
+def exact_costs(W, x, sigma):
+    """−log p(xⱼ|x₋ⱼ) where x = Wz + σε."""
+    precision = (W @ W.T + sigma**2 * torch.eye(len(W))).double().inverse()
     away = x.double() @ precision / precision.diagonal()
-    normal = torch.distributions.Normal(0, precision.diagonal().rsqrt())
-    cells = torch.tensor([3, 0, 4]).expand(40, -1)
-    with torch.no_grad():
-        found = left_out_costs(model.eval(), x, None, cells)
-    exact = -normal.log_prob(away).gather(1, cells)
-    assert (found - exact).abs().max() < 0.1
+    return -torch.distributions.Normal(0, precision.diagonal().rsqrt()).log_prob(away)
+
+
+def test_a_cell_left_out_costs_what_it_does_given_the_others(monkeypatch):
+    monkeypatch.setattr(cells, "DRAWS", 3000)
+    model, W = linear_gaussian()
+    data = draw(W, 40)
+    rows, places = torch.ones(40, 5).index_fill(1, torch.tensor([1, 2]), 0).nonzero(as_tuple=True)
+    told: list[tuple[int, int]] = []
+    found = left_out_costs(model, data, rows, places, lambda *now: told.append(now))
+    assert (found - exact_costs(W, data.x, SIGMA)[rows, places]).abs().max() < 0.1
+    assert told[-1] == (120, 120)
+    monkeypatch.setattr("lowerbound.evaluation.walk.IMAGES_PER_BATCH", 7)
+    in_batches = left_out_costs(model, data, rows, places)
+    assert (found - in_batches).abs().max() < 0.2
     model.posterior = lb.Deterministic(lb.MLP(5, (), 2), 2)
-    assert left_out_costs(model, x, None, cells) is None
+    assert left_out_costs(model, data, rows, places) is None
+
+
+def test_a_column_on_its_own_is_no_stranger_in_ordinary_rows_than_others():
+    """Each is compared with what it usually costs given the others, not at the code of its row."""
+    sigma, W = 0.1, torch.tensor([[1.0, 0], [1, 0], [1, 0], [0, 1]])
+    precision = W.square().sum(0) / sigma**2 + 1
+    encoder, decoder = lb.MLP(4, (), 4), lb.MLP(2, (), 4)
+    weights = torch.cat((W.T / sigma**2 / precision.unsqueeze(1), torch.zeros(2, 4)))
+    set_linear(encoder, weights, torch.cat((torch.zeros(2), -precision.log())))
+    set_linear(decoder, W, torch.zeros(4))
+    likelihood = lb.Gaussian(decoder, (4,), sigma=sigma)
+    model = lb.VAE(lb.StandardNormal(2), lb.DiagonalGaussian(encoder, 2), likelihood)
+    torch.manual_seed(0)
+    train, ordinary = (torch.randn(n, 2) @ W.T + sigma * torch.randn(n, 4) for n in (2000, 400))
+    found = outliers.explain(model, ordinary, train, most=4)
+    named = [dict(zip(costs.columns, costs.nats, strict=True)) for costs in found]
+    nats = torch.tensor([[each[f"x{i}"] for i in range(4)] for each in named])
+    assert nats.median(0).values.abs().max() < 0.25
+    exact = exact_costs(W, ordinary, sigma) - exact_costs(W, train, sigma).median(0).values
+    first = (given.argmax(1).bincount(minlength=4) / 400 for given in (nats, exact))
+    torch.testing.assert_close(*first, rtol=0, atol=0.08)
 
 
 def test_an_absurd_cell_is_named_whatever_it_does_to_the_code_of_its_row():
@@ -411,7 +473,7 @@ def test_a_column_that_is_mostly_missing_is_judged_by_the_cells_that_it_has(monk
     model = lb.recipes.mlp(table, latent_dim=1, hidden=(4,)).model.eval()
     costs = outliers.column_costs(model, table)
     median = costs[:9, 2].median()
-    monkeypatch.setattr(columns, "left_out_costs", lambda *given: None)
+    monkeypatch.setattr(explanation, "left_out_costs", lambda *given: None)
     (first, *_) = outliers.explain(model, table.take(1), table)
     nats = dict(zip(first.columns, first.nats, strict=True))
     assert nats["c"] == pytest.approx((costs[0, 2] - median).item())

@@ -19,7 +19,7 @@ from lowerbound.cli.options import (
     expect_new,
     new_file,
 )
-from lowerbound.cli.output import note, progress, rereading, show
+from lowerbound.cli.output import note, progress, rereading, show, watched
 from lowerbound.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -201,8 +201,7 @@ def _strangest(run: Run, examples: Data, found: Detection, train: Data) -> list[
         for i, value in zip(numbers.tolist(), p.tolist(), strict=True)
     ]
     if explains(run.model):
-        for row, costs in zip(
-            rows, explain(run.model, examples.subset(numbers), train), strict=True
-        ):
+        why = watched("explaining", explain, run.model, examples.subset(numbers), train)
+        for row, costs in zip(rows, why, strict=True):
             row["why"] = str(costs)
     return rows

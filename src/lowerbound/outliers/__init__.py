@@ -5,16 +5,10 @@ both; higher is stranger, for all.  `SCORES` has them by the names that `detect`
 line take.
 """
 
-from lowerbound.outliers.columns import (
-    ColumnScore,
-    Costs,
-    column_costs,
-    column_scores,
-    explain,
-    explains,
-)
+from lowerbound.outliers.columns import ColumnScore, column_costs, column_scores, explains
 from lowerbound.outliers.detection import Calibration, Detection, chosen, conformal, detect
 from lowerbound.outliers.draws import disagreement, entropy, expected_likelihood, std, waic
+from lowerbound.outliers.explanation import Costs, explain
 from lowerbound.outliers.features import ecod, mahalanobis
 from lowerbound.outliers.measures import Measures
 from lowerbound.outliers.scores import SCORES, TRIVIAL, default

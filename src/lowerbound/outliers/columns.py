@@ -1,4 +1,4 @@
-"""Why a row of a table is strange: what each of its columns costs."""
+"""What each column of a table costs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lowerbound.data import Data, as_dataset
-from lowerbound.data.assembly import in_memory
+from lowerbound.data import Data
 from lowerbound.data.moments import Moments
 from lowerbound.distributions import Joint, element_log_probs
 from lowerbound.errors import ConfigurationError
@@ -19,38 +18,11 @@ from lowerbound.evaluation.estimates import Estimate
 from lowerbound.evaluation.walk import blocks, columns, held_out, judging, prepared_batches
 from lowerbound.likelihoods import Heterogeneous
 from lowerbound.likelihoods.base import Likelihood
-from lowerbound.outliers.cells import left_out_costs
 from lowerbound.streams import Stream, generator
 from lowerbound.vae import VAE
 from lowerbound.weight_draws import WeightDraws
 
-LARGE = 1e6
 REFERENCE = 5000
-SUSPECTS = 32
-"""Columns of a row, of those that cost most at its code, that are judged by the others."""
-
-
-@dataclass(frozen=True)
-class Costs:
-    """The columns that make an example strange, the costliest first.
-
-    Attributes:
-        columns: their names.
-        values: what the example has there, in the data's units; of categories their names.
-        nats: what each costs given the others, −log p(xᵢ|x₋ᵢ), or where that is not known
-            −log p(xᵢ|z = E[z|x]), above its median −log p(xᵢ|z = E[z|x]) in training.
-    """
-
-    columns: tuple[str, ...]
-    values: tuple[Any, ...]
-    nats: tuple[float, ...]
-
-    def __str__(self) -> str:
-        found = zip(self.columns, self.values, self.nats, strict=True)
-        return ", ".join(
-            f"{name} = {_shown(value)} ({nats:{'+z.1f' if abs(nats) < LARGE else '+.2e'}})"
-            for name, value, nats in found
-        )
 
 
 @dataclass(frozen=True)
@@ -184,55 +156,9 @@ def explains(model: VAE) -> bool:
     return len(model.shape) == 1 and isinstance(likelihood, Likelihood | Heterogeneous)
 
 
-def explain(model: VAE, data: Any, train: Any, most: int = 3) -> list[Costs]:
-    """The columns of each row that cost most nats, given its others, above their usual cost.
-
-    Args:
-        model: of a table, as in `column_costs`.
-        data: the rows.
-        train: training examples, of which up to 5,000 are taken.
-        most: columns of each row; there are fewer where most are missing.
-    """
-    data = in_memory(model.by_name(as_dataset(data, "test")))
-    reference = in_memory(model.by_name(some_of(as_dataset(train))))
-    costs = column_costs(model, reference).masked_fill(reference.x.isnan(), math.nan)
-    usual = costs.nanmedian(0).values.nan_to_num(0.0)
-
-    def measure(x: Tensor, context: Tensor | None) -> dict[str, Tensor]:
-        base = usual.to(x.device)
-        above = (_costs(model, x, context) - base).nan_to_num(math.inf)
-        above = above.masked_fill(x.isnan(), -math.inf)
-        suspects = above.topk(min(SUSPECTS, above.shape[1])).indices
-        alone = left_out_costs(model, x, context, suspects)
-        if alone is None:
-            return {"above": above}
-        alone = (alone - base[suspects]).nan_to_num(0.0, math.inf, -math.inf)
-        alone = alone.masked_fill(x.gather(1, suspects).isnan(), -math.inf)
-        return {"above": torch.full_like(above, -math.inf).scatter(1, suspects, alone)}
-
-    with judging(model, 0, Stream.EVALUATE) as device:
-        above = columns(model, held_out(data, least=1), measure, device, 0)["above"]
-    names = data.columns or tuple(f"x{i}" for i in range(above.shape[1]))
-    if data.columns is None:
-        table = dict(zip(names, data.x.T.tolist(), strict=True))
-    else:
-        table = data.table(data.x)
-    found = []
-    for row, (nats, which) in enumerate(zip(*above.topk(min(most, above.shape[1])), strict=True)):
-        there = nats > -math.inf
-        chosen = tuple(names[i] for i in which[there].tolist())
-        values = tuple(table[name][row] for name in chosen)
-        found.append(Costs(chosen, values, tuple(nats[there].tolist())))
-    return found
-
-
 def some_of(train: Data) -> Data:
     """As many training examples as others are compared with, chosen at random."""
     if len(train) <= REFERENCE:
         return train
     chosen = torch.randperm(len(train), generator=generator(0, Stream.SUBSET))[:REFERENCE]
     return train.subset(chosen.sort().values)
-
-
-def _shown(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)

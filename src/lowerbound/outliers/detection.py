@@ -19,7 +19,7 @@ from lowerbound.evaluation.estimates import Figures
 from lowerbound.evaluation.walk import Progress, blocks, held_out, onwards
 from lowerbound.outliers.columns import some_of
 from lowerbound.outliers.measures import Measures
-from lowerbound.outliers.same import digests, places
+from lowerbound.outliers.same import digests, places, telling
 from lowerbound.outliers.scores import SCORES, TRIVIAL, default, lacks, score
 from lowerbound.outliers.separation import Separation, separation
 from lowerbound.vae import VAE
@@ -133,13 +133,23 @@ class Calibration:
         return score(name, self.inliers, self.train)
 
     @cached_property
-    def digests(self) -> Tensor:
-        """Those of the inliers, by which an example that is one of them is known."""
-        return digests(self.inliers.model, self.inliers.data)
+    def digests(self) -> tuple[Tensor, Tensor]:
+        """Those of the inliers, and of the training examples."""
+        inliers, train = (digests(each.model, each.data) for each in (self.inliers, self.train))
+        return inliers, train
+
+    @cached_property
+    def told(self) -> Bool[Tensor, " m"]:
+        """Which inliers are known by their values: see `telling`."""
+        return telling(*self.digests)
+
+    def own(self, digest: Int64[Tensor, " n"]) -> Int64[Tensor, " n"]:
+        """Which inlier each example is by its ``digest``, −1 if it is none or that is not known."""
+        return places(digest, self.digests[0], self.told)
 
     def p_values(self, name: str, x: Measures) -> Tensor:
         """Those of the examples measured, ``x``, by the score called ``name``: see `conformal`."""
-        own = places(digests(x.model, x.data), self.digests)
+        own = self.own(digests(x.model, x.data))
         return conformal(score(name, x, self.train), self.scores(name), own)
 
 
@@ -212,26 +222,26 @@ def detect(
         }
     of_inliers = {name: calibration.scores(name) for name in names}
     digest = torch.cat([part[DIGEST] for part in parts])
-    own = places(digest, calibration.digests)
-    _tell_known(model, digest, int((own >= 0).sum()), train)
+    own = calibration.own(digest)
+    _tell_known(digest, own, calibration, trained=train is not None)
     return Detection(len(calibration.inliers.data), rate, values, of_inliers, own, told)
 
 
-def _tell_known(model: VAE, digest: Tensor, own: int, train: Any) -> None:
-    """How many of the examples are ``own`` inliers, or were trained on, and what it means."""
-    if own:
+def _tell_known(digest: Tensor, own: Tensor, calibration: Calibration, *, trained: bool) -> None:
+    """How many of the examples are inliers, or were trained on, and what it means."""
+    if inliers := int((own >= 0).sum()):
         log.info(
             "%s of %s examples are held-out inliers, each of which is compared with the others",
-            *(f"{own:,}", f"{len(digest):,}"),
+            *(f"{inliers:,}", f"{len(digest):,}"),
         )
-    if train is None:
-        return
-    trained = int(torch.isin(digest, digests(model, model.expect(held_out(train)))).sum())
-    if trained:
+    of_inliers, of_train = calibration.digests
+    known = of_train[telling(of_train, of_inliers)]
+    if trained and (seen := int(torch.isin(digest, known).sum())):
         log.info(
-            "%s of %s examples are training data, which the model has learned to find usual: "
-            "strange ones among them may not be flagged; train without those that are in doubt",
-            *(f"{trained:,}", f"{len(digest):,}"),
+            "at least %s of %s examples are training data, which the model has learned to find "
+            "usual: strange ones among them may not be flagged; train without those that are in "
+            "doubt",
+            *(f"{seen:,}", f"{len(digest):,}"),
         )
 
 
