@@ -464,6 +464,23 @@ def test_an_absurd_cell_is_named_whatever_it_does_to_the_code_of_its_row():
     assert named == place.tolist()
 
 
+def test_an_absurd_cell_is_named_where_its_code_follows_it(monkeypatch):
+    """Its cost at that code is the lowest; so it is suspected for being far from the median."""
+    model, W = linear_gaussian()
+    rows, train = draw(W, 20), draw(W, 300)
+    place = torch.arange(20) % 5
+    is_absurd = torch.nn.functional.one_hot(place, 5)
+    x = rows.x + 40 * is_absurd * train.x.std(0)
+    costs = {20: -is_absurd.double(), 300: torch.zeros(300, 5).double()}
+    monkeypatch.setattr(explanation, "column_costs", lambda model, data: costs[len(data)])
+    monkeypatch.setattr(explanation, "ALL", 4)
+    monkeypatch.setattr(explanation, "SPARE", 0)
+    found = outliers.explain(model, x, train, most=2)
+    assert [int(each.columns[0].removeprefix("x")) for each in found] == place.tolist()
+    costs = outliers.Costs(("a", "b", "c"), (1.0, 2.0, "d"), (-1.0, -2.0, 3.0))
+    assert str(costs) == "a = 1 (-1.0), c = d (+3.0)"
+
+
 def test_a_column_that_is_mostly_missing_is_judged_by_the_cells_that_it_has(monkeypatch):
     torch.manual_seed(0)
     x = torch.randn(200, 3)

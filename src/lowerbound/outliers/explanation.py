@@ -19,8 +19,9 @@ from lowerbound.streams import Stream, generator
 from lowerbound.vae import VAE
 
 LARGE = 1e6
-SPARE = 5
-"""Columns of a row that are judged by the others, beyond those that are asked for."""
+ALL, SPARE = 50, 5
+"""Columns that are all judged by the others, and of more those beyond what is asked for: of the
+highest cost, and of the furthest from their median."""
 USUAL, DECODED = (20, 200), 2**28
 """Training rows that tell what is usual of a column: the fewest, and the most if few elements are
 decoded for it."""
@@ -34,7 +35,8 @@ class Costs:
         columns: their names.
         values: what the example has there, in the data's units; of categories their names.
         nats: what each costs given the others, −log p(xᵢ|x₋ᵢ), or where that is not known
-            −log p(xᵢ|z = E[z|x]), above the median of the same in training.
+            −log p(xᵢ|z = E[z|x]), above the median of the same in training.  Printed are the first,
+            and others that are above it.
     """
 
     columns: tuple[str, ...]
@@ -42,10 +44,11 @@ class Costs:
     nats: tuple[float, ...]
 
     def __str__(self) -> str:
-        found = zip(self.columns, self.values, self.nats, strict=True)
+        found = list(zip(self.columns, self.values, self.nats, strict=True))
+        strange = found[:1] + [each for each in found[1:] if each[-1] > 0]
         return ", ".join(
             f"{name} = {_shown(value)} ({nats:{'+z.1f' if abs(nats) < LARGE else '+.2e'}})"
-            for name, value, nats in found
+            for name, value, nats in strange
         )
 
 
@@ -66,7 +69,8 @@ def explain(
     costs = column_costs(model, reference).masked_fill(reference.x.isnan(), math.nan)
     above = (column_costs(model, data) - _median(costs)).nan_to_num(math.inf)
     above = above.masked_fill(data.x.isnan(), -math.inf)
-    above = _given_others(model, data, reference, above, most + SPARE, progress)
+    suspects = _suspects(above, data.x, reference.x, most + SPARE)
+    above = _given_others(model, data, reference, above, suspects, progress)
     names = data.columns or tuple(f"x{i}" for i in range(above.shape[1]))
     if data.columns is None:
         table = dict(zip(names, data.x.T.tolist(), strict=True))
@@ -81,23 +85,35 @@ def explain(
     return found
 
 
+def _suspects(above: Tensor, x: Tensor, reference: Tensor, some: int) -> Tensor:
+    """Which cells of each row may be what makes it strange, (n, D).
+
+    The cost ``above`` the usual one may be low of an absurd cell, which its row's code follows.
+    """
+    columns = x.shape[1]
+    middle = _median(reference.double())
+    spread = _median((reference - middle).abs())
+    chosen = torch.zeros_like(above, dtype=torch.bool)
+    for strange in (above, ((x - middle).abs() / spread).nan_to_num(0.0, math.inf)):
+        highest = strange.topk(columns if columns <= ALL else min(some, columns)).indices
+        chosen.scatter_(1, highest, torch.ones_like(highest, dtype=torch.bool))
+    return chosen & (above > -math.inf)
+
+
 def _given_others(
     model: VAE,
     data: Dataset,
     reference: Dataset,
     above: Tensor,
-    suspects: int,
+    suspects: Tensor,
     progress: Progress | None,
 ) -> Tensor:
-    """``above`` of the costliest cells of each row given the others, −∞ of the rest, (n, D).
+    """``above`` of the cells that are ``suspects`` given the others, −∞ of the rest, (n, D).
 
     Both a cell and what is usual of its column, the median over some reference rows, cost
     −log p(xⱼ|x₋ⱼ).  Where that is not known, ``above`` as it is.
     """
-    chosen = torch.zeros_like(above, dtype=torch.bool)
-    highest = above.topk(min(suspects, above.shape[1])).indices
-    chosen[torch.arange(len(above)).unsqueeze(1), highest] = True
-    rows, cells = (chosen & (above > -math.inf)).nonzero(as_tuple=True)
+    rows, cells = suspects.nonzero(as_tuple=True)
     sample, known, compared = _usual_cells(model, reference, cells.unique())
     total = len(rows) + len(known)
     alone = left_out_costs(model, data, rows, cells, _onwards(progress, 0, total))
