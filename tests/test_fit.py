@@ -266,8 +266,8 @@ def test_most_of_what_was_learned_is_lost(objective, bound, found):
         for i in range(len(objective))
     ]
     course = Course(elements=100)
-    is_lost = [course.loses(record) for record in records][-1]
-    assert (course.best["epoch"] if is_lost else None) == found
+    best = [course.lost(record) for record in records][-1]
+    assert (best and best["epoch"]) == found
 
 
 def test_without_a_bound_the_best_epoch_is_the_one_of_the_best_objective():

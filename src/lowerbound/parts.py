@@ -133,8 +133,7 @@ def validate(
 def _schema(
     target: Callable[..., Any], only: frozenset[str] | None = None
 ) -> type[pydantic.BaseModel]:
-    of_class = inspect.isclass(target)
-    signature = _of_constructor(target) if of_class else inspect.signature(target)  # type: ignore[arg-type]
+    signature = _of_constructor(target) if inspect.isclass(target) else inspect.signature(target)
     hints = hints_of(target)
     fields: dict[str, Any] = {
         name: (

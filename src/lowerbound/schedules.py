@@ -24,6 +24,11 @@ class Schedule(ABC):
         """The weight at time t, in epochs."""
 
 
+def value_at(weight: float | Schedule, t: float) -> float:
+    """A weight at time t, in epochs: a number's own value, or its schedule's."""
+    return weight(t) if isinstance(weight, Schedule) else weight
+
+
 @part
 @dataclass(frozen=True)
 class Linear(Schedule):

@@ -58,7 +58,7 @@ def codes(
     from lowerbound.evaluation.walk import blocks, onwards
 
     for block in blocks(run.model, examples, which):
-        tell = onwards(progress, block, examples)
+        tell = onwards(progress, block.first, len(examples))
         yield {"z": evaluation.embed(run.model, block, progress=tell)}
 
 

@@ -131,14 +131,13 @@ def still_learning(trained: TrainedModel) -> Measured:
         "longer": 2 * epochs[-1],
     }
     course = Course(math.prod(trained.held_out.shape))
-    if [course.loses(each) for each in kept][-1] and course.best is not None:
-        best = course.best["train"]["bound"]
-        now = bounds[-1]
+    if best := [course.lost(each) for each in kept][-1]:
+        highest, now = best["train"]["bound"], bounds[-1]
         if trained.training is not None:  # which patience may have given back the best weights
             now = _elbo(trained, trained.training).mean().item()
-        if now < (best + bounds[-1]) / 2:
-            epoch = course.best["epoch"]
-            return Measured("lost", "lost-answer", best=epoch, lost=best - now, **common)
+        if now < (highest + bounds[-1]) / 2:
+            found = {"best": best["epoch"], "lost": highest - now}
+            return Measured("lost", "lost-answer", **found, **common)
     if can_go_on and (trained.steps < SETTLED or len(kept) < 2):
 
         def loss(*given: Any) -> Tensor:

@@ -128,7 +128,8 @@ def imputed(
         )
     data = _with_gaps(model, data)
     for block in blocks(model, data):
-        yield block, _filled(model, block, draws, samples, seed, onwards(progress, block, data))
+        tell = onwards(progress, block.first, len(data))
+        yield block, _filled(model, block, draws, samples, seed, tell)
 
 
 def _filled(

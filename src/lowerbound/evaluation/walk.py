@@ -143,12 +143,9 @@ def _joined(found: Iterable[Found]) -> dict[str, Tensor]:
     return {name: torch.cat([columns[name] for columns in every]) for name in every[0]}
 
 
-def onwards(progress: Progress | None, block: Dataset, data: Data) -> Progress | None:
-    """What tells of a block's examples as of those of all the data."""
-    if progress is None:
-        return None
-    tell = progress
-    return lambda done, _: tell(block.first + done, len(data))
+def onwards(progress: Progress | None, before: int, total: int) -> Progress | None:
+    """What tells of things done as of those that follow ``before`` others, of ``total``."""
+    return progress and (lambda done, _: progress(before + done, total))
 
 
 def ranges(model: VAE, data: Data) -> list[range]:

@@ -17,7 +17,7 @@ from lowerbound.distributions import draw, has_density
 from lowerbound.divergences import Kernel, kl_terms, marginals, mmd
 from lowerbound.errors import ConfigurationError
 from lowerbound.parts import Size, part
-from lowerbound.schedules import LARGEST, Schedule
+from lowerbound.schedules import LARGEST, Schedule, value_at
 from lowerbound.vae import VAE, Draws
 
 
@@ -98,7 +98,7 @@ class ELBO(Objective):
         d = model.draws(x, self.samples, context, seen=_seen(x, self.corruption, model))
         log_likelihood = d.log_likelihood.mean(0)
         return Terms(
-            objective=log_likelihood - _at(self.beta, time) * self._penalty(d),
+            objective=log_likelihood - value_at(self.beta, time) * self._penalty(d),
             bound=log_likelihood - d.kl,
             reconstruction=-log_likelihood,
             kl=d.kl,
@@ -239,7 +239,7 @@ class TCVAE(Objective):
             "total_correlation": log_q - log_factors,
             "dimension_kl": log_factors - d.log_p[0],
         }
-        weights = (_at(weight, time) for weight in (self.alpha, self.beta, self.gamma))
+        weights = (value_at(weight, time) for weight in (self.alpha, self.beta, self.gamma))
         penalty = sum(w * term for w, term in zip(weights, parts.values(), strict=True))
         return Terms(
             objective=log_likelihood - penalty,
@@ -306,11 +306,11 @@ class InfoVAE(Objective):
         discrepancy = x.new_zeros(())
         if len(x) > 1:
             discrepancy = mmd(d.z[0], draw(d.p, len(x)), self.kernel)
-        objective = log_likelihood - _at(self.weight, time) * discrepancy
+        objective = log_likelihood - value_at(self.weight, time) * discrepancy
         others = {"mmd": discrepancy.expand(len(x))}
         if not has_density(d.q) and not self.beta:
             return Terms(objective, -log_likelihood, others=others)
-        objective = objective - _at(self.beta, time) * d.kl
+        objective = objective - value_at(self.beta, time) * d.kl
         return Terms(objective, -log_likelihood, log_likelihood - d.kl, d.kl, others)
 
 
@@ -380,10 +380,6 @@ def _seen(x: Tensor, corruption: Corruption | None, model: VAE) -> Tensor:
 def _log_mean(log_values: Tensor) -> Tensor:
     """log of the mean of values over the first dimension, from their logarithms."""
     return log_values.logsumexp(0) - math.log(len(log_values))
-
-
-def _at(weight: float | Schedule, time: float) -> float:
-    return weight(time) if isinstance(weight, Schedule) else weight
 
 
 def _weights(**weights: float | Schedule) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from lowerbound.errors import ConfigurationError
 from lowerbound.objectives.bounds import ELBO, Objective, Terms
 from lowerbound.parts import part
-from lowerbound.schedules import Schedule
+from lowerbound.schedules import Schedule, value_at
 from lowerbound.vae import VAE
 
 PLAIN = ELBO()
@@ -37,20 +37,17 @@ class Trimmed(Objective):
     share: float | Schedule = 0.2
 
     def __post_init__(self) -> None:
-        if not 0 <= self._share(math.inf) < 1:
+        if not 0 <= value_at(self.share, math.inf) < 1:
             raise ConfigurationError(
                 f"expected a share to leave out of at least 0 and below 1, got {self.share}"
             )
-
-    def _share(self, time: float) -> float:
-        return self.share(time) if isinstance(self.share, Schedule) else self.share
 
     def __call__(
         self, model: VAE, x: Tensor, context: Tensor | None = None, time: float = math.inf
     ) -> Terms:
         terms = PLAIN(model, x, context, time)
         elbo, n = terms.objective, len(x)
-        most = self._share(time) * (1 + ROUNDING) * n
+        most = value_at(self.share, time) * (1 + ROUNDING) * n
         rank = elbo.detach().argsort().argsort() + 1
         kept = (rank > most) | (rank == n)
         trimmed = torch.where(kept, elbo * n / kept.sum(), 0.0)

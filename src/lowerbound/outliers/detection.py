@@ -255,7 +255,8 @@ def score_blocks(
 ) -> Iterator[dict[str, Tensor]]:
     """The scores of each block, by what is measured of ``train``, and its `digests`."""
     for block in blocks(model, model.expect(data), which):
-        x = Measures(model, block, train.samples, train.seed, onwards(progress, block, data))
+        tell = onwards(progress, block.first, len(data))
+        x = Measures(model, block, train.samples, train.seed, tell)
         yield {name: score(name, x, train) for name in names} | {DIGEST: digests(model, block)}
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lowerbound.data import Dataset, as_dataset
 from lowerbound.data.assembly import in_memory
-from lowerbound.evaluation.walk import Progress, held_out
+from lowerbound.evaluation.walk import Progress, held_out, onwards
 from lowerbound.likelihoods.support import decoded_elements
 from lowerbound.outliers.cells import DRAWS, left_out_costs
 from lowerbound.outliers.columns import column_costs, some_of
@@ -116,8 +116,8 @@ def _given_others(
     rows, cells = suspects.nonzero(as_tuple=True)
     sample, known, compared = _usual_cells(model, reference, cells.unique())
     total = len(rows) + len(known)
-    alone = left_out_costs(model, data, rows, cells, _onwards(progress, 0, total))
-    usual = left_out_costs(model, sample, known, compared, _onwards(progress, len(rows), total))
+    alone = left_out_costs(model, data, rows, cells, onwards(progress, 0, total))
+    usual = left_out_costs(model, sample, known, compared, onwards(progress, len(rows), total))
     if alone is None or usual is None:
         return above
     table = torch.full(sample.x.shape, math.nan, dtype=torch.float64)
@@ -142,11 +142,6 @@ def _median(costs: Tensor) -> Tensor:
     """That of each column over what is not NaN, 0 of none, (D,)."""
     middle = costs.nanmedian(0).values
     return torch.where(middle.isnan(), 0.0, middle)
-
-
-def _onwards(progress: Progress | None, before: int, total: int) -> Progress | None:
-    """What tells of cells as of those after ``before`` others."""
-    return progress and (lambda done, _: progress(before + done, total))
 
 
 def _shown(value: Any) -> str:

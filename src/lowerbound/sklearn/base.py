@@ -126,6 +126,10 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         schema = tuple(replace(f, kind="real") if f.kind == "unit" else f for f in data.schema)
         return replace(data, labels=None, classes=None, labels_from=None, schema=schema)
 
+    def _passes(self, steps: int, rows: int) -> int:
+        """Over so many rows, of so many steps at least."""
+        return -(-steps // -(-rows // check_count("rows", self.batch_size)))
+
     def _train(self, data: Dataset, settings: dict[str, Any]) -> None:
         seed = int(check_random_state(self.random_state).randint(2**31))
         steps, size = check_count("steps", self.steps), check_count("rows", self.batch_size)
@@ -137,7 +141,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
                 latent_dim=check_count("latent dimensions", self.latent_dim),
                 hidden=self.hidden,
                 likelihood=self.likelihood,
-                epochs=-(-steps // -(-len(kept) // size)),
+                epochs=self._passes(steps, len(kept)),
                 batch_size=size,
                 learning_rate=self.learning_rate,
                 seed=seed,

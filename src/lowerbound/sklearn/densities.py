@@ -114,8 +114,8 @@ class VAEOutlierDetector(OutlierMixin, _Density):  # type: ignore[misc]
         if not isinstance(given, Real) or not 0 < given <= 0.5:
             raise ConfigurationError(f"expected contamination above 0, at most 0.5, got {given!r}")
         rows = self._validated(X, reset=True)
-        passes = -(-WARM_UP // -(-len(rows) // check_count("rows", self.batch_size)))
-        share = Linear(start=passes, duration=1, final=min(0.5, 2 * given))
+        start = self._passes(WARM_UP, len(rows))
+        share = Linear(start=start, duration=1, final=min(0.5, 2 * given))
         self._fit(rows, objective=Trimmed(share=share))
         self.offset_: float = float(np.percentile(self.score_samples(X), 100 * given))
         return self

@@ -102,42 +102,41 @@ class Course:
         self.best: Record | None = None
         self.is_told = False
         for record in records:
-            self.is_told |= self.loses(record)
+            self.is_told |= self.lost(record) is not None
 
-    def loses(self, record: Record) -> bool:
-        """Whether the next epoch, of ``record``, has lost most of what was won until the best one.
+    def lost(self, record: Record) -> Record | None:
+        """The best epoch, where the next one, ``record``, has lost most of what was won until then.
 
         Both bound and objective must have fallen so far: while the KL's weight rises the objective
         falls alone, and without that weight the bound.  What was won is counted from the median of
         the first three epochs, as the first may be far from all others.
         """
         now, began = record["train"], self.began
-        is_lost = False
         if self.best is None or criterion(now) >= criterion(self.best["train"]):
             self.best = record
-        else:
-            best = self.best["train"]
-            is_lost = all(
-                best[name] - now[name]
-                > max(LOST * (best[name] - median_low(r[name] for r in began)), self.least)
-                for name in ("objective", "bound")
-                if name in now
-            )
+        best = self.best["train"]
+        is_lost = self.best is not record and all(
+            best[name] - now[name]
+            > max(LOST * (best[name] - median_low(r[name] for r in began)), self.least)
+            for name in ("objective", "bound")
+            if name in now
+        )
         if len(began) < BEGINNING:
             began.append(now)
-        return is_lost
+        return self.best if is_lost else None
 
     def told(self, record: Record, training: Training) -> str | None:
-        """In words, once in a run, that the next epoch `loses`."""
-        if not self.loses(record) or self.is_told or self.best is None:
+        """In words, once in a run, what is `lost` in the next epoch."""
+        best = self.lost(record)
+        if best is None or self.is_told:
             return None
         self.is_told = True
         before, now = (
             f"{cost:,.2f}" if abs(cost) < 1e6 else f"{cost:.3g}"
-            for cost in (-criterion(each["train"]) for each in (self.best, record))
+            for cost in (-criterion(each["train"]) for each in (best, record))
         )
         return (
-            f"the loss on training data was {before} in epoch {self.best['epoch']} and is {now} in "
+            f"the loss on training data was {before} in epoch {best['epoch']} and is {now} in "
             f"epoch {record['epoch']}: most of what was learned is lost; training goes on, but if "
             f"the loss does not come down again, stop it, and try {slower(training)}"
         )
