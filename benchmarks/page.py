@@ -62,6 +62,24 @@ def training(values: dict[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
+def gpu(values: dict[str, Any]) -> str:
+    parts = [f"On an {values['gpu']}, beside {on(values)}:"]
+    for task, rows in values["tasks"].items():
+        ordered = sorted(rows.items(), key=lambda item: -item[1]["images_per_second"])
+        cells = [
+            [
+                name,
+                f"{row['images_per_second']:,.0f}",
+                f"{row['compiled_over_it']:.2f}",
+                f"{row['loss']:.1f}",
+            ]
+            for name, row in ordered
+        ]
+        header = [task, "images/s", "fit compiled over it", "loss, nats"]
+        parts.append(table(header, cells))
+    return "\n\n".join([*parts, f"`{values['command']}`"])
+
+
 def sequences(values: dict[str, Any]) -> str:
     ordered = sorted(values["rows"].items(), key=lambda item: -item[1]["windows_per_second"])
     cells = [
@@ -255,6 +273,7 @@ def main() -> None:
     text = (HERE / "page.md").read_text()
     filled = text.format(
         training="\n\n".join(map(training, machines.values())),
+        gpu=gpu(read("gpu")),
         sequences=sequences(read("sequences")),
         time_to_result=time_to_result(),
         cost=growth(grown),

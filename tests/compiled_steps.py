@@ -373,3 +373,40 @@ def test_compiled_annealing_takes_the_same_path(data, monkeypatch):
     assert set(shapes) == {(6, 20, 2)}  # not the pilots
     assert torch.allclose(compiled.log_evidence, eager.log_evidence, rtol=1e-5)
     assert compiled.acceptance == pytest.approx(eager.acceptance, rel=1e-5)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize(
+    ("recipe", "settings"),
+    [
+        ("mlp", {"transform": "Binarise", "ema": 0.9, "clip_norm": 1.0}),
+        ("mlp", {"precision": "bfloat16"}),
+        ("convolutional", {}),
+        ("iwae", {}),
+        ("vampprior", {}),
+    ],
+)
+def test_on_a_gpu_compiled_steps_are_recorded_and_played(recipe, settings, monkeypatch):
+    data = lb.data.load("digits").train.take(400)
+    settings = {"epochs": 3, "batch_size": 64, "learning_rate": 0.01} | settings
+    played, play = [], torch.cuda.CUDAGraph.replay
+    monkeypatch.setattr(
+        torch.cuda.CUDAGraph, "replay", lambda graph: (played.append(graph), play(graph))
+    )
+
+    def run(**changed):
+        torch.manual_seed(0)
+        made = lb.recipes.prepare(recipe, data, settings | changed)
+        records = lb.fit(
+            made.model, data, None, made.objective, made.training, callbacks=[], device="cuda"
+        )
+        return made.model, [r["train"] for r in records]
+
+    (ours, records), (again, _) = run(compile=True), run(compile=True)
+    assert len(played) == 2 * 3 * (400 // 64 - 1)  # all but an epoch's first step, and its rest
+    assert differences(ours, again) == 0
+    eager, expected = run(compile=False)
+    close = 1e-4 if settings.get("precision") is None else 1e-2
+    for record, other in zip(records, expected, strict=True):
+        assert record == pytest.approx(other, rel=close, abs=close)
+    assert differences(ours, eager) < 100 * close

@@ -31,6 +31,8 @@ def whole_products() -> Iterator[None]:
 def rows(kind: str) -> Dataset:
     rng = np.random.default_rng(0)
     z = rng.normal(size=(400, 2)) @ rng.normal(size=(2, 6))
+    if kind == "tokens":
+        return from_arrays(rng.integers(0, 5, size=(400, 16)), vocabulary=5)
     if kind == "counts":
         return from_arrays(rng.poisson(np.exp(1 + z / 2)))
     x = z + 0.3 * rng.normal(size=z.shape)
@@ -44,14 +46,17 @@ def digits() -> Dataset:
     return lb.data.load("digits").train.take(400)
 
 
-DATA = {"digits": digits, **{k: lambda k=k: rows(k) for k in ("reals", "counts", "gaps", "large")}}
+KINDS = ("reals", "counts", "gaps", "large", "tokens")
+DATA = {"digits": digits, **{k: lambda k=k: rows(k) for k in KINDS}}
+TOKENS = ("tokens", "melodies", "musicvae-2bar", "musicvae-16bar")
+OF = dict.fromkeys(TOKENS, "tokens") | {"linear": "reals"}
 RUNS = [
     *(
-        (name, "digits" if "linear" not in name else "reals", {})
+        (name, OF.get(name, "digits"), {})
         for name in RECIPES
         if name != "bayesian"  # which needs more epochs than one
     ),
-    *(("mlp", kind, {}) for kind in DATA if kind != "digits"),
+    *(("mlp", kind, {}) for kind in ("reals", "counts", "gaps", "large")),
     ("mlp", "digits", {"conditional": True}),
     ("mlp", "digits", {"likelihood": "DiscretisedLogistic"}),
     ("mlp", "digits", {"precision": "bfloat16"}),

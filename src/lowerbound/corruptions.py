@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lowerbound.errors import ConfigurationError
 from lowerbound.parts import part
+from lowerbound.streams import bernoulli
 
 
 class Corruption(ABC):
@@ -64,4 +65,4 @@ class BernoulliDraw(Corruption):
     """A draw from Bernoulli(x), for x in [0, 1]: a black-and-white image whose mean is x."""
 
     def __call__(self, x: Tensor) -> Tensor:
-        return torch.bernoulli(x)
+        return bernoulli(x)

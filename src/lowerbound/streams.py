@@ -9,6 +9,7 @@ from enum import IntEnum
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from lowerbound.errors import ConfigurationError
 
@@ -98,3 +99,11 @@ def seeded(device: torch.device, seed: int, stream: Stream, *place: int) -> Iter
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         seed_noise(device, seed, stream, *place)
         yield
+
+
+def bernoulli(p: Tensor) -> Tensor:
+    """1 with probability p, else 0, elementwise.
+
+    From the same numbers wherever it is compiled: `torch.bernoulli` takes others on a GPU.
+    """
+    return (torch.rand_like(p) < p).to(p.dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lowerbound.compiler.recording import Recording
 from lowerbound.compiler.rewriting import converted, simplified
 from lowerbound.errors import brief
 
@@ -24,6 +26,7 @@ class Graph:
     A call looks first whether all that the graph was captured from is as it was, such as the
     layers of a network, which may take longer than a small network itself.  A call with ``same``
     does not look: it hands the graph the tensors of the call before, and the new ``changing``.
+    On a GPU such calls are recorded once and played from then on.
 
     Args:
         function: is captured whole when it is first called.
@@ -36,11 +39,12 @@ class Graph:
         self.fixed: Any = None
         self.results: Any = None
         self.places: list[list[int]] | None = None
+        self.recording: Recording | None = None
 
         def backend(graph: Any, examples: list[Any]) -> Callable[..., Any]:
             from torch._dynamo import lookup_backend
 
-            options: dict[str, Any] = {"fallback_random": True}  # noise as without compilation
+            options: dict[str, Any] = {"fallback_random": True} | IN_ORDER
             floats: list[int] = []
             if threads is not None:
                 options |= {"cpp.threads": threads, "post_grad_custom_post_pass": simplified()}
@@ -77,10 +81,13 @@ class Graph:
             for tensor, places in zip(changing, self.places, strict=True):
                 for place in places:
                     self.given[place] = tensor
+            if self.recording is not None:
+                return self.recording(self.given)
             return self.inner(*self.given)[0]  # type: ignore[misc]
         first, self.results = self.inner is None, None
         try:
-            with torch.compiler.set_stance("default" if first else FAIL):
+            with torch.compiler.set_stance("default" if first else FAIL), warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "TensorFloat32")  # float32 is what was asked for
                 result = self.call(fixed, changing)
         except Exception as error:
             if first:
@@ -98,15 +105,22 @@ class Graph:
                 [i for i, one in enumerate(self.given) if one is tensor and one is not None]
                 for tensor in changing
             ]
+            if result.is_cuda and (self.recording is None or not self.recording.fits(self.given)):
+                moving = {place for places in self.places for place in places}
+                self.recording = Recording(self.inner, self.given, moving)
         return result
 
     def close(self) -> None:
         """Let go of all tensors and of what was compiled."""
         self.given, self.fixed, self.places, self.results = [], None, None, None
+        self.recording = None
         self.inner = self.call = None  # type: ignore[assignment]
 
 
 FAIL = "fail_on_recompile"
+# Noise as without compilation: in torch before 2.13 nothing else keeps draws in their order.
+REORDERS = ("reorder_for_locality", "reorder_for_peak_memory")
+IN_ORDER = dict.fromkeys(REORDERS if torch.__version__ < (2, 13) else (), False)
 TORCH = str(Path(torch.__file__).parent)
 CHANGED = "the model has changed since the step was compiled"
 
@@ -127,4 +141,4 @@ def _told(error: Exception) -> str:
     """What torch's compiler says, and of which line of the model, in one line."""
     lines = [line.strip() for line in str(error).splitlines()]
     places = [line for line in lines if line.startswith("File ") and TORCH not in line]
-    return brief(error) + (f" ({places[-1]})" if places else "")
+    return brief(getattr(error, "inner_exception", error)) + (f" ({places[-1]})" if places else "")

@@ -82,8 +82,7 @@ class Adam:
         self.scales = {id(p) for p in scales}
         self.m = [torch.zeros_like(p) for p in self.parameters]
         self.v = [torch.zeros_like(p) for p in self.parameters]
-        here = self.parameters[0].device if self.parameters else None
-        self.t = torch.zeros((), device=here)
+        self.t = torch.zeros(())
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
@@ -107,13 +106,14 @@ class Adam:
         if not rows:
             return
         parameters, gradients, m, v = map(list, zip(*rows, strict=True))
+        t = self.t.to(parameters[0].device)
         torch._fused_adamw_(
             parameters,
             gradients,
             m,
             v,
             [],
-            [self.t for _ in rows],
+            [t for _ in rows],
             lr=learning_rate,
             beta1=BETA_1,
             beta2=BETA_2,

@@ -69,7 +69,7 @@ class CompiledStep:
     ) -> None:
         self.state, self.training, self.batch, self.watched = state, training, batch, watched
         self.epoch = -1
-        objective, self.schedules = _held(terms.objective)
+        objective, self.schedules = _held(terms.objective, batch.x.device)
         self.terms = TermsOf(terms.model, objective)
         eager = trial(terms, state, batch)
         ours = {id(p) for p in state.optimizer.parameters}
@@ -151,7 +151,7 @@ class CompiledStep:
             0.0 if average is None else average.weight(self.state.step),
             time,
         ]
-        changing = torch.from_numpy(np.array(numbers)), *batch
+        changing = torch.from_numpy(np.array(numbers)).to(batch.x.device), *batch
         return self.graphs[threads](moved, changing, same=same)
 
     def _compare(self, eager: Trial, exact: Trial) -> None:
@@ -220,19 +220,19 @@ class CompiledStep:
 class _Held(Schedule):
     """A schedule's value at the present step, as a tensor that a compiled step reads."""
 
-    def __init__(self, schedule: Schedule) -> None:
-        self.schedule, self.value = schedule, torch.zeros(())
+    def __init__(self, schedule: Schedule, device: torch.device) -> None:
+        self.schedule, self.value = schedule, torch.zeros((), device=device)
 
     def __call__(self, t: float) -> float:
         return self.value  # type: ignore[return-value]
 
 
-def _held(objective: Objective) -> tuple[Objective, list[_Held]]:
+def _held(objective: Objective, device: torch.device) -> tuple[Objective, list[_Held]]:
     """A copy whose schedules are held; and these."""
     objective, held = copy.copy(objective), []
     for name, value in vars(objective).items():
         if isinstance(value, Schedule):
-            held.append(_Held(value))
+            held.append(_Held(value, device))
             object.__setattr__(objective, name, held[-1])
     return objective, held
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lowerbound.errors import ConfigurationError
 from lowerbound.parts import Positive, Size, part
+from lowerbound.streams import bernoulli
 from lowerbound.transforms.base import Output, Transform, Values, floating
 
 
@@ -80,7 +81,7 @@ class Binarise(Scale):
         return (Binary if values.kind == "binary" else cls)(values.scale)
 
     def __call__(self, x: Tensor) -> Tensor:
-        return torch.bernoulli(self.noiseless(x))
+        return bernoulli(self.noiseless(x))
 
     def noiseless(self, x: Tensor) -> Tensor:
         return super().__call__(x)
