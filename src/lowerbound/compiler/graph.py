@@ -106,6 +106,7 @@ class Graph:
                 for tensor in changing
             ]
             if result.is_cuda and (self.recording is None or not self.recording.fits(self.given)):
+                assert self.inner is not None
                 moving = {place for places in self.places for place in places}
                 self.recording = Recording(self.inner, self.given, moving)
         return result
@@ -120,7 +121,8 @@ class Graph:
 FAIL = "fail_on_recompile"
 # Noise as without compilation: in torch before 2.13 nothing else keeps draws in their order.
 REORDERS = ("reorder_for_locality", "reorder_for_peak_memory")
-IN_ORDER = dict.fromkeys(REORDERS if torch.__version__ < (2, 13) else (), False)
+BEFORE = tuple(map(int, torch.__version__.split(".")[:2])) < (2, 13)
+IN_ORDER = dict.fromkeys(REORDERS if BEFORE else (), False)
 TORCH = str(Path(torch.__file__).parent)
 CHANGED = "the model has changed since the step was compiled"
 

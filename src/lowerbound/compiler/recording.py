@@ -41,11 +41,12 @@ class Recording:
         if self.graph is None and not self.refused:
             self._record(given)
         if self.graph is None:
-            return self.function(*given)[0]  # type: ignore[no-any-return]
+            return self.function(*given)[0]
         for place in self.moving:
             self.held[place].copy_(given[place], non_blocking=True)
         self.graph.replay()
-        return self.result  # type: ignore[return-value]
+        assert self.result is not None
+        return self.result
 
     def _record(self, given: Sequence[Any]) -> None:
         held = [one.clone() if i in self.moving else one for i, one in enumerate(given)]
