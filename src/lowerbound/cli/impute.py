@@ -77,7 +77,7 @@ def impute(
         raise ConfigurationError("expected a run on a table, got one on other data")
     filled, worth = Filled(draws or 1), [torch.zeros(0).double()]
     with progress("filling in") as advance:
-        parts = imputed(run.model, examples, draws, samples, seed, advance)
+        parts = imputed([run.model], examples, draws, samples, seed, advance)
         for block, found in parts:
             filled.add(block.x.isnan(), [found.x] if found.draws is None else list(found.draws))
             worth.append(found.effective_samples[~found.effective_samples.isnan()])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -36,7 +38,7 @@ from lowerbound.evaluation.walk import (
 )
 from lowerbound.likelihoods import Heterogeneous, Likelihood
 from lowerbound.likelihoods.support import check_support
-from lowerbound.streams import Stream, seeded
+from lowerbound.streams import Stream, generator, seeded
 from lowerbound.vae import VAE, Conditioned
 
 REFINED = 10
@@ -61,7 +63,7 @@ class Imputed:
 
 
 def impute(
-    model: VAE,
+    model: VAE | Sequence[VAE],
     data: Any,
     *,
     draws: int = 0,
@@ -79,8 +81,12 @@ def impute(
     that was trained on whole examples is shown the rest as the model rebuilds it.  Its draws
     z = μ + σε take the same ε for every example, whose mean so depends on no other's.
 
+    Of several models the conditional distributions are mixed in equal parts: each draw is of one of
+    them, so that the spread of the draws has what the weights leave open as well.
+
     Args:
-        model: one whose likelihood gives every element a probability of its own.
+        model: one whose likelihood gives every element a probability of its own; or several that
+            were trained on the same columns.
         data: the examples, NaN where an element is missing: a data set, or what makes one; of
             `Splits` the test set.
         draws: how many of each example to make besides, so that their spread shows what is not
@@ -99,7 +105,8 @@ def impute(
     imputation of incomplete data sets, 2019, arXiv 1812.02633; what is rebuilt is as in Rezende,
     Mohamed & Wierstra, 2014, arXiv 1401.4082, appendix F.
     """
-    parts = [*imputed(model, data, draws, samples, seed, progress)]
+    models = [model] if isinstance(model, VAE) else [*model]
+    parts = [*imputed(models, data, draws, samples, seed, progress)]
     return Imputed(
         torch.cat([found.x for _, found in parts]),
         torch.cat([found.draws for _, found in parts if found.draws is not None], 1)
@@ -110,7 +117,7 @@ def impute(
 
 
 def imputed(
-    model: VAE,
+    models: Sequence[VAE],
     data: Any,
     draws: int,
     samples: int,
@@ -119,21 +126,27 @@ def imputed(
 ) -> Iterator[tuple[Dataset, Imputed]]:
     """As `impute`, a block of the data at a time, each with the block as it was."""
     samples, draws = check_count("samples", samples), check_count("draws", draws, least=0)
-    likelihood = model.likelihood
-    separate = isinstance(likelihood, Likelihood | Heterogeneous)
-    if not separate or getattr(likelihood, "sigma", None) == "optimal":
-        raise ConfigurationError(
-            "expected a likelihood that gives every element a probability of its own, got "
-            f"{type(likelihood).__name__}{' with sigma optimal' * separate}; train with another"
-        )
-    data = _with_gaps(model, data)
-    for block in blocks(model, data):
+    for model in models:
+        likelihood = model.likelihood
+        separate = isinstance(likelihood, Likelihood | Heterogeneous)
+        if not separate or getattr(likelihood, "sigma", None) == "optimal":
+            raise ConfigurationError(
+                "expected a likelihood that gives every element a probability of its own, got "
+                f"{type(likelihood).__name__}{' with sigma optimal' * separate}; train with another"
+            )
+    data = _with_gaps(models[0], data)
+    for block in blocks(models[0], data):
         tell = onwards(progress, block.first, len(data))
-        yield block, _filled(model, block, draws, samples, seed, tell)
+        yield block, _filled(models, block, draws, samples, seed, tell)
 
 
 def _filled(
-    model: VAE, block: Dataset, draws: int, samples: int, seed: int, progress: Progress | None
+    models: Sequence[VAE],
+    block: Dataset,
+    draws: int,
+    samples: int,
+    seed: int,
+    progress: Progress | None,
 ) -> Imputed:
     """What is missing of one block."""
     gaps = ~block.x.isfinite()
@@ -142,21 +155,23 @@ def _filled(
     drawn = x.expand(draws, *x.shape).clone() if draws else None
     worth = torch.full((len(x),), torch.nan, dtype=torch.float64)
 
-    in_float64 = next(model.parameters()).dtype == torch.float64
+    in_float64 = all(next(model.parameters()).dtype == torch.float64 for model in models)
 
     @cache
-    def in_double() -> VAE:
-        return copy.deepcopy(model).double()
+    def in_double() -> list[VAE]:
+        return [copy.deepcopy(model).double() for model in models]
 
-    def measure(judged: VAE, batch: Dataset) -> dict[str, Tensor]:
-        labels = None if model.context is None else batch.context
+    def measure(judged: Sequence[VAE], batch: Dataset) -> dict[str, Tensor]:
+        labels = None if models[0].context is None else batch.context
         return _imputed(judged, batch.x.to(device), labels, draws, samples, seed)
 
-    with judging(model, seed, Stream.FILL, block.first) as device:
+    with ExitStack() as stack:
+        for model in models:
+            device = stack.enter_context(judging(model, seed, Stream.FILL, block.first))
         done = 0
-        for rows in holed.split(batch_size(model)) if len(holed) else ():
+        for rows in holed.split(batch_size(models[0])) if len(holed) else ():
             batch = block.subset(rows)
-            found = measure(model, batch)
+            found = measure(models, batch)
             if not finite(found).all() and not in_float64:
                 with seeded(device, seed, Stream.AGAIN, Stream.FILL, block.first + done):
                     found = measure(in_double(), batch)
@@ -188,10 +203,30 @@ def _with_gaps(model: VAE, data: Any) -> Data:
     return found
 
 
+class Weighed(NamedTuple):
+    """Codes z (k, batch, d) of a model, log-weights (k, batch) in float64, and its context."""
+
+    model: VAE
+    z: Tensor
+    log_w: Tensor
+    context: Tensor | None
+
+
 def _imputed(
-    model: VAE, x: Tensor, labels: Tensor | None, draws: int, samples: int, seed: int
+    models: Sequence[VAE], x: Tensor, labels: Tensor | None, draws: int, samples: int, seed: int
 ) -> dict[str, Tensor]:
     """Of one batch x, NaN where missing: means, draws (batch, m, *shape), and effective samples."""
+    parts = [_weighed(model, x, labels, samples, seed) for model in models]
+    shares = torch.cat([part.log_w.log_softmax(0) for part in parts]) - math.log(len(parts))
+    found = {"mean": _mean(parts), "effective_samples": effective_size(shares)}
+    if draws:
+        of = torch.randint(len(parts), (draws,), generator=generator(seed, Stream.FILL))
+        found["draws"] = torch.stack([_drawn(parts[i]) for i in of.tolist()], 1)
+    return found
+
+
+def _weighed(model: VAE, x: Tensor, labels: Tensor | None, samples: int, seed: int) -> Weighed:
+    """Draws z ~ q(z|xᵒ) and their log-weights."""
     dtype = next(model.parameters()).dtype
     x = model.transform.noiseless(x).to(dtype)
     context = model.features(labels, len(x))
@@ -211,16 +246,16 @@ def _imputed(
         given = replace(given, q=best)
         drawings = [given.at(best.at(epsilon)) for epsilon in noise.split(next(sizes))]
     codes, weights = zip(*((d.z, d.log_w.double()) for d in drawings), strict=True)
-    z, log_w = torch.cat(codes), torch.cat(weights)
-    w = log_w.softmax(0)
-    found = {"mean": _mean(model, z, w, context), "effective_samples": effective_size(log_w)}
-    if draws:
-        weighed = torch.where(w.isfinite().all(0), w, 1.0)  # what is lost is NaN in the mean
-        chosen = torch.multinomial(weighed.T, draws, replacement=True).T.unsqueeze(-1)
-        anew = z.gather(0, chosen.expand(-1, -1, z.shape[-1]))
-        drawn = model.transform.inverse(model.likelihood(anew, context).sample())
-        found["draws"] = drawn.movedim(0, 1)
-    return found
+    return Weighed(model, torch.cat(codes), torch.cat(weights), context)
+
+
+def _drawn(part: Weighed) -> Tensor:
+    """x ~ p(x|z) in the data's units, (batch, *shape), at a z drawn by its weight."""
+    w = part.log_w.softmax(0)
+    w = torch.where(w.isfinite().all(0), w, 1.0)  # what is lost is NaN in the mean
+    chosen = torch.multinomial(w.T, 1).T.unsqueeze(-1)
+    z = part.z.gather(0, chosen.expand(-1, -1, part.z.shape[-1]))
+    return part.model.transform.inverse(part.model.likelihood(z, part.context).sample())[0]
 
 
 def given_observed(model: VAE, x: Tensor, context: Tensor | None) -> Conditioned:
@@ -242,18 +277,24 @@ def given_observed(model: VAE, x: Tensor, context: Tensor | None) -> Conditioned
     return Conditioned(whole, q, model.prior(context), log_likelihood)
 
 
-def _mean(model: VAE, z: Tensor, w: Tensor, context: Tensor | None) -> Tensor:
-    """Σ w E[x|z] in the data's units, (batch, *shape); of categories and levels the likeliest."""
+def _mean(parts: Sequence[Weighed]) -> Tensor:
+    """Σ w E[x|z] in the data's units, (batch, *shape); of categories and levels the likeliest.
+
+    Of several models, the mean over them.
+    """
     mean: Tensor | float = 0.0
     shares: dict[int, Tensor] = {}
-    at_once = next(chunks(model, z.shape[1], len(z)))
-    for codes, weights in zip(z.split(at_once), w.split(at_once), strict=True):
-        p = model.likelihood(codes, context)
-        centre = model.transform.inverse(p.mean).double()
-        mean = mean + (weights.reshape(*weights.shape, *[1] * (centre.ndim - 2)) * centre).sum(0)
-        for i, probabilities in _categories(p):
-            share = (weights[..., None, None] * probabilities).sum(0)
-            shares[i] = shares[i] + share if i in shares else share
+    for model, z, log_w, context in parts:
+        w = log_w.softmax(0) / len(parts)
+        at_once = next(chunks(model, z.shape[1], len(z)))
+        for codes, weights in zip(z.split(at_once), w.split(at_once), strict=True):
+            p = model.likelihood(codes, context)
+            centre = model.transform.inverse(p.mean).double()
+            wide = weights.reshape(*weights.shape, *[1] * (centre.ndim - 2))
+            mean = mean + (wide * centre).sum(0)
+            for i, probabilities in _categories(p):
+                share = (weights[..., None, None] * probabilities).sum(0)
+                shares[i] = shares[i] + share if i in shares else share
     assert isinstance(mean, Tensor)
     if shares and isinstance(p, Joint):
         likeliest = torch.zeros_like(p.mean[0])

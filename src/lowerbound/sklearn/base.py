@@ -71,15 +71,19 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         self._fit(self._validated(X, reset=True))
         return self
 
-    def _fit(self, X: Any, *, missing: bool = False, **settings: Any) -> None:
+    def _fit(
+        self, X: Any, *, missing: bool = False, random_state: Any = None, **settings: Any
+    ) -> None:
         """Train on X as it was validated, so as to take ``missing`` cells even if it has none.
 
-        ``settings`` are those of the recipe.
+        By ``random_state``, or else the estimator's own; ``settings`` are those of the recipe.
         """
         self._library = library(X)
         data = self._dataset(X, reset=True)
         self._example, self._kinds = data.take(1), told_kinds(data)[0]
-        self._train(replace(data, missing=data.missing or missing), settings)
+        own = self.random_state if random_state is None else random_state
+        seed = int(check_random_state(own).randint(2**31))
+        self._train(replace(data, missing=data.missing or missing), seed, settings)
 
     def _given_back(self, x: Tensor) -> Any:
         """Rows x in the units of X, as X of `fit` came."""
@@ -130,8 +134,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         """Over so many rows, of so many steps at least."""
         return -(-steps // -(-rows // check_count("rows", self.batch_size)))
 
-    def _train(self, data: Dataset, settings: dict[str, Any]) -> None:
-        seed = int(check_random_state(self.random_state).randint(2**31))
+    def _train(self, data: Dataset, seed: int, settings: dict[str, Any]) -> None:
         steps, size = check_count("steps", self.steps), check_count("rows", self.batch_size)
         order = torch.randperm(len(data), generator=generator(seed, Stream.SUBSET))
         held_out, kept = order.tensor_split([max(1, round(VALIDATION * len(data)))])
@@ -155,22 +158,42 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         self.model_: VAE = experiment.model.cpu().double()
 
     def __getstate__(self) -> dict[str, Any]:
-        state = dict(super().__getstate__())
-        if "model_" in state:
-            with tempfile.TemporaryDirectory() as folder:
-                storage.save(state["model_"], folder)
-                state["model_"] = {file.name: file.read_bytes() for file in Path(folder).iterdir()}
-        return state
+        return {name: _as_files(value) for name, value in super().__getstate__().items()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        if "model_" in state:
-            with tempfile.TemporaryDirectory() as folder:
-                for name, content in state["model_"].items():
-                    (Path(folder) / name).write_bytes(content)
-                state = state | {"model_": storage.load(folder).double()}
-        super().__setstate__(state)
+        super().__setstate__({name: _as_models(value) for name, value in state.items()})
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         return tags
+
+
+@dataclass(frozen=True)
+class _Files:
+    """A saved model, by the names of its files."""
+
+    contents: dict[str, bytes]
+
+
+def _as_files(value: Any) -> Any:
+    """A model, or those of a list, as files; anything else as it is."""
+    if isinstance(value, list):
+        return [_as_files(each) for each in value]
+    if not isinstance(value, VAE):
+        return value
+    with tempfile.TemporaryDirectory() as folder:
+        storage.save(value, folder)
+        return _Files({file.name: file.read_bytes() for file in Path(folder).iterdir()})
+
+
+def _as_models(value: Any) -> Any:
+    """What `_as_files` was given."""
+    if isinstance(value, list):
+        return [_as_models(each) for each in value]
+    if not isinstance(value, _Files):
+        return value
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in value.contents.items():
+            (Path(folder) / name).write_bytes(content)
+        return storage.load(folder).double()

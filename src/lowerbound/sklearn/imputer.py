@@ -12,32 +12,34 @@ from sklearn.impute import MissingIndicator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from lowerbound.errors import DataError
+from lowerbound.errors import DataError, check_count
 from lowerbound.evaluation import impute
 from lowerbound.sklearn import frames
 from lowerbound.sklearn.base import Estimator
+from lowerbound.vae import VAE
 
 
 @dataclass(eq=False, repr=False)
 class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Estimator):  # type: ignore[misc]
     """Missing cells, filled in given the rest of their row, as `evaluation.impute` has it.
 
-    The bound that is maximised is that of `IWAE` with ten draws, as holes leave more room between
-    q(z|x) and p(z|x).  A number becomes its mean, a category the likeliest one.  Rows with missing
-    cells are taken even where `fit` met none.
+    A number becomes its mean, a category the likeliest one, of several models trained from other
+    weights and with other rows held out.  Rows with missing cells are taken even where `fit` met
+    none.
 
     >>> from sklearn.datasets import load_wine
     >>> X, y = load_wine(return_X_y=True)
     >>> X[::3, 0] = np.nan
-    >>> imputer = VAEImputer(steps=20, samples=10, random_state=0)
+    >>> imputer = VAEImputer(steps=20, samples=10, n_estimators=2, random_state=0)
     >>> bool(np.isnan(imputer.fit_transform(X)).any())
     False
 
     Args:
         latent_dim: dimensions of the code z.
-        samples: the draws z ~ q(z|x) of each row with missing cells.
-        sample_posterior: draw what is filled in instead, by ``random_state``, so that the spread
-            over several tables shows what is not known.
+        samples: the draws z ~ q(z|x) of each row with missing cells, of each model.
+        n_estimators: how many models.
+        sample_posterior: draw what is filled in instead, by one of the models, by ``random_state``,
+            so that the spread over several tables shows what is not known.
         add_indicator: also which cells were missing, in a column for each that had some in `fit`,
             as scikit-learn's `MissingIndicator` has them.
         keep_empty_features: keep columns of numbers that had no value in `fit`, with 0 where one is
@@ -45,6 +47,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Estimator):  # type: ig
     """
 
     samples: int = 1000
+    n_estimators: int = 3
     sample_posterior: bool = False
     add_indicator: bool = False
     keep_empty_features: bool = False
@@ -66,8 +69,11 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Estimator):  # type: ig
         self.indicator_ = None
         if self.add_indicator:
             self.indicator_ = MissingIndicator(error_on_new=False).fit(_marked(gone))
-        bound = {"objective": "IWAE", "objective.samples": 10}
-        self._fit(frames.take(X, self._known), missing=True, **bound)
+        known, state = frames.take(X, self._known), check_random_state(self.random_state)
+        self.models_: list[VAE] = []
+        for _ in range(check_count("models", self.n_estimators)):
+            self._fit(known, missing=True, random_state=state)
+            self.models_.append(self.model_)
         return self
 
     def transform(self, X: Any) -> Any:
@@ -104,7 +110,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Estimator):  # type: ig
         """X with values in the cells that are ``gone``."""
         draws = int(self.sample_posterior)
         found = impute(
-            self.model_,
+            self.models_,
             self._dataset(frames.take(X, self._known)),
             draws=draws,
             samples=self.samples,
