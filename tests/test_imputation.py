@@ -75,6 +75,17 @@ def mixed_model() -> lb.VAE:
     )
 
 
+class Shifted(nn.Module):
+    """The numbers of the category's decoder, of which the third is ``shift`` higher."""
+
+    def __init__(self, decoder: nn.Module, shift: float) -> None:
+        super().__init__()
+        self.decoder, self.shift = decoder, shift
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        return self.decoder(z) + torch.tensor([0.0, 0.0, self.shift, 0.0])
+
+
 def test_categories_and_numbers_are_those_of_the_posterior_by_quadrature():
     model = mixed_model()
     z = torch.linspace(-6, 6, 4001).unsqueeze(-1)
@@ -94,6 +105,41 @@ def test_categories_and_numbers_are_those_of_the_posterior_by_quadrature():
     assert found.draws is not None
     drawn = torch.bincount(found.draws[:, 0, 0].long(), minlength=3) / 4000
     torch.testing.assert_close(drawn, shares, atol=0.03, rtol=0)
+
+
+def test_several_models_are_mixed_in_equal_parts():
+    (one, W), (two, _) = linear_gaussian(), linear_gaussian()
+    with torch.no_grad():
+        for parameter in two.likelihood.parameters():
+            parameter.mul_(-0.5)
+    x = draw(W, 4).x
+    x[:, 1] = NAN
+    alone = [evaluation.impute(model, x, draws=500, samples=2000) for model in (one, two)]
+    both = evaluation.impute([one, two], x, draws=1000, samples=2000)
+    mean = (alone[0].x + alone[1].x) / 2
+    assert (alone[0].x - alone[1].x)[:, 1].abs().min() > 0.01
+    torch.testing.assert_close(both.x, mean)
+    harmonic = 4 / (1 / alone[0].effective_samples + 1 / alone[1].effective_samples)
+    torch.testing.assert_close(both.effective_samples, harmonic)
+    mixed = torch.cat([found.draws for found in alone])[:, :, 1]
+    torch.testing.assert_close(both.draws[:, :, 1].mean(0), mixed.mean(0), atol=0.1, rtol=0)
+    torch.testing.assert_close(both.draws[:, :, 1].std(0), mixed.std(0), atol=0.1, rtol=0)
+
+
+def test_of_several_models_the_category_is_the_likeliest_of_their_mean():
+    x, models = torch.tensor([[NAN, 9.0], [NAN, 12.5]]), [mixed_model() for _ in range(3)]
+    for model, shift in zip(models, (0.0, 0.7, 4.0), strict=True):
+        decoder = model.likelihood.network
+        model.likelihood.network = Shifted(decoder, shift)
+    shares = sum(
+        torch.nn.functional.one_hot(
+            evaluation.impute(model, x, draws=4000, samples=4000).draws[..., 0].long(), 3
+        )
+        .double()
+        .mean(0)
+        for model in models
+    )
+    assert evaluation.impute(models, x, samples=4000).x[:, 0].tolist() == shares.argmax(-1).tolist()
 
 
 def test_nothing_missing_is_left_as_it_is_and_seeds_repeat():

@@ -186,7 +186,7 @@ def test_cells_of_a_linear_model_are_filled_by_their_conditional_means():
     x = draw(W, 3).x
     x[0, 1] = x[1, 3] = x[1, 4] = NAN
     imputer = VAEImputer(**QUICK, samples=20_000).fit(draw(W, 40).x.numpy())
-    imputer.model_ = model.double()
+    imputer.models_ = [model.double()]
     filled = torch.from_numpy(imputer.transform(x.numpy()))
     assert torch.equal(filled[2].float(), x[2])
     for row, given in zip(filled[:2], x, strict=False):

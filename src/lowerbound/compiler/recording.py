@@ -26,6 +26,7 @@ class Recording:
         self, function: Callable[..., Any], given: Sequence[Any], moving: set[int]
     ) -> None:
         self.function, self.moving = function, moving
+        self.device = next(t.device for t in given if isinstance(t, Tensor) and t.is_cuda)
         self.places = self._of(given)
         self.held: list[Any] = []
         self.graph: torch.cuda.CUDAGraph | None = None
@@ -44,20 +45,23 @@ class Recording:
             return self.function(*given)[0]
         for place in self.moving:
             self.held[place].copy_(given[place], non_blocking=True)
-        self.graph.replay()
+        with torch.cuda.device(self.device):
+            self.graph.replay()
         assert self.result is not None
         return self.result
 
     def _record(self, given: Sequence[Any]) -> None:
         held = [one.clone() if i in self.moving else one for i, one in enumerate(given)]
-        graph = torch.cuda.CUDAGraph()
-        state = torch.cuda.get_rng_state(given[0].device)
+        graph, state = torch.cuda.CUDAGraph(), torch.cuda.get_rng_state(self.device)
         try:
-            with torch.cuda.graph(graph):
+            with (
+                torch.cuda.device(self.device),
+                torch.cuda.graph(graph, stream=torch.cuda.Stream()),
+            ):
                 result = self.function(*held)[0]
         except RuntimeError:
             self.refused = True
-            torch.cuda.set_rng_state(state, given[0].device)
+            torch.cuda.set_rng_state(state, self.device)
         else:
             self.graph, self.held, self.result = graph, held, result
 

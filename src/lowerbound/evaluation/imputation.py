@@ -221,7 +221,9 @@ def _imputed(
     found = {"mean": _mean(parts), "effective_samples": effective_size(shares)}
     if draws:
         of = torch.randint(len(parts), (draws,), generator=generator(seed, Stream.FILL))
-        found["draws"] = torch.stack([_drawn(parts[i]) for i in of.tolist()], 1)
+        counts = of.bincount(minlength=len(parts)).tolist()
+        drawn = [_drawn(part, n) for part, n in zip(parts, counts, strict=True) if n]
+        found["draws"] = torch.cat(drawn).movedim(0, 1)
     return found
 
 
@@ -249,13 +251,13 @@ def _weighed(model: VAE, x: Tensor, labels: Tensor | None, samples: int, seed: i
     return Weighed(model, torch.cat(codes), torch.cat(weights), context)
 
 
-def _drawn(part: Weighed) -> Tensor:
-    """x ~ p(x|z) in the data's units, (batch, *shape), at a z drawn by its weight."""
+def _drawn(part: Weighed, n: int) -> Tensor:
+    """x ~ p(x|z) in the data's units, (n, batch, *shape), at n codes z drawn by their weights."""
     w = part.log_w.softmax(0)
     w = torch.where(w.isfinite().all(0), w, 1.0)  # what is lost is NaN in the mean
-    chosen = torch.multinomial(w.T, 1).T.unsqueeze(-1)
+    chosen = torch.multinomial(w.T, n, replacement=True).T.unsqueeze(-1)
     z = part.z.gather(0, chosen.expand(-1, -1, part.z.shape[-1]))
-    return part.model.transform.inverse(part.model.likelihood(z, part.context).sample())[0]
+    return part.model.transform.inverse(part.model.likelihood(z, part.context).sample())
 
 
 def given_observed(model: VAE, x: Tensor, context: Tensor | None) -> Conditioned:

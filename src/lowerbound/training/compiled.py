@@ -127,7 +127,13 @@ class CompiledStep:
         with _unchanged(self.terms), undisturbed(batch.x.device):
             loss = self._run(copies, batch, math.inf, 0.0, same=False).item()
             buffers = [b.clone() for b in real.buffers.values()]
-        return loss, [m / (1 - BETA_1) for m in copies.m], buffers
+        gradients = [m / (1 - BETA_1) for m in copies.m]
+        if batch.x.is_cuda:
+            with _unchanged(self.terms), undisturbed(batch.x.device):
+                played = self._run(copies, batch, math.inf, 0.0, same=True).item()
+            if math.isfinite(loss) and not math.isclose(played, loss, rel_tol=1e-5):
+                raise CannotCompile(f"recorded, the loss was {played:.6g} instead of {loss:.6g}")
+        return loss, gradients, buffers
 
     def forget(self, threads: int | None = None) -> None:
         """Let go of what was compiled for so many ``threads``, or of all."""
