@@ -125,11 +125,7 @@ table = Recipe(
     "Nazábal, Olmos, Ghahramani & Valera, Handling incomplete heterogeneous data using VAEs, 2018, "
     "arXiv 1807.03653, for a family of each kind of column; Student's t is in Mattei & Frellsen, "
     "MIWAE, 2019, arXiv 1812.02633.",
-    {
-        "network": network(64, skip=True),
-        "real": {"part": "StudentT", "sigma": "decoded"},
-        "objective": {"part": "IWAE", "samples": 10},
-    },
+    {"network": network(64, skip=True), "real": {"part": "StudentT", "sigma": "decoded"}},
     {"learning_rate": 3e-3, "patience": 10, "ema": 0.99},
     notes="A linear layer lies beside the hidden one. It trains until the validation bound has not "
     "risen for 300 steps, or 10 epochs where they are longer.",

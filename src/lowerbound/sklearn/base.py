@@ -28,6 +28,8 @@ from lowerbound.training import fit
 from lowerbound.vae import VAE
 
 VALIDATION = 0.1
+BOUND: dict[str, Any] = {"objective": "IWAE", "objective.samples": 10}
+"""Makes a better density than the ELBO does, whose q(z|x) is nearer to p(z|x)."""
 
 SHARED = """\
     hidden: widths of the encoder's hidden layers; the decoder's are the same, reversed.

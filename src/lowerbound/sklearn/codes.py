@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,14 +26,6 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimato
     Args:
         latent_dim: dimensions of the code z, the columns that come out.
     """
-
-    def fit(self, X: Any, y: Any = None) -> Self:
-        """Train on the rows ``X``; ``y`` is ignored.
-
-        By `ELBO`: the importance-weighted bound, which the recipe takes, has broader q(z|x).
-        """
-        self._fit(self._validated(X, reset=True), objective="ELBO")
-        return self
 
     @property
     def _n_features_out(self) -> int:

@@ -18,7 +18,7 @@ from lowerbound.errors import ConfigurationError, check_count
 from lowerbound.evaluation.walk import per_example
 from lowerbound.objectives import Trimmed
 from lowerbound.schedules import Linear
-from lowerbound.sklearn.base import Estimator
+from lowerbound.sklearn.base import BOUND, Estimator
 from lowerbound.streams import Stream, generator
 from lowerbound.vae import Conditioned
 
@@ -68,6 +68,11 @@ class VAEDensity(DensityMixin, _Density):  # type: ignore[misc]
         latent_dim: dimensions of the code z.
         samples: k, the draws z ~ q(z|x) of each row.
     """
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Train on the rows ``X``, by `IWAE` with ten draws; ``y`` is ignored."""
+        self._fit(self._validated(X, reset=True), **BOUND)
+        return self
 
     def score(self, X: Any, y: Any = None) -> float:
         """The mean of `score_samples` of ``X``, nats a row; ``y`` is ignored."""

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from lowerbound.errors import DataError, check_count
 from lowerbound.evaluation import impute
 from lowerbound.sklearn import frames
-from lowerbound.sklearn.base import Estimator
+from lowerbound.sklearn.base import BOUND, Estimator
 from lowerbound.vae import VAE
 
 
@@ -53,7 +53,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Estimator):  # type: ig
     keep_empty_features: bool = False
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Train on the rows ``X``; ``y`` is ignored."""
+        """Train on the rows ``X``, by `IWAE` with ten draws; ``y`` is ignored."""
         X = self._validated(X, reset=True)
         gone = frames.missing(X)
         self._known = np.asarray(~gone.all(0))
@@ -72,7 +72,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Estimator):  # type: ig
         known, state = frames.take(X, self._known), check_random_state(self.random_state)
         self.models_: list[VAE] = []
         for _ in range(check_count("models", self.n_estimators)):
-            self._fit(known, missing=True, random_state=state)
+            self._fit(known, missing=True, random_state=state, **BOUND)
             self.models_.append(self.model_)
         return self
 
