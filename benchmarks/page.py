@@ -77,7 +77,8 @@ def gpu(values: dict[str, Any]) -> str:
         ]
         header = [task, "images/s", "fit compiled over it", "loss, nats"]
         parts.append(table(header, cells))
-    return "\n\n".join([*parts, f"`{values['command']}`"])
+    how = f"{values['epochs']} epochs, rounds: {values['rounds']}; `{values['command']}`"
+    return "\n\n".join([*parts, how])
 
 
 def sequences(values: dict[str, Any]) -> str:

@@ -21,12 +21,15 @@ from torch._inductor.graph import GraphLowering
 from torch.nn import functional as F
 
 import lowerbound as lb
-from lowerbound.compiler.graph import Graph
+from lowerbound.compiler.graph import CannotCompile, Graph
 from lowerbound.compiler.rewriting import log1p_exp
 from lowerbound.corruptions import Masking
 from lowerbound.errors import Interrupted
 from lowerbound.evaluation import decoding, walk
 from lowerbound.training import Callback, compiled
+from lowerbound.training.compiled import CompiledStep
+from lowerbound.training.state import State
+from lowerbound.training.step import TermsOf
 
 ROWS, WIDTH = 72, 6  # the last batch of an epoch is a smaller one
 
@@ -375,6 +378,24 @@ def test_compiled_annealing_takes_the_same_path(data, monkeypatch):
     assert compiled.acceptance == pytest.approx(eager.acceptance, rel=1e-5)
 
 
+def test_a_recording_that_holds_on_to_its_first_batch_is_refused(model, data, monkeypatch):
+    terms = TermsOf(model, OBJECTIVE)
+    state, (batch, *_) = State(model, TRAINING), data.batches(16)
+    step = CompiledStep(terms, state, TRAINING, batch, watched=False)
+    step._expect_same_recorded()
+    call, first = Graph.__call__, []
+
+    def stale(graph, fixed, changing, *, same):
+        if not same:
+            return call(graph, fixed, changing, same=False)
+        first.append(changing)
+        return call(graph, fixed, first[0], same=True)
+
+    monkeypatch.setattr(Graph, "__call__", stale)
+    with pytest.raises(CannotCompile, match="the step was another"):
+        step._expect_same_recorded()
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 @pytest.mark.parametrize(
     ("recipe", "settings"),
@@ -403,7 +424,8 @@ def test_on_a_gpu_compiled_steps_are_recorded_and_played(recipe, settings, monke
         return made.model, [r["train"] for r in records]
 
     (ours, records), (again, _) = run(compile=True), run(compile=True)
-    assert len(played) == 2 * 3 * (400 // 64 - 1)  # all but an epoch's first step, and its rest
+    # Two in trials; all but an epoch's first step, and its rest.
+    assert len(played) == 2 * (2 + 3 * (400 // 64 - 1))
     assert differences(ours, again) == 0
     eager, expected = run(compile=False)
     close = 1e-4 if settings.get("precision") is None else 1e-2

@@ -124,6 +124,20 @@ def test_several_models_are_mixed_in_equal_parts():
     mixed = torch.cat([found.draws for found in alone])[:, :, 1]
     torch.testing.assert_close(both.draws[:, :, 1].mean(0), mixed.mean(0), atol=0.1, rtol=0)
     torch.testing.assert_close(both.draws[:, :, 1].std(0), mixed.std(0), atol=0.1, rtol=0)
+    firsts = [evaluation.impute([one, two], x, draws=4, samples=50, seed=s) for s in range(40)]
+    near = [(f.draws[:, :, 1] - alone[0].x[:, 1]).abs() for f in firsts]
+    far = [(f.draws[:, :, 1] - alone[1].x[:, 1]).abs() for f in firsts]
+    share = (torch.stack(near) < torch.stack(far)).double().mean((0, 2))
+    assert share.max() - share.min() < 0.3  # no place among the draws is one model's
+
+
+def test_models_that_differ_are_refused():
+    (one, _), other = linear_gaussian(), mixed_model()
+    words = mixed_model()
+    words.likelihood.families[0].categories = ("x", "y", "z")
+    for models in ([], [one, other], [other, words]):
+        with pytest.raises(ConfigurationError, match="of the same columns, context and device"):
+            evaluation.impute(models, torch.tensor([[NAN, 1.0]]))
 
 
 def test_of_several_models_the_category_is_the_likeliest_of_their_mean():

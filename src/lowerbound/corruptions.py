@@ -62,7 +62,15 @@ class Masking(Corruption):
 @part
 @dataclass(frozen=True)
 class BernoulliDraw(Corruption):
-    """A draw from Bernoulli(x), for x in [0, 1]: a black-and-white image whose mean is x."""
+    """A draw from Bernoulli(x), for x in [0, 1]: a black-and-white image whose mean is x.
+
+    Raises:
+        ConfigurationError: x has other values.
+    """
 
     def __call__(self, x: Tensor) -> Tensor:
+        if not torch.compiler.is_compiling() and not ((x >= 0) & (x <= 1)).all():
+            raise ConfigurationError(
+                "expected values from 0 to 1 for BernoulliDraw, got others; take another corruption"
+            )
         return bernoulli(x)

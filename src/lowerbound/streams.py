@@ -47,6 +47,7 @@ class Stream(IntEnum):
     FIRST = 25
     IMPUTE = 26
     FILL = 27
+    MIX = 28
 
 
 def key(seed: int, stream: Stream, *place: int) -> int:
@@ -90,7 +91,8 @@ def seed_noise(device: torch.device, seed: int, stream: Stream, *place: int) -> 
     value = key(seed, stream, *place)
     torch.default_generator.manual_seed(value)
     if device.type == "cuda":
-        torch.cuda.manual_seed(value)
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(value)
 
 
 @contextmanager
@@ -104,6 +106,7 @@ def seeded(device: torch.device, seed: int, stream: Stream, *place: int) -> Iter
 def bernoulli(p: Tensor) -> Tensor:
     """1 with probability p, else 0, elementwise.
 
-    From the same numbers wherever it is compiled: `torch.bernoulli` takes others on a GPU.
+    From the same numbers compiled and not: of `torch.bernoulli` they are others on a GPU.
     """
-    return (torch.rand_like(p) < p).to(p.dtype)
+    exact = torch.promote_types(p.dtype, torch.float32)
+    return (torch.rand_like(p, dtype=exact) < p).to(p.dtype)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lowerbound.compiler.recording import Recording
+from lowerbound.compiler.recording import CannotRecord, Recording
 from lowerbound.compiler.rewriting import converted, simplified
 from lowerbound.errors import brief
 
@@ -82,7 +82,10 @@ class Graph:
                 for place in places:
                     self.given[place] = tensor
             if self.recording is not None:
-                return self.recording(self.given)
+                try:
+                    return self.recording(self.given)
+                except CannotRecord as error:
+                    raise CannotCompile(str(error)) from error
             return self.inner(*self.given)[0]  # type: ignore[misc]
         first, self.results = self.inner is None, None
         try:

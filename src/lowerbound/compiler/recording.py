@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from lowerbound.errors import brief
+
+
+class CannotRecord(Exception):
+    """Why kernels are not recorded, in words."""
+
 
 class Recording:
     """``function(*given)[0]`` on a GPU, which launches many kernels, as one launch.
 
-    The first call records the kernels, with their places in memory; a call copies what is at the
-    ``moving`` places of ``given`` to where they read it.  Noise comes from torch's generator, as
-    it is seeded when the kernels are played.  What cannot be recorded is called as it is.
+    The kernels are recorded with their places in memory; a call copies what is at the ``moving``
+    places of ``given`` to where they read it, and plays them.  Noise comes from torch's generator,
+    as it is seeded then.
 
     Args:
         function: has been called with tensors of these shapes before, and is compiled.
@@ -31,40 +38,45 @@ class Recording:
         self.held: list[Any] = []
         self.graph: torch.cuda.CUDAGraph | None = None
         self.result: Tensor | None = None
-        self.refused = False
 
     def fits(self, given: Sequence[Any]) -> bool:
         """Whether what does not move is in the places in memory that were recorded."""
         return self.places == self._of(given)
 
     def __call__(self, given: Sequence[Any]) -> Tensor:
-        """The result, which the next call overwrites."""
-        if self.graph is None and not self.refused:
-            self._record(given)
-        if self.graph is None:
-            return self.function(*given)[0]
-        for place in self.moving:
-            self.held[place].copy_(given[place], non_blocking=True)
+        """The result, which the next call overwrites.
+
+        Raises:
+            CannotRecord: the function waits for the GPU, or does something else that a recording
+                cannot hold.
+        """
         with torch.cuda.device(self.device):
-            self.graph.replay()
-        assert self.result is not None
-        return self.result
+            if self.graph is None:
+                self._record(given)
+            for place in self.moving:
+                self.held[place].copy_(given[place], non_blocking=True)
+            self.graph.replay()  # type: ignore[union-attr]
+        return self.result  # type: ignore[return-value]
 
     def _record(self, given: Sequence[Any]) -> None:
         held = [one.clone() if i in self.moving else one for i, one in enumerate(given)]
-        graph, state = torch.cuda.CUDAGraph(), torch.cuda.get_rng_state(self.device)
+        graph, before = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
         try:
-            with (
-                torch.cuda.device(self.device),
-                torch.cuda.graph(graph, stream=torch.cuda.Stream()),
-            ):
+            with torch.cuda.graph(graph, stream=_stream(self.device)):
                 result = self.function(*held)[0]
-        except RuntimeError:
-            self.refused = True
-            torch.cuda.set_rng_state(state, self.device)
-        else:
-            self.graph, self.held, self.result = graph, held, result
+        except RuntimeError as error:
+            torch.cuda.set_stream(before)  # what failed may have left another, and its generator
+            noise = torch.cuda.default_generators[self.device.index]
+            noise.graphsafe_set_state(torch.Generator(self.device).graphsafe_get_state())
+            raise CannotRecord(brief(error)) from error
+        self.graph, self.held, self.result = graph, held, result
 
     def _of(self, given: Sequence[Any]) -> list[int]:
         tensors = [one for i, one in enumerate(given) if i not in self.moving]
         return [one.data_ptr() for one in tensors if isinstance(one, Tensor)]
+
+
+@functools.cache
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    """The one on which kernels are recorded: products keep memory for each stream."""
+    return torch.cuda.Stream(device)

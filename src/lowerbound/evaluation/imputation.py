@@ -97,7 +97,8 @@ def impute(
 
     Raises:
         ConfigurationError: a likelihood of sequences, of draws of the weights, or with a σ that is
-            the best of its batch; or a deterministic posterior.
+            the best of its batch; a deterministic posterior; or models that differ in columns,
+            context or device.
         DataError: values that the model gives no probability, or so far from what it was trained
             on that nothing follows from them.
 
@@ -126,6 +127,7 @@ def imputed(
 ) -> Iterator[tuple[Dataset, Imputed]]:
     """As `impute`, a block of the data at a time, each with the block as it was."""
     samples, draws = check_count("samples", samples), check_count("draws", draws, least=0)
+    _expect_alike(models)
     for model in models:
         likelihood = model.likelihood
         separate = isinstance(likelihood, Likelihood | Heterogeneous)
@@ -138,6 +140,21 @@ def imputed(
     for block in blocks(models[0], data):
         tell = onwards(progress, block.first, len(data))
         yield block, _filled(models, block, draws, samples, seed, tell)
+
+
+def _expect_alike(models: Sequence[VAE]) -> None:
+    """Refuse models that do not tell of the same columns."""
+
+    def told(model: VAE) -> tuple[Any, ...]:
+        likelihood, device = model.likelihood, next(model.parameters()).device
+        words = likelihood.categories_of() if isinstance(likelihood, Heterogeneous) else None
+        return model.shape, model.columns, words, type(model.context), device
+
+    if not models or any(told(model) != told(models[0]) for model in models):
+        raise ConfigurationError(
+            "expected one model or several of the same columns, context and device, got "
+            + (", ".join(str(model.shape) for model in models) or "none")
+        )
 
 
 def _filled(
@@ -220,10 +237,11 @@ def _imputed(
     shares = torch.cat([part.log_w.log_softmax(0) for part in parts]) - math.log(len(parts))
     found = {"mean": _mean(parts), "effective_samples": effective_size(shares)}
     if draws:
-        of = torch.randint(len(parts), (draws,), generator=generator(seed, Stream.FILL))
+        of = torch.randint(len(parts), (draws,), generator=generator(seed, Stream.MIX))
         counts = of.bincount(minlength=len(parts)).tolist()
         drawn = [_drawn(part, n) for part, n in zip(parts, counts, strict=True) if n]
-        found["draws"] = torch.cat(drawn).movedim(0, 1)
+        in_turn = of.argsort(stable=True).argsort().to(x.device)
+        found["draws"] = torch.cat(drawn)[in_turn].movedim(0, 1)
     return found
 
 

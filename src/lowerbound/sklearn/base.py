@@ -23,6 +23,7 @@ from lowerbound.data.tables import is_frame
 from lowerbound.errors import DataError, check_count
 from lowerbound.recipes import table
 from lowerbound.sklearn.frames import frame_of, library
+from lowerbound.storage import MODEL_FILE
 from lowerbound.streams import Stream, generator, seeded
 from lowerbound.training import fit
 from lowerbound.vae import VAE
@@ -44,8 +45,8 @@ SHARED = """\
     random_state: of the first weights, of what is held out, and of all noise.
 
 Attributes:
-    model_: the `VAE`, in float64.
-    history_: the records of `fit`, one for each pass.
+    model_: the `VAE`, in float64; of the imputer ``models_``, a list of them.
+    history_: the records of `fit`, one for each pass; of several models those of the last.
     n_features_in_: the columns of X.
     feature_names_in_: their names, where X is a frame whose names are all text."""
 
@@ -171,31 +172,24 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         return tags
 
 
-@dataclass(frozen=True)
-class _Files:
-    """A saved model, by the names of its files."""
-
-    contents: dict[str, bytes]
-
-
 def _as_files(value: Any) -> Any:
-    """A model, or those of a list, as files; anything else as it is."""
+    """A model, or those of a list, as the contents of its files; anything else as it is."""
     if isinstance(value, list):
         return [_as_files(each) for each in value]
     if not isinstance(value, VAE):
         return value
     with tempfile.TemporaryDirectory() as folder:
         storage.save(value, folder)
-        return _Files({file.name: file.read_bytes() for file in Path(folder).iterdir()})
+        return {file.name: file.read_bytes() for file in Path(folder).iterdir()}
 
 
 def _as_models(value: Any) -> Any:
     """What `_as_files` was given."""
     if isinstance(value, list):
         return [_as_models(each) for each in value]
-    if not isinstance(value, _Files):
+    if not (isinstance(value, dict) and MODEL_FILE in value):
         return value
     with tempfile.TemporaryDirectory() as folder:
-        for name, content in value.contents.items():
+        for name, content in value.items():
             (Path(folder) / name).write_bytes(content)
         return storage.load(folder).double()

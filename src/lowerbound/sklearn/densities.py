@@ -31,6 +31,10 @@ class _Density(Estimator):
 
     samples: int = 100
 
+    def _fit(self, X: Any, **settings: Any) -> None:
+        check_count("samples", self.samples)
+        super()._fit(X, **settings)
+
     def score_samples(self, X: Any) -> np.ndarray:
         """log (1/k) Σ w of what each row of ``X`` observes, nats, in X's units, float64, (n,).
 

@@ -55,6 +55,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Estimator):  # type: ig
     def fit(self, X: Any, y: Any = None) -> Self:
         """Train on the rows ``X``, by `IWAE` with ten draws; ``y`` is ignored."""
         X = self._validated(X, reset=True)
+        check_count("samples", self.samples)
         gone = frames.missing(X)
         self._known = np.asarray(~gone.all(0))
         self._kept = np.ones_like(self._known) if self.keep_empty_features else self._known
@@ -70,10 +71,12 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Estimator):  # type: ig
         if self.add_indicator:
             self.indicator_ = MissingIndicator(error_on_new=False).fit(_marked(gone))
         known, state = frames.take(X, self._known), check_random_state(self.random_state)
-        self.models_: list[VAE] = []
+        models: list[VAE] = []
         for _ in range(check_count("models", self.n_estimators)):
             self._fit(known, missing=True, random_state=state, **BOUND)
-            self.models_.append(self.model_)
+            models.append(self.model_)
+        del self.model_
+        self.models_ = models
         return self
 
     def transform(self, X: Any) -> Any:

@@ -106,7 +106,7 @@ class Adam:
         if not rows:
             return
         parameters, gradients, m, v = map(list, zip(*rows, strict=True))
-        t = self.t.to(parameters[0].device)
+        t = torch.full((), self.t.item(), device=parameters[0].device)
         torch._fused_adamw_(
             parameters,
             gradients,

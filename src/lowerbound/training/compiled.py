@@ -115,8 +115,16 @@ class CompiledStep:
 
         Nothing moves.
         """
+        copies = self._copies()
+        with _unchanged(self.terms), undisturbed(batch.x.device):
+            loss = self._run(copies, batch, math.inf, 0.0, same=False).item()
+            buffers = [b.clone() for b in copies.buffers.values()]
+        return loss, [m / (1 - BETA_1) for m in copies.m], buffers
+
+    def _copies(self) -> Moved:
+        """What `_run` may move in place of what is trained; buffers are to be put back."""
         real = self.moved
-        copies = Moved(
+        return Moved(
             {name: w.clone() for name, w in real.weights.items()},
             [torch.zeros_like(m) for m in real.m],
             [v.clone() for v in real.v],
@@ -124,16 +132,6 @@ class CompiledStep:
             real.buffers,
             real.sums.clone(),
         )
-        with _unchanged(self.terms), undisturbed(batch.x.device):
-            loss = self._run(copies, batch, math.inf, 0.0, same=False).item()
-            buffers = [b.clone() for b in real.buffers.values()]
-        gradients = [m / (1 - BETA_1) for m in copies.m]
-        if batch.x.is_cuda:
-            with _unchanged(self.terms), undisturbed(batch.x.device):
-                played = self._run(copies, batch, math.inf, 0.0, same=True).item()
-            if math.isfinite(loss) and not math.isclose(played, loss, rel_tol=1e-5):
-                raise CannotCompile(f"recorded, the loss was {played:.6g} instead of {loss:.6g}")
-        return loss, gradients, buffers
 
     def forget(self, threads: int | None = None) -> None:
         """Let go of what was compiled for so many ``threads``, or of all."""
@@ -160,8 +158,31 @@ class CompiledStep:
         changing = torch.from_numpy(np.array(numbers)).to(batch.x.device), *batch
         return self.graphs[threads](moved, changing, same=same)
 
+    def _expect_same_recorded(self) -> None:
+        """Refuse a recording that does something else at another batch, time and noise."""
+        x, labels = self.batch
+        other = Batch(x.flip(0), None if labels is None else labels.flip(0))
+        copies, found = self._copies(), []
+        for batch, time, draws, same in (
+            (self.batch, math.inf, 0, False),
+            (self.batch, math.inf, 0, True),  # is recorded
+            (other, 1.0, 1, True),
+            (other, 1.0, 1, False),
+        ):
+            for m in copies.m:
+                m.zero_()
+            with _unchanged(self.terms), undisturbed(x.device):
+                torch.rand(draws, device=x.device)
+                loss = self._run(copies, batch, time, 0.0, same=same)
+                found.append(torch.cat([loss.reshape(1), *(m.flatten() for m in copies.m)]))
+        played, called = found[2:]
+        if not (played - called).norm() <= CLOSE["float32"] * called.norm():
+            raise CannotCompile("recorded for the GPU, the step was another")
+
     def _compare(self, eager: Trial, exact: Trial) -> None:
         """Refuse a compiled step that does not do what an eager one does, but for rounding."""
+        if self.batch.x.is_cuda:
+            self._expect_same_recorded()
         loss, gradients, buffers = self.trial(self.batch)
         self.trial(self.batch)  # is refused where the step itself has changed the model
         if not (math.isfinite(loss) or math.isfinite(eager.loss)):
