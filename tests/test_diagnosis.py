@@ -933,6 +933,9 @@ def test_a_gap_is_the_kl_to_the_posterior():
     found = ask("bound-gap", model, data).finding
     assert found.number == pytest.approx(1.125, abs=0.08)
     assert found.picture().axes
+    assert found.severity == "warning"
+    meant = ask("bound-gap", model, data, objective=lb.IWAE(10)).finding
+    assert (meant.severity, meant.number) == ("note", found.number)
 
 
 def test_too_few_samples():

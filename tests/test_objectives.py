@@ -10,11 +10,13 @@ import torch
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
 import lowerbound as lb
+from lowerbound.corruptions import BernoulliDraw
 from lowerbound.distributions import DiagonalNormal
 from lowerbound.divergences import gaussian_total_correlation, kl, kl_terms, mmd
 from lowerbound.errors import ConfigurationError
 from lowerbound.objectives import Terms, aggregate_log_densities
 from lowerbound.schedules import Schedule
+from lowerbound.streams import bernoulli
 from test_evaluation import draw, evidence, linear_gaussian
 
 
@@ -537,3 +539,19 @@ def test_infovae_refuses_the_kl_of_a_deterministic_posterior():
     model = deterministic()
     with pytest.raises(ConfigurationError, match="posterior with a density"):
         lb.InfoVAE(beta=0.5)(model, torch.randn(3, 5))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("p", [0.0, 0.001, 0.3, 1.0])
+def test_a_draw_is_one_with_its_probability(p, dtype):
+    exact = torch.tensor(p, dtype=dtype)
+    draws = bernoulli(exact.expand(400_000))
+    assert draws.dtype == dtype
+    assert set(draws.unique().tolist()) <= {0.0, 1.0}
+    error = 5 * math.sqrt(p * (1 - p) / 400_000)
+    assert draws.double().mean().item() == pytest.approx(exact.item(), abs=error)
+
+
+def test_a_draw_of_what_is_no_probability_is_refused():
+    with pytest.raises(ConfigurationError, match="values from 0 to 1 for BernoulliDraw"):
+        BernoulliDraw()(torch.tensor([0.5, 1.5]))

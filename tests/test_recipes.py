@@ -517,3 +517,9 @@ def test_ranges_count_as_memory_and_are_what_they_are():
         assert torch.arange(7, device="meta", dtype=torch.float64).shape == (7,)
         with pytest.raises(ConfigurationError, match=r"8000000\d* bytes"):
             torch.arange(1_000_000_000)
+
+
+def test_a_part_of_no_such_name_is_named_where_its_arguments_are_set_too():
+    settings = {"objective": "iwae", "objective.samples": 10}
+    with pytest.raises(ConfigurationError, match="got 'iwae'; did you mean IWAE"):
+        lb.recipes.table(np.eye(9, 3), **settings)

@@ -179,6 +179,15 @@ def test_what_cannot_be_taken_is_one_sentence():
         VAEDensity(**QUICK).fit(people()).score_samples(people().assign(city="Paris"))
     with pytest.raises(ConfigurationError, match="did you mean StudentT"):
         VAEDensity(likelihood="StudentX").fit(x)
+    with pytest.raises(ConfigurationError, match="whole number of samples from 1"):
+        VAEDensity(samples=0).fit(x)
+    with pytest.raises(ConfigurationError, match="whole number of models from 1"):
+        VAEImputer(n_estimators=0).fit(x)
+    with pytest.raises(ValueError, match="2-dimensional container"):
+        VAEDensity().fit(pd.Series([1.0, 2.0]))
+    transformer = VAETransformer(**QUICK).fit(x)
+    with pytest.raises(DataError, match="codes of finite numbers, got NaN"):
+        transformer.inverse_transform(np.full((1, transformer.model_.latent_dim), NAN))
 
 
 def test_cells_of_a_linear_model_are_filled_by_their_conditional_means():
@@ -269,6 +278,7 @@ def test_draws_of_cells_follow_the_random_state_and_a_row_has_one_mean():
     assert (imputer.transform(x) == two).all()
     other = pickle.loads(pickle.dumps(imputer))  # noqa: S301
     assert (other.transform(x) == two).all()
+    assert len(other.models_) == len(imputer.models_) == 3
 
 
 def test_imputers_serve_in_pipelines_and_searches():

@@ -32,8 +32,9 @@ BYTES = 16
 
 
 def is_frame(x: Any) -> bool:
-    """Whether Arrow can read it as a table."""
-    return hasattr(x, "__arrow_c_stream__") or hasattr(x, "__dataframe__")
+    """Whether Arrow can read it as a table, which a column by itself is not."""
+    readable = hasattr(x, "__arrow_c_stream__") or hasattr(x, "__dataframe__")
+    return readable and len(getattr(x, "shape", (0, 0))) == 2
 
 
 def read_frame(frame: Any, reading: Reading, name: str, *, auto: bool = True) -> Raw:

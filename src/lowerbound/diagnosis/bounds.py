@@ -30,6 +30,7 @@ from lowerbound.diagnosis.thresholds import (
 from lowerbound.diagnosis.trained import SAMPLES, TrainedModel, subset
 from lowerbound.evaluation import estimate
 from lowerbound.evaluation.importance import effective_size
+from lowerbound.objectives import IWAE, Renyi
 from lowerbound.training import Course, criterion
 
 COMPARED = 10_000
@@ -79,8 +80,9 @@ def bound_gap(trained: TrainedModel) -> Measured:
     log_w = trained.held_out_log_weights
     elbo, tighter = log_w.mean(0), importance_weighted(log_w)
     gap = estimate(tighter - elbo)
+    form = "by-importance" if isinstance(trained.objective, IWAE | Renyi) else ""
     return Measured(
-        "" if surely_above(gap, max(LEAST_GAP, GAP * trained.kl.value)) else None,
+        form if surely_above(gap, max(LEAST_GAP, GAP * trained.kl.value)) else None,
         samples=SAMPLES,
         gap=gap,
         elbo=estimate(elbo),

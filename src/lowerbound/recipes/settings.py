@@ -167,6 +167,8 @@ def _assign(tree: Any, path: list[str], value: Any, key: str) -> None:
     for branch in branches:
         inner = tree.get(branch) if isinstance(tree, dict) else None
         if not (isinstance(inner, Mapping) and "part" in inner):
+            if branch in AXES and isinstance(inner, str):
+                part_of(branch, inner)  # refuses a name that is none
             raise ConfigurationError(
                 f"{key}: expected a part with arguments of its own at {branch!r}; name it first, "
                 f"as in --set {branch}=PART"

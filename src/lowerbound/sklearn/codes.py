@@ -10,6 +10,7 @@ import torch
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from lowerbound.errors import DataError
 from lowerbound.evaluation import embed
 from lowerbound.sklearn.base import Estimator
 
@@ -41,5 +42,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimato
         Of categories it is the likeliest.
         """
         check_is_fitted(self)
+        z = np.array(X, np.float64)
+        if not np.isfinite(z).all():
+            raise DataError("X: expected codes of finite numbers, got NaN or infinity")
         with torch.no_grad():
-            return self._given_back(self.model_.decode(np.array(X, np.float64)))
+            return self._given_back(self.model_.decode(z))
