@@ -1,6 +1,7 @@
 """Fields and kinds, missing elements, batches, and everything that becomes a data set."""
 
 import datetime
+import math
 import re
 
 import numpy as np
@@ -470,3 +471,9 @@ def test_dates_stay_within_the_years_that_there_are():
     assert time.texts(far)[:3] == [
         *("9999-12-31 23:59:59", "0001-01-01 00:00:00", "0053-06-19 00:00:00")
     ]
+
+
+def test_numbers_have_the_digits_of_their_dtype():
+    for dtype in (torch.float32, torch.float64):
+        cells = Field("height", "real").cells(torch.tensor([1.65, 1e-30, math.nan], dtype=dtype))
+        assert cells.tolist() == [1.65, 1e-30, None]

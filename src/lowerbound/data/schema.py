@@ -200,7 +200,8 @@ class Field:
         """Values of a column, (n,), as Python has them: Nones, names, whole numbers, dates, …
 
         Categories come by their names, dates as dates of the years 1 to 9999, and whole numbers
-        and truth values are rounded to the nearest.  A number that is not finite is not known.
+        and truth values are rounded to the nearest; other numbers have the digits that give them
+        back in their dtype.  A number that is not finite is not known.
         """
         x = values.detach().cpu().numpy()
         known = np.isfinite(x)
@@ -219,13 +220,11 @@ class Field:
         elif self.form:
             found[known] = x[known] > 0.5
         else:
-            found[known] = x[known]
+            found[known] = x[known].astype(str).astype(np.float64)
         return found
 
     def texts(self, values: Tensor) -> list[str]:
         """``values`` of a column, (n,), as a CSV file has them, nothing where one is missing.
-
-        Numbers have the digits that give them back in their dtype.
 
         >>> Field("born", "real", form="%d.%m.%Y").texts(torch.tensor([0.0, torch.nan]))
         ['01.01.1970', '']
