@@ -445,7 +445,7 @@ def test_what_is_not_finite_is_no_cell_and_what_is_vast_is_none_of_another_sign(
     x = torch.tensor([2.4, 2.0**70, torch.inf, -torch.inf, torch.nan], dtype=dtype)
     for field, wanted in (
         (Field("n", "counts", form="whole"), [2, 2**70]),
-        (Field("x", "real"), [x[0].item(), 2.0**70]),
+        (Field("x", "real"), [2.4, float(str(x[1].numpy()))]),
         (Field("c", "categories", categories=("a", "b", "c", "d")), ["c", "d"]),
         (Field("t", "binary", form="True"), [True, True]),
         (Field("d", "real", form="%Y-%m-%d"), [datetime.date(1970, 1, 3), datetime.date.max]),
