@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,6 +14,14 @@ from lowerbound.errors import brief
 
 class CannotRecord(Exception):
     """Why kernels are not recorded, in words."""
+
+
+class Tape(NamedTuple):
+    """Kernels, the tensors that they read, and the one that they write their result to."""
+
+    graph: torch.cuda.CUDAGraph
+    held: list[Any]
+    result: Tensor
 
 
 class Recording:
@@ -35,9 +43,7 @@ class Recording:
         self.function, self.moving = function, moving
         self.device = next(t.device for t in given if isinstance(t, Tensor) and t.is_cuda)
         self.places = self._of(given)
-        self.held: list[Any] = []
-        self.graph: torch.cuda.CUDAGraph | None = None
-        self.result: Tensor | None = None
+        self.tape: Tape | None = None
 
     def fits(self, given: Sequence[Any]) -> bool:
         """Whether what does not move is in the places in memory that were recorded."""
@@ -51,14 +57,13 @@ class Recording:
                 cannot hold.
         """
         with torch.cuda.device(self.device):
-            if self.graph is None:
-                self._record(given)
+            tape = self.tape = self.tape or self._recorded(given)
             for place in self.moving:
-                self.held[place].copy_(given[place], non_blocking=True)
-            self.graph.replay()  # type: ignore[union-attr]
-        return self.result  # type: ignore[return-value]
+                tape.held[place].copy_(given[place], non_blocking=True)
+            tape.graph.replay()
+        return tape.result
 
-    def _record(self, given: Sequence[Any]) -> None:
+    def _recorded(self, given: Sequence[Any]) -> Tape:
         held = [one.clone() if i in self.moving else one for i, one in enumerate(given)]
         graph, before = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
         try:
@@ -69,7 +74,7 @@ class Recording:
             noise = torch.cuda.default_generators[self.device.index]
             noise.graphsafe_set_state(torch.Generator(self.device).graphsafe_get_state())
             raise CannotRecord(brief(error)) from error
-        self.graph, self.held, self.result = graph, held, result
+        return Tape(graph, held, result)
 
     def _of(self, given: Sequence[Any]) -> list[int]:
         tensors = [one for i, one in enumerate(given) if i not in self.moving]
